@@ -1,4 +1,4 @@
-"""What became of preloaded agents, and how many more may be preloaded."""
+"""Outcomes of preloaded agents, and how many more may be preloaded."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from lifecycle.loader.plan import Allowance
 
 
 class Preloads:
-    """Follows preloaded agents until they are used, or are not.
+    """Tracks preloaded agents until they are used or wasted.
 
     Attributes:
-        allowance: How many may be held that nobody has used.
-        loaded: Agents that were preloaded.
-        failed: Agents that could not be.
-        waiting: Those that are held and were not used yet, and since when, in seconds since 1970 UTC.
+        allowance: How many unused ones there may be.
+        loaded: Number of preloaded agents.
+        failed: Number of failed preloads.
+        waiting: Unused preloaded agents in the cache, and since when, in seconds since 1970 UTC.
     """
 
     def __init__(self, capacity: int, share: float, unused_after_s: float = 3600.0) -> None:
@@ -35,7 +35,7 @@ class Preloads:
 
     @property
     def unproven(self) -> int:
-        """Preloaded agents that are held and were not used yet."""
+        """Number of unused preloaded agents in the cache."""
         return len(self.waiting)
 
     @property
@@ -44,13 +44,13 @@ class Preloads:
         return self.allowance.left(len(self.waiting))
 
     def add(self, key: Key, now: float) -> None:
-        """Note that the agent was preloaded."""
+        """Record that the agent was preloaded."""
         self.loaded += 1
         self._failed.pop(key, None)
         self.waiting[key] = now
 
     def fail(self, key: Key) -> None:
-        """Note that it could not be. One that fails again and again is not tried for ever."""
+        """Record that preloading the agent failed; after three failures in a row it is not tried again."""
         self.failed += 1
         self._failed[key] += 1
         if len(self._failed) > 1000:
@@ -61,14 +61,14 @@ class Preloads:
         return self._failed[key] >= 3
 
     def used(self, key: Key) -> bool:
-        """Note a use of an agent; return whether that is what it was preloaded for."""
+        """Record a use of an agent; return whether it was the first use of a preloaded one."""
         if not self.waiting or self.waiting.pop(key, None) is None:
             return False
         self.allowance = self.allowance.after_use()
         return True
 
     def removed(self, key: Key) -> bool:
-        """Note that an agent is not held any more; return whether it was preloaded in vain."""
+        """Record that an agent left the cache; return whether it was preloaded and unused."""
         if self.waiting.pop(key, None) is None:
             return False
         self.allowance = self.allowance.after_waste()

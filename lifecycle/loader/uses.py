@@ -1,4 +1,4 @@
-"""Telling actors that their agents are used, without queueing a signal per run behind a busy one."""
+"""Reports uses of agents to their actors, in batches, so that busy actors do not get a signal for each run."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class _Uses:
 
 
 class UseRecorder:
-    """Coalesces `record_use` signals: the first use is told at once, later ones together once per interval.
+    """Batches `record_use` signals: the first use is sent at once, later ones together once per interval.
 
-    A process that dies loses the count of one interval at most. Exact counts come from the ledger.
+    A crash loses the count of at most one interval. Exact counts come from the ledger.
     """
 
     def __init__(self, clock: Clock, elapsed: Callable[[], float], interval: timedelta) -> None:
@@ -80,10 +80,10 @@ class UseRecorder:
         else:
             wait = (told + self._interval - now).total_seconds()
             uses.waits = True
-            self._timers[key] = asyncio.create_task(self._tell_later(key, signals, wait))
+            self._timers[key] = asyncio.create_task(self._send_later(key, signals, wait))
 
     async def aclose(self, signals: AgentSignals | None = None) -> None:
-        """Stop the timers and, given a way to the actors, tell what is still untold."""
+        """Stop the timers; with `signals`, send what is not sent yet."""
         for timer in self._timers.values():
             timer.cancel()
         await asyncio.gather(*self._timers.values(), *self._telling, return_exceptions=True)
@@ -92,7 +92,7 @@ class UseRecorder:
             for key in list(self._untold):
                 await self._tell(key, signals)
 
-    async def _tell_later(self, key: Key, signals: AgentSignals, wait_s: float) -> None:
+    async def _send_later(self, key: Key, signals: AgentSignals, wait_s: float) -> None:
         await asyncio.sleep(wait_s)
         telling = self._timers.pop(key)
         self._telling.add(telling)
@@ -107,7 +107,7 @@ class UseRecorder:
         try:
             await signals.send(*key, RecordUse(new_id(), uses.count, last_used))
         except Unavailable as error:
-            # The run it counts has succeeded; its use is told with the next one.
+            # The run that it counts has succeeded; the use is sent with the next one.
             log.warning("uses of %s not recorded yet: %s", key[1], error.code, extra={"event": "agent.use_untold"})
             more = self._untold.setdefault(key, _Uses())
             more.count += uses.count
@@ -115,7 +115,7 @@ class UseRecorder:
 
 
 class UsedAgents:
-    """Agents for runs: got ready, and their use told to their actors."""
+    """Resolves agents for runs, and reports their uses to their actors."""
 
     def __init__(self, resolver: AgentResolver, uses: UseRecorder) -> None:
         self._resolver = resolver

@@ -1,4 +1,4 @@
-"""What alert rules can look at besides runs: agents made too often or left behind, and how often they are at hand."""
+"""Metrics of the registry for alert rules: repeated creations, orphans, drift and cache hits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RegistryAlarms:
     async def figures(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
         """Return the metrics FROM_REGISTRY since then, the hour of `since` included; no drift before the first look.
 
-        An agent that is declared and not made yet is no drift: it is made when it is needed.
+        An agent that is declared but not created yet is no drift: it is created on first use.
         """
         hours = math.ceil((now - since).total_seconds() / 3600) + 1
         lifecycle, latest = await asyncio.gather(

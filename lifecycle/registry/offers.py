@@ -34,12 +34,12 @@ Change = Literal["added", "removed", "changed"]
 
 @dataclass(frozen=True, slots=True)
 class OfferedTool:
-    """A tool as its server described it.
+    """A tool as described by its server.
 
     Attributes:
-        name: What the server calls it.
-        description: What the model is told of it; empty where the offer was too large to keep.
-        schema: The JSON Schema of its arguments as JSON; empty where the offer was too large to keep.
+        name: The server's name of it.
+        description: Its description; empty where the offer was too large to store.
+        schema: JSON Schema of its arguments, as JSON; empty where the offer was too large to store.
         digest: SHA-256 of both.
     """
 
@@ -51,7 +51,7 @@ class OfferedTool:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one server offered, or the code of why it could not be asked."""
+    """The tools that one server offered; or the error's code if it could not be asked."""
 
     server_label: str
     tools: tuple[OfferedTool, ...] = ()
@@ -60,14 +60,14 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """What an agent's servers offered."""
+    """The offers of an agent's servers."""
 
     servers: tuple[Offer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What a server offered when the agent was declared, and what is different now.
+    """A server's offer at declaration, and how it differs now.
 
     Attributes:
         declared: The offer at that time.
@@ -89,7 +89,7 @@ _OFFERS = JsonCodec(Offers)
 
 
 class OfferedTools:
-    """Notes and compares what servers offer."""
+    """Stores and compares servers' offers."""
 
     def __init__(self, tables: Tables, servers: ToolServers) -> None:
         self._tables = tables
@@ -122,9 +122,9 @@ class OfferedTools:
         async def of_agent(agent: str, servers: Sequence[Mcp]) -> Sequence[Compared]:
             async with free:
                 row = await self._tables.get(TABLE, workspace, agent)
-                known = {one.server_label: one for one in (_OFFERS.load(row.text("offers")).servers if row else ())}
+                declared = {one.server_label: one for one in (_OFFERS.load(row.text("offers")).servers if row else ())}
                 found = await asyncio.gather(*map(now, servers))
-            return [compared(known.get(offer.server_label), offer) for offer in found]
+            return [compared(declared.get(offer.server_label), offer) for offer in found]
 
         return dict(zip(called, await asyncio.gather(*(of_agent(*each) for each in called.items())), strict=True))
 
