@@ -107,7 +107,7 @@ def test_the_fitting_capacity_is_the_smallest_that_pays() -> None:
 
     assert 20 <= fitting_capacity(keys, "lru", 5, 200) <= 25
     assert fitting_capacity([], "sieve", 5, 200) == 5
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="from 1 to most"):
         fitting_capacity(keys, "lru", 10, 5)
 
 
