@@ -11,7 +11,7 @@ from lifecycle.measures.alarms import RegistryAlarms
 from lifecycle.registry.counts import LifecycleCounts
 from lifecycle.registry.record import AgentState
 from lifecycle.teams.figures import TeamFiguresReader
-from llmops.alerts.metrics import FROM_REGISTRY, OF_TEAMS, Metric
+from llmops.alerts.metrics import FROM_REGISTRY, OF_LOADER, OF_TEAMS, Metric
 from llmops.alerts.readings import WorkspaceFigures
 from llmops.budgets.usage import BudgetUsageReader
 from llmops.capacity.resources import ResourceReader
@@ -54,6 +54,7 @@ class WorkspaceState:
         agents: list[Metric] = ["agents", *_AGENTS.values()]
         return {
             **dict.fromkeys(FROM_REGISTRY, self._registry.figures),
+            **dict.fromkeys(OF_LOADER, self._registry.hit_rates),
             **dict.fromkeys(agents, self._agents),
             "sessions_open": self._sessions,
             "runs_running": self._running,
