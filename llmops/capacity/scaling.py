@@ -305,6 +305,8 @@ def recommend(
     always = max(policy.min_instances, min(instances, base))
     if needed > policy.max_instances:
         reasons.append(f"{needed} instances would be needed, and the policy allows {policy.max_instances}")
+    if needed < policy.min_instances:
+        reasons.append(f"{needed} would do, and the policy has {policy.min_instances} at least")
     if max(needed, policy.min_instances) > platform.most:
         reasons.append(f"there can be {platform.most} at most here")
     if not platform.on_demand:
