@@ -1,4 +1,4 @@
-"""A day at a pool, simulated event by event: waits, fairness and use of it, beside first come, first served.
+"""A day at a pool, simulated event by event: waits, fairness and utilisation, compared with first come, first served.
 
 python -m benchmarks.capacity [RUNS] [SEED]
 
@@ -27,11 +27,11 @@ from llmops.capacity.slices import LASTS_S, divided
 
 DAY_S = 86_400.0
 WORKERS = 5
-"""Of 32 runs at a time each, as host.json has it, they are about enough for the slots of a million runs."""
+"""Number of workers: with 32 concurrent runs each, as in host.json, about enough for the slots of a million runs."""
 MEAN_S = 10.0
-"""Mean time of a run, in seconds; exponential, as of answers of very different lengths."""
+"""Mean time of a run in seconds; exponentially distributed, as for answers of very different lengths."""
 LOAD = 0.8
-"""Share of the slots that the day's runs would keep busy, if they came evenly."""
+"""Utilisation of the slots by the day's runs, if they came evenly."""
 HIGH, AGING_S = 0.05, 60.0
 _WANTS = 8
 """Runs of a share that a worker asks for at a time. Those behind are back on the queue, and keep their age."""
@@ -57,7 +57,7 @@ class Run:
 
 
 def arrivals(count: int, seed: int) -> list[Run]:
-    """Return the runs of a day: busy by day, and for an hour at noon one agent sends three times its share at once."""
+    """Return the runs of a day: busy in the daytime, and for an hour at noon one agent sends three times its share."""
     chance = random.Random(seed)
     weights = [1 + 0.6 * math.sin((hour - 8) / 24 * 2 * math.pi) for hour in range(24)]
     agents = {"flood": 0.3, "vip": 0.1, "a": 0.2, "b": 0.2, "c": 0.2}
@@ -74,12 +74,12 @@ def arrivals(count: int, seed: int) -> list[Run]:
 
 
 def slots_for(count: int) -> int:
-    """Return how many slots there are for so many runs a day."""
+    """Return the number of slots for so many runs per day."""
     return max(2, round(count / DAY_S * MEAN_S / LOAD))
 
 
 def shared_pool(slots: int) -> Pool:
-    """Return the pool: one agent has a reserve of a fifth, and the one that floods half of all at most."""
+    """Return the pool: one agent has a reserve of a fifth, and the flooding one at most half."""
     return Pool(
         "p",
         agents=("flood", "vip", "a", "b", "c"),
@@ -91,7 +91,7 @@ def shared_pool(slots: int) -> Pool:
 
 
 def first_come(runs: Sequence[Run], slots: int) -> None:
-    """Begin the runs in the order in which they came, as slots become free."""
+    """Start the runs in order of arrival, as slots become free."""
     ends: list[float] = []
     for run in runs:
         at = run.at if len(ends) < slots else max(run.at, heapq.heappop(ends))
@@ -127,7 +127,7 @@ class Queue:
 
 @dataclass(slots=True)
 class Worker:
-    """A worker's slice, and what waits and runs at it."""
+    """A worker's slice, and the runs waiting and running there."""
 
     name: str
     free: dict[str, int] = field(default_factory=dict[str, int])
@@ -145,7 +145,7 @@ class Worker:
 
 
 class Simulation:
-    """The day at a pool."""
+    """The simulation of a day."""
 
     def __init__(self, pool: Pool, runs: Sequence[Run], seed: int) -> None:
         self._pool = pool
@@ -157,7 +157,7 @@ class Simulation:
         self.requests = 0
 
     def play(self) -> None:
-        """Let the day pass, until every run has begun."""
+        """Simulate until every run has begun."""
         workers = [Worker(f"w{number}") for number in range(WORKERS)]
         events, runs, at = self._events, self._runs, 0
         while at < len(runs) or events:
@@ -252,7 +252,7 @@ class Simulation:
 
 
 def most_at_a_time(runs: Sequence[Run]) -> int:
-    """Return the most runs that were carried out at the same time."""
+    """Return the largest number of concurrent runs."""
     changes = sorted([(run.began, 1) for run in runs] + [(run.began + run.takes, -1) for run in runs])
     now = most = 0
     for _, change in changes:
@@ -282,13 +282,13 @@ def _spread(minutes: list[float], start: float, end: float) -> None:
 
 
 def waits_of(runs: Sequence[Run]) -> tuple[float, float, float]:
-    """Return the mean wait, what 95 % do not exceed, and the longest, in seconds."""
+    """Return the mean, the 95th percentile and the maximum of the waits, in seconds."""
     waits = sorted(run.wait for run in runs)
     return statistics.fmean(waits), waits[int(len(waits) * 0.95)], waits[-1]
 
 
 def measure_capacity(count: int = 100_000, seed: int = 7) -> Sequence[Result]:
-    """Return what a day of so many runs comes to."""
+    """Return the figures of a day of so many runs."""
     slots = slots_for(count)
     pool = shared_pool(slots)
     ours = arrivals(count, seed)

@@ -1,17 +1,17 @@
-"""How a pool's limits are divided between workers. Pure: from a state, a request of one worker and the time.
+"""How a pool's limits are divided between workers: a pure function of the state, one worker's request and the time.
 
-A worker has a slice: runs that it may carry out, and tokens and requests that it may use until the slice ends. At each
-request it says what it used (and when), what it keeps and what it still wants, and gets more. All that workers hold
-counts as taken, so that no order of events, and no worker that dies, takes the pool above a limit:
+Each worker has a slice (a lease on part of the limits): runs it may carry out, and tokens and requests it may use until
+the slice expires. With each request it reports what it used (and when), what it keeps and what it wants, and is granted
+more. Everything that workers hold counts as used, so that neither the order of events nor a worker that dies can take
+the pool above a limit:
 
     for any 60 seconds: what was used in them + what all slices hold <= limit
 
-What a slice holds that nobody has accounted for when it ends counts as used at its end: the worker may have used it.
-Room goes to what has waited longest, high priority having a head start (`llmops.capacity.admission`): what does not fit
-yet keeps the room that there is from all that comes after it, so that nothing is overtaken for ever. Before that come
-agents that have less than is reserved for them.
+What a slice still holds when it expires counts as used at that moment, because the worker may have used it. Capacity is
+granted in order of waiting time, high priority having a head start (`llmops.capacity.admission`). A request that does
+not fit yet blocks later ones, so that it does not starve. Agents below their reserved share come first.
 
-Clocks of workers may differ by SKEW_S; times are in seconds since the epoch.
+Workers' clocks may differ by up to SKEW_S; times are in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from llmops.capacity.pools import DIMENSIONS, NOTHING, Amounts, Pool
 from llmops.capacity.serving import Serving
 
 LASTS_S = 10.0
-"""How long a slice lasts that its worker does not renew: so long it takes until what a dead worker held comes back."""
+"""How long a slice lasts unless renewed, in seconds; what a dead worker held is free after that."""
 SKEW_S = 1.0
-"""By how much the clocks of workers may differ."""
+"""By how much workers' clocks may differ, in seconds."""
 WINDOW_S = 60
 _WORKERS_A_SECOND = 32
-"""Workers that ask in a second, in all; where there are more, each asks less often. One row takes that many writes."""
+"""Requests per second of all workers together; with more workers each asks less often. All write the same row."""
 _SMOOTHING = 0.2
 
 
 def divided(pool: Pool, state: State, request: Request, now: float) -> tuple[State, Grant]:
-    """Return the state after the request, and what the worker holds then.
+    """Return the state after the request, and what the worker then holds.
 
     Args:
-        pool: The pool as it is declared now; where a limit was lowered, nothing is granted until there is room again.
-        state: What is taken.
-        request: What a worker says and wants.
+        pool: The pool as declared now; where a limit was lowered, nothing is granted until enough is free again.
+        state: The current use.
+        request: The worker's report and request.
         now: The worker's time.
     """
     spent, slices = _aged(state, now, request.worker)
     mine = slices.pop(request.worker, None)
-    if mine is not None and mine.number == request.number:  # it took effect, and its answer was lost
+    if mine is not None and mine.number == request.number:  # the request took effect before, and its response was lost
         slices[request.worker] = mine
         return replace(state, spent=spent, slices=slices), _grant(mine, slices, request.worker, math.inf)
     kept = _kept(request, mine)
@@ -77,14 +77,14 @@ def divided(pool: Pool, state: State, request: Request, now: float) -> tuple[Sta
 
 
 def available(pool: Pool, state: State, share: str, now: float) -> Amounts:
-    """Return what somebody of a share could have now, if nobody else waited."""
+    """Return what a share could be granted now if nobody else waited."""
     spent, slices = _aged(state, now)
     taken = Serving(pool, spent, slices.values(), {}, now)
     return taken.room(share, limited=True)
 
 
 def used(state: State, now: float) -> Mapping[str, Amounts]:
-    """Return what is taken, by share: what slices hold, and what was used within the last minute."""
+    """Return the use by share: what slices hold, and what was used within the last minute."""
     spent, slices = _aged(state, now)
     total: dict[str, Amounts] = {}
     for part in (*spent.values(), *(one.held for one in slices.values())):
@@ -99,10 +99,11 @@ def waiting(state: State, now: float) -> Sequence[Want]:
 
 
 def expected_wait_s(pool: Pool, state: State, want: Want, now: float) -> float:
-    """Return after how many seconds there is room for what wants it, if all goes on as it does.
+    """Return the estimated seconds until there is capacity for a request, if the load stays as it is.
 
-    A dimension gives back its limit in a minute, or in the time of a run; what waits before comes first. Before what is
-    within a reserve comes only what is of the same share.
+    A dimension frees its whole limit in a minute, or in the mean time of a run; what waits before comes first. Within
+    its
+    reserve, a request waits only for requests of the same share.
     """
     free = available(pool, state, want.share, now)
     spent, slices = _aged(state, now)
@@ -122,9 +123,9 @@ def expected_wait_s(pool: Pool, state: State, want: Want, now: float) -> float:
 
 
 def _aged(state: State, now: float, asking: str = "") -> tuple[dict[int, Mapping[str, Amounts]], dict[str, Slice]]:
-    """Return what was used within a window, and the slices that have not ended; of others, what they held is used.
+    """Return what was used within the window, and the slices not expired; what expired slices held counts as used.
 
-    That the slice of the worker that asks has ended is sure, for the time is its own.
+    The asking worker's own slice is judged by its own clock, without allowance for clock skew.
     """
     spent = dict(state.spent)
     slices: dict[str, Slice] = {}
@@ -139,7 +140,7 @@ def _aged(state: State, now: float, asking: str = "") -> tuple[dict[int, Mapping
 
 
 def _kept(request: Request, mine: Slice | None) -> dict[str, Amounts]:
-    """Return what the worker keeps: never more tokens and requests than it held, none of a slice that has ended."""
+    """Return what the worker keeps: at most the tokens and requests it held, and none of an expired slice."""
     held: Mapping[str, Amounts] = mine.held if mine is not None else {}
     kept: dict[str, Amounts] = {}
     for share, amounts in request.kept.items():
@@ -158,7 +159,7 @@ def _book(spent: dict[int, Mapping[str, Amounts]], more: Mapping[int, Mapping[st
 
 
 def _summed(wants: Sequence[Want]) -> tuple[Want, ...]:
-    """Return the first want of each share, and the others of it as one, in order."""
+    """Return the first want of each share, and the sum of its other wants, in order."""
     found: dict[str, list[Want]] = {}
     for want in wants:
         found.setdefault(want.share, []).append(want)
