@@ -259,7 +259,7 @@ class Settings:
     budget_schedule: str = setting("20 * * * * *", "BUDGET_SCHEDULE", name)
     """When expired reservations are released, waiting runs checked, and the usage of pools sampled (NCRONTAB, UTC)."""
     pool_wait: float = setting(5, "POOL_WAIT_S", seconds)
-    """How long a run waits in a worker for room in its agent's pool, before it is put back on the queue."""
+    """How long a run waits in a worker for capacity in its agent's pool, before it is put back on the queue."""
     scaling_site: str = setting("", "SCALING_SITE", text(_SCALED))
     """What is scaled: the resource id of the Function App, or the address at which the local host takes the number of
     its worker processes; empty for recommendations alone."""

@@ -10,12 +10,12 @@ from llmops.capacity.pools import Amounts
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """Something that waits for room.
+    """A request that waits for capacity.
 
     Attributes:
-        key: When it came, less its head start: the least is first.
-        share: Under which name it is counted (`Pool.share_of`).
-        need: What it takes.
+        key: When it came, less its head start, in seconds since the epoch; the smallest comes first.
+        share: Share name it is counted under (`Pool.share_of`).
+        need: What it needs.
     """
 
     key: float
@@ -25,7 +25,7 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What a worker holds until it ends: by share, with what it still wants, and the number of its latest request."""
+    """What a worker holds until it expires: by share, with what it still wants, and the number of its last request."""
 
     held: Mapping[str, Amounts]
     until: float
@@ -35,12 +35,12 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is taken of a pool.
+    """The use of a pool.
 
     Attributes:
-        spent: Tokens and requests that were used, by share, by the second in which they were.
-        slices: What workers hold, by worker.
-        run_s: How long a run takes, smoothed; 0 while that is not known.
+        spent: Used tokens and requests, by share, by the second of their use.
+        slices: Slices by worker.
+        run_s: Mean time of a run in seconds (exponentially smoothed); 0 while not known.
     """
 
     spent: Mapping[int, Mapping[str, Amounts]] = field(default_factory=dict[int, Mapping[str, Amounts]])
@@ -50,16 +50,16 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a worker says and wants.
+    """A worker's report and request.
 
     Attributes:
-        worker: Who.
-        number: Which of its requests, from 1; a request that may have taken effect is made again with its number.
-        kept: What it still holds and keeps, by share: the runs that it carries out, tokens and requests not used yet.
-        spent: What it has used since its latest request, by second; below zero where a call took less than was counted.
-        wants: What waits at it, in order.
-        spare: What it would like to have besides, for what comes before its next request.
-        run_s: How long runs took that ended since, on average; 0 where none did.
+        worker: The worker's id.
+        number: Number of the request, from 1; a request that may have taken effect is repeated with its number.
+        kept: What the worker keeps, by share: runs under way, and tokens and requests not used yet.
+        spent: What it used since its last request, by second; negative where a call used less than was counted.
+        wants: What waits in the worker, in order.
+        spare: What it would like in addition, for calls before its next request.
+        run_s: Mean time in seconds of the runs that ended since; 0 where none did.
     """
 
     worker: str
@@ -76,13 +76,13 @@ class Grant:
     """A worker's slice after its request.
 
     Attributes:
-        held: All that it holds now, by share.
-        until: Until when it may use tokens and requests of it; its runs count as its own so long.
-        first_other: The first key of what waits at other workers and found no room; infinity for none.
-        again_s: After how many seconds it may ask again.
-        owed: How many of its runs, by share, have slots that are lent and are due to who has a reserve: as these runs
-            end, it gives them back.
-        recalled: How many of these it gives back before the runs' next calls, for their owner has waited long enough.
+        held: Everything it holds now, by share.
+        until: When its tokens and requests expire, and its runs cease to count as its own.
+        first_other: The smallest key of what waits at other workers and did not fit; infinity for none.
+        again_s: Seconds until it may ask again.
+        owed: How many of its runs, by share, have slots that are lent and are due to a reserve: it gives them back as
+            these runs end.
+        recalled: How many of these it gives back before the runs' next calls, for the reserve's agent has waited.
     """
 
     held: Mapping[str, Amounts]
