@@ -14,12 +14,16 @@ import random
 import statistics
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from operator import attrgetter
 
 from benchmarks.measure import Result
+from llmops.capacity.exchange import Request, State, Want
 from llmops.capacity.pools import NOTHING, Amounts, Limits, Pool, Share
-from llmops.capacity.slices import LASTS_S, Request, State, Want, divided
+from llmops.capacity.slices import LASTS_S, divided
 
 DAY_S = 86_400.0
 WORKERS = 5
@@ -30,18 +34,21 @@ LOAD = 0.8
 """Utilisation of the slots by the day's runs, if they came evenly."""
 HIGH, AGING_S = 0.05, 60.0
 _WANTS = 8
-"""Runs of a share that a worker asks for at a time. Later ones are back on the queue, and keep their age."""
+"""Runs of a share that a worker asks for at a time. Those behind are back on the queue, and keep their age."""
+_ONE = Amounts(1)
+_key = attrgetter("key")
 
 
 @dataclass(slots=True)
 class Run:
-    """A run: when it came, its agent, how long it takes in seconds, and when it began."""
+    """A run: when it came, whose it is, how long it takes, when it began, and what it wants of the pool."""
 
     at: float
     agent: str
     high: bool
     takes: float
     began: float = math.nan
+    want: Want | None = None
 
     @property
     def wait(self) -> float:
@@ -92,6 +99,32 @@ def first_come(runs: Sequence[Run], slots: int) -> None:
         heapq.heappush(ends, at + run.takes)
 
 
+class Queue:
+    """Runs of a share that wait at a worker: those of high priority and the others, each in the order they came."""
+
+    def __init__(self) -> None:
+        self._high: deque[Run] = deque()
+        self._normal: deque[Run] = deque()
+
+    def __len__(self) -> int:
+        return len(self._high) + len(self._normal)
+
+    def add(self, run: Run) -> None:
+        """Have a run wait."""
+        (self._high if run.high else self._normal).append(run)
+
+    def pop(self) -> Run:
+        """Return the first, which waits no more."""
+        first = not self._normal or (self._high and self._high[0].at - AGING_S <= self._normal[0].at)
+        return (self._high if first else self._normal).popleft()
+
+    def wants(self, count: int) -> Sequence[Want]:
+        """Return what the first so many want, in order."""
+        found = [run.want for queue in (self._high, self._normal) for run in islice(queue, count) if run.want]
+        found.sort(key=_key)
+        return found[:count]
+
+
 @dataclass(slots=True)
 class Worker:
     """A worker's slice, and the runs waiting and running there."""
@@ -99,9 +132,12 @@ class Worker:
     name: str
     free: dict[str, int] = field(default_factory=dict[str, int])
     running: dict[str, int] = field(default_factory=dict[str, int])
-    waiting: dict[str, list[tuple[float, int, Run]]] = field(default_factory=dict[str, list[tuple[float, int, Run]]])
+    waiting: dict[str, Queue] = field(default_factory=dict[str, Queue])
     came: dict[str, int] = field(default_factory=dict[str, int])
+    owed: dict[str, int] = field(default_factory=dict[str, int])
+    ended: list[float] = field(default_factory=list[float])
     number: int = 0
+    gives_back: bool = False
     first_other: float = math.inf
     again_s: float = 1.0
     asked: float = -math.inf
@@ -116,22 +152,21 @@ class Simulation:
         self._runs = runs
         self._chance = random.Random(seed + 1)
         self._state = State()
-        self._events: list[tuple[float, int, str, Worker, Run | None]] = []
+        self._events: list[tuple[float, int, Worker, Run | None]] = []
         self._count = 0
         self.requests = 0
 
     def play(self) -> None:
         """Simulate until every run has begun."""
         workers = [Worker(f"w{number}") for number in range(WORKERS)]
-        coming = iter(self._runs)
-        following = next(coming, None)
-        while following is not None or self._events:
-            if following is not None and (not self._events or following.at <= self._events[0][0]):
-                self._arrived(self._chance.choice(workers), following)
-                following = next(coming, None)
+        events, runs, at = self._events, self._runs, 0
+        while at < len(runs) or events:
+            if at < len(runs) and (not events or runs[at].at <= events[0][0]):
+                self._arrived(self._chance.choice(workers), runs[at])
+                at += 1
                 continue
-            now, _, what, worker, run = heapq.heappop(self._events)
-            if what == "ended" and run is not None:
+            now, _, worker, run = heapq.heappop(events)
+            if run is not None:
                 self._ended(worker, run, now)
             elif worker.due <= now:
                 self._ask(worker, now)
@@ -139,80 +174,81 @@ class Simulation:
     def _arrived(self, worker: Worker, run: Run) -> None:
         share = self._pool.share_of(run.agent)
         worker.came[share] = worker.came.get(share, 0) + 1
-        self._count += 1
-        key = run.at - (AGING_S if run.high else 0)
-        heapq.heappush(worker.waiting.setdefault(share, []), (key, self._count, run))
-        self._serve(worker, run.at)
+        run.want = Want(run.at - (AGING_S if run.high else 0), share, _ONE)
+        worker.waiting.setdefault(share, Queue()).add(run)
+        self._serve(worker, share, run.at)
         self._look(worker, run.at)
 
-    def _serve(self, worker: Worker, now: float) -> None:
-        for share, queue in worker.waiting.items():
-            while queue and worker.free.get(share, 0) > 0:
-                _, _, run = heapq.heappop(queue)
-                worker.free[share] -= 1
-                worker.running[share] = worker.running.get(share, 0) + 1
-                run.began = now
-                self._push(now + run.takes, "ended", worker, run)
+    def _serve(self, worker: Worker, share: str, now: float) -> None:
+        """Begin what waits and has a slot."""
+        queue, free = worker.waiting.get(share), worker.free.get(share, 0)
+        while queue and free > 0:
+            run = queue.pop()
+            free -= 1
+            worker.free[share] = free
+            worker.running[share] = worker.running.get(share, 0) + 1
+            run.began = now
+            self._push(now + run.takes, worker, run)
 
     def _ended(self, worker: Worker, run: Run, now: float) -> None:
         share = self._pool.share_of(run.agent)
         worker.running[share] -= 1
+        worker.ended.append(run.takes)
         queue = worker.waiting.get(share)
         late = worker.first_other + max(5.0, (now - worker.first_other) * 2 / 3)
-        if worker.first_other == math.inf or (queue and queue[0][0] <= late):
+        if worker.owed.get(share, 0) > 0:
+            worker.owed[share] -= 1
+            worker.gives_back = True
+        elif worker.first_other == math.inf or (queue and queue.wants(1)[0].key <= late):
             worker.free[share] = worker.free.get(share, 0) + 1
-            self._serve(worker, now)
+            self._serve(worker, share, now)
+        else:
+            worker.gives_back = True
         self._look(worker, now)
 
     def _look(self, worker: Worker, now: float) -> None:
-        """Let the worker ask the pool when due: soon where something waits, else to keep its slots."""
-        soon = any(worker.waiting.values()) or any(worker.free.values())
-        busy = any(worker.running.values())
-        pause = worker.again_s if soon else LASTS_S / 3
-        due = max(now, worker.asked + pause) if soon or busy else math.inf
+        """Have the worker ask when it is due: soon where something waits, else to keep what it has."""
+        pause = worker.again_s
+        if worker.gives_back:
+            pause /= 2
+        elif not any(worker.waiting.values()):
+            if any(worker.running.values()):
+                pause = LASTS_S / 3
+            elif not any(worker.free.values()):
+                return
+        due = max(now, worker.asked + pause)
         if due < worker.due:
             worker.due = due
-            self._push(due, "ask", worker, None)
+            self._push(due, worker, None)
 
     def _ask(self, worker: Worker, now: float) -> None:
         passed = max(0.2, now - worker.asked)
         likely = {share: math.ceil(count / passed * worker.again_s * 1.25) for share, count in worker.came.items()}
-        keeps = {share: min(free, likely.get(share, 0)) for share, free in worker.free.items()}
-        shares = {*keeps, *worker.running}
-        kept = {one: Amounts(keeps.get(one, 0) + worker.running.get(one, 0)) for one in shares}
-        wants = [
-            Want(key, share, Amounts(1)) for share, queue in worker.waiting.items() for key in _first(queue, _WANTS)
-        ]
+        keeps: dict[str, int] = {}
+        if worker.first_other == math.inf and not worker.owed:
+            keeps = {share: min(free, likely.get(share, 0)) for share, free in worker.free.items()}
+        kept = {one: Amounts(keeps.get(one, 0) + worker.running.get(one, 0)) for one in keeps | worker.running}
+        wants = [want for queue in worker.waiting.values() if queue for want in queue.wants(_WANTS)]
         spare = {share: Amounts(max(0, count - keeps.get(share, 0))) for share, count in likely.items()}
         worker.number += 1
         self.requests += 1
-        request = Request(worker.name, worker.number, kept, {}, wants, spare)
+        run_s = sum(worker.ended) / len(worker.ended) if worker.ended else 0.0
+        request = Request(worker.name, worker.number, kept, {}, wants, spare, run_s)
         self._state, grant = divided(self._pool, self._state, request, now)
         worker.free = {
             share: grant.held.get(share, NOTHING).runs - worker.running.get(share, 0)
-            for share in {*grant.held, *worker.running}
+            for share in {**grant.held, **worker.running}
         }
-        worker.first_other, worker.again_s = grant.first_other, grant.again_s * self._chance.uniform(1, 1.2)
-        worker.came, worker.asked, worker.due = {}, now, math.inf
-        self._serve(worker, now)
+        worker.first_other, worker.owed = grant.first_other, dict(grant.owed)
+        worker.again_s = grant.again_s * self._chance.uniform(1, 1.2)
+        worker.came, worker.ended, worker.asked, worker.due, worker.gives_back = {}, [], now, math.inf, False
+        for share in worker.waiting:
+            self._serve(worker, share, now)
         self._look(worker, now)
 
-    def _push(self, at: float, what: str, worker: Worker, run: Run | None) -> None:
+    def _push(self, at: float, worker: Worker, run: Run | None) -> None:
         self._count += 1
-        heapq.heappush(self._events, (at, self._count, what, worker, run))
-
-
-def _first(heap: Sequence[tuple[float, int, Run]], count: int) -> Sequence[float]:
-    """Return the smallest keys of a heap, in order."""
-    found: list[float] = []
-    near = [(heap[0][0], 0)] if heap else []
-    while near and len(found) < count:
-        key, at = heapq.heappop(near)
-        found.append(key)
-        for child in (2 * at + 1, 2 * at + 2):
-            if child < len(heap):
-                heapq.heappush(near, (heap[child][0], child))
-    return found
+        heapq.heappush(self._events, (at, self._count, worker, run))
 
 
 def most_at_a_time(runs: Sequence[Run]) -> int:
@@ -226,12 +262,16 @@ def most_at_a_time(runs: Sequence[Run]) -> int:
 
 
 def used_while_full(runs: Sequence[Run], slots: int) -> float:
-    """Return the utilisation of the slots in the minutes in which runs waited all the time."""
+    """Return the used share of the slots in those minutes in which runs waited that may have any slot.
+
+    Those of the agent that floods may have half of them only: where no others wait, the other half is rightly idle.
+    """
     minutes = int(max(run.began + run.takes for run in runs) // 60) + 2
     busy, waiting = [0.0] * minutes, [0.0] * minutes
     for run in runs:
         _spread(busy, run.began, run.began + run.takes)
-        _spread(waiting, run.at, run.began)
+        if run.agent != "flood":
+            _spread(waiting, run.at, run.began)
     full = [minute for minute in range(minutes) if waiting[minute] > 60 * slots / 10]
     return sum(busy[minute] for minute in full) / (60 * slots * len(full)) if full else math.nan
 
@@ -251,7 +291,8 @@ def measure_capacity(count: int = 100_000, seed: int = 7) -> Sequence[Result]:
     """Return the figures of a day of so many runs."""
     slots = slots_for(count)
     pool = shared_pool(slots)
-    ours, theirs = arrivals(count, seed), arrivals(count, seed)
+    ours = arrivals(count, seed)
+    theirs = [replace(run) for run in ours]
     began = time.perf_counter()
     simulation = Simulation(pool, ours, seed)
     simulation.play()

@@ -42,6 +42,7 @@ from devhost.settings import (
     worker_count,
 )
 from devhost.timer_trigger import StatusFile, TimerTrigger
+from devhost.workers.control import WorkerControl
 
 if TYPE_CHECKING:
     from devhost.servicebus_trigger import ServiceBusTrigger
@@ -92,6 +93,7 @@ class Host:
         shown = "localhost" if arguments.host in {"0.0.0.0", "::"} else arguments.host  # noqa: S104 - compared, not bound
         self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port_of(self._listener)}"
         self.workers = worker_count(arguments.workers, os.environ)
+        self.control_url = f"http://127.0.0.1:{port_of(self._rpc_listener)}/workers"
         try:
             self._fence = Fence.around(arguments.host, arguments.allowed_hosts)
         except ValueError as error:
@@ -136,6 +138,7 @@ class Host:
         rpc_fence = dataclasses.replace(self._fence, links=False)
         rpc = web.Application(client_max_size=MAX_BODY, middlewares=[fenced(rpc_fence)])
         routes.add_routes(rpc.router, "/durabletask")
+        WorkerControl(self._pool).add_routes(rpc.router, "/workers")
         self._runners = [await serve(self._web_app(routes), self._listener), await serve(rpc, self._rpc_listener)]
         self._mailboxes.start()
         self._timer_tasks = [asyncio.create_task(timer.run()) for timer in self._timers]
@@ -177,12 +180,13 @@ class Host:
         """Load the app, here or in worker processes, and return its dispatcher."""
         timeout_s = self._options.function_timeout_s
         if self.workers == 1:
+            self._pool = None
             self._index(load_app(self._arguments.root))
             return Invoker(timeout_s=timeout_s, client_value=client_value)
         from devhost.workers.pool import WorkerPool  # noqa: PLC0415 - few use it
         from devhost.workers.wire import Start  # noqa: PLC0415
 
-        pool = WorkerPool(
+        self._pool = pool = WorkerPool(
             self.workers,
             Start(
                 root=str(self._arguments.root),
@@ -282,7 +286,7 @@ async def run(
         for line in host.describe():
             say(line)
         if host.workers > 1:
-            say(f"{host.workers} worker processes run the functions.")
+            say(f"{host.workers} worker processes run the functions; PUT {host.control_url} changes how many.")
         if not arguments.verbose:
             say("While idle, only problems are logged; --verbose also logs the runs of timers and their messages.")
         if ready_file:

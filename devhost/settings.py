@@ -11,7 +11,7 @@ from typing import Any
 from devhost.errors import StartupError
 from devhost.timespan import parse_timespan
 
-_MAX_WORKERS = 10
+MAX_WORKERS = 10
 _PERCENT_NAME = re.compile(r"%([^%\s]+)%")
 
 
@@ -132,9 +132,9 @@ def worker_count(asked: int | None, environ: Mapping[str, str]) -> int:
         StartupError: It is not a whole number from 1 to 10, the platform's limits.
     """
     text = str(asked) if asked is not None else environ.get("FUNCTIONS_WORKER_PROCESS_COUNT") or "1"
-    if not text.strip().isdecimal() or not 1 <= int(text) <= _MAX_WORKERS:
+    if not text.strip().isdecimal() or not 1 <= int(text) <= MAX_WORKERS:
         what = "--workers" if asked is not None else "FUNCTIONS_WORKER_PROCESS_COUNT"
-        raise StartupError(f"{what} must be a whole number from 1 to {_MAX_WORKERS}, not {text!r}")
+        raise StartupError(f"{what} must be a whole number from 1 to {MAX_WORKERS}, not {text!r}")
     return int(text)
 
 

@@ -29,6 +29,7 @@ from kernel.setting_readers import (
 _RULE = r"[^/=\s,]+(?:/[^=\s,]+)?=[^=\s]+"
 _QUEUE_WORKSPACES = re.compile(rf"\s*(?:\*|{_RULE}(?:\s+{_RULE})*)\s*")
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+_SCALED = re.compile(r"(?:/subscriptions/.+|http://(?:127\.0\.0\.1|localhost):\d{1,5}/workers)?")
 _ENDPOINT = re.compile(r"(?:https://.+|http://(?:127\.0\.0\.1|localhost)[:/].+)?")
 _QUEUES = re.compile(r"(?:[A-Za-z0-9][\w./-]*(?:\s*,\s*[A-Za-z0-9][\w./-]*)*)?")
 _MODULES = re.compile(r"(?:[A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_][\w.]*)*)?")
@@ -273,8 +274,9 @@ class Settings:
     """When expired reservations are released, waiting runs checked, and the usage of pools sampled (NCRONTAB, UTC)."""
     pool_wait: float = setting(5, "POOL_WAIT_S", seconds)
     """How long a run waits in a worker for capacity in its agent's pool, before it is put back on the queue."""
-    scaling_site: str = setting("", "SCALING_SITE", text())
-    """Resource id of the Function App whose scaling is read and changed; empty for recommendations only."""
+    scaling_site: str = setting("", "SCALING_SITE", text(_SCALED))
+    """What is scaled: the resource id of the Function App, or the address at which the local host takes the number of
+    its worker processes; empty for recommendations alone."""
     scaling_apply: bool = setting(False, "SCALING_APPLY", flag)
     """Whether `POST scaling/apply` may change it; the app's identity needs the role for that."""
     scaling_workspace: str = setting("default", "SCALING_WORKSPACE", name)

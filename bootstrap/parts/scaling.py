@@ -47,10 +47,14 @@ class ScalingServices:
 
     @cached_property
     def target(self) -> ScaleTarget | None:
-        """The app to scale; None where that is disabled."""
+        """The app that may be scaled, or the local host; None where that is switched off."""
         settings = self._core.settings
         if not settings.scaling_apply or not settings.scaling_site:
             return None
+        if settings.scaling_site.startswith("http"):
+            from adapters.local_scale import LocalScale
+
+            return LocalScale(settings.scaling_site)
         from adapters.azure_scale import AzureScale
         from adapters.identity import AppIdentity
 

@@ -55,6 +55,9 @@ class _Worker:
         self.process = process
         self.started = time.monotonic()
         self.running: dict[int, asyncio.Future[Done]] = {}
+        #: Set once it is to have no more work and what it ran has ended.
+        self.retired = False
+        self.done = asyncio.Event()
         self._link = link
 
     async def begin(self, start: Start) -> list[Function]:
@@ -102,8 +105,16 @@ class _Worker:
         await self.process.wait()
 
 
+class BusyError(Exception):
+    """A process has died and is being replaced, or the number is being changed."""
+
+
 class WorkerPool:
-    """Dispatches invocations to a fixed number of worker processes."""
+    """Dispatches invocations to worker processes, whose number can be changed.
+
+    Attributes:
+        count: How many there are to be.
+    """
 
     def __init__(self, count: int, start: Start) -> None:
         """Create a pool; `start` starts it.
@@ -112,10 +123,12 @@ class WorkerPool:
             count: Number of processes.
             start: The message that each process gets first.
         """
-        self._count = count
+        self.count = count
         self._start = start
         self._workers: list[_Worker] = []
-        self._keepers: list[asyncio.Task[None]] = []
+        self._keepers: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], _Worker] = {}
+        self._changing = asyncio.Lock()
         self._numbers = itertools.count()
         self._running = Running()
         self._ready = asyncio.Condition()
@@ -126,7 +139,39 @@ class WorkerPool:
         Raises:
             StartupError: One cannot load it; the message says why, and all are ended.
         """
-        made = [await self._spawn() for _ in range(self._count)]
+        return await self._add(self.count)
+
+    async def resize(self, count: int) -> None:
+        """Have so many processes: more are started, those that are too many end once what they run has ended.
+
+        Raises:
+            BusyError: One is just being replaced, or the number is being changed.
+            StartupError: Another one cannot be started; the number stays as it was.
+        """
+        if self._changing.locked() or len(self._workers) != self.count:
+            raise BusyError("A worker process is being started; try again in some seconds.")
+        async with self._changing:
+            if count > self.count:
+                await self._add(count - self.count)
+            else:
+                for worker in self._workers[count:]:
+                    self._workers.remove(worker)
+                    task = asyncio.create_task(self._retire(worker))
+                    self._retiring[task] = worker
+                    task.add_done_callback(lambda done: self._retiring.pop(done, None))
+            self.count = count
+        _log.warning("%d worker processes run the functions", count)
+
+    async def _retire(self, worker: _Worker) -> None:
+        """Let what a process runs end, then end it."""
+        worker.retired = True
+        if worker.running:
+            await worker.done.wait()
+        await worker.stop()
+
+    async def _add(self, count: int) -> list[Function]:
+        """Start so many processes, and return the app's functions once all have loaded it."""
+        made = [await self._spawn() for _ in range(count)]
         loads = await asyncio.gather(*(worker.begin(self._start) for worker in made), return_exceptions=True)
         for failure in loads:
             if isinstance(failure, BaseException):
@@ -134,8 +179,11 @@ class WorkerPool:
                     worker.kill()
                     await worker.process.wait()
                 raise failure
-        self._workers = list(made)
-        self._keepers = [asyncio.create_task(self._keep(worker)) for worker in made]
+        for worker in made:
+            self._workers.append(worker)
+            keeper = asyncio.create_task(self._keep(worker))
+            self._keepers.add(keeper)
+            keeper.add_done_callback(self._keepers.discard)
         return next(iter(loads))  # pyright: ignore[reportReturnType] - none has failed
 
     async def drain(self, timeout_s: float) -> int:
@@ -144,10 +192,12 @@ class WorkerPool:
 
     async def aclose(self) -> None:
         """End every process."""
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
-        await asyncio.gather(*(worker.stop() for worker in self._workers), return_exceptions=True)
+        left = [*self._workers, *self._retiring.values()]
+        tasks = [*self._keepers, *self._retiring]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(worker.stop() for worker in left), return_exceptions=True)
         self._workers.clear()
 
     async def invoke(
@@ -204,6 +254,8 @@ class WorkerPool:
             raise
         finally:
             worker.running.pop(number, None)
+            if worker.retired and not worker.running:
+                worker.done.set()
 
     async def _spawn(self) -> _Worker:
         ours, theirs = socket.socketpair()
@@ -228,9 +280,12 @@ class WorkerPool:
                     await asyncio.wait_for(reading, 0.5)
             finally:
                 reading.cancel()
-            self._workers.remove(worker)
+            if worker in self._workers:
+                self._workers.remove(worker)
             worker.abandon()
             worker.writer.close()
+            if worker.retired:
+                return
             if time.monotonic() - worker.started > _HEALTHY_S:
                 backoff_s = _FIRST_BACKOFF_S
             _log.error("Worker process %d ended with exit code %d; starting another", worker.process.pid, code)

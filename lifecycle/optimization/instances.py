@@ -31,7 +31,9 @@ class InstanceSavings:
         except AppError as error:
             log.warning("no savings on instances: %s", error.code, extra={"event": "optimization.no_scale"})
             return None
-        return idle_instances(plan, current, await self._scaler.policy()) if current is not None else None
+        if current is None or not plan.platform.on_demand:  # worker processes of this machine cost nothing
+            return None
+        return idle_instances(plan, current, await self._scaler.policy())
 
     async def apply(self, workspace: str, one: Proposal, by: str) -> None:
         """Scale the app as the proposal's plan says; does nothing if that is done already.

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from kernel.clock import Clock
 from kernel.errors import AppError
 from kernel.ids import new_id
+from llmops.capacity.exchange import Grant, Request, State, Want
 from llmops.capacity.pools import NOTHING, Amounts, Pool, PoolFull, PoolRefused, pool_of
 from llmops.capacity.sessions import SessionClaims
-from llmops.capacity.slices import Grant, Request, State, Want, available, expected_wait_s, waiting
+from llmops.capacity.slices import available, expected_wait_s, waiting
 from llmops.capacity.store import PoolStore
 from llmops.capacity.worker_slice import Taken, WorkerSlice
 
@@ -143,11 +144,19 @@ class Room:
     async def begin(self, tokens: int) -> None:
         """Take one request and the tokens of a call, counted at the most that it may use.
 
+        An attempt whose slot is recalled, for who has a reserve, takes another one first. Where the pool refuses what
+        does not fit at once, it keeps its slot: what it has begun is not refused.
+
         Raises:
             PoolFull: There is no capacity now; the run is to go on later.
             PoolRefused: There is no capacity, and the pool refuses at once.
             NeverFits: The call may need more than the pool's whole limit.
         """
+        if self._slot is not None and self._leases[-1].pool.when_full == "wait":
+            lease, slot = self._slot
+            if lease.give_way(slot):
+                self._slot = None
+                await self.enter()
         self._call = await self._take(Amounts(tokens=tokens, requests=1))
 
     def record(self, tokens: int, requests: int = 1) -> None:

@@ -17,7 +17,17 @@ from kernel.errors import Conflict, Forbidden
 from kernel.journal import Event
 from kernel.preconditions import put_row
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists
-from llmops.capacity.scaling import WEEKS, Load, Recommendation, ScalingPolicy, SiteScale, Trigger, recommend
+from llmops.capacity.scaling import (
+    FLEX,
+    WEEKS,
+    Load,
+    Platform,
+    Recommendation,
+    ScalingPolicy,
+    SiteScale,
+    Trigger,
+    recommend,
+)
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
@@ -35,11 +45,14 @@ Workspaces = Callable[[], AsyncIterator[str]]
 
 
 class ScaleTarget(Protocol):
-    """The app on Azure that is scaled.
+    """What is scaled: an app on Azure, or the worker processes of the local host.
 
     Both methods raise Unavailable if it cannot be reached, Forbidden if the app's identity lacks the permission, and
     Conflict if the platform refuses a value.
     """
+
+    platform: Platform
+    """What it takes."""
 
     async def read(self) -> SiteScale:
         """Return the current scale."""
@@ -144,7 +157,8 @@ class Scaler:
         ]
         applied = datetime.fromisoformat(state["applied"]) if "applied" in state else None
         current = await self._target.read() if self._target is not None else None
-        return recommend(policy, await self._loads(now), current, holding, applied, now), current
+        platform = self._target.platform if self._target is not None else FLEX
+        return recommend(policy, await self._loads(now), current, holding, applied, now, platform), current
 
     async def apply(self, plan_id: str, workspace: str, by: str) -> tuple[SiteScale, SiteScale]:
         """Apply a recommended plan; return the scale before and after.

@@ -18,12 +18,32 @@ from typing import Literal
 
 from kernel.errors import InvalidInput
 
-PLATFORM_LEAST, PLATFORM_MOST = 40, 1000
-"""Most instances that Flex Consumption accepts for an app."""
 HOURS_A_WEEK = 168
 WEEKS = 4
 FUNCTION = "function:run_agent"
 """Name of the Flex instance group that carries out runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What runs the app, and what it takes.
+
+    Attributes:
+        least: The fewest that it takes as the most instances.
+        most: The most that it takes.
+        on_demand: Whether instances come when there is work, and the HTTP requests of each can be set. Else all are
+            always there.
+    """
+
+    least: int
+    most: int
+    on_demand: bool = True
+
+
+FLEX = Platform(40, 1000)
+"""The Flex Consumption plan."""
+LOCAL = Platform(1, 10, on_demand=False)
+"""The local host, whose instances are worker processes."""
 
 TriggerMetric = Literal["memory_share", "cpu_share", "pool_used_share", "pool_waiting"]
 Action = Literal["scale_up", "scale_down"]
@@ -112,8 +132,8 @@ class ScalingPolicy:
             InvalidInput: `invalid_scaling_policy`, with the problem of each field.
         """
         wrong: dict[str, str] = {}
-        if not 0 <= self.min_instances <= PLATFORM_MOST or not 1 <= self.max_instances <= PLATFORM_MOST:
-            wrong["/max_instances"] = f"instances are 0, or 1 for the most, to {PLATFORM_MOST}"
+        if not 0 <= self.min_instances <= FLEX.most or not 1 <= self.max_instances <= FLEX.most:
+            wrong["/max_instances"] = f"instances are 0, or 1 for the most, to {FLEX.most}"
         elif self.min_instances > self.max_instances:
             wrong["/min_instances"] = "min_instances is above max_instances"
         if not 1 <= self.concurrency <= 1000:
@@ -169,7 +189,7 @@ class SiteScale:
     """
 
     always_ready: Mapping[str, int] = field(default_factory=dict[str, int])
-    maximum_instances: int = PLATFORM_LEAST
+    maximum_instances: int = FLEX.least
     http_concurrency: int | None = None
     memory_mb: int = 2048
 
@@ -183,11 +203,12 @@ class Recommendation:
         arrivals_per_s: Runs per second at the peak.
         at_a_time: Mean concurrent runs at the peak, the product of both (Little's law).
         instances: Instances needed at the peak, within the policy.
-        always_ready: Instances needed at the least busy hour, within the policy.
-        held: Why no change is to be made now although one is due; empty where it may be made.
-        reasons: The reasons, as sentences.
-        scale: The recommended scale; the current one where nothing changes.
-        forecast: The forecast.
+        always_ready: Instances that are always used, within the policy.
+        held: Why nothing is to be changed now, though it would be; empty where it may.
+        reasons: What decided, in words.
+        scale: How the app is to be scaled; as it is where nothing changes.
+        forecast: What is expected.
+        platform: What runs the app.
     """
 
     service_s: float
@@ -199,6 +220,7 @@ class Recommendation:
     reasons: tuple[str, ...]
     scale: SiteScale
     forecast: Forecast
+    platform: Platform = FLEX
 
     @property
     def id(self) -> str:
@@ -251,6 +273,7 @@ def recommend(
     holding: Sequence[Trigger],
     changed_at: datetime | None,
     now: datetime,
+    platform: Platform = FLEX,
 ) -> Recommendation:
     """Return the recommended scale.
 
@@ -261,6 +284,7 @@ def recommend(
         holding: Triggers whose conditions have held for long enough.
         changed_at: When a plan was last applied; None for never.
         now: The time.
+        platform: What runs the app.
     """
     expected = forecast(loads, now)
     recent = [load for load in loads if load.start >= now - timedelta(weeks=1)]
@@ -277,43 +301,57 @@ def recommend(
         step = 1 if trigger.action == "scale_up" else -1
         needed, base = max(needed, base) + step, base + step
         reasons.append(f"{trigger.key} has held for {trigger.duration_s:g} s")
-    instances = max(policy.min_instances, min(policy.max_instances, needed), 1)
+    instances = min(max(policy.min_instances, min(policy.max_instances, needed), 1), platform.most)
     always = max(policy.min_instances, min(instances, base))
     if needed > policy.max_instances:
         reasons.append(f"{needed} instances would be needed, and the policy allows {policy.max_instances}")
-    scale = _scale(policy, current, instances, always, at_a_time, reasons)
+    if needed < policy.min_instances:
+        reasons.append(f"{needed} would do, and the policy has {policy.min_instances} at least")
+    if max(needed, policy.min_instances) > platform.most:
+        reasons.append(f"there can be {platform.most} at most here")
+    if not platform.on_demand:
+        always = instances
+    scale = _scale(policy, current, (instances, always), at_a_time, reasons, platform)
     held = ""
     if changed_at is not None and (left := policy.cooldown_s - (now - changed_at).total_seconds()) > 0:
         held = f"The last change was less than {policy.cooldown_s:g} s ago; {math.ceil(left)} s are left."
-    return Recommendation(service_s, peak / 3600, at_a_time, instances, always, held, tuple(reasons), scale, expected)
+    load = (service_s, peak / 3600, at_a_time)
+    return Recommendation(*load, instances, always, held, tuple(reasons), scale, expected, platform)
 
 
 def _scale(
     policy: ScalingPolicy,
     current: SiteScale | None,
-    instances: int,
-    always: int,
+    wanted: tuple[int, int],
     at_a_time: float,
     reasons: list[str],
+    platform: Platform,
 ) -> SiteScale:
-    """Return the recommended scale; it is reduced only where the utilisation is below `down`."""
+    """Return how the app is to be scaled, less only where the share that is used is below `down`."""
+    instances, always = wanted
     before = current or SiteScale()
     was = before.always_ready.get(FUNCTION, 0)
     if always < was and at_a_time / max(1, was * policy.concurrency) >= policy.down:
         reasons.append(f"at least {policy.down:.0%} of what is always ready is used, so that it stays")
         always = was
-    most = max(PLATFORM_LEAST, instances)
-    if most > instances:
-        reasons.append(f"the platform takes no fewer than {PLATFORM_LEAST} as the most instances")
+    most = max(platform.least, instances, always)
+    if platform.least > instances:
+        reasons.append(f"the platform takes no fewer than {platform.least} as the most instances")
     ready = {group: count for group, count in before.always_ready.items() if group != FUNCTION}
     if always:
         ready[FUNCTION] = always
-    http = policy.http_concurrency or before.http_concurrency
+    http = (policy.http_concurrency if platform.on_demand else None) or before.http_concurrency
     return SiteScale(dict(sorted(ready.items())), most, http, before.memory_mb)
 
 
 def commands(plan: Recommendation, current: SiteScale | None, group: str, name: str) -> Iterator[str]:
-    """Yield the commands that apply a plan: of the Azure CLI, and of the local host."""
+    """Yield the commands that do what a plan says: of the Azure CLI, where that runs the app, and of the local host."""
+    if plan.platform.on_demand:
+        yield from _azure_commands(plan, current, group, name)
+    yield f"python -m devhost --workers {min(plan.instances, LOCAL.most)}"
+
+
+def _azure_commands(plan: Recommendation, current: SiteScale | None, group: str, name: str) -> Iterator[str]:
     app = f"--resource-group {group or 'GROUP'} --name {name or 'APP'}"
     before = current or SiteScale({}, 0)
     if plan.scale.maximum_instances != before.maximum_instances:
@@ -330,4 +368,3 @@ def commands(plan: Recommendation, current: SiteScale | None, group: str, name: 
         yield f"az functionapp scale config always-ready set {app} --settings {' '.join(changed)}"
     if gone := [group for group in before.always_ready if group not in plan.scale.always_ready]:
         yield f"az functionapp scale config always-ready delete {app} --setting-names {' '.join(gone)}"
-    yield f"python -m devhost --workers {plan.instances}"

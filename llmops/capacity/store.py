@@ -34,8 +34,9 @@ from kernel.tables import (
     every,
     first_rows,
 )
+from llmops.capacity.exchange import Grant, Request, Slice, State, Want
 from llmops.capacity.pools import Amounts, Pool, check
-from llmops.capacity.slices import Grant, Request, Slice, State, Want, divided
+from llmops.capacity.slices import divided
 
 TABLE = "pools"
 _POOL = JsonCodec(Pool)

@@ -12,8 +12,8 @@ from llmops.capacity.pools import NOTHING, Amounts, Pool
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
+    from llmops.capacity.exchange import State
     from llmops.capacity.sessions import SessionClaims
-    from llmops.capacity.slices import State
     from llmops.capacity.store import PoolStore
 
 Level = Literal["ok", "warning", "critical"]

@@ -13,11 +13,13 @@ import math
 import random
 from bisect import insort
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from kernel.errors import AppError, NotFound
+from llmops.capacity.demand import Demand
+from llmops.capacity.exchange import Grant, Request, State, Want
 from llmops.capacity.pools import DIMENSIONS, NOTHING, Amounts, NeverFits, Pool, PoolFull
-from llmops.capacity.slices import LASTS_S, Grant, Request, State, Want, available, expected_wait_s
+from llmops.capacity.slices import LASTS_S, available, expected_wait_s
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +27,6 @@ _AT_ONCE = 3.0
 """Requests to the pool that a worker may make in a row after a while without any (token bucket)."""
 _IN_ORDER_S = 5.0
 _IN_ORDER = 2 / 3
-_SPARE = 1.25
 _LATE_S = 0.5
 """Timeout of a request to the pool, in seconds; after it, the request is left to the next round."""
 
@@ -64,34 +65,6 @@ class _Waiting:
         return self.want.key
 
 
-@dataclass(slots=True)
-class _Demand:
-    """The amounts asked for since the last request, and their smoothed rate per second."""
-
-    asked: dict[str, Amounts] = field(default_factory=dict[str, Amounts])
-    a_second: dict[str, tuple[float, float, float]] = field(default_factory=dict[str, tuple[float, float, float]])
-    since: float = 0.0
-
-    def add(self, share: str, need: Amounts) -> None:
-        self.asked[share] = self.asked.get(share, NOTHING) + need
-
-    def next(self, now: float) -> None:
-        passed = max(0.2, now - self.since)
-        for share in {*self.asked, *self.a_second}:
-            new = tuple(part / passed for part in self.asked.get(share, NOTHING).parts)
-            old = self.a_second.get(share, (0.0, 0.0, 0.0))
-            self.a_second[share] = tuple(a / 2 + b / 2 for a, b in zip(old, new, strict=True))  # pyright: ignore[reportArgumentType] - of three
-        self.a_second = {share: parts for share, parts in self.a_second.items() if max(parts) > 0.01}
-        self.asked, self.since = {}, now
-
-    def within(self, seconds: float) -> Mapping[str, Amounts]:
-        """Return the amounts likely to be asked for within so many seconds."""
-        return {
-            share: Amounts(*(math.ceil(part * seconds * _SPARE) for part in parts))
-            for share, parts in self.a_second.items()
-        }
-
-
 @dataclass(frozen=True, slots=True)
 class _Pending:
     """A request that was sent, and the runs under way at that time, by share."""
@@ -120,11 +93,13 @@ class WorkerSlice:
         self._held: dict[str, Amounts] = {}
         self._until = 0.0
         self._first_other = math.inf
+        self._owed: dict[str, int] = {}
+        self._recalled: dict[str, int] = {}
         self._running: dict[str, int] = {}
         self._spent: dict[int, dict[str, Amounts]] = {}
         self._ended: list[float] = []
         self._waiting: list[_Waiting] = []
-        self._demand = _Demand()
+        self._demand = Demand()
         self._began = 0
         self._pending: _Pending | None = None
         self._gives_back = False
@@ -196,20 +171,31 @@ class WorkerSlice:
             self._go_on()
 
     def release(self, taken: Taken) -> None:
-        """Release the runs of `taken`; the next request here gets the slot, unless one elsewhere waited longer."""
+        """Give back the runs of what was taken; the next one here has its slot, unless that is due to somebody else."""
         runs, taken.amounts = taken.amounts.runs, replace(taken.amounts, runs=0)
         if not runs:
             return
         self._running[taken.share] -= runs
         self._ended.append(self._now() - taken.at)
         head = next((one for one in self._waiting if one.want.need.runs and one.want.share == taken.share), None)
-        if self._first_other == math.inf or (head is not None and self._may_go_before(head.key)):
+        if self._owed.get(taken.share, 0) > 0:
+            self._owed[taken.share] -= 1
+            self._recalled[taken.share] = max(0, self._recalled.get(taken.share, 0) - 1)
+            self._gives_back = True
+        elif self._first_other == math.inf or (head is not None and self._may_go_before(head.key)):
             held = self._held.get(taken.share, NOTHING)
             self._held[taken.share] = replace(held, runs=held.runs + runs)
             self._serve()
         else:
             self._gives_back = True
         self._go_on()
+
+    def give_way(self, taken: Taken) -> bool:
+        """Give back the slot of a run that goes on, if it is recalled for who has a reserve; return whether it is."""
+        if not taken.amounts.runs or self._recalled.get(taken.share, 0) <= 0:
+            return False
+        self.release(taken)
+        return True
 
     def expected_wait_s(self, want: Want) -> float:
         """Return the estimated seconds until there is capacity, by the state last seen."""
@@ -220,8 +206,8 @@ class WorkerSlice:
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        self._demand = _Demand()
-        if self._held or self._spent:
+        self._demand = Demand()
+        if self._held or self._spent or self._gives_back:
             try:
                 await self._ask()
             except AppError as error:
@@ -359,6 +345,7 @@ class WorkerSlice:
         grant, self.pool, self.state = await self._exchange(self.pool.name, pending.request, now)
         self._pending = None
         self._until, self._first_other = grant.until, grant.first_other
+        self._owed, self._recalled = dict(grant.owed), dict(grant.recalled)
         self._again_s = grant.again_s * random.uniform(1, 1.2)  # noqa: S311 - spreads workers that began together
         for share, held in grant.held.items():
             new = replace(held, runs=max(0, held.runs - pending.running.get(share, 0)))
@@ -377,7 +364,7 @@ class WorkerSlice:
         keeps = {share: _least(held, likely.get(share, NOTHING)) for share, held in self._held.items()}
         spent, self._spent = self._spent, {}
         ended, self._ended = self._ended, []
-        if self._first_other < math.inf:  # others wait for a slot: keep none in reserve
+        if self._first_other < math.inf or self._owed:  # others wait for a slot: none is kept for what may come
             keeps = {share: replace(held, runs=0) for share, held in keeps.items()}
         self._gives_back = False
         self._held = {}  # what is not kept is released; nobody here uses it before the pool confirms that

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,11 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
 
+from adapters.local_scale import LocalScale
 from devhost.services import PROJECT, ServiceBus, start_host, start_service_bus
-from tests.waiting import QUIET_S
+from devhost.workers.control import WorkerControl
+from kernel.errors import AppError, Conflict
+from llmops.capacity.scaling import ScalingPolicy, SiteScale, commands
+from tests.lifecycle.app import App
+from tests.waiting import QUIET_S, eventually_now
 
 APP = Path(__file__).parent / "apps/pool"
 LIMITS = {"LockDuration": "PT30S", "MaxDeliveryCount": 5, "RequiresSession": True}
@@ -66,8 +73,72 @@ def test_each_worker_loads_the_app_and_the_host_does_not(pool: Any) -> None:
 
     assert (len(pids), pool.host.child.pid in pids) == (2, False)
     assert set(answers) == pids
-    assert "2 worker processes run the functions." in pool.host_log()
+    assert "2 worker processes run the functions; PUT http://127.0.0.1:" in pool.host_log()
     assert "of_session" in pool.host_log()
+
+
+def _planned(address: str, count: int) -> int:
+    """Apply a plan of so many instances through the app that the settings make, and return how many there are."""
+
+    async def apply() -> int:
+        scaling = App(SCALING_APPLY="true", SCALING_SITE=address).services.scaling
+        await scaling.store.put(ScalingPolicy(min_instances=count, max_instances=count), None)
+        plan, _ = await scaling.scaler.recommend()
+        assert list(commands(plan, None, "", "")) == [f"python -m devhost --workers {count}"]
+        _, after = await scaling.scaler.apply(plan.id, "default", "")
+        again, _ = await scaling.scaler.recommend()
+        assert again.scale == after
+        return after.maximum_instances
+
+    return asyncio.run(apply())
+
+
+def test_a_plan_sets_the_number_of_processes(pool: Any) -> None:
+    """Another one has loaded the app once it is applied; one that is too many ends when what it runs has."""
+    [address] = set(re.findall(r"PUT (http://\S+/workers)", pool.host_log()))
+    before, sleeping = _workers(pool), len(pool.notes(event="sleeping"))
+    counts = [_planned(address, 3)]
+    more = _workers(pool)
+    with ThreadPoolExecutor(1) as threads:
+        answers = threads.submit(_at_once, pool, 6, "/api/pid?s=1")
+        eventually_now(lambda: len(pool.notes(event="sleeping")) >= sleeping + 6)
+        counts.append(_planned(address, 2))
+        seen = {answer.json()["pid"] for answer in answers.result()}
+    eventually_now(lambda: len(_workers(pool)) == 2)
+
+    assert (counts, len(before), len(more)) == ([3, 2], 2, 3)
+    assert seen == more
+    assert _workers(pool) == before
+    assert {answer.json()["pid"] for answer in _at_once(pool, 8)} == before
+
+
+def test_a_number_of_processes_that_cannot_be_is_refused(pool: Any) -> None:
+    [address] = set(re.findall(r"PUT (http://\S+/workers)", pool.host_log()))
+    with pytest.raises(Conflict) as refused:
+        asyncio.run(LocalScale(address).write(SiteScale(maximum_instances=11)))
+
+    assert refused.value.code == "scaling_refused"
+    assert asyncio.run(LocalScale(address).read()).maximum_instances == 2
+
+
+async def test_a_host_of_one_process_and_what_is_no_devhost_say_what_to_do() -> None:
+    """A host whose functions run in its own process says how to start it; so does another server, and none."""
+    app = web.Application()
+    WorkerControl(None).add_routes(app.router, "/workers")
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    found: list[str] = []
+    for address in (f"{url}/workers", f"{url}/", "http://127.0.0.1:1/workers"):
+        with pytest.raises(AppError) as refused:
+            await LocalScale(address).write(SiteScale(maximum_instances=2))
+        found.append(refused.value.code)
+    count = (await LocalScale(f"{url}/workers").read()).maximum_instances
+    await runner.cleanup()
+
+    assert (count, found) == (1, ["scaling_not_supported", "scaling_not_supported", "scaling_unavailable"])
 
 
 def test_a_response_is_whole(pool: Any) -> None:

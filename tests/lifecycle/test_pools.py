@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from lifecycle.conversations.run import Run, RunState
 from llmops.capacity.admission import RoomRequest
-from llmops.capacity.pools import Limits, Pool, PoolRefused
+from llmops.capacity.pools import Limits, Pool, PoolFull, PoolRefused, Share
 from llmops.capacity.sessions import SessionsFull
 from llmops.capacity.usage import PoolUsage
-from tests.lifecycle.app import TOOLED, App
+from tests.lifecycle.app import TOOLED, App, Gate
 from tests.lifecycle.doubles import spec
 
 
@@ -115,6 +116,38 @@ async def test_a_run_that_finds_no_room_on_its_way_goes_on_from_there() -> None:
     done = await when_due(app)
 
     assert (between.state, between.spend.calls) == (RunState.QUEUED, 1)
+    assert (done.state, done.spend.calls, done.wasted.calls) == (RunState.SUCCEEDED, 2, 0)
+
+
+async def test_a_run_gives_a_lent_slot_back_at_its_next_call_and_goes_on_later() -> None:
+    """Who has the reserve has waited for ten seconds; the run is none that failed, and makes no call twice."""
+    shares = {"vip": Share(1.0)}
+    app = await app_with(Pool("p", ("bot", "vip"), {}, Limits(concurrent_runs=1), shares, strategy="aggressive"))
+    await app.declare(declared=TOOLED)
+    accepted, gate = await app.submit(), Gate()
+    worker = app.worker(gate=gate)
+    requeue = worker.runs.requeue(app.queue.send)
+    working = asyncio.create_task(worker.runs.worker.process(app.queue.sent[-1], app.signals, requeue=requeue))
+    await gate.entered.wait()
+    long_ago = app.clock.now - timedelta(seconds=11)
+    owner = await app.worker().capacity.admission.room(RoomRequest("default", "vip", since=long_ago))
+    another = await worker.capacity.admission.room(RoomRequest("default", "bot"))
+    assert owner is not None
+    assert another is not None
+    for room in (owner, another):  # the second has the worker ask the pool, which it does else every three seconds
+        with pytest.raises(PoolFull):
+            await room.enter()
+    gate.open.set()
+    between = await working
+    await worker.capacity.admission.aclose()
+    app.clock.move(seconds=3)
+    await owner.enter()
+    owner.close()
+    app.clock.move(seconds=62)
+    done = await when_due(app)
+
+    assert between is not None
+    assert (between.state, between.spend.calls, between.id) == (RunState.QUEUED, 0, accepted.run.id)
     assert (done.state, done.spend.calls, done.wasted.calls) == (RunState.SUCCEEDED, 2, 0)
 
 

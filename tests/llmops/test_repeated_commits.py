@@ -13,11 +13,11 @@ from llmops.alerts.rules import AlertRule, RuleStatus, State
 from llmops.alerts.store import AlertStore
 from llmops.budgets.rules import Budget, Limit, Scope
 from llmops.budgets.store import BudgetStore
+from llmops.capacity.exchange import Request, Want
 from llmops.capacity.pools import Amounts, Limits, Pool
 from llmops.capacity.scaler import ScalingStore
 from llmops.capacity.scaling import ScalingPolicy
 from llmops.capacity.sessions import SessionClaims
-from llmops.capacity.slices import Request, Want
 from llmops.capacity.store import PoolStore
 from llmops.routing.health import Health
 from llmops.routing.model import Deployment, Route

@@ -45,6 +45,8 @@ async def put(edge: Edge, name: str, body: dict[str, Any]) -> Any:
         ({"agents": ["taken"], "limits": ONE}, 409, "agent_in_two_pools"),
         ({"agents": ["bot"], "limits": {"memory_mb": 8192}}, 400, "pool_limit_not_enforceable"),
         ({"agents": ["bot"], "limits": ONE, "weights": {"cost": 0.1}}, 400, "pool_limit_not_enforceable"),
+        ({"agents": ["bot"], "limits": ONE, "scaling": {"min_instances": 2}}, 400, "pool_limit_not_enforceable"),
+        ({"agents": ["bot"], "limits": ONE, "monitoring": {"interval": 15}}, 400, "pool_limit_not_enforceable"),
         ({"agents": ["bot"], "limits": ONE, "thresholds": {"cpu": 0}}, 400, "invalid_pool"),
         ({"agents": ["bot"], "limits": ONE, "strategy": "bold"}, 400, "invalid_input"),
     ],

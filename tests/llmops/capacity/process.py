@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from adapters.file_tables import FileTables
+from llmops.capacity.exchange import Request
 from llmops.capacity.pools import Amounts, PoolFull
-from llmops.capacity.slices import Request
 from llmops.capacity.store import PoolStore
 from llmops.capacity.worker_slice import Taken, WorkerSlice
 

@@ -28,14 +28,20 @@ class Outcome:
     workers: int
 
 
-def under_full_demand(limits: Limits, seconds: int, *, dying: float = 0.0, failing: float = 0.0) -> Outcome:
-    """Have each of 64 workers want more than there is, and every second a part of them die and be replaced."""
+def under_full_demand(
+    limits: Limits, seconds: int, *, dying: float = 0.0, failing: float = 0.0, reserve: float = 0.0
+) -> Outcome:
+    """Have each of 64 workers want more than there is, and every second a part of them die and be replaced.
+
+    Where there is a reserve, it is lent, and once all of it is, its owner has a run a second, of five seconds.
+    """
 
     async def main(loop: VirtualLoop) -> Outcome:
         random.seed(7)  # what spreads requests
         chance = random.Random(7)
         tables, record = SlowTables(chance, failing), Record()
-        pool = Pool("p", agents=("bot",), limits=limits)
+        shares = {"vip": Share(reserve)} if reserve else {}
+        pool = Pool("p", agents=("bot", "vip"), limits=limits, shares=shares, strategy="aggressive")
         store = await store_of(loop, tables, pool)
 
         def another(number: int) -> Worker:
@@ -51,6 +57,8 @@ def under_full_demand(limits: Limits, seconds: int, *, dying: float = 0.0, faili
                 if chance.random() < dying:
                     worker.die()
                     workers[place], count = another(count), count + 1
+            if reserve and second > _STARTED_S:
+                chance.choice(workers).start("vip", [1], 5)
             await asyncio.sleep(1)
             running.append(record.running)
         for worker in workers:
@@ -72,10 +80,12 @@ def test_tokens_and_requests_of_no_minute_are_above_the_limit() -> None:
 
 
 def test_no_more_runs_are_carried_out_at_a_time_than_may_be() -> None:
-    """And above 90 % of the slots are in use, once they have been given out."""
-    found = under_full_demand(Limits(concurrent_runs=120), 35, dying=0.001)
+    """And above 90 % of the slots are in use, once they have been given out, while an owner comes for its reserve."""
+    found = under_full_demand(Limits(concurrent_runs=120), 35, dying=0.001, reserve=0.2)
+    waits = sorted(found.record.waits["vip"])
 
     assert found.record.most <= 120
+    assert waits[len(waits) // 2] < 4
     assert sum(found.running[10:]) / len(found.running[10:]) >= 0.9 * 120
     assert found.writes / 25 / WORKERS < 1
 
@@ -154,6 +164,33 @@ def test_an_owners_reserve_is_there_while_others_want_everything() -> None:
 
     assert max(waits["vip"]) < 6
     assert sum(waits["bot"]) / len(waits["bot"]) > 6
+
+
+def test_an_owner_waits_for_no_run_of_others_to_end() -> None:
+    """Its slots are lent to runs of minutes: after ten seconds as many of these as it takes wait at their next call."""
+
+    async def main(loop: VirtualLoop) -> Record:
+        chance, record = random.Random(7), Record()
+        shares = {"vip": Share(0.25)}
+        limits = Limits(concurrent_runs=20)
+        pool = Pool("p", agents=("bot", "vip"), limits=limits, shares=shares, strategy="aggressive")
+        store = await store_of(loop, SlowTables(chance), pool)
+        workers = [Worker(loop, store, pool, f"w{number}", record) for number in range(5)]
+        for number in range(20):
+            workers[number % 5].start("bot", [1] * 60, chance.uniform(2, 4))
+        await asyncio.sleep(15)
+        for _ in range(4):
+            chance.choice(workers).start("vip", [1], 5)
+        await asyncio.sleep(25)
+        waited, recalled = record.waits["vip"], record.recalled
+        await asyncio.sleep(5)
+        assert (len(waited), recalled, record.running, record.recalled) == (4, 4, 20, 4)
+        return record
+
+    record = run_virtually(main)
+
+    assert 10 < max(record.waits["vip"]) < 10 + 4 + 4
+    assert record.most == 20
 
 
 def test_what_waits_too_long_is_told_when_there_may_be_room() -> None:

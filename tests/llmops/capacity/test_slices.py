@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmops.capacity import reclaim
+from llmops.capacity.exchange import Request, State, Want
 from llmops.capacity.pools import NOTHING, Amounts, Limits, Pool, Share
-from llmops.capacity.slices import (
-    LASTS_S,
-    SKEW_S,
-    Request,
-    State,
-    Want,
-    available,
-    divided,
-    expected_wait_s,
-    used,
-    waiting,
-)
+from llmops.capacity.slices import LASTS_S, SKEW_S, available, divided, expected_wait_s, used, waiting
 from llmops.capacity.store import dump, load
 
 NOW = 1_795_000_000.0
@@ -190,9 +182,47 @@ def test_a_reserve_is_lent_and_is_there_when_its_owner_comes() -> None:
     _, owner = divided(pool, state, Request("w2", 2, wants=[Want(NOW + 1, "a", Amounts(runs=1))]), NOW + 3)
 
     assert lent.held[""].runs == 10
-    assert full.first_other == -math.inf
+    assert (full.owed, full.first_other) == ({"": 1}, math.inf)
     assert again.held[""].runs == 9
     assert owner.held["a"].runs == 1
+
+
+RUNS = st.dictionaries(st.sampled_from(("a", "b", "")), st.integers(0, 9), max_size=3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 12),
+    st.integers(0, 12),
+    st.dictionaries(st.sampled_from([f"w{n}" for n in range(8)]), RUNS, min_size=1),
+    st.floats(0, 900),
+    st.floats(0, 100),
+)
+def test_as_many_slots_come_back_as_are_due(
+    due: int, overdue: int, held: dict[str, dict[str, int]], run_s: float, now: float
+) -> None:
+    """No worker is told of more than it holds, none of what is not lent; what is overdue is recalled exactly."""
+    lent = {share: sum(runs.get(share, 0) for runs in held.values()) // 2 for share in ("a", "b", "")}
+    overdue = min(due, overdue)
+    told = reclaim.told(due, overdue, lent, held, run_s, now)
+    ending, recalled = Counter[str](), Counter[str]()
+    for worker, (ends, calls) in told.items():
+        assert all(0 <= calls.get(share, 0) <= ends[share] <= held[worker][share] for share in ends)
+        assert set(calls) <= set(ends)
+        ending.update(ends)
+        recalled.update(calls)
+
+    assert all(ending[share] <= lent[share] for share in ending)
+    assert ending.total() >= min(due, sum(lent.values()))
+    assert recalled.total() == min(overdue, sum(lent.values()))
+
+
+def test_few_are_told_where_runs_are_short_and_all_where_they_are_long() -> None:
+    """Of 32 workers with 2 runs each, one of which is due: five, whose ten runs of 10 s are one a second; or all."""
+    held = {f"w{number}": {"": 2} for number in range(32)}
+    short, long = (len(reclaim.told(1, 0, {"": 64}, held, run_s, NOW)) for run_s in (10.0, 600.0))
+
+    assert (short, long) == (5, 32)
 
 
 @pytest.mark.parametrize(("strategy", "most"), [("aggressive", 10), ("balanced", 8), ("conservative", 7)])

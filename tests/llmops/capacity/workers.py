@@ -62,6 +62,7 @@ class Record:
         most: Most of them at any time.
         waits: How long runs waited, by agent.
         area: Run-seconds carried out.
+        recalled: How often a run gave its slot back before it had ended.
     """
 
     calls: list[Use] = field(default_factory=list[Use])
@@ -70,6 +71,12 @@ class Record:
     waits: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     area: float = 0.0
     refused: int = 0
+    recalled: int = 0
+
+    def began(self) -> None:
+        """Note that a run is carried out, or goes on."""
+        self.running += 1
+        self.most = max(self.most, self.running)
 
     def most_in_a_minute(self, what: str = "tokens") -> int:
         """Return the most that was used in any 60 seconds."""
@@ -122,10 +129,18 @@ class Worker:
             except PoolFull:
                 record.refused += 1
         record.waits.setdefault(agent, []).append(self._loop.time() - began)
-        record.running += 1
-        record.most = max(record.most, record.running)
+        record.began()
         try:
             for tokens in calls:
+                if lease.give_way(slot):
+                    record.recalled += 1
+                    record.running -= 1
+                    try:
+                        slot = await lease.take(share, Amounts(runs=1), key, 600)
+                    except BaseException:
+                        record.running += 1  # as what follows takes it off
+                        raise
+                    record.began()
                 while True:
                     try:
                         taken = await lease.take(share, Amounts(0, tokens, 1), key, 30)

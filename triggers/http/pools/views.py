@@ -32,6 +32,9 @@ _NOT_A_POOLS: Mapping[str, str] = {
     "reserved_memory_mb": "memory cannot be reserved for a pool; shares reserve runs, tokens and requests",
     "reserved_cpu_percent": "CPU cannot be reserved for a pool; shares reserve runs, tokens and requests",
     "elastic": "a pool's limits are what its deployments allow; min and max of agents are in shares",
+    "allocation": "strategy and shares are fields of the pool itself; memory and CPU are not a pool's",
+    "scaling": "instances are of the app, not of a pool: PUT scaling/policy",
+    "monitoring": "thresholds are a field of the pool itself; what is used is kept by the hour for 30 days",
 }
 
 
