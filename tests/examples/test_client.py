@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from devhost.services import node
 from scripts.client import MODELS, document, models
 
 ROOT = Path(__file__).parents[2]
+CLIENT = ROOT / "clients/python"
 RUN = {
     "id": "r",
     "agent": "a",
@@ -122,6 +124,32 @@ async def test_a_post_that_creates_nothing_once_is_not_repeated() -> None:
             await asking.call("POST", "prune")
 
     assert len(server.asked) == 1
+
+
+async def test_what_is_bound_to_an_entity_tag_is_not_repeated() -> None:
+    """A first try that took effect before its answer was lost has changed the tag: the next would be refused for it."""
+    server = Server(problem(502, "unknown"))
+    async with client(server) as asking:
+        with pytest.raises(ApiError):
+            await asking.json("PUT", "agents/a", {}, headers={"If-Match": '"1"'})
+
+    assert len(server.asked) == 1
+
+
+def test_reading_json_takes_no_models() -> None:
+    """The command line starts with this: making the models takes longer than most commands do."""
+    code = "import sys, agent_lifecycle_client; print([m for m in sys.modules if 'models' in m or m == 'pydantic'])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CLIENT)
+
+    assert said.stdout == "['httpx._models']\n"
+
+
+async def test_a_token_signs_in() -> None:
+    server = Server(_ok(run()))
+    async with client(server, token="t") as asking:
+        await asking.run("r")
+
+    assert server.asked[0].headers["authorization"] == "Bearer t"
 
 
 async def test_a_server_that_cannot_be_reached_is_told() -> None:
