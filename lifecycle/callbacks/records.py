@@ -1,4 +1,4 @@
-"""What became of callbacks: one row a run, kept for a while.
+"""What became of callbacks: one row for each place that a run's end is reported to, kept for a while.
 
 Table `callbacks`, partition `of!{workspace}`, newest run first.
 """
@@ -37,6 +37,7 @@ class CallbackRecord:
         error: Why the last attempt failed, as a code; None after a success.
         last_at: When it was sent last; None when it was given up unsent.
         next_at: When it is sent again; None for never.
+        push: Key of the push it went to; empty for the callback itself.
     """
 
     id: str
@@ -51,6 +52,7 @@ class CallbackRecord:
     error: str | None
     last_at: datetime | None
     next_at: datetime | None
+    push: str = ""
 
 
 _RECORD = JsonCodec(CallbackRecord)
@@ -65,14 +67,19 @@ class CallbackRecords:
     async def put(self, workspace: str, record: CallbackRecord) -> None:
         """Write how a run's callback stands; the last one written is the one that is shown."""
         values = {"record": _RECORD.dump(record), "state": record.state.value}
-        await self._tables.commit(
-            TABLE, [Upsert(Row(_home(workspace), _key(record.created_at, record.run_id), values))]
-        )
+        key = _key(record.created_at, record.run_id, record.push)
+        await self._tables.commit(TABLE, [Upsert(Row(_home(workspace), key, values))])
 
-    async def get(self, workspace: str, created_at: datetime, run_id: str) -> CallbackRecord | None:
-        """Return how the run's callback stands; None before its first attempt."""
-        row = await self._tables.get(TABLE, _home(workspace), _key(created_at, run_id))
+    async def get(self, workspace: str, created_at: datetime, run_id: str, push: str = "") -> CallbackRecord | None:
+        """Return how the run's callback, or one of its pushes, stands; None before its first attempt."""
+        row = await self._tables.get(TABLE, _home(workspace), _key(created_at, run_id, push))
         return next(readable([row], _record, "callback"), None) if row else None
+
+    async def of_run(self, workspace: str, created_at: datetime, run_id: str) -> CallbackRecord | None:
+        """Return how the run's callback stands, or else one of its pushes; None before the first attempt."""
+        span = Span.prefix(_home(workspace), _key(created_at, run_id, ""))
+        rows = await first_rows(self._tables, TABLE, span, 1)
+        return next(readable(rows, _record, "callback"), None)
 
     async def list(
         self, workspace: str, limit: int, after: str | None = None, state: DeliveryState | None = None
@@ -84,10 +91,10 @@ class CallbackRecords:
         found = list(readable(rows[:limit], _record, "callback"))
         return found, rows[limit - 1].key if len(rows) > limit else None
 
-    async def forget(self, workspace: str, created_at: datetime, run_id: str) -> None:
-        """Remove what became of a run's callback; nothing there is fine."""
+    async def forget(self, workspace: str, created_at: datetime, run_id: str, push: str) -> None:
+        """Remove what became of a run's callback or push; nothing there is fine."""
         try:
-            await self._tables.commit(TABLE, [Delete(_home(workspace), _key(created_at, run_id))])
+            await self._tables.commit(TABLE, [Delete(_home(workspace), _key(created_at, run_id, push))])
         except RowChanged:
             return
 
@@ -96,8 +103,8 @@ def _home(workspace: str) -> str:
     return f"of!{workspace}"
 
 
-def _key(created_at: datetime, run_id: str) -> str:
-    return newest_first(created_at, run_id)
+def _key(created_at: datetime, run_id: str, push: str) -> str:
+    return newest_first(created_at, f"{run_id}.{push}" if push else run_id)
 
 
 def _record(row: Row) -> CallbackRecord:
