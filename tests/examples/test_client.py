@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,71 @@ def test_the_document_makes_a_typescript_client(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert not [line for line in (done.stdout + done.stderr).splitlines() if "warn" in line.lower()]
     assert "runs_submit:" in made.read_text(encoding="utf-8")
+
+
+def test_the_document_has_nothing_that_the_csharp_generator_warns_of() -> None:
+    """What Kiota validates (its Validation folder says it), as far as it is about documents of version 3."""
+    described = document()
+    operations = [
+        (f"{method} {path}", each)
+        for path, methods in described["paths"].items()
+        for method, each in methods.items()
+        if isinstance(each, dict)
+    ]
+    schemas = list(_schemas(described))
+    names = [each["operationId"] for _, each in operations]
+
+    assert described["servers"][0]["url"].strip("/")
+    assert len(names) == len(set(names))
+    assert len(described["components"]["schemas"]) == len({each.lower() for each in described["components"]["schemas"]})
+    assert not [name for name, each in operations if name.startswith("get ") and "requestBody" in each]
+    assert not [name for name, each in operations if each["responses"].get("204", {}).get("content")]
+    assert not [name for name, each in operations if len(_answers(each)) > 1]
+    assert not [each for each in schemas if each.get("format") and each["format"] not in _FORMATS[each["type"]]]
+    assert not [
+        name
+        for name, each in described["components"]["schemas"].items()
+        if {"anyOf", "oneOf"} & set(each) and "discriminator" not in each
+    ]
+    assert not _named_twice(list(described["paths"]))
+
+
+_FORMATS: dict[str, set[str]] = {
+    "string": {"date", "date-time", "duration", "time", "base64url", "uuid", "binary", "byte"},
+    "integer": {"int32", "int64"},
+    "number": {"float", "double", "decimal", "int32", "int64"},
+}
+
+
+def _schemas(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield everything of a document that is a schema with a type."""
+    if isinstance(node, dict):
+        if isinstance(node.get("type"), str) and isinstance(node.get("format", ""), str):
+            yield node
+        for each in node.values():
+            yield from _schemas(each)
+    elif isinstance(node, list):
+        for each in node:
+            yield from _schemas(each)
+
+
+def _answers(operation: dict[str, Any]) -> set[str]:
+    """Return the schemas of an operation's JSON answers that succeed."""
+    answers = [each for status, each in operation["responses"].items() if status[0] == "2"]
+    found = [each["content"]["application/json"] for each in answers if "application/json" in each.get("content", {})]
+    return {json.dumps(each.get("schema"), sort_keys=True) for each in found}
+
+
+def _named_twice(paths: list[str]) -> list[str]:
+    """Return the places in paths whose parameter has several names, which makes two classes of one."""
+    found = dict[str, set[str]]()
+    for path in paths:
+        parts = path.split("/")
+        for number, part in enumerate(parts):
+            if part.startswith("{"):
+                place = "/".join("{}" if each.startswith("{") else each for each in parts[:number])
+                found.setdefault(place, set()).add(part)
+    return [place for place, names in found.items() if len(names) > 1]
 
 
 def _ok(body: Any) -> httpx.Response:
