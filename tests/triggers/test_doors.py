@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -132,7 +134,39 @@ async def test_what_cannot_be_asked_is_refused(edge: Edge, case: str) -> None:
 
     assert (code, says in answer) == (status, True), answer[:300]
     assert "x" * 100 not in answer
+    assert not {"constrained", "tuple"} & set(re.findall("[a-z]+", answer))
     assert len(await runs(edge)) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        [rpc("ping")],
+        5,
+        {},
+        {"jsonrpc": "2.0", "id": 1},
+        rpc("ping") | {"jsonrpc": "1.0"},
+        rpc("ping") | {"method": 5},
+        rpc("ping") | {"params": ["a-secret"]},
+        rpc("ping") | {"id": {"a": "a-secret"}},
+    ],
+)
+@pytest.mark.parametrize("door", ["mcp", "a2a"])
+async def test_what_is_no_message_is_an_invalid_request(edge: Edge, door: str, body: Any) -> None:
+    """In words of the protocol: neither Python's nor what was sent."""
+    code, answer = await answered(edge, door, request(body, headers=V1, route={"name": "a"}))
+
+    assert (code, json.loads(answer)["error"]["code"]) == (400 if door == "mcp" else 200, -32600)
+    assert len(answer) < 200
+    assert "a-secret" not in answer
+
+
+async def test_what_a_client_answers_is_taken(edge: Edge) -> None:
+    """A response is a message too, though nothing waits for it here."""
+    code, answer = await answered(edge, "mcp", request({"jsonrpc": "2.0", "id": 1, "result": {}}))
+
+    assert (code, answer) == (202, "")
 
 
 @pytest.mark.parametrize("leaves_after", [0, 1])
