@@ -17,6 +17,7 @@ import asyncio
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -129,6 +130,7 @@ async def started(name: str, root: Path, data: Path, parts: ExitStack) -> Side:
         "TablesConnection": azurite.connection_string,
         "ServiceBusConnection": bus.connection_string,
         "PYTHONPATH": str(root),
+        **_bytecode(root, data / "bytecode"),
     }
     host = parts.enter_context(start_host(root, settings, state_dir=data / "host", timeout_s=180))
     http = aiohttp.ClientSession(host.url, connector=aiohttp.TCPConnector(limit=0))
@@ -137,6 +139,16 @@ async def started(name: str, root: Path, data: Path, parts: ExitStack) -> Side:
         declared.raise_for_status()
     await ask(http, None)
     return Side(name, host, http, _asked, first_s=time.perf_counter() - began)
+
+
+def _bytecode(root: Path, directory: Path) -> dict[str, str]:
+    """Compile a tree if its deployment does, and return the settings under which an instance has what is deployed."""
+    settings = {"PYTHONPYCACHEPREFIX": str(directory), "PYTHONDONTWRITEBYTECODE": "1"}
+    if "compileall" in (root / "azure.yaml").read_text(encoding="utf-8"):
+        packages = ("adapters", "bootstrap", "kernel", "lifecycle", "llmops", "triggers")
+        command = [sys.executable, "-m", "compileall", "-q", *packages, "function_app.py"]
+        subprocess.run(command, cwd=root, env={**os.environ, **settings}, check=True)
+    return settings
 
 
 async def started_peer(directory: Path, parts: ExitStack) -> Side:
