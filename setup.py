@@ -1,4 +1,4 @@
-"""How the wheel is built: one package, `lifecycle`, with the others inside it, so that no name clashes with another's.
+"""Builds the wheel: one package, `lifecycle`, that contains the others, so that their names cannot clash.
 
 In the checkout, and on Azure Functions, `kernel`, `llmops`, `adapters` and `bootstrap` are packages beside `lifecycle`.
 In a wheel they are `lifecycle.kernel` and so on, and every import of them is written so; the Python client, which the
@@ -18,10 +18,10 @@ _IMPORT = re.compile(rf"^(\s*from )({'|'.join((*BESIDE, CLIENT))})(?=[. ])", re.
 
 
 class BuildInside(build_py):
-    """Copies modules, and writes their imports for where they are in the wheel."""
+    """Copies modules, and rewrites their imports for their place in the wheel."""
 
     def finalize_options(self):
-        """Refuse what cannot work: an editable install would have the modules as they are in the checkout."""
+        """Refuse an editable install, whose modules would keep the imports of the checkout."""
         super().finalize_options()
         if self.editable_mode:
             raise SetupError("It has no editable install: put the checkout on PYTHONPATH instead.")

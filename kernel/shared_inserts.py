@@ -1,4 +1,4 @@
-"""Inserting rows together: what comes for a partition while it is being written shares the next transaction."""
+"""Joins concurrent inserts into a partition: what arrives during a transaction shares the next one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from kernel.tables import MAX_WRITES, Insert, Row, RowExists, RowTooLarge, Tables
 
 _MOST_CHARACTERS = 500_000
-"""Characters of a transaction that several share, far below the 4 MiB that one holds."""
+"""Most characters of a shared transaction, far below the limit of 4 MiB."""
 
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """Rows that somebody waits for, and what came of them."""
+    """Rows that a caller waits for, and their outcome."""
 
     rows: Sequence[Row]
     done: bool = False
@@ -27,14 +27,14 @@ class _Waiting:
 
 @dataclass(slots=True)
 class _Queue:
-    """What waits for one partition."""
+    """Pending inserts of one partition."""
 
     waiting: list[_Waiting] = field(default_factory=list[_Waiting])
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class SharedInserts:
-    """Inserts rows of one table; each caller's rows are inserted all or none."""
+    """Inserts rows of one table; each caller's rows are inserted together or not at all."""
 
     def __init__(self, tables: Tables, table: str) -> None:
         self._tables = tables
@@ -42,19 +42,19 @@ class SharedInserts:
         self._queues: dict[str, _Queue] = {}
 
     async def insert(self, partition: str, rows: Sequence[Row]) -> None:
-        """Insert the rows, in one transaction with others' if they come at the same time.
+        """Insert the rows, in one transaction with concurrent callers'.
 
         Raises:
-            RowExists: One of them is there, perhaps by this very call, whose answer was lost.
-            RowTooLarge: A row is over 1 MiB, or all together are over 4 MiB.
-            Unavailable: They cannot be inserted; they may have been.
+            RowExists: One of them exists, perhaps by this call itself, whose response was lost.
+            RowTooLarge: A row exceeds 1 MiB, or all together 4 MiB.
+            Unavailable: They may or may not have been inserted.
         """
         queue, own = self._queues.setdefault(partition, _Queue()), _Waiting(rows)
         queue.waiting.append(own)
         try:
             async with queue.lock:
                 if not own.done:
-                    await self._lead(queue, own)
+                    await self._insert_queued(queue, own)
         finally:
             if own in queue.waiting:
                 queue.waiting.remove(own)
@@ -63,13 +63,13 @@ class SharedInserts:
         if own.error is not None:
             raise own.error
 
-    async def _lead(self, queue: _Queue, own: _Waiting) -> None:
-        """Insert what waits as far as it fits, this first; who is stopped meanwhile leaves the others waiting."""
+    async def _insert_queued(self, queue: _Queue, own: _Waiting) -> None:
+        """Insert as much of the queue as fits, `own` first; if this caller is cancelled, the others continue."""
         batch = _fitting([own, *(each for each in queue.waiting if each is not own)])
         try:
             await self._tables.commit(self._table, [Insert(row) for each in batch for row in each.rows])
         except (RowExists, RowTooLarge) as error:
-            if len(batch) > 1:  # one of them is there already, and perhaps all, if an answer was lost
+            if len(batch) > 1:  # one exists already, or all do, if a response was lost
                 await self._tables.commit(self._table, [Insert(row) for row in own.rows])
                 batch = [own]
             else:
@@ -83,7 +83,7 @@ class SharedInserts:
 
 
 def _fitting(waiting: Sequence[_Waiting]) -> Sequence[_Waiting]:
-    """Return as many of them, from the first on, as one transaction takes; the first always."""
+    """Return as many callers' rows, from the first on, as fit one transaction; at least the first."""
     batch, writes, characters, keys = list[_Waiting](), 0, 0, set[str]()
     for each in waiting:
         writes, characters = writes + len(each.rows), characters + each.characters

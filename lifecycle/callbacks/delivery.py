@@ -1,7 +1,7 @@
-"""Sending reports of runs' ends: at least once, retried with growing pauses, given up in the end and said so.
+"""Sends callbacks: at least once, retried with growing pauses, finally given up with that recorded.
 
-The process that ends a run reports it at once; what it leaves behind when it dies, or fails to send, is found by
-whoever looks for what is due.
+The process that ends a run sends its callback at once. What was not sent, because it failed or the process died, is
+sent by a timer that reads the index of due callbacks.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEEP_FOR = timedelta(days=30)
-"""How long it is known what became of a callback."""
-_CLAIM = timedelta(minutes=2)  # longer than a report can take, so that nobody else sends it meanwhile
+"""How long the delivery status of a callback is kept."""
+_CLAIM = timedelta(minutes=2)  # longer than sending can take, so that no other process sends it too
 _NOT_ENDED_YET = timedelta(seconds=30)
 _AT_ONCE = 8
 
@@ -48,7 +48,7 @@ class Reply:
     """A message to a reply queue.
 
     Attributes:
-        message_id: The same however often it is sent, so that a queue that detects duplicates takes it once.
+        message_id: Always the same for the same report, so that a queue with duplicate detection accepts it once.
         session_id: Its SessionId.
         correlation_id: Its CorrelationId.
         subject: Its subject.
@@ -67,19 +67,19 @@ class Replies(Protocol):
     """Sends messages to queues of the app's own namespace."""
 
     async def send(self, queue: str, reply: Reply) -> None:
-        """Put the message on the queue; returns once the broker has accepted it.
+        """Put the message on the queue; return once the broker has accepted it.
 
         Raises:
-            Unavailable: It did not.
+            Unavailable: The broker did not accept it.
         """
         ...
 
 
 class CallbackSender:
-    """Sends one report."""
+    """Sends one callback."""
 
     def __init__(self, targets: CallbackTargets, webhooks: Webhooks, replies: Replies | None, clock: Clock) -> None:
-        """Set where reports may go and by what; without `replies` there is no broker."""
+        """Set the collaborators; without `replies` there is no Service Bus."""
         self._targets = targets
         self._webhooks = webhooks
         self._replies = replies
@@ -95,7 +95,7 @@ class CallbackSender:
                 return DeliveryAttempt(None, None, again=False)
             return await self._post(target.url, ident, report_of(run), {}, target.secret_setting)
         except AppError as error:
-            # A setting that is missing or wrong may be mended; an address that is refused stays so.
+            # A missing or wrong setting may be corrected, so it is retried; a refused address is final.
             again = error.retriable or error.code == "callback_secret_unknown"
             return DeliveryAttempt(None, error.code, again=again, retry_after_s=error.retry_after_s)
 
@@ -121,7 +121,7 @@ class CallbackSender:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What one round did: reports sent, failed so far, and given up."""
+    """Result of one round: how many callbacks were sent, failed, and given up."""
 
     delivered: int
     retrying: int
@@ -129,7 +129,7 @@ class Reported:
 
 
 class CallbackDelivery:
-    """Reports what is due. Two at the same time do not send the same report, unless one of them takes too long."""
+    """Sends due callbacks. Concurrent rounds do not send the same one, unless sending takes longer than the claim."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class CallbackDelivery:
             task.add_done_callback(self._soon.discard)
 
     async def deliver(self) -> Reported:
-        """Report what is due."""
+        """Send all due callbacks."""
         now = self._clock()
         due = [end async for end in self._ends.due(now)]
         reports = (if_readable(self._report(end), "run", f"{end.session_id}/{end.run_id}") for end in due)
@@ -185,7 +185,7 @@ class CallbackDelivery:
             await self._ends.again(end, self._clock())
 
     async def aclose(self) -> None:
-        """Wait for what is being reported in the background."""
+        """Wait for callbacks that are being sent in the background."""
         await asyncio.gather(*self._soon, return_exceptions=True)
 
     async def _report_now(self, end: RunEnd) -> None:
@@ -218,12 +218,12 @@ class CallbackDelivery:
                 return await self._send(run, target, claimed)
             record = await self._records.get(run.workspace, run.created_at, run.id, end.push)
             if record is not None and record.redriven == end.redriven and record.state is DeliveryState.DELIVERED:
-                await self._ends.remove(claimed)  # by another entry for the same end
+                await self._ends.remove(claimed)  # a second entry for the same end
                 return None
             return await self._send(run, target, claimed)
 
-    async def _not_ended(self, end: RunEnd) -> None:
-        """Look again later: the entry may be ahead of the run, or of a commit that was never made."""
+    async def _reschedule(self, end: RunEnd) -> None:
+        """Reschedule the entry: it is written before the run ends, and the run may not have ended yet."""
         now = self._clock()
         if now - end.ended_at >= GIVE_UP_AFTER:
             await self._ends.remove(end)
@@ -260,13 +260,13 @@ class CallbackDelivery:
             next_at=at,
             push=end.push,
         )
-        # The record first: dying in between sends once more, which the receiver sees by the id; the other way round
-        # what became of it could be missing for ever.
+        # The record is written before the entry is removed: dying in between sends the callback once more, which the
+        # receiver notices by its id. The other order could lose the record.
         await self._records.put(run.workspace, record)
         await self._ends.move(end, at or now + KEEP_FOR, attempts=end.attempts, reported=at is None)
         return state
 
 
 def no_callback(run_id: str) -> NotFound:
-    """Return the error for a run whose end is not reported."""
+    """Return the error for a run without a callback."""
     return NotFound(f"Run {run_id!r} has no callback.", code="callback_not_found")

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CallbackRecord:
-    """What became of the latest report of a run's end.
+    """Delivery status of a run's latest callback.
 
     Attributes:
-        id: What receivers know the report by.
+        id: Id of the report, as sent to the receiver.
         run_id: The run.
         created_at: When the run was accepted, aware UTC.
-        agent: Whom it was with.
+        agent: The run's agent.
         target: Where the report goes: a host, or a queue.
-        redriven: How often the run had been put back before it ended so.
-        state: See DeliveryState.
+        redriven: How often the run had been redriven before this end.
+        state: See `DeliveryState`.
         attempts: How often it was sent.
         status: HTTP status of the last answer; None when there was none.
         error: Why the last attempt failed, as a code; None after a success.
@@ -59,13 +59,13 @@ _RECORD = JsonCodec(CallbackRecord)
 
 
 class CallbackRecords:
-    """Writes and reads what became of callbacks."""
+    """Stores and reads the delivery status of callbacks."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     async def put(self, workspace: str, record: CallbackRecord) -> None:
-        """Write how a run's callback stands; the last one written is the one that is shown."""
+        """Store the status of a run's callback, replacing the previous one."""
         values = {"record": _RECORD.dump(record), "state": record.state.value}
         key = _key(record.created_at, record.run_id, record.push)
         await self._tables.commit(TABLE, [Upsert(Row(_home(workspace), key, values))])
@@ -86,7 +86,7 @@ class CallbackRecords:
     ) -> tuple[Sequence[CallbackRecord], str | None]:
         """Return up to `limit` (1-999) records, newest run first, and the key to continue after; None at the end."""
         where = {} if state is None else {"state": state.value}
-        span = Span(_home(workspace), key_from=None if after is None else f"{after}\x20", where=where)
+        span = Span(_partition(workspace), key_from=None if after is None else f"{after}\x20", where=where)
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
         found = list(readable(rows[:limit], _record, "callback"))
         return found, rows[limit - 1].key if len(rows) > limit else None
@@ -99,7 +99,7 @@ class CallbackRecords:
             return
 
 
-def _home(workspace: str) -> str:
+def _partition(workspace: str) -> str:
     return f"of!{workspace}"
 
 

@@ -22,14 +22,14 @@ _Answer = TypeVar("_Answer")
 
 
 class Server:
-    """A running app. A context manager; closes its connections."""
+    """The API of a running app. A context manager that closes its connections."""
 
     def __init__(
         self, url: str, *, key: str | None = None, token: str | None = None, workspace: str | None = None
     ) -> None:
         self.url = url.rstrip("/")
         if urlsplit(self.url).scheme not in ("http", "https") or not urlsplit(self.url).netloc:
-            msg = f"{url!r} is no address; use one like {DEFAULT_URL}"
+            msg = f"{url!r} is not a URL; use one like {DEFAULT_URL}"
             raise CommandFailed(msg)
         from agent_lifecycle_client import Client  # noqa: PLC0415 - `--help` needs none
 
@@ -65,24 +65,24 @@ class Server:
         """Return the JSON of the answer; None where there is none.
 
         Raises:
-            CommandFailed: The app cannot be reached, or refuses.
+            CommandFailed: The app cannot be reached, or answers with an error.
         """
         headers = {"If-Match": if_match} if if_match else {}
         return self._answer(method, path, self._client.json(method, path, body, params=query, headers=headers))
 
     def find(self, path: str) -> Any:
-        """Return the JSON of a thing, or None where there is no such thing.
+        """Return the JSON of a resource; None if it does not exist.
 
         Raises:
-            CommandFailed: The app cannot be reached, or refuses.
+            CommandFailed: The app cannot be reached, or answers with another error.
         """
         return self._answer("GET", path, self._client.json("GET", path), missing=True)
 
     def every(self, path: str) -> Iterator[Any]:
-        """Yield every item of a list, page by page.
+        """Yield every item of a list, reading page by page.
 
         Raises:
-            CommandFailed: The app cannot be reached, or refuses.
+            CommandFailed: The app cannot be reached, or answers with an error.
         """
         items = self._client.items(path, limit=200)
         while (item := self._answer("GET", path, _next(items))) is not None:

@@ -1,8 +1,8 @@
-"""The templates, personalities, capabilities, overrides and workflows of workspaces, with their versions.
+"""Storage of templates, personalities, capabilities, overrides, teams and workflows, with their versions.
 
-Table `configuration`, partition = workspace. Row `{kind}!{name}` is the item as it is now, guarded by its ETag; row
-`history!{kind}!{name}!{version}` is each version of it, written with it in one transaction and never changed. A deleted
-item's row stays, so that its versions go on counting.
+Table `configuration`, partition = workspace. Row `{kind}!{name}` is the current item, guarded by its ETag; row
+`history!{kind}!{name}!{version}` is one version of it, written in the same transaction and never changed. A deleted
+item's row stays, so that version numbers are not used again.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _NEWEST_FIRST = 10**10
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationItem:
-    """A named thing, like a template.
+    """A named, versioned item, such as a template.
 
     Attributes:
-        workspace: Whose it is.
-        ref: What it is.
-        content: What it says; None once it was deleted.
-        version: Counts its changes, from 1; 0 for one of the app's that the workspace never had its own of.
-        builtin: Whether it is the app's and not the workspace's own.
-        updated_at: When this version was made; None for the app's.
-        row_etag: The stored row's version; empty when there is none.
+        workspace: The workspace that it belongs to.
+        ref: Its kind and name.
+        content: Its content; None if it was deleted or never existed.
+        version: Number of its changes, from 1; 0 for a built-in item that the workspace never replaced.
+        builtin: Whether it is built in, not the workspace's own.
+        updated_at: When this version was stored, aware UTC; None for a built-in item.
+        row_etag: The stored row's ETag; empty when there is none.
     """
 
     workspace: str
@@ -51,7 +51,7 @@ class ConfigurationItem:
 
 
 def unknown(ref: Ref) -> NotFound:
-    """Return the error of asking for what there is not."""
+    """Return the error for an item that does not exist."""
     return NotFound(f"There is no {ref.kind.value} {ref.name!r}.", code=f"{ref.kind.value}_not_found")
 
 
@@ -63,7 +63,7 @@ class ConfigurationStore:
         self._clock = clock
 
     async def find(self, workspace: str, ref: Ref) -> ConfigurationItem:
-        """Return the item, the app's own where the workspace has none; one without content where there is neither."""
+        """Return the item; the built-in one where the workspace has none; without content where neither exists."""
         row = await self._tables.get(TABLE, workspace, _key(ref))
         own = _item(ref, row) if row else ConfigurationItem(workspace, ref, None, 0, builtin=False, updated_at=None)
         builtin = preset(ref) if own.content is None else None
@@ -77,7 +77,7 @@ class ConfigurationStore:
         """Return the item.
 
         Raises:
-            NotFound: There is none.
+            NotFound: It does not exist.
         """
         item = await self.find(workspace, ref)
         if item.content is None:
@@ -87,21 +87,21 @@ class ConfigurationStore:
     async def list(
         self, workspace: str, kind: Kind, limit: int, after: str | None = None
     ) -> tuple[Sequence[ConfigurationItem], str | None]:
-        """Return up to `limit` items by name, and the name to continue after; None when these were the last."""
+        """Return up to `limit` items by name, and the name to continue after; None at the end."""
         start = after or ""
         own: list[ConfigurationItem] = []
-        gone: set[str] = set()
+        stored: set[str] = set()
         while True:
             span = Span.prefix(workspace, f"{kind.value}!", after=f"{kind.value}!{start}" if start else None)
             rows = await first_rows(self._tables, TABLE, span, limit + 1)
             found = [_item(Ref(kind, row.key.partition("!")[2]), row) for row in rows]
             own += [item for item in found if item.content is not None]
-            gone |= {item.ref.name for item in found}
+            stored |= {item.ref.name for item in found}
             if len(own) > limit or len(rows) <= limit:
                 break
             start = found[-1].ref.name
         shadowed = {item.ref.name for item in own}
-        deleted = gone - shadowed
+        deleted = stored - shadowed
         builtin = [
             await self.find(workspace, Ref(kind, name))
             if name in deleted
@@ -117,7 +117,7 @@ class ConfigurationStore:
     async def versions(
         self, workspace: str, ref: Ref, limit: int, before: int | None = None
     ) -> tuple[Sequence[ConfigurationItem], int | None]:
-        """Return up to `limit` versions, newest first, and the version to continue before; None when these were all."""
+        """Return up to `limit` versions, newest first, and the version to continue before; None at the end."""
         prefix = f"history!{_key(ref)}!"
         after = None if before is None else f"{prefix}{_NEWEST_FIRST - before:010d}"
         rows = await first_rows(self._tables, TABLE, Span.prefix(workspace, prefix, after=after), limit + 1)
@@ -125,14 +125,14 @@ class ConfigurationStore:
         return found[:limit], found[limit - 1].version if len(found) > limit else None
 
     async def write(self, current: ConfigurationItem, content: StoredContent | None) -> ConfigurationItem | None:
-        """Write the item's next version and return it, or None when somebody else changed it first.
+        """Store the item's next version and return it; return None if it was changed since it was read.
 
         Args:
             current: The item as it was read.
-            content: What it says from now on; None to delete it.
+            content: The new content; None to delete the item.
 
         Raises:
-            TooLarge: It is more than a row can hold.
+            TooLarge: The content does not fit a row.
         """
         ref, version, now = current.ref, current.version + 1, self._clock()
         values = {
@@ -150,16 +150,17 @@ class ConfigurationStore:
             msg = f"The {ref.kind.value} is too large: at most 1 MiB can be stored, of which a character takes 2 bytes."
             raise TooLarge(msg) from None
         except (RowChanged, RowExists):
-            # It may have been this very write, answered too late: the same content at the same time is ours.
+            # The row may be from this very write, whose response was lost: the same content at the same time is our
+            # own.
             row = await self._tables.get(TABLE, current.workspace, _key(ref))
-            ours = row is not None and _said(row) == _said(Row("", "", values))
+            ours = row is not None and _comparable(row) == _comparable(Row("", "", values))
             return _item(ref, row) if row and ours else None
         return ConfigurationItem(
             current.workspace, ref, content, version, builtin=False, updated_at=now, row_etag=etags[0]
         )
 
 
-def _said(row: Row) -> tuple[str, int, str]:
+def _comparable(row: Row) -> tuple[str, int, str]:
     moment = row.moment("updated_at")
     return row.text("content"), row.integer("version"), rfc3339(moment) if moment else ""
 

@@ -1,4 +1,4 @@
-"""What users usually prefer: taken into each session of theirs when it starts.
+"""Storage of users' preferences; a session takes a copy when it starts.
 
 Table `configuration`, partition `{workspace}!preferences`, row = the user's id.
 """
@@ -16,7 +16,7 @@ from lifecycle.configuration.store import TABLE
 
 @dataclass(frozen=True, slots=True)
 class UserPreferences:
-    """What a user usually prefers, and how often that was changed; version 0 for never."""
+    """A user's preferences, and their version: how often they were changed, 0 for never."""
 
     user_id: str
     preferences: Preferences
@@ -30,13 +30,13 @@ class UserPreferences:
 
 
 class UserPreferenceStore:
-    """Keeps what users prefer."""
+    """Stores users' preferences."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     async def find(self, workspace: str, user_id: str) -> UserPreferences:
-        """Return what the user prefers; nothing at version 0 when that was never said."""
+        """Return the user's preferences; empty ones at version 0 if none are stored."""
         row = await self._tables.get(TABLE, _partition(workspace), user_id)
         if row is None:
             return UserPreferences(user_id, Preferences())
@@ -44,10 +44,10 @@ class UserPreferenceStore:
         return UserPreferences(user_id, content, row.integer("version"), row.etag)
 
     async def get(self, workspace: str, user_id: str) -> UserPreferences:
-        """Return what the user prefers.
+        """Return the user's preferences.
 
         Raises:
-            NotFound: That was never said (code `preferences_not_found`).
+            NotFound: None are stored (code `preferences_not_found`).
         """
         found = await self.find(workspace, user_id)
         if not found.row_etag:
@@ -57,10 +57,10 @@ class UserPreferenceStore:
     async def put(
         self, workspace: str, user_id: str, preferences: Preferences, if_match: str | None = None
     ) -> tuple[UserPreferences, bool]:
-        """Make this what the user prefers, and return it and whether it is new. The same again changes nothing.
+        """Store the user's preferences, and return them and whether they are new. Storing equal ones changes nothing.
 
         Raises:
-            EtagMismatch: `if_match` is given and something else was preferred.
+            EtagMismatch: `if_match` is given and they were changed since.
         """
         while True:
             current = await self.find(workspace, user_id)
@@ -73,15 +73,15 @@ class UserPreferenceStore:
             try:
                 etags = await self._tables.commit(TABLE, [Replace(row) if current.row_etag else Insert(row)])
             except (RowChanged, RowExists):
-                continue  # somebody else was faster, or this very write was answered too late: then it is found now
+                continue  # stored by another caller, or by this write with its response lost: read again
             return UserPreferences(user_id, preferences, version, etags[0]), not current.row_etag
 
     async def delete(self, workspace: str, user_id: str, if_match: str | None = None) -> None:
-        """Forget what the user prefers; sessions that have started keep it.
+        """Delete the user's preferences; sessions that have started keep their copy.
 
         Raises:
-            NotFound: Nothing is known of the user (code `preferences_not_found`).
-            EtagMismatch: `if_match` is given and something else is preferred.
+            NotFound: None are stored (code `preferences_not_found`).
+            EtagMismatch: `if_match` is given and they were changed since.
         """
         tried = False
         while True:

@@ -1,4 +1,4 @@
-"""Where a run's end is to be reported, and which ends are yet to be.
+"""Where a run's end is to be reported, and the index of callbacks that are due.
 
 Table `callbacks`, partition `due`, row `{time}!{workspace}!{session}!{run}!{redriven}`: one for each end of a run that
 has a callback, written before the run's row says that it ended. There may be one too many, never one too few: whoever
@@ -60,10 +60,10 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """Where a run's end is to be reported: a webhook's URL, or a Service Bus queue of the app's own namespace.
+    """Where a run's end is reported: a webhook's URL, or a Service Bus queue of the app's own namespace.
 
     Attributes:
-        url: The webhook; itself a secret with many receivers, so it appears in no log and no answer.
+        url: The webhook's URL. Treated as a secret, as it is one with many receivers: it is in no log and no response.
         secret_setting: Name of the app setting with the secret that the webhook is signed with; empty for no signature.
         queue: The reply queue.
         session_id: SessionId of the reply; empty for the run's own session.
@@ -89,7 +89,7 @@ class RunEnd:
         workspace: The run's workspace.
         session_id: The run's session.
         run_id: The run.
-        redriven: How often the run had been put back before it ended so.
+        redriven: How often the run had been redriven before this end.
         created_at: When the run was accepted, aware UTC.
         ended_at: When it ended, or came to the state, aware UTC.
         attempts: How often its report was begun.
@@ -155,7 +155,7 @@ def reports_of(before: Run | None, after: Run) -> Sequence[RunEnd]:
 
 
 class RunEnds:
-    """The index of ends that are to be reported."""
+    """The index of ends of runs that have to be reported."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -165,22 +165,22 @@ class RunEnds:
         await self._tables.commit(TABLE, [Upsert(report.row) for report in reports])
 
     async def again(self, end: RunEnd, at: datetime) -> None:
-        """Enter an end once more, to be reported from that time on, whatever became of it before."""
+        """Enter an end to be reported from `at` on, whatever its earlier delivery status."""
         again = replace(end, attempts=0, reported=False)
         await self._tables.commit(TABLE, [Upsert(Row(_PARTITION, _key(end, at), _values(again)))])
 
     async def due(self, now: datetime) -> AsyncIterator[RunEnd]:
-        """Yield what is due by now, the oldest first."""
+        """Yield the due ends, oldest first."""
         async for row in every(self._tables, TABLE, Span(_PARTITION, key_before=f"{_stamp(now)}~")):
             yield _end(row)
 
     async def find(self, end: RunEnd) -> RunEnd | None:
-        """Return the end as it is stored under the same key, or None."""
+        """Return the stored end with the same key; None if there is none."""
         row = await self._tables.get(TABLE, _PARTITION, end.row.key)
         return _end(row) if row else None
 
     async def move(self, end: RunEnd, at: datetime, *, attempts: int, reported: bool = False) -> RunEnd | None:
-        """Have the end looked at again at that time and return it; None if somebody else has taken it on."""
+        """Reschedule the end and return it; None if another process has claimed it."""
         moved, mover = replace(end, attempts=attempts, reported=reported), new_id()
         row = Row(_PARTITION, _key(end, at), _values(moved) | {"mover": mover})
         if row.key == end.row.key:
@@ -193,15 +193,15 @@ class RunEnds:
             found = await self._tables.get(TABLE, _PARTITION, row.key)
             if found is None or found.text("mover") != mover:
                 return None
-            return replace(moved, row=found)  # it took effect, and the client repeated it
+            return replace(moved, row=found)  # an earlier try of this commit took effect
         return replace(moved, row=replace(row, etag=etags[-1]))
 
     async def remove(self, end: RunEnd) -> None:
-        """Remove an end that was taken on."""
+        """Remove an end that this process has claimed."""
         try:
             await self._tables.commit(TABLE, [Delete(_PARTITION, end.row.key, end.row.etag)])
         except RowChanged:
-            return  # our own earlier try took effect, or somebody else has it
+            return  # an earlier try took effect, or another process has it
 
 
 _NO_ROW = Row("", "", {})

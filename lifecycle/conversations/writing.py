@@ -1,8 +1,8 @@
-"""Changing sessions: many changes at once to one session are committed together, in the order they were asked for.
+"""Commits changes of sessions; concurrent changes of one session are committed together, in order.
 
-A session's row is written by whoever submits to it and by whoever runs a run of it, guarded by its ETag. Within a
-process the changes of a session form a queue, and its head commits as many of them as one transaction takes; between
-processes whoever was faster makes the others decide again, each after a pause that grows.
+A session's row is written by all who submit to it and by the worker of its runs, guarded by its ETag. Within a process,
+the changes of a session form a queue, and the first one commits as many of them as one transaction takes. Between
+processes, one succeeds and the others decide again, each after a growing pause.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
 Load = Callable[[str, str, str | None], Awaitable[StoredConversation]]
 Ahead = Callable[["Run | None", "Run"], Awaitable[None]]
-"""Stores what must be there before a run is: told of it as it was, None for a new one, and as it is to be."""
+"""Stores what has to exist before a run's change: gets the run before (None for a new one) and after."""
 
 _AT_ONCE = 24
-"""Changes that are committed together: few enough for a transaction's 100 rows and 4 MiB."""
+"""Most changes committed together: within a transaction's 100 rows and 4 MiB."""
 _MOST_WRITES = 90
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
@@ -48,7 +48,7 @@ _PATIENCE_S = 30.0
 
 @dataclass(eq=False, slots=True)
 class Update:
-    """A change that somebody waits for: how it is decided, and what became of it."""
+    """A change that a caller waits for: its rule, and its outcome."""
 
     run_id: str | None
     decide: Decide
@@ -58,20 +58,20 @@ class Update:
 
     @property
     def settled(self) -> bool:
-        """Whether it is known what became of it."""
+        """Whether its outcome is known."""
         return self.result is not None or self.error is not None
 
 
 @dataclass(slots=True)
 class _CommitQueue:
-    """The changes of one session that this process has to make, in order."""
+    """The pending changes of one session in this process, in order."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: list[Update] = field(default_factory=list[Update])
     latest: tuple[Session | None, str] | None = None
 
     def batch(self, first: Update) -> Sequence[Update]:
-        """Return the changes to make together: of each run one, as a transaction writes each row once."""
+        """Return the changes to commit together: at most one for each run, as a transaction writes each row once."""
         found, runs = [first], {first.run_id}
         for each in self.waiting:
             if each is not first and (each.run_id is None or each.run_id not in runs):
@@ -80,7 +80,7 @@ class _CommitQueue:
         return found[:_AT_ONCE]
 
     def forget(self) -> None:
-        """Forget what is known: somebody else has changed the session."""
+        """Drop the cached state: another process has changed the session."""
         self.latest = None
         for each in self.waiting:
             each.known = None
@@ -88,7 +88,7 @@ class _CommitQueue:
 
 @dataclass(slots=True)
 class _Batch:
-    """Several changes as one."""
+    """Several changes merged into one."""
 
     before: Session | None
     session: Session | None
@@ -109,7 +109,7 @@ class _Batch:
 
     @property
     def long(self) -> bool:
-        """Whether a text of it is kept apart from its row."""
+        """Whether it has a text that is too long for its row."""
         return (
             any(has_long(run) for _, run in self.runs)
             or any(is_long(turn.text) for turn in self.turns)
@@ -117,7 +117,7 @@ class _Batch:
         )
 
     def add(self, seen: StoredConversation, change: ConversationChange) -> None:
-        """Add a change that was decided on what the ones before make of the session."""
+        """Merge a change that was decided on the state after the previous ones."""
         if change.run is not None:
             self.runs.append((seen, change.run))
         if change.session is not None:
@@ -128,7 +128,7 @@ class _Batch:
 
 
 class SessionWriter:
-    """Commits what is decided."""
+    """Commits changes of sessions."""
 
     def __init__(
         self,
@@ -150,10 +150,10 @@ class SessionWriter:
         self._queues: dict[str, _CommitQueue] = {}
 
     async def update(self, workspace: str, session_id: str, own: Update) -> StoredConversation:
-        """Commit what is decided and return what is then stored.
+        """Commit the change and return the stored state.
 
         Raises:
-            Unavailable: Others kept changing the session, or the storage cannot be reached.
+            Unavailable: Other callers kept changing the session, or the storage cannot be reached.
             TooLarge: The run or the session is too large to be stored.
         """
         key = partition_of(workspace, session_id)
@@ -162,7 +162,7 @@ class SessionWriter:
         try:
             async with queue.lock:
                 if not own.settled:
-                    await self._lead(workspace, session_id, queue, own)
+                    await self._commit_queued(workspace, session_id, queue, own)
         finally:
             if own in queue.waiting:
                 queue.waiting.remove(own)
@@ -175,18 +175,18 @@ class SessionWriter:
             raise RuntimeError(msg)
         return own.result
 
-    async def _lead(self, workspace: str, session_id: str, queue: _CommitQueue, own: Update) -> None:
-        """Make the change, and those behind it with it, whose callers then find them made."""
+    async def _commit_queued(self, workspace: str, session_id: str, queue: _CommitQueue, own: Update) -> None:
+        """Commit the change together with those queued behind it, whose callers then find them done."""
         loop = asyncio.get_running_loop()
         give_up, pause, alone = loop.time() + _PATIENCE_S, _FIRST_PAUSE_S, False
         while True:
             batch = [own] if alone else queue.batch(own)
             try:
-                await self._together(workspace, session_id, queue, batch)
+                await self._commit_batch(workspace, session_id, queue, batch)
             except (RowChanged, RowExists):
                 queue.forget()
                 if loop.time() >= give_up:
-                    msg = "The session is being changed by too many at once; try again."
+                    msg = "The session is being changed by too many callers at once; try again."
                     raise Unavailable(msg, code="session_busy", retry_after_s=1) from None
                 await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads writers, guards nothing
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
@@ -202,20 +202,22 @@ class SessionWriter:
                 queue.waiting = [each for each in queue.waiting if not each.settled]
                 raise
             except BaseException:
-                queue.forget()  # whether it took effect is not known
+                queue.forget()  # it is unknown whether it took effect
                 raise
             else:
                 queue.waiting = [each for each in queue.waiting if not each.settled]
                 return
 
-    async def _together(self, workspace: str, session_id: str, queue: _CommitQueue, batch: Sequence[Update]) -> None:
-        seen = await self._seen(workspace, session_id, queue, batch)
+    async def _commit_batch(
+        self, workspace: str, session_id: str, queue: _CommitQueue, batch: Sequence[Update]
+    ) -> None:
+        seen = await self._load_states(workspace, session_id, queue, batch)
         merged = _Batch(seen[0].session, seen[0].session)
         refused: dict[Update, Exception] = {}
         decided: list[tuple[Update, StoredConversation, Run | None]] = []
         for update, found in zip(batch, seen, strict=True):
             if merged.size >= _MOST_WRITES:
-                break  # its turn is with the next ones
+                break  # it goes into the next transaction
             found = replace(found, session=merged.session)  # noqa: PLW2901 - as those before it leave it
             try:
                 change = update.decide(found)
@@ -234,10 +236,10 @@ class SessionWriter:
             run_etag = etags[run.id] if run is not None else found.run_etag
             update.result = StoredConversation(merged.session, run or found.run, session_etag, run_etag)
 
-    async def _seen(
+    async def _load_states(
         self, workspace: str, session_id: str, queue: _CommitQueue, batch: Sequence[Update]
     ) -> Sequence[StoredConversation]:
-        """Return the session and each change's run, reading only what is not known."""
+        """Return the session and each change's run, reading only what is not cached."""
         first = batch[0]
         if queue.latest is None:
             known = first.known or await self._load(workspace, session_id, first.run_id)
@@ -252,7 +254,7 @@ class SessionWriter:
         return [replace(each.known or nothing, session=session, session_etag=etag) for each in batch]
 
     async def _commit(self, merged: _Batch, session_etag: str) -> dict[str, str]:
-        """Commit the changes in one transaction; return the new ETags by run, and the session's under ''."""
+        """Commit the changes in one transaction; return the new ETags by run id, and the session's under ''."""
         before, session = merged.before, merged.session
         if session is None:
             msg = "a run without a session"
@@ -260,7 +262,7 @@ class SessionWriter:
         if merged.long and not (before or session).long_texts:
             session = merged.session = replace(session, long_texts=True)
             if before is not None:
-                # Before the first long text is kept, or erasing the session would not look for it.
+                # Before the first long text is stored: otherwise erasing the session would not look for it.
                 flagged = self._rows.session_row(replace(before, long_texts=True), session_etag)
                 [session_etag] = await self._tables.commit(TABLE, [_put(flagged)])
                 if not merged.changed:

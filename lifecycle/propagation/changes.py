@@ -1,4 +1,4 @@
-"""What an owner does to templates, personalities, capabilities and overrides: checked, then made, then followed."""
+"""Changing templates, personalities, capabilities and overrides: check, store, propagate."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.signals import AgentSignals
 
 FOLLOW_AT_ONCE = 200
-"""Most agents that the request which changes an item changes itself; the timer changes the others."""
+"""Most agents that the request changing an item updates itself; the timer updates the others."""
 MOST_NAMED = 20
 """Most agents that an error names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """An item after a change.
+    """The result of changing an item.
 
     Attributes:
         item: The item as it is now.
-        new: Whether the workspace had none of its own before.
-        followed: What became of the agents that are composed of it.
+        new: Whether the workspace had no own item of this name before.
+        followed: The result of updating the dependent agents.
     """
 
     item: ConfigurationItem
@@ -40,7 +40,7 @@ class Changed:
 
 
 class ConfigurationChanges:
-    """Changes items. A change that an agent could not follow is refused, and changes nothing."""
+    """Changes items. A change that would make an agent's spec invalid is refused, and changes nothing."""
 
     def __init__(
         self,
@@ -59,13 +59,13 @@ class ConfigurationChanges:
     async def put(
         self, workspace: str, ref: Ref, content: Content, signals: AgentSignals, if_match: str | None = None
     ) -> Changed:
-        """Make the item say this from now on. Saying the same again changes nothing.
+        """Store the item and update dependent agents. Storing equal content changes nothing.
 
         Raises:
-            InvalidInput: It refers to what there is not, or goes on from itself; see `Sources.resolve`.
-            Conflict: An agent could not follow (code `dependents_invalid`); `fields` says which, and why.
-            EtagMismatch: `if_match` is given and the item is another one.
-            TooLarge: It is more than can be stored.
+            InvalidInput: It refers to something that does not exist, or extends itself; see `Sources.resolve`.
+            Conflict: An agent's spec would be invalid (code `dependents_invalid`); `fields` says which, and why.
+            EtagMismatch: `if_match` is given and the item was changed since.
+            TooLarge: It does not fit a row.
         """
         while True:
             current = await self._items.find(workspace, ref)
@@ -78,12 +78,12 @@ class ConfigurationChanges:
                 return replace(changed, new=not own)
 
     async def delete(self, workspace: str, ref: Ref, signals: AgentSignals, if_match: str | None = None) -> None:
-        """Delete the workspace's item; the app's own of that name, if there is one, is back then.
+        """Delete the workspace's item; a built-in item of that name becomes visible again.
 
         Raises:
-            NotFound: The workspace has none of its own.
-            Conflict: Something depends on it (code `item_in_use`), or could not follow it back to the app's own.
-            EtagMismatch: `if_match` is given and the item is another one.
+            NotFound: The workspace has no own item of this name.
+            Conflict: Something depends on it (code `item_in_use`), or would be invalid with the built-in item.
+            EtagMismatch: `if_match` is given and the item was changed since.
         """
         while True:
             current = await self._items.find(workspace, ref)
@@ -99,9 +99,9 @@ class ConfigurationChanges:
     async def dependents(
         self, workspace: str, ref: Ref, limit: int, after: str | None = None
     ) -> tuple[Sequence[Dependent], str | None]:
-        """Return who depends on the item, by kind and name, and the key to continue after; None when these were all.
+        """Return what depends on the item, by kind and name, and the key to continue after; None at the end.
 
-        A page may hold fewer than `limit` while there are more.
+        A page may have fewer than `limit` entries while there are more.
         """
         found, after = await self._dependents.page(workspace, ref, limit, after)
         real = await asyncio.gather(*(self._depends(workspace, who, ref) for who in found))
@@ -110,7 +110,7 @@ class ConfigurationChanges:
     async def _changed(
         self, current: ConfigurationItem, content: Content | None, comes_to: Content | None, signals: AgentSignals
     ) -> Changed | None:
-        """Write the content, of which `comes_to` is what agents will see; None when somebody else was faster."""
+        """Store the content, of which `comes_to` is what agents will use; None if the item was changed meanwhile."""
         workspace, ref = current.workspace, current.ref
         proposed = replace(current, content=comes_to, version=current.version + 1, builtin=content is None)
         if content is not None:
@@ -128,7 +128,7 @@ class ConfigurationChanges:
         return Changed(written, new=False, followed=followed)
 
     async def _check_followable(self, proposed: ConfigurationItem) -> None:
-        """Check that no agent that can be composed now could not be any more."""
+        """Check that every agent that is valid now stays valid."""
         would, now = self._composer.sources(proposed.workspace, proposed), self._composer.sources(proposed.workspace)
         broken: dict[str, str] = {}
 
@@ -150,7 +150,7 @@ class ConfigurationChanges:
         if broken:
             names = sorted(broken)
             more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-            msg = f"Agents could not follow this change: {', '.join(names[:MOST_NAMED])}{more}. Nothing was changed."
+            msg = f"This change would make agents invalid: {', '.join(names[:MOST_NAMED])}{more}. Nothing was changed."
             fields = {f"/agents/{name}": broken[name] for name in names[:MOST_NAMED]}
             raise Conflict(msg, code="dependents_invalid", fields=fields)
 

@@ -38,9 +38,9 @@ class ApiError(Exception):
 
     Attributes:
         status: HTTP status.
-        code: Stable code of what is wrong.
+        code: Stable error code.
         detail: A sentence for people.
-        errors: Which fields are wrong, and how.
+        errors: The invalid fields, and why.
     """
 
     def __init__(self, status: int, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
@@ -52,7 +52,7 @@ class ApiError(Exception):
 
 
 class RunNotAnswered(Exception):
-    """A run ended without an answer, or waits for somebody; `run` says which."""
+    """A run ended without an answer, or waits for a person or budget; see `run`."""
 
     def __init__(self, run: RunView) -> None:
         why = f": {run.error.code}" if run.error else ""
@@ -61,10 +61,11 @@ class RunNotAnswered(Exception):
 
 
 class Client:
-    """Calls the API of one workspace.
+    """Calls the API for one workspace.
 
-    A request that fails in passing (429, 502, 503, 504, no connection) is sent again, after a pause that grows, or as
-    long as the app asks. One that creates something carries an Idempotency-Key, so that it creates it once.
+    A request with a transient failure (429, 502, 503, 504, no connection) is retried after a growing pause, or the
+    pause the app asks
+    for. Requests that create something carry an Idempotency-Key, so that a retry does not create it twice.
     """
 
     def __init__(
@@ -79,10 +80,10 @@ class Client:
         timeout_s: float = 60,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """Set where the app is, without `/api`.
+        """Set the app's address and how to call it.
 
         Args:
-            url: The app's address, like `https://NAME.azurewebsites.net`.
+            url: The app's address without `/api`, for example `https://NAME.azurewebsites.net`.
             key: A function key; None where none is needed.
             token: A bearer token, where callers sign in with Entra ID.
             workspace: Sent as X-Workspace, for a gateway that is trusted with it.
@@ -109,11 +110,11 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close its connections."""
+        """Close the connections."""
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         await self._http.aclose()
 
     async def declare(self, name: str, spec: Mapping[str, Any]) -> AgentView:
@@ -123,13 +124,13 @@ class Client:
         return AgentView.model_validate(await self.json("PUT", f"agents/{_part(name)}", spec))
 
     async def submit(self, agent: str, query: str, *, key: str | None = None, **request: Any) -> RunView:
-        """Submit a run and return it at once.
+        """Submit a run and return it without waiting for its answer.
 
         Args:
-            agent: Whom to ask.
-            query: What to ask.
-            key: Its idempotency key: the same one is the same run. A new one unless given.
-            request: The other fields of a run request, like `session_id` or `callback`.
+            agent: The agent.
+            query: The query.
+            key: Idempotency key: the same key returns the same run. A new one by default.
+            request: Other fields of a run request, such as `session_id` or `callback`.
         """
         return await self._submit(agent, {"query": query, **request}, key, 0)
 
@@ -139,7 +140,8 @@ class Client:
         """Submit a run and return it once it is answered; the arguments are those of `submit`.
 
         Raises:
-            RunNotAnswered: It failed, was cancelled, waits for somebody, or took longer than `timeout_s`.
+            RunNotAnswered: It failed, was cancelled, waits for a person or budget, or took longer than `timeout_s`
+                seconds.
         """
         run = await self._submit(agent, {"query": query, **request}, key, _LONGEST_WAIT_S)
         run = await self.wait(run, timeout_s=timeout_s)
@@ -148,7 +150,7 @@ class Client:
         return run
 
     async def wait(self, run: RunView | str, *, timeout_s: float = 300) -> RunView:
-        """Return the run once it has ended or waits for somebody, or as it is after `timeout_s` seconds."""
+        """Return the run once it has ended or waits for a person or budget, or as it is after `timeout_s` seconds."""
         ident = run if isinstance(run, str) else run.id
         found = await self.run(ident) if isinstance(run, str) else run
         deadline = asyncio.get_running_loop().time() + timeout_s
@@ -169,7 +171,7 @@ class Client:
         """Submit a run and yield its answer's text while the model writes it.
 
         Raises:
-            RunNotAnswered: It ended without an answer. What was yielded of it is worth nothing.
+            RunNotAnswered: It ended without an answer; text that was yielded before is void.
         """
         run = await self.submit(agent, query, stream=True, **request)
         shown, ended = "", False
@@ -179,7 +181,7 @@ class Client:
             if event.name == "run.delta":
                 offset, text = int(event.data["offset"]), str(event.data["text"])
                 if offset < len(shown):
-                    shown = shown[:offset]  # another attempt begins anew
+                    shown = shown[:offset]  # another attempt starts over
                 if offset == len(shown):
                     shown += text
                     yield text
@@ -193,7 +195,7 @@ class Client:
             yield run.answer
 
     async def events(self, session_id: str | None = None, *, last_event_id: str = "") -> AsyncIterator[Event]:
-        """Yield the events of a session, or of the workspace, for as long as they are asked for."""
+        """Yield the events of a session, or of the workspace, until the caller stops."""
         path = "events" if session_id is None else f"sessions/{_part(session_id)}/events"
         while True:
             headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
@@ -285,13 +287,13 @@ class Client:
         params: Mapping[str, Any] | None = None,
         again: bool | None = None,
     ) -> httpx.Response:
-        """Send a request and return its answer.
+        """Send a request and return the response.
 
         Args:
             method: HTTP method.
             path: Path below `/api/`.
             content: The body.
-            headers: Headers beside the client's own.
+            headers: Headers in addition to the client's own.
             params: Query parameters.
             again: Whether it may be sent again when it failed in passing; None for every method but POST, unless it has
                 `If-Match`: a repetition would be refused for what the request itself has changed.

@@ -20,7 +20,7 @@ async def push_of(call: Call, config: TaskPushNotificationConfig) -> Push:
     """Return what a configuration asks for, once it is checked that notifications may go there.
 
     Raises:
-        InvalidInput: Webhooks may not go there, or its token or credentials are none that a header holds.
+        InvalidInput: Webhooks must not go there, or its token or credentials cannot be sent in a header.
     """
     auth = config.authentication
     authorization = f"{auth.scheme} {auth.credentials}" if auth.scheme and auth.credentials else ""

@@ -12,7 +12,7 @@ from triggers.http.call import Call, Reply
 from triggers.http.jsonrpc import INVALID_REQUEST, MAX_BODY_BYTES, PARSE_ERROR, flaw_of, message_of, refusal
 
 for _name in ("mcp.server", "mcp.shared"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)  # their tracebacks quote what a client sent
+    logging.getLogger(_name).setLevel(logging.CRITICAL)  # their tracebacks would contain what a client sent
 
 
 async def mcp(call: Call) -> Reply:
@@ -34,7 +34,7 @@ async def mcp(call: Call) -> Reply:
         manager = StreamableHTTPSessionManager(
             server, json_response=plain, stateless=True, max_request_body_size=MAX_BODY_BYTES
         )
-        # A stream is what a client gets that asks to be told of progress; no client has to say more of what it reads.
+        # A client that asks for progress gets a stream; clients do not declare in any other way what they can read.
         kept = [header for header in scope["headers"] if header[0] != b"accept"]
         accepting = {**scope, "headers": [*kept, (b"accept", b"application/json, text/event-stream")]}
         async with manager.run():
