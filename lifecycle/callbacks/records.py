@@ -1,4 +1,4 @@
-"""What became of callbacks: one row for each place that a run's end is reported to, kept for a while.
+"""Delivery status of callbacks: one row for each place a run's end is reported to, kept for `KEEP_FOR`.
 
 Table `callbacks`, partition `of!{workspace}`, newest run first.
 """
@@ -34,9 +34,9 @@ class CallbackRecord:
         state: See `DeliveryState`.
         attempts: How often it was sent.
         status: HTTP status of the last answer; None when there was none.
-        error: Why the last attempt failed, as a code; None after a success.
-        last_at: When it was sent last; None when it was given up unsent.
-        next_at: When it is sent again; None for never.
+        error: Code of the last attempt's error; None after a success.
+        last_at: When it was last sent, aware UTC; None when it was given up unsent.
+        next_at: When it will be sent again; None for never.
         push: Key of the push it went to; empty for the callback itself.
     """
 
@@ -68,16 +68,16 @@ class CallbackRecords:
         """Store the status of a run's callback, replacing the previous one."""
         values = {"record": _RECORD.dump(record), "state": record.state.value}
         key = _key(record.created_at, record.run_id, record.push)
-        await self._tables.commit(TABLE, [Upsert(Row(_home(workspace), key, values))])
+        await self._tables.commit(TABLE, [Upsert(Row(_partition(workspace), key, values))])
 
     async def get(self, workspace: str, created_at: datetime, run_id: str, push: str = "") -> CallbackRecord | None:
-        """Return how the run's callback, or one of its pushes, stands; None before its first attempt."""
-        row = await self._tables.get(TABLE, _home(workspace), _key(created_at, run_id, push))
+        """Return the status of a run's callback, or of one of its pushes; None before its first attempt."""
+        row = await self._tables.get(TABLE, _partition(workspace), _key(created_at, run_id, push))
         return next(readable([row], _record, "callback"), None) if row else None
 
     async def of_run(self, workspace: str, created_at: datetime, run_id: str) -> CallbackRecord | None:
-        """Return how the run's callback stands, or else one of its pushes; None before the first attempt."""
-        span = Span.prefix(_home(workspace), _key(created_at, run_id, ""))
+        """Return the status of a run's callback, or else of one of its pushes; None before the first attempt."""
+        span = Span.prefix(_partition(workspace), _key(created_at, run_id, ""))
         rows = await first_rows(self._tables, TABLE, span, 1)
         return next(readable(rows, _record, "callback"), None)
 
@@ -92,9 +92,9 @@ class CallbackRecords:
         return found, rows[limit - 1].key if len(rows) > limit else None
 
     async def forget(self, workspace: str, created_at: datetime, run_id: str, push: str) -> None:
-        """Remove what became of a run's callback or push; nothing there is fine."""
+        """Remove the status of a run's callback or push; does nothing if there is none."""
         try:
-            await self._tables.commit(TABLE, [Delete(_home(workspace), _key(created_at, run_id, push))])
+            await self._tables.commit(TABLE, [Delete(_partition(workspace), _key(created_at, run_id, push))])
         except RowChanged:
             return
 

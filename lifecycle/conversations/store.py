@@ -154,7 +154,7 @@ class ConversationStore:
     async def _run(self, row: Row, *, texts: bool) -> Run | None:
         return await if_readable(self._rows.run(row, texts=texts), "run", f"{row.partition}/{row.key}")
 
-    async def _ahead(self, before: Run | None, after: Run) -> None:
+    async def _enter_indexes(self, before: Run | None, after: Run) -> None:
         """Enter a run in the indexes of runs that failed, and of what is to be reported, before its row says so."""
         if after.dead and not (before and before.dead):
             await self._failed.enter(after)

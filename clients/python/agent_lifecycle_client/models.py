@@ -2937,10 +2937,10 @@ class BudgetView(BaseModel):
 
 class Callback(BaseModel):
     """
-    Where a run's end is to be reported: a webhook's URL, or a Service Bus queue of the app's own namespace.
+    Where a run's end is reported: a webhook's URL, or a Service Bus queue of the app's own namespace.
 
     Attributes:
-        url: The webhook; itself a secret with many receivers, so it appears in no log and no answer.
+        url: The webhook's URL. Treated as a secret, as it is one with many receivers: it is in no log and no response.
         secret_setting: Name of the app setting with the secret that the webhook is signed with; empty for no signature.
         queue: The reply queue.
         session_id: SessionId of the reply; empty for the run's own session.
