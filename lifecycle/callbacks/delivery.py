@@ -213,7 +213,7 @@ class CallbackDelivery:
                 await self._ends.remove(claimed)
                 return None
             if end.ahead(run):
-                return await self._not_ended(claimed)
+                return await self._reschedule(claimed)
             if end.state:
                 return await self._send(run, target, claimed)
             record = await self._records.get(run.workspace, run.created_at, run.id, end.push)
