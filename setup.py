@@ -1,10 +1,8 @@
 """Builds the wheel: one package, `lifecycle`, that contains the others, so that their names cannot clash.
 
 In the checkout, and on Azure Functions, `kernel`, `llmops`, `adapters` and `bootstrap` are packages beside `lifecycle`.
-In a wheel
-they are `lifecycle.kernel` and so on, and every import is rewritten accordingly. The host's side (`triggers`,
-`devhost`) is not part
-of the library.
+In a wheel they are `lifecycle.kernel` and so on, and every import of them is written so; the Python client, which the
+command line uses, is `lifecycle.agent_lifecycle_client`. The host's side (`triggers`, `devhost`) is no part of it.
 """
 
 import re
@@ -15,7 +13,8 @@ from setuptools.command.build_py import build_py
 from setuptools.errors import SetupError
 
 BESIDE = ("adapters", "bootstrap", "kernel", "llmops")
-_IMPORT = re.compile(rf"^(\s*from )({'|'.join(BESIDE)})(?=[. ])", re.MULTILINE)
+CLIENT = "agent_lifecycle_client"
+_IMPORT = re.compile(rf"^(\s*from )({'|'.join((*BESIDE, CLIENT))})(?=[. ])", re.MULTILINE)
 
 
 class BuildInside(build_py):
@@ -40,7 +39,7 @@ def packages():
     found = {name: name.replace(".", "/") for name in find_packages(include=["lifecycle", "lifecycle.*"])}
     for top in BESIDE:
         found |= {f"lifecycle.{name}": name.replace(".", "/") for name in find_packages(include=[top, f"{top}.*"])}
-    return found
+    return found | {f"lifecycle.{CLIENT}": f"clients/python/{CLIENT}"}
 
 
 setup(

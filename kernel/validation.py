@@ -71,6 +71,11 @@ class NullsAsAbsent(BaseModel):
         return schema
 
 
+def text_or_list(value: Any) -> str:
+    """Return the tag of the kind in a union that a value is meant as, so that what is wrong is said of that alone."""
+    return "(text)" if isinstance(value, str) else "(list)"
+
+
 def in_words(item: ErrorDetails) -> str:
     """Return a validation error in terms of JSON instead of Python."""
     kind, context = item["type"], item.get("ctx", {})

@@ -1,4 +1,4 @@
-"""Callbacks as push notifications of the Agent2Agent protocol (a2a-protocol.org); a run is a task there."""
+"""Push notifications of the Agent2Agent protocol (a2a-protocol.org): a run as a task."""
 
 from __future__ import annotations
 
@@ -6,28 +6,49 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from kernel.clock import rfc3339
+from lifecycle.conversations.callback import A2A_OLD
 
 if TYPE_CHECKING:
-    from lifecycle.conversations.callback import Callback
+    from lifecycle.conversations.callback import Push
     from lifecycle.conversations.run import Run
 
-A2A = "a2a"
-"""Callback format for versions 1.x of the protocol: a `StreamResponse` with the task."""
-A2A_OLD = "a2a-0.3"
-"""Callback format for version 0.3: the task."""
-FORMATS = (A2A, A2A_OLD)
-_STATES = {"succeeded": "completed", "failed": "failed", "cancelled": "canceled"}
+_STATES = {
+    "running": "working",
+    "waiting": "input-required",
+    "succeeded": "completed",
+    "failed": "failed",
+    "cancelled": "canceled",
+}
 _TEXT = "text/plain"
 
 
-def task_of(run: Run, form: str) -> bytes:
-    """Return the notification of an ended run as JSON: its task, with the answer or the error."""
+def notification_of(run: Run, form: str) -> bytes:
+    """Return the notification of the state that a run is in.
+
+    In version 1.x that is the task with its answer at its end, and a status update before; in 0.3 always the task.
+    """
     old = form == A2A_OLD
+    status = _status(run, old=old)
+    if not run.finished and not old:
+        return _dumped({"statusUpdate": {"taskId": run.id, "contextId": run.session_id, "status": status}})
+    task: dict[str, Any] = {"id": run.id, "contextId": run.session_id, "status": status}
+    if run.answer is not None:
+        task["artifacts"] = [{"artifactId": "answer", "name": "answer", "parts": [_part(run.answer, old=old)]}]
+    return _dumped(task | {"kind": "task"} if old else {"task": task})
+
+
+def headers_of(push: Push) -> dict[str, str]:
+    """Return what the receiver knows the sender by."""
+    known = {"X-A2A-Notification-Token": push.token, "Authorization": push.authorization}
+    return {name: value for name, value in known.items() if value}
+
+
+def _status(run: Run, *, old: bool) -> dict[str, Any]:
     state = _STATES[run.state.value]
-    status: dict[str, Any] = {"state": state if old else f"TASK_STATE_{state.upper()}"}
-    if run.finished_at is not None:
-        status["timestamp"] = rfc3339(run.finished_at)
-    if run.error is not None:
+    status: dict[str, Any] = {"state": state if old else f"TASK_STATE_{state.upper().replace('-', '_')}"}
+    if (at := run.finished_at or run.last.ended_at or run.last.claimed_at) is not None:
+        status["timestamp"] = rfc3339(at)
+    if run.error is not None and run.state.value != "running":  # that of the attempt before
         status["message"] = {
             "messageId": f"{run.id}-status",
             "taskId": run.id,
@@ -37,18 +58,12 @@ def task_of(run: Run, form: str) -> bytes:
             "metadata": {"code": run.error.code},
             **({"kind": "message"} if old else {}),
         }
-    task: dict[str, Any] = {"id": run.id, "contextId": run.session_id, "status": status}
-    if run.answer is not None:
-        task["artifacts"] = [{"artifactId": "answer", "name": "answer", "parts": [_part(run.answer, old=old)]}]
-    payload = task | {"kind": "task"} if old else {"task": task}
-    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-
-
-def headers_of(callback: Callback) -> dict[str, str]:
-    """Return the headers by which the receiver authenticates the sender."""
-    headers = {"X-A2A-Notification-Token": callback.token, "Authorization": callback.authorization}
-    return {name: value for name, value in headers.items() if value}
+    return status
 
 
 def _part(text: str, *, old: bool) -> dict[str, str]:
     return {"kind": "text", "text": text} if old else {"text": text, "mediaType": _TEXT}
+
+
+def _dumped(told: dict[str, Any]) -> bytes:
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")

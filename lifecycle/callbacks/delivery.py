@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from kernel.codec import if_readable
 from kernel.errors import AppError, Conflict, NotFound
-from lifecycle.callbacks.a2a import headers_of, task_of
+from lifecycle.callbacks.a2a import headers_of, notification_of
 from lifecycle.callbacks.records import CallbackRecord
 from lifecycle.callbacks.targets import LARGEST_MESSAGE, event_of, no_broker, report_id, report_of, shown
-from lifecycle.conversations.callback import end_of
+from lifecycle.conversations.callback import Push, ends_of, reports_of
 from llmops.notifications.delivery import GIVE_UP_AFTER, DeliveryAttempt, attempt_of, next_attempt
 from llmops.notifications.history import DeliveryState
 from llmops.notifications.signing import signed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kernel.clock import Clock
     from lifecycle.callbacks.records import CallbackRecords
     from lifecycle.callbacks.targets import CallbackTargets
@@ -83,30 +85,32 @@ class CallbackSender:
         self._replies = replies
         self._clock = clock
 
-    async def send(self, callback: Callback, run: Run) -> DeliveryAttempt:
-        """Send the callback for the run's end, and return the attempt with its outcome."""
+    async def send(self, target: Callback | Push, run: Run, ident: str) -> DeliveryAttempt:
+        """Send the report of the run's end or state under its id, and return how that ended."""
         try:
-            if callback.queue:
-                await self._reply(callback, run)
+            if isinstance(target, Push):
+                return await self._post(target.url, ident, notification_of(run, target.format), headers_of(target))
+            if target.queue:
+                await self._reply(target, run, ident)
                 return DeliveryAttempt(None, None, again=False)
-            body = task_of(run, callback.format) if callback.format else report_of(run)
-            secret = self._targets.secret(callback.secret_setting)
-            headers = {
-                "content-type": "application/json; charset=utf-8",
-                **headers_of(callback),
-                **signed(secret, report_id(run.id, run.redriven), self._clock(), body),
-            }
-            return attempt_of(await self._webhooks.post(callback.url, headers, body))
+            return await self._post(target.url, ident, report_of(run), {}, target.secret_setting)
         except AppError as error:
             # A missing or wrong setting may be corrected, so it is retried; a refused address is final.
             again = error.retriable or error.code == "callback_secret_unknown"
             return DeliveryAttempt(None, error.code, again=again, retry_after_s=error.retry_after_s)
 
-    async def _reply(self, callback: Callback, run: Run) -> None:
+    async def _post(
+        self, url: str, ident: str, body: bytes, headers: Mapping[str, str], secret_setting: str = ""
+    ) -> DeliveryAttempt:
+        signature = signed(self._targets.secret(secret_setting), ident, self._clock(), body)
+        sent = {"content-type": "application/json; charset=utf-8", **headers, **signature}
+        return attempt_of(await self._webhooks.post(url, sent, body))
+
+    async def _reply(self, callback: Callback, run: Run, ident: str) -> None:
         if self._replies is None:
             raise no_broker()
         reply = Reply(
-            message_id=report_id(run.id, run.redriven),
+            message_id=ident,
             session_id=callback.session_id or run.session_id,
             correlation_id=callback.correlation_id or run.id,
             subject=event_of(run),
@@ -144,12 +148,11 @@ class CallbackDelivery:
         self._soon: set[asyncio.Task[None]] = set()
 
     def run_changed(self, before: Run | None, after: Run) -> None:
-        """Send the callback of a run that this process has just ended, in the background."""
-        if after.input.callback is None or not after.finished or (before is not None and before.finished):
-            return
-        task = asyncio.create_task(self._report_now(end_of(after)))
-        self._soon.add(task)
-        task.add_done_callback(self._soon.discard)
+        """Report what this process has just committed, in the background."""
+        for report in reports_of(before, after):
+            task = asyncio.create_task(self._report_now(report))
+            self._soon.add(task)
+            task.add_done_callback(self._soon.discard)
 
     async def deliver(self) -> Reported:
         """Send all due callbacks."""
@@ -165,7 +168,7 @@ class CallbackDelivery:
         return Reported(*(counts[kind] for kind in kinds))
 
     async def redeliver(self, run: Run) -> None:
-        """Send a run's callback again, whatever its delivery status.
+        """Report a run's end again to all that it goes to, however often that was tried, and whether it succeeded.
 
         Raises:
             NotFound: The run has no callback (`callback_not_found`).
@@ -175,10 +178,11 @@ class CallbackDelivery:
             raise no_callback(run.id)
         if not run.finished:
             raise Conflict("The run has not ended; there is nothing to report yet.", code="run_not_finished")
-        if (record := await self._records.get(run.workspace, run.created_at, run.id)) is not None:
-            again = replace(record, state=DeliveryState.RETRYING, next_at=self._clock())
-            await self._records.put(run.workspace, again)
-        await self._ends.again(end_of(run), self._clock())
+        for end in ends_of(run):
+            if (record := await self._records.get(run.workspace, run.created_at, run.id, end.push)) is not None:
+                again = replace(record, state=DeliveryState.RETRYING, next_at=self._clock())
+                await self._records.put(run.workspace, again)
+            await self._ends.again(end, self._clock())
 
     async def aclose(self) -> None:
         """Wait for callbacks that are being sent in the background."""
@@ -195,24 +199,28 @@ class CallbackDelivery:
     async def _report(self, end: RunEnd) -> DeliveryState | None:
         async with self._turnstile:
             if end.reported:
-                await self._records.forget(end.workspace, end.created_at, end.run_id)
+                await self._records.forget(end.workspace, end.created_at, end.run_id, end.push)
                 await self._ends.remove(end)
                 return None
             claimed = await self._ends.move(end, self._clock() + _CLAIM, attempts=end.attempts + 1)
             if claimed is None:
                 return None
             run = await self._conversations.run(end.workspace, end.session_id, end.run_id)
-            if run is None or run.input.callback is None or run.redriven > end.redriven or run.never_queued:
-                # The run was erased; or redriven, so that its next end is reported; or refused when it was submitted.
+            target = end.target(run) if run is not None else None
+            if run is None or target is None or end.over(run):
+                # Erased; or told to nobody any more; or gone on, or put back since, so that what came next is
+                # reported; or refused as it was submitted.
                 await self._ends.remove(claimed)
                 return None
-            if not run.finished or run.redriven < end.redriven:
+            if end.ahead(run):
                 return await self._reschedule(claimed)
-            record = await self._records.get(run.workspace, run.created_at, run.id)
+            if end.state:
+                return await self._send(run, target, claimed)
+            record = await self._records.get(run.workspace, run.created_at, run.id, end.push)
             if record is not None and record.redriven == end.redriven and record.state is DeliveryState.DELIVERED:
                 await self._ends.remove(claimed)  # a second entry for the same end
                 return None
-            return await self._send(run, run.input.callback, claimed)
+            return await self._send(run, target, claimed)
 
     async def _reschedule(self, end: RunEnd) -> None:
         """Reschedule the entry: it is written before the run ends, and the run may not have ended yet."""
@@ -223,22 +231,26 @@ class CallbackDelivery:
             pause = min(_NOT_ENDED_YET * 2 ** min(end.attempts, 7), timedelta(hours=1))
             await self._ends.move(end, now + pause, attempts=end.attempts)
 
-    async def _send(self, run: Run, callback: Callback, end: RunEnd) -> DeliveryState:
-        tried = await self._sender.send(callback, run)
+    async def _send(self, run: Run, target: Callback | Push, end: RunEnd) -> DeliveryState:
+        ident = report_id(run.id, run.redriven, end.push, end.state)
+        tried = await self._sender.send(target, run, ident)
         now = self._clock()
         at = next_attempt(tried, end.attempts, end.ended_at, now) if tried.error else None
         state = DeliveryState.DELIVERED
         if tried.error:
             state = DeliveryState.RETRYING if at else DeliveryState.FAILED
             text = "callback of run %s to %s: %s, attempt %d, %s"
-            values = (run.id, shown(callback), tried.error, end.attempts, state.value)
+            values = (run.id, shown(target), tried.error, end.attempts, state.value)
             log.warning(text, *values, extra={"event": "callback.failed"})
+        if end.state:  # what is listed is what became of ends
+            await (self._ends.move(end, at, attempts=end.attempts) if at else self._ends.remove(end))
+            return state
         record = CallbackRecord(
-            id=report_id(run.id, run.redriven),
+            id=ident,
             run_id=run.id,
             created_at=run.created_at,
             agent=run.agent,
-            target=shown(callback),
+            target=shown(target),
             redriven=run.redriven,
             state=state,
             attempts=end.attempts,
@@ -246,6 +258,7 @@ class CallbackDelivery:
             error=tried.error,
             last_at=now,
             next_at=at,
+            push=end.push,
         )
         # The record is written before the entry is removed: dying in between sends the callback once more, which the
         # receiver notices by its id. The other order could lose the record.

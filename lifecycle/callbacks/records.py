@@ -1,4 +1,4 @@
-"""Delivery status of callbacks: one row for each run, kept for `KEEP_FOR`.
+"""Delivery status of callbacks: one row for each place a run's end is reported to, kept for `KEEP_FOR`.
 
 Table `callbacks`, partition `of!{workspace}`, newest run first.
 """
@@ -37,6 +37,7 @@ class CallbackRecord:
         error: Code of the last attempt's error; None after a success.
         last_at: When it was last sent, aware UTC; None when it was given up unsent.
         next_at: When it will be sent again; None for never.
+        push: Key of the push it went to; empty for the callback itself.
     """
 
     id: str
@@ -51,6 +52,7 @@ class CallbackRecord:
     error: str | None
     last_at: datetime | None
     next_at: datetime | None
+    push: str = ""
 
 
 _RECORD = JsonCodec(CallbackRecord)
@@ -65,14 +67,19 @@ class CallbackRecords:
     async def put(self, workspace: str, record: CallbackRecord) -> None:
         """Store the status of a run's callback, replacing the previous one."""
         values = {"record": _RECORD.dump(record), "state": record.state.value}
-        await self._tables.commit(
-            TABLE, [Upsert(Row(_partition(workspace), _key(record.created_at, record.run_id), values))]
-        )
+        key = _key(record.created_at, record.run_id, record.push)
+        await self._tables.commit(TABLE, [Upsert(Row(_partition(workspace), key, values))])
 
-    async def get(self, workspace: str, created_at: datetime, run_id: str) -> CallbackRecord | None:
-        """Return the status of a run's callback; None before its first attempt."""
-        row = await self._tables.get(TABLE, _partition(workspace), _key(created_at, run_id))
+    async def get(self, workspace: str, created_at: datetime, run_id: str, push: str = "") -> CallbackRecord | None:
+        """Return the status of a run's callback, or of one of its pushes; None before its first attempt."""
+        row = await self._tables.get(TABLE, _partition(workspace), _key(created_at, run_id, push))
         return next(readable([row], _record, "callback"), None) if row else None
+
+    async def of_run(self, workspace: str, created_at: datetime, run_id: str) -> CallbackRecord | None:
+        """Return the status of a run's callback, or else of one of its pushes; None before the first attempt."""
+        span = Span.prefix(_partition(workspace), _key(created_at, run_id, ""))
+        rows = await first_rows(self._tables, TABLE, span, 1)
+        return next(readable(rows, _record, "callback"), None)
 
     async def list(
         self, workspace: str, limit: int, after: str | None = None, state: DeliveryState | None = None
@@ -84,10 +91,10 @@ class CallbackRecords:
         found = list(readable(rows[:limit], _record, "callback"))
         return found, rows[limit - 1].key if len(rows) > limit else None
 
-    async def forget(self, workspace: str, created_at: datetime, run_id: str) -> None:
-        """Remove the status of a run's callback; does nothing if there is none."""
+    async def forget(self, workspace: str, created_at: datetime, run_id: str, push: str) -> None:
+        """Remove the status of a run's callback or push; does nothing if there is none."""
         try:
-            await self._tables.commit(TABLE, [Delete(_partition(workspace), _key(created_at, run_id))])
+            await self._tables.commit(TABLE, [Delete(_partition(workspace), _key(created_at, run_id, push))])
         except RowChanged:
             return
 
@@ -96,8 +103,8 @@ def _partition(workspace: str) -> str:
     return f"of!{workspace}"
 
 
-def _key(created_at: datetime, run_id: str) -> str:
-    return newest_first(created_at, run_id)
+def _key(created_at: datetime, run_id: str, push: str) -> str:
+    return newest_first(created_at, f"{run_id}.{push}" if push else run_id)
 
 
 def _record(row: Row) -> CallbackRecord:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from kernel.clock import rfc3339
 from kernel.errors import InvalidInput, Unavailable
 from kernel.ids import is_text
-from lifecycle.callbacks.a2a import FORMATS
+from lifecycle.conversations.callback import A2A, A2A_OLD, Push
 from llmops.notifications.signing import check_secret
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Setting = Callable[[str], str | None]
 """Returns an app setting by its name; None where there is none."""
 
+MOST_PUSHES = 10
+"""To how many places the states of a run can be pushed."""
 LARGEST_MESSAGE = 200_000
 """Most bytes of a reply's body; a queue message of the standard tier holds 256 KiB in all."""
 _SECRET_SETTING = re.compile(r"CALLBACK_SECRET(?:_[A-Z0-9_]{1,50})?")
@@ -43,33 +45,47 @@ class CallbackTargets:
         """Check that a callback is valid and allowed.
 
         Raises:
-            InvalidInput: It has both a URL and a queue, or neither (`invalid_callback`), a URL that webhooks may not
-                use (its own code), a setting without a secret (`callback_secret_unknown`), or a queue that is not
-                allowed for replies (`reply_queue_not_allowed`).
+            InvalidInput: It names both a URL and a queue, or nothing (`invalid_callback`), a URL that webhooks may not
+                go to (its own code), a setting that holds no secret (`callback_secret_unknown`) or a queue that is not
+                for replies (`reply_queue_not_allowed`).
         """
-        if bool(callback.url) == bool(callback.queue):
+        if callback.url and callback.queue:
             raise _invalid("", "give either url or queue")
-        if callback.format not in ("", *FORMATS):
-            raise _invalid("/format", f"one of {', '.join(FORMATS)}, or none")
-        if callback.format and callback.queue:
-            raise _invalid("/format", "is for urls")
-        if (callback.token or callback.authorization or callback.id) and not callback.format:
-            raise _invalid("/token", "token, authorization and id are for push notifications; set their format")
-        if not all(_fits_header(value) for value in (callback.token, callback.authorization, callback.id)):
-            raise _invalid("/token", "printable ASCII characters, at most 4,096")
+        if not (callback.url or callback.queue or callback.pushes):
+            raise _invalid("", "give url, queue or pushes")
+        await self._check_pushes(callback.pushes)
         if callback.url:
-            if callback.session_id or callback.correlation_id:
-                raise _invalid("/session_id", "session_id and correlation_id are for queues")
-            try:
-                await self._urls.check(callback.url)
-            except InvalidInput as error:
-                fields = {f"/callback{place}": fault for place, fault in error.fields.items()}
-                raise InvalidInput(error.detail, code=error.code, fields=fields) from None
+            await self._check_url(callback.url, "/callback")
             if callback.secret_setting:
                 self.secret(callback.secret_setting)
-            return
-        if callback.secret_setting:
-            raise _invalid("/secret_setting", "is for urls; queues have their own access control")
+        elif callback.secret_setting:
+            raise _invalid("/secret_setting", "is for urls; a queue says itself who may send to it")
+        if callback.queue:
+            self._check_queue(callback)
+        elif callback.session_id or callback.correlation_id:
+            raise _invalid("/session_id", "session_id and correlation_id are for queues")
+
+    async def _check_pushes(self, pushes: Sequence[Push]) -> None:
+        if len(pushes) > MOST_PUSHES:
+            raise _invalid("/pushes", f"at most {MOST_PUSHES}")
+        if len({push.id for push in pushes}) < len(pushes):
+            raise _invalid("/pushes", "each with an id of its own")
+        for number, push in enumerate(pushes):
+            place = f"/pushes/{number}"
+            if push.format not in (A2A, A2A_OLD):
+                raise _invalid(f"{place}/format", f"{A2A} or {A2A_OLD}")
+            if not all(_fits_header(value) for value in (push.token, push.authorization, push.id)):
+                raise _invalid(place, "token, authorization and id are printable ASCII characters, at most 4,096")
+            await self._check_url(push.url, f"/callback{place}")
+
+    async def _check_url(self, url: str, place: str) -> None:
+        try:
+            await self._urls.check(url)
+        except InvalidInput as error:
+            fields = {f"{place}{inner}": what for inner, what in error.fields.items()}
+            raise InvalidInput(error.detail, code=error.code, fields=fields) from None
+
+    def _check_queue(self, callback: Callback) -> None:
         self.queue(callback.queue)
         if callback.session_id and not is_text(callback.session_id):
             raise _invalid("/session_id", "is not a session id")
@@ -113,14 +129,16 @@ def _fits_header(value: str) -> bool:
     return len(value) <= _HEADER and value.isascii() and (not value or value.isprintable())
 
 
-def shown(callback: Callback) -> str:
-    """Return the target of a callback for display, without secrets."""
-    return f"queue {callback.queue}" if callback.queue else urlsplit(callback.url).hostname or ""
+def shown(target: Callback | Push) -> str:
+    """Return where a report goes, without what may be a secret in it."""
+    if not isinstance(target, Push) and target.queue:
+        return f"queue {target.queue}"
+    return urlsplit(target.url).hostname or ""
 
 
-def report_id(run_id: str, redriven: int) -> str:
-    """Return the id of a report: the same each time it is sent."""
-    return f"run_{run_id}_{redriven}"
+def report_id(run_id: str, redriven: int, *more: str) -> str:
+    """Return what receivers know a report by: the same however often it is sent; `more` are a push and a state."""
+    return "_".join(("run", run_id, str(redriven), *(each for each in more if each)))
 
 
 def report_of(run: Run, *, most_bytes: int | None = None) -> bytes:

@@ -78,11 +78,11 @@ def _declare(server: Server, changes: Sequence[Change], out: TextIO, *, destruct
     """Make the changes, and return how many deletions were left out."""
     left_out = 0
     for change in changes:
-        condition = {"If_Match": change.etag} if change.etag else {}
+        path = f"{change.resource}/{change.name}"
         if change.config is not None:
-            server.call("PUT", f"{change.resource}/{change.name}", change.config.model_dump(mode="json"), **condition)
+            server.call("PUT", path, change.config.model_dump(mode="json"), if_match=change.etag)
         elif destructive:
-            server.call("DELETE", f"{change.resource}/{change.name}", **condition)
+            server.call("DELETE", path, if_match=change.etag)
         else:
             left_out += 1
             continue

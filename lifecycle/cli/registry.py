@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
 
 from lifecycle.cli.failures import CommandFailed
 from lifecycle.cli.server import Server
@@ -36,7 +35,7 @@ def make_plan(server: Server) -> RegistryPlan:
     Raises:
         CommandFailed: The app cannot be reached, or answers with an error.
     """
-    return _whole(server, server.call("GET", "registry/plan?limit=200"))
+    return _whole(server, server.call("GET", "registry/plan", limit=200))
 
 
 def apply_plan(
@@ -71,7 +70,7 @@ def follow(server: Server, plan: RegistryPlan, wait_s: float) -> RegistryPlan:
     """
     until = time.monotonic() + wait_s
     while True:
-        plan = _whole(server, server.call("GET", f"registry/plan/{plan.id}?limit=200"))
+        plan = _whole(server, server.call("GET", f"registry/plan/{plan.id}", limit=200))
         if not plan.outcomes["pending"] or time.monotonic() > until:
             return plan
         time.sleep(_LOOK_EVERY_S)
@@ -80,7 +79,7 @@ def follow(server: Server, plan: RegistryPlan, wait_s: float) -> RegistryPlan:
 def _whole(server: Server, page: Mapping[str, Any]) -> RegistryPlan:
     plan = RegistryPlan(page["id"], page["items"], page["unchanged"], page["unseen"])
     while page["next"] is not None:
-        page = server.call("GET", f"registry/plan/{plan.id}?limit=200&next={quote(page['next'])}")
+        page = server.call("GET", f"registry/plan/{plan.id}", limit=200, next=page["next"])
         plan = replace(plan, lines=[*plan.lines, *page["items"]])
     return plan
 

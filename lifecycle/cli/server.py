@@ -1,59 +1,74 @@
-"""Client of the app's HTTP API for the commands."""
+"""The app's HTTP API, as the commands use it: the Python client, one request after the other."""
 
 from __future__ import annotations
 
+import asyncio
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote, urlsplit
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 from lifecycle.cli.failures import CommandFailed
 
 if TYPE_CHECKING:
-    from httpx2 import Client, Response
+    from agent_lifecycle_client import ApiError, Client
 
 DEFAULT_URL = "http://127.0.0.1:7071"
 _TIMEOUT_S = 240
-"""Longer than Azure allows an HTTP function (230 s): an inventory of a large project takes long."""
+"""A little more than Azure lets an HTTP function take: an inventory of a large project is long."""
+_ATTEMPTS, _PAUSE_S = 3, 0.1
+"""Few and quick: somebody waits at the terminal, and most often the app is not started."""
+_Answer = TypeVar("_Answer")
 
 
 class Server:
     """The API of a running app. A context manager that closes its connections."""
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, url: str, *, key: str | None = None, token: str | None = None, workspace: str | None = None
+    ) -> None:
         self.url = url.rstrip("/")
         if urlsplit(self.url).scheme not in ("http", "https") or not urlsplit(self.url).netloc:
             msg = f"{url!r} is not a URL; use one like {DEFAULT_URL}"
             raise CommandFailed(msg)
-        from httpx2 import Client  # noqa: PLC0415 - `--help` needs none
+        from agent_lifecycle_client import Client  # noqa: PLC0415 - `--help` needs none
 
-        self._http: Client = Client(base_url=f"{self.url}/api/", headers=dict(headers), timeout=_TIMEOUT_S)
+        self._client: Client = Client(
+            self.url,
+            key=key,
+            token=token,
+            workspace=workspace,
+            attempts=_ATTEMPTS,
+            pause_s=_PAUSE_S,
+            timeout_s=_TIMEOUT_S,
+        )
+        self._loop = asyncio.Runner()
 
     @classmethod
     def of(cls, arguments: Namespace, environ: Mapping[str, str]) -> Server:
-        """Return the app named by the arguments, else by the environment."""
-        headers: dict[str, str] = {}
-        if key := arguments.key or environ.get("LIFECYCLE_KEY"):
-            headers["x-functions-key"] = key
-        if token := environ.get("LIFECYCLE_TOKEN"):
-            headers["Authorization"] = f"Bearer {token}"
-        if arguments.workspace:
-            headers["X-Workspace"] = arguments.workspace
-        return cls(arguments.url or environ.get("LIFECYCLE_URL") or DEFAULT_URL, headers)
+        """Return the app that the arguments, or else the environment, name."""
+        return cls(
+            arguments.url or environ.get("LIFECYCLE_URL") or DEFAULT_URL,
+            key=arguments.key or environ.get("LIFECYCLE_KEY"),
+            token=environ.get("LIFECYCLE_TOKEN"),
+            workspace=arguments.workspace,
+        )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._http.close()
+        self._loop.run(self._client.aclose())
+        self._loop.close()
 
-    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """Return the response's JSON; None if it has no body.
+    def call(self, method: str, path: str, body: Any = None, *, if_match: str = "", **query: Any) -> Any:
+        """Return the JSON of the answer; None where there is none.
 
         Raises:
             CommandFailed: The app cannot be reached, or answers with an error.
         """
-        return self._result_of(method, path, self._send(method, path, body, headers))
+        headers = {"If-Match": if_match} if if_match else {}
+        return self._answer(method, path, self._client.json(method, path, body, params=query, headers=headers))
 
     def find(self, path: str) -> Any:
         """Return the JSON of a resource; None if it does not exist.
@@ -61,8 +76,7 @@ class Server:
         Raises:
             CommandFailed: The app cannot be reached, or answers with another error.
         """
-        response = self._send("GET", path, None, {})
-        return None if response.status_code == 404 else self._result_of("GET", path, response)
+        return self._answer("GET", path, self._client.json("GET", path), missing=True)
 
     def every(self, path: str) -> Iterator[Any]:
         """Yield every item of a list, reading page by page.
@@ -70,35 +84,44 @@ class Server:
         Raises:
             CommandFailed: The app cannot be reached, or answers with an error.
         """
-        after = ""
-        while True:
-            page = self.call("GET", f"{path}?limit=200{after}")
-            yield from page["items"]
-            if page["next"] is None:
-                return
-            after = f"&next={quote(page['next'])}"
+        items = self._client.items(path, limit=200)
+        while (item := self._answer("GET", path, _next(items))) is not None:
+            yield item
 
-    def _send(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Response:
-        from httpx2 import HTTPError  # noqa: PLC0415 - see above
+    def _answer(
+        self, method: str, path: str, asking: Coroutine[Any, Any, _Answer], *, missing: bool = False
+    ) -> _Answer | None:
+        """Return what is answered, or None for what is not there if that may be.
 
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        Raises:
+            CommandFailed: The app cannot be reached, or refuses.
+        """
+        from agent_lifecycle_client import ApiError  # noqa: PLC0415 - see above
+        from httpx import HTTPError  # noqa: PLC0415 - see above
+
         try:
-            return self._http.request(method, path, json=body, headers=named)
+            return self._loop.run(asking)
+        except ApiError as error:
+            if missing and error.status == 404:
+                return None
+            raise CommandFailed(self._refusal(f"{method} {path}: {error.status}", error)) from None
         except HTTPError as error:
             hint = " Is it started (`make start`)?" if self.url == DEFAULT_URL else ""
             msg = f"The app at {self.url} cannot be reached: {type(error).__name__}.{hint}"
             raise CommandFailed(msg) from None
+        except ValueError:  # it is no JSON
+            msg = f"{method} {path}: {self._no_answer()}"
+            raise CommandFailed(msg) from None
 
-    def _result_of(self, method: str, path: str, response: Response) -> Any:
-        if response.is_success:
-            return response.json() if response.content else None
-        request = f"{method} {path.partition('?')[0]}: {response.status_code}"
-        try:
-            problem = response.json()
-            message = f"{request} {problem['code']}: {problem['detail']}"
-            wrong = [f"  {each['pointer']}: {each['detail']}" for each in problem.get("errors", ())]
-        except (ValueError, KeyError, TypeError):
-            message, wrong = f"{request}; this is not the app's answer, is {self.url} its address?", []
-        if response.status_code == 401:
-            message += " Set LIFECYCLE_KEY to a function key of the app, or LIFECYCLE_TOKEN where users sign in."
-        raise CommandFailed("\n".join([message, *wrong]))
+    def _refusal(self, what: str, error: ApiError) -> str:
+        said = f"{what}; {self._no_answer()}" if error.code == "unknown" else f"{what} {error.code}: {error.detail}"
+        if error.status == 401:
+            said += " Set LIFECYCLE_KEY to a function key of the app, or LIFECYCLE_TOKEN where users sign in."
+        return "\n".join([said, *(f"  {each['pointer']}: {each['detail']}" for each in error.errors)])
+
+    def _no_answer(self) -> str:
+        return f"this is not the app's answer, is {self.url} its address?"
+
+
+async def _next(items: AsyncIterator[Any]) -> Any:
+    return await anext(items, None)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from kernel.codec import if_readable
 from kernel.journal import Event
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, every, first_rows
-from lifecycle.conversations.callback import RunEnds
+from lifecycle.conversations.callback import RunEnds, reports_of
 from lifecycle.conversations.changes import (
     Committed,
     ConversationChange,
@@ -155,8 +155,8 @@ class ConversationStore:
         return await if_readable(self._rows.run(row, texts=texts), "run", f"{row.partition}/{row.key}")
 
     async def _enter_indexes(self, before: Run | None, after: Run) -> None:
-        """Enter a run in the indexes of failed runs and of callbacks, before its row changes."""
+        """Enter a run in the indexes of runs that failed, and of what is to be reported, before its row says so."""
         if after.dead and not (before and before.dead):
             await self._failed.enter(after)
-        if after.input.callback is not None and after.finished and not (before and before.finished):
-            await self._ends.enter(after)
+        if reports := reports_of(before, after):
+            await self._ends.enter(reports)

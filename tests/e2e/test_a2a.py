@@ -43,7 +43,7 @@ from google.protobuf.json_format import ParseDict
 
 from tests.e2e.support import PROMPT, Api, Stack, eventually
 from tests.e2e.test_approvals import ASKING
-from tests.llmops.notifications.support import Receiver
+from tests.llmops.notifications.support import Received, Receiver
 from tests.waiting import QUIET_S
 
 VERSIONS = ["1.0", "0.3"]
@@ -289,25 +289,34 @@ async def test_what_is_no_message_of_the_protocol_is_refused(api: Api) -> None:
     assert (wrong_method.status, wrong_method.headers["allow"]) == (405, "POST")
 
 
-def pushing(url: str, task_id: str = "") -> TaskPushNotificationConfig:
-    """Return where a task's end is to be reported, with what the receiver knows the sender by."""
+def pushing(url: str, task_id: str = "", ident: str = "") -> TaskPushNotificationConfig:
+    """Return where a task's states are to be pushed, with what the receiver knows the sender by."""
     bearer = AuthenticationInfo(scheme="Bearer", credentials="letmein")
-    return TaskPushNotificationConfig(task_id=task_id, url=url, token="tok-1", authentication=bearer)
+    return TaskPushNotificationConfig(task_id=task_id, id=ident, url=url, token="tok-1", authentication=bearer)
+
+
+def pushed_state(received: Received) -> str:
+    """Return the state that a notification tells, by the SDK's types of its version: `working` or `input-required`."""
+    body = received.json()
+    if body.get("kind") == "task":
+        return OldTask.model_validate(body).status.state.value
+    told = ParseDict(body, StreamResponse())
+    status = told.task.status if told.HasField("task") else told.status_update.status
+    return TaskState.Name(status.state).removeprefix("TASK_STATE_").lower().replace("_", "-")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_the_end_of_a_task_is_pushed(api: Api, stack: Stack, version: str) -> None:
-    """In the form of the client's version, with its token and credentials; refused at first, it comes again."""
-    await api.declare("a", simulate={"reply": "Good."})
-    async with Receiver([web.Response(status=500)]) as receiver:
+async def test_the_states_of_a_task_are_pushed(api: Api, stack: Stack, version: str) -> None:
+    """In the form of the client's version, with its token and credentials; what is refused at first comes again."""
+    await api.declare("a", simulate={"reply": "Good.", "latency_ms": 1000})
+    async with Receiver([web.Response(), web.Response(status=500)]) as receiver:
         configuration = SendMessageConfiguration(task_push_notification_config=pushing(receiver.url))
         async with connected(stack, api, "a", version) as client:
             task = await sent(client, message(configuration=configuration))
-        await eventually(lambda: receiver.received)
-        await eventually(lambda: api.get(f"runs/{task.id}/callback"))
+        tried = await eventually(lambda: api.everything("callbacks", 10))
         await api.call("POST", f"runs/{task.id}/callback/redeliver")
         await stack.run_timer("deliver_notifications")
-        first, second = receiver.received
+        working, first, second = receiver.received
 
     if version == "1.0":
         told = ParseDict(second.json(), StreamResponse()).task
@@ -315,6 +324,9 @@ async def test_the_end_of_a_task_is_pushed(api: Api, stack: Stack, version: str)
     else:
         old = OldTask.model_validate(second.json())
         assert (old.id, old.status.state.value, old.context_id) == (task.id, "completed", task.context_id)
+    assert [pushed_state(each) for each in receiver.received] == ["working", "completed", "completed"]
+    assert [each["run_id"] for each in tried] == [task.id]
+    assert working.headers["webhook-id"] != first.headers["webhook-id"]
     assert second.headers["x-a2a-notification-token"] == "tok-1"
     assert second.headers["authorization"] == "Bearer letmein"
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
@@ -323,33 +335,61 @@ async def test_the_end_of_a_task_is_pushed(api: Api, stack: Stack, version: str)
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_where_a_task_is_pushed_is_set_while_it_goes_on(api: Api, stack: Stack, version: str) -> None:
-    """Set, got, listed without its secrets, replaced and deleted; of another task's there is nothing to be found."""
+    """Several places, each set, got, listed without its secrets, replaced and deleted by its id; no other task's."""
     await api.declare("a", simulate={"latency_ms": 20_000})
     begun = SendMessageConfiguration(return_immediately=True)
-    async with Receiver() as receiver, connected(stack, api, "a", version, polling=True) as client:
+    async with (
+        Receiver() as receiver,
+        Receiver() as other,
+        connected(stack, api, "a", version, polling=True) as client,
+    ):
         task = await sent(client, message(configuration=begun))
-        made = await client.create_task_push_notification_config(pushing("http://127.0.0.1:9/x", task.id))
-        await client.create_task_push_notification_config(pushing(receiver.url, task.id))
-        got = await client.get_task_push_notification_config(
-            GetTaskPushNotificationConfigRequest(task_id=task.id, id=made.id)
-        )
+        for config in (
+            pushing("http://127.0.0.1:9/x", task.id),
+            pushing(receiver.url, task.id),
+            pushing(other.url, task.id, "mine"),
+            pushing(other.url, task.id, "not mine"),
+        ):
+            await client.create_task_push_notification_config(config)
+        got, mine = [
+            await client.get_task_push_notification_config(
+                GetTaskPushNotificationConfigRequest(task_id=task.id, id=ident)
+            )
+            for ident in (task.id, "mine")
+        ]
+        deleted = DeleteTaskPushNotificationConfigRequest(task_id=task.id, id="not mine")
+        await client.delete_task_push_notification_config(deleted)
         listed = await client.list_task_push_notification_configs(
             ListTaskPushNotificationConfigsRequest(task_id=task.id)
         )
         await client.cancel_task(CancelTaskRequest(id=task.id))
-        await eventually(lambda: receiver.received)
-        await client.delete_task_push_notification_config(
-            DeleteTaskPushNotificationConfigRequest(task_id=task.id, id=got.id)
-        )
-        for ident in (task.id, str(uuid.uuid4())):
+        await eventually(lambda: receiver.received and other.received)
+        for known, ident in ((task.id, "not mine"), (str(uuid.uuid4()), got.id)):
             with pytest.raises(TaskNotFoundError):
                 await client.get_task_push_notification_config(
-                    GetTaskPushNotificationConfigRequest(task_id=ident, id=got.id)
+                    GetTaskPushNotificationConfigRequest(task_id=known, id=ident)
                 )
         with pytest.raises(A2AError):
             await client.create_task_push_notification_config(pushing(receiver.url, task.id))
 
-    assert got.url == receiver.url
-    assert [each.url for each in listed.configs] == [receiver.url]
-    assert not got.token
-    assert "anceled" in str(receiver.received[0].json()) or "CANCELED" in str(receiver.received[0].json())
+    assert (got.url, mine.url) == (receiver.url, other.url)
+    assert {each.id: each.url for each in listed.configs} == {task.id: receiver.url, "mine": other.url}
+    assert not any(each.token or each.authentication.credentials for each in (got, mine, *listed.configs))
+    assert {pushed_state(each[-1]) for each in (receiver.received, other.received)} == {"canceled"}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_task_that_waits_for_a_person_is_pushed(api: Api, stack: Stack, version: str) -> None:
+    """With what it waits for; and its end once that is decided."""
+    await api.declare("asking", **ASKING)
+    async with Receiver() as receiver, connected(stack, api, "asking", version) as client:
+        configuration = SendMessageConfiguration(task_push_notification_config=pushing(receiver.url))
+        task = await sent(client, message(configuration=configuration))
+        await eventually(lambda: "input-required" in [pushed_state(each) for each in receiver.received])
+        waiting = receiver.received[-1].json()
+        [approval] = (await api.get("approvals"))["items"]
+        await api.call("POST", f"approvals/{approval['id']}/decision", {"decision": "approve"})
+        await eventually(lambda: "completed" in [pushed_state(each) for each in receiver.received])
+
+    assert task.status.state == TaskState.TASK_STATE_INPUT_REQUIRED
+    assert "approval_needed" in str(waiting)

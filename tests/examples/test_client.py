@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from devhost.services import node
 from scripts.client import MODELS, document, models
 
 ROOT = Path(__file__).parents[2]
+CLIENT = ROOT / "clients/python"
 RUN = {
     "id": "r",
     "agent": "a",
@@ -124,6 +127,32 @@ async def test_a_post_that_creates_nothing_once_is_not_repeated() -> None:
     assert len(server.asked) == 1
 
 
+async def test_what_is_bound_to_an_entity_tag_is_not_repeated() -> None:
+    """A first try that took effect before its answer was lost has changed the tag: the next would be refused for it."""
+    server = Server(problem(502, "unknown"))
+    async with client(server) as asking:
+        with pytest.raises(ApiError):
+            await asking.json("PUT", "agents/a", {}, headers={"If-Match": '"1"'})
+
+    assert len(server.asked) == 1
+
+
+def test_reading_json_takes_no_models() -> None:
+    """The command line starts with this: making the models takes longer than most commands do."""
+    code = "import sys, agent_lifecycle_client; print([m for m in sys.modules if 'models' in m or m == 'pydantic'])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CLIENT)
+
+    assert said.stdout == "['httpx._models']\n"
+
+
+async def test_a_token_signs_in() -> None:
+    server = Server(_ok(run()))
+    async with client(server, token="t") as asking:
+        await asking.run("r")
+
+    assert server.asked[0].headers["authorization"] == "Bearer t"
+
+
 async def test_a_server_that_cannot_be_reached_is_told() -> None:
     server = Server(None, None)
     async with client(server, attempts=2) as asking:
@@ -182,6 +211,71 @@ def test_the_document_makes_a_typescript_client(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert not [line for line in (done.stdout + done.stderr).splitlines() if "warn" in line.lower()]
     assert "runs_submit:" in made.read_text(encoding="utf-8")
+
+
+def test_the_document_has_nothing_that_the_csharp_generator_warns_of() -> None:
+    """What Kiota validates (its Validation folder says it), as far as it is about documents of version 3."""
+    described = document()
+    operations = [
+        (f"{method} {path}", each)
+        for path, methods in described["paths"].items()
+        for method, each in methods.items()
+        if isinstance(each, dict)
+    ]
+    schemas = list(_schemas(described))
+    names = [each["operationId"] for _, each in operations]
+
+    assert described["servers"][0]["url"].strip("/")
+    assert len(names) == len(set(names))
+    assert len(described["components"]["schemas"]) == len({each.lower() for each in described["components"]["schemas"]})
+    assert not [name for name, each in operations if name.startswith("get ") and "requestBody" in each]
+    assert not [name for name, each in operations if each["responses"].get("204", {}).get("content")]
+    assert not [name for name, each in operations if len(_answers(each)) > 1]
+    assert not [each for each in schemas if each.get("format") and each["format"] not in _FORMATS[each["type"]]]
+    assert not [
+        name
+        for name, each in described["components"]["schemas"].items()
+        if {"anyOf", "oneOf"} & set(each) and "discriminator" not in each
+    ]
+    assert not _named_twice(list(described["paths"]))
+
+
+_FORMATS: dict[str, set[str]] = {
+    "string": {"date", "date-time", "duration", "time", "base64url", "uuid", "binary", "byte"},
+    "integer": {"int32", "int64"},
+    "number": {"float", "double", "decimal", "int32", "int64"},
+}
+
+
+def _schemas(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield everything of a document that is a schema with a type."""
+    if isinstance(node, dict):
+        if isinstance(node.get("type"), str) and isinstance(node.get("format", ""), str):
+            yield node
+        for each in node.values():
+            yield from _schemas(each)
+    elif isinstance(node, list):
+        for each in node:
+            yield from _schemas(each)
+
+
+def _answers(operation: dict[str, Any]) -> set[str]:
+    """Return the schemas of an operation's JSON answers that succeed."""
+    answers = [each for status, each in operation["responses"].items() if status[0] == "2"]
+    found = [each["content"]["application/json"] for each in answers if "application/json" in each.get("content", {})]
+    return {json.dumps(each.get("schema"), sort_keys=True) for each in found}
+
+
+def _named_twice(paths: list[str]) -> list[str]:
+    """Return the places in paths whose parameter has several names, which makes two classes of one."""
+    found = dict[str, set[str]]()
+    for path in paths:
+        parts = path.split("/")
+        for number, part in enumerate(parts):
+            if part.startswith("{"):
+                place = "/".join("{}" if each.startswith("{") else each for each in parts[:number])
+                found.setdefault(place, set()).add(part)
+    return [place for place, names in found.items() if len(names) > 1]
 
 
 def _ok(body: Any) -> httpx.Response:

@@ -16,7 +16,7 @@ from lifecycle.callbacks.delivery import CallbackDelivery, CallbackSender, Reply
 from lifecycle.callbacks.records import CallbackRecord
 from lifecycle.callbacks.targets import report_of
 from lifecycle.conversations import run_rules
-from lifecycle.conversations.callback import Callback, RunEnds
+from lifecycle.conversations.callback import Callback, RunEnds, ends_of
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.submission import RunRequest, Submission
 from llmops.notifications.signing import signed
@@ -185,7 +185,7 @@ async def test_an_entry_ahead_of_its_run_is_looked_at_again(app: App) -> None:
     async with Receiver() as receiver:
         accepted = await app.submit(callback=Callback(url=receiver.url))
         run, _ = await app.stored(accepted.run)
-        await RunEnds(app.tables).enter(run_rules.cancelled(run, app.clock()))
+        await RunEnds(app.tables).enter(ends_of(run_rules.cancelled(run, app.clock())))
         for _ in range(40):
             await app.services.conversations.callbacks.deliver()
             app.clock.move(hours=1)

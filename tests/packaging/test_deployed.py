@@ -64,3 +64,23 @@ def test_the_folder_of_extensions_is_deployed_and_loaded(tmp_path: Path) -> None
 
     assert found["functions"] > 100
     assert (found["tools"], found["problems"]) == (["parcel"], ["broken.py:2"])
+
+
+def test_the_command_line_of_a_checkout_needs_no_installed_client(tmp_path: Path) -> None:
+    """It finds the checkout's own, where nothing but requirements.txt is installed, and in what is deployed."""
+    broken = tmp_path / "site/agent_lifecycle_client"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('one that was installed')\n")
+    place = tmp_path / "app"
+    place.mkdir()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "lifecycle", "status", "--url", "http://127.0.0.1:9"],
+        cwd=deployed(place),
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(broken.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stderr == "error: The app at http://127.0.0.1:9 cannot be reached: ConnectError.\n"

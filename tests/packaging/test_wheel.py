@@ -15,7 +15,7 @@ import pytest
 from tests.packaging.conftest import Released
 
 pytestmark = pytest.mark.xdist_group("packaging")
-NEIGHBOURS = ("adapters", "bootstrap", "kernel", "llmops", "triggers", "extensions")
+NEIGHBOURS = ("adapters", "agent_lifecycle_client", "bootstrap", "kernel", "llmops", "triggers", "extensions")
 EXTENSION = """
 from lifecycle.extensions import check, tool
 
@@ -101,3 +101,18 @@ def test_an_installed_library_works_beside_packages_of_the_same_names(installed:
     assert said["score"]["polite"] == 25
     assert "tech_advisor" in said["presets"]
     assert said["loaded"] == ["adapters", "bootstrap", "kernel", "llmops"]  # the program's own imports
+
+
+def test_the_installed_command_line_has_its_client(installed: Path, tmp_path: Path) -> None:
+    """Inside the wheel, whatever else is called `agent_lifecycle_client` in that environment."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lifecycle", "status", "--url", "http://127.0.0.1:9"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stderr == "error: The app at http://127.0.0.1:9 cannot be reached: ConnectError.\n"
+    assert done.returncode == 1

@@ -129,7 +129,7 @@ async def test_a_message_that_is_nested_as_messages_are_is_read(edge: Edge) -> N
         ("https://127.0.0.1/x", "webhook_address_refused"),
         ("https://169.254.169.254/latest", "webhook_address_refused"),
         ("ftp://example.com", "invalid_webhook_url"),
-        ("", "invalid_callback"),
+        ("", "invalid_webhook_url"),
     ],
 )
 async def test_notifications_go_nowhere_private(edge: Edge, url: str, code: str) -> None:

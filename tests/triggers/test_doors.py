@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.submission import RunRequest, Submission
 from lifecycle.specs.spec import AgentSpec
+from lifecycle.specs.team import Team
 from tests.triggers.conftest import Edge, request
 from tests.waiting import eventually
 from triggers.http import a2a, agui, asking, mcp, openai
@@ -63,6 +66,9 @@ DRAWN = {"role": "user", "content": [PICTURE]}
 RAW = {"raw": "AAAA", "mediaType": "image/png"}
 CHAT, RESPONSE = "openai_chat_completions", "openai_responses_create"
 LIMIT = "1000000 characters"
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+SAID_SO = [{"role": "assistant", "content": "B"}]
+ASKED = {"role": "user", "content": "C"}
 
 
 def response(asked: Any = "Hi", **more: Any) -> dict[str, Any]:
@@ -132,7 +138,62 @@ async def test_what_cannot_be_asked_is_refused(edge: Edge, case: str) -> None:
 
     assert (code, says in answer) == (status, True), answer[:300]
     assert "x" * 100 not in answer
+    assert not {"constrained", "tuple"} & set(re.findall("[a-z]+", answer))
     assert len(await runs(edge)) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        [rpc("ping")],
+        5,
+        {},
+        {"jsonrpc": "2.0", "id": 1},
+        rpc("ping") | {"jsonrpc": "1.0"},
+        rpc("ping") | {"method": 5},
+        rpc("ping") | {"params": ["a-secret"]},
+        rpc("ping") | {"id": {"a": "a-secret"}},
+    ],
+)
+@pytest.mark.parametrize("door", ["mcp", "a2a"])
+async def test_what_is_no_message_is_an_invalid_request(edge: Edge, door: str, body: Any) -> None:
+    """In words of the protocol: neither Python's nor what was sent."""
+    code, answer = await answered(edge, door, request(body, headers=V1, route={"name": "a"}))
+
+    assert (code, json.loads(answer)["error"]["code"]) == (400 if door == "mcp" else 200, -32600)
+    assert len(answer) < 200
+    assert "a-secret" not in answer
+
+
+@pytest.mark.parametrize(
+    ("door", "body"),
+    [
+        (CHAT, chat(model="crew", tools=[TOOL])),
+        (CHAT, chat(model="crew", tools=[TOOL]) | {"messages": [{"role": "user", "content": "A"}, *SAID_SO, ASKED]}),
+        (RESPONSE, response(model="crew", tools=[{"type": "function", "name": "f", "parameters": {}, "strict": None}])),
+    ],
+    ids=["chat", "chat-with-what-was-said", "response"],
+)
+async def test_a_team_takes_no_tools_of_its_callers(edge: Edge, door: str, body: Any) -> None:
+    """Though its members do: who answers next may be another one. It is said before anything is run."""
+    for name in ("one", "two"):
+        await edge.services.agents.catalog.declare("default", name, AgentSpec(model="gpt-4o", client_tools=True))
+    crew = Team.model_validate({"members": [{"name": "one", "agent": "one"}, {"name": "two", "agent": "two"}]})
+    await edge.services.teams.store.put("default", "crew", crew)
+
+    code, answer = await answered(edge, door, request(body))
+
+    assert (code, json.loads(answer)["error"]["code"]) == (400, "unsupported_tools")
+    assert "not for teams" in answer
+    assert await runs(edge) == []
+
+
+async def test_what_a_client_answers_is_taken(edge: Edge) -> None:
+    """A response is a message too, though nothing waits for it here."""
+    code, answer = await answered(edge, "mcp", request({"jsonrpc": "2.0", "id": 1, "result": {}}))
+
+    assert (code, answer) == (202, "")
 
 
 @pytest.mark.parametrize("leaves_after", [0, 1])

@@ -1,4 +1,8 @@
-"""The client: a method for each common operation, and `call` for all others."""
+"""The client: one method for each thing that most callers do, and `call` for everything else.
+
+The models are imported with the first answer that is read as one: making them takes longer than most requests do, and
+who reads JSON needs none.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,19 @@ import random
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel
 
 from agent_lifecycle_client.events import Event, parse
-from agent_lifecycle_client.models import AgentView, BatchResultLine, BatchView, RunView, ScheduleView
 
-T = TypeVar("T", bound=BaseModel)
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from agent_lifecycle_client.models import AgentView, BatchResultLine, BatchView, RunView, ScheduleView
+
+T = TypeVar("T", bound="BaseModel")
 
 _ENDED = frozenset({"succeeded", "failed", "cancelled"})
 _OVER = frozenset({"completed", "cancelled", "stopped"})
@@ -66,6 +73,7 @@ class Client:
         url: str,
         *,
         key: str | None = None,
+        token: str | None = None,
         workspace: str | None = None,
         attempts: int = 4,
         pause_s: float = 0.5,
@@ -77,13 +85,16 @@ class Client:
         Args:
             url: The app's address without `/api`, for example `https://NAME.azurewebsites.net`.
             key: A function key; None where none is needed.
-            workspace: Sent as X-Workspace, where the app trusts a gateway to set it.
-            attempts: Most attempts of a request.
-            pause_s: Pause before the second attempt, in seconds; doubled each time.
-            timeout_s: Timeout of a request, in seconds.
-            transport: An httpx transport; None for the default.
+            token: A bearer token, where callers sign in with Entra ID.
+            workspace: Sent as X-Workspace, for a gateway that is trusted with it.
+            attempts: How often a request is sent in all.
+            pause_s: Pause before the second attempt, in seconds; it doubles from one to the next.
+            timeout_s: How long to wait for an answer, in seconds.
+            transport: Another way to send requests.
         """
         headers = {"x-functions-key": key} if key else {}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         if workspace:
             headers["X-Workspace"] = workspace
         self._http = httpx.AsyncClient(
@@ -107,7 +118,9 @@ class Client:
         await self._http.aclose()
 
     async def declare(self, name: str, spec: Mapping[str, Any]) -> AgentView:
-        """Declare an agent: create it, or change its spec."""
+        """Create the agent, or change its spec."""
+        from agent_lifecycle_client.models import AgentView
+
         return AgentView.model_validate(await self.json("PUT", f"agents/{_part(name)}", spec))
 
     async def submit(self, agent: str, query: str, *, key: str | None = None, **request: Any) -> RunView:
@@ -149,7 +162,9 @@ class Client:
         return found
 
     async def run(self, run_id: str) -> RunView:
-        """Return the run in its current state."""
+        """Return the run as it is."""
+        from agent_lifecycle_client.models import RunView
+
         return RunView.model_validate(await self.json("GET", f"runs/{_part(run_id)}"))
 
     async def stream(self, agent: str, query: str, **request: Any) -> AsyncIterator[str]:
@@ -191,30 +206,41 @@ class Client:
                     yield event
 
     async def pages(self, path: str, kind: type[T], **query: Any) -> AsyncIterator[T]:
-        """Yield every item of a list, page by page, as models of the given type."""
+        """Yield every item of a list, page by page, as the kind of model it is."""
+        async for item in self.items(path, **query):
+            yield kind.model_validate(item)
+
+    async def items(self, path: str, **query: Any) -> AsyncIterator[Any]:
+        """Yield every item of a list, page by page, as JSON."""
         following: str | None = None
         while True:
             page = await self.json("GET", path, params=query | ({"next": following} if following else {}))
             for item in page["items"]:
-                yield kind.model_validate(item)
+                yield item
             if (following := page["next"]) is None:
                 return
 
     async def schedule(self, name: str, wanted: Mapping[str, Any]) -> ScheduleView:
         """Set a schedule."""
+        from agent_lifecycle_client.models import ScheduleView
+
         return ScheduleView.model_validate(await self.json("PUT", f"schedules/{_part(name)}", wanted))
 
     async def batch(
         self, lines: Iterable[Mapping[str, Any]], *, key: str | None = None, **parameters: Any
     ) -> BatchView:
-        """Submit a batch of runs; `parameters` are `agent` and `max_cost_usd`."""
+        """Submit many runs as one; `parameters` are `agent` and `max_cost_usd`."""
+        from agent_lifecycle_client.models import BatchView
+
         content = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
         headers = {"Content-Type": "application/jsonl", "Idempotency-Key": key or str(uuid.uuid4())}
         answer = await self.call("POST", "batches", content=content, headers=headers, params=parameters, again=True)
         return BatchView.model_validate_json(answer.content)
 
     async def batch_ended(self, batch_id: str, *, timeout_s: float = 3600) -> BatchView:
-        """Return the batch once it has ended, or as it is after `timeout_s` seconds."""
+        """Return the batch once it is over, or as it is after `timeout_s` seconds."""
+        from agent_lifecycle_client.models import BatchView
+
         deadline = _now() + timeout_s
         pause = 0.5
         while True:
@@ -225,7 +251,9 @@ class Client:
             pause = min(pause * 1.5, 15)
 
     async def batch_results(self, batch_id: str) -> AsyncIterator[BatchResultLine]:
-        """Yield the results of a batch's lines, in the order submitted."""
+        """Yield what came of a batch's lines, in the order they were posted."""
+        from agent_lifecycle_client.models import BatchResultLine
+
         path: str | None = f"batches/{_part(batch_id)}/results"
         while path:
             answer = await self.call("GET", path)
@@ -234,11 +262,19 @@ class Client:
             following = answer.links.get("next", {}).get("url")
             path = following.removeprefix("/api/") if following else None
 
-    async def json(self, method: str, path: str, body: Any = None, *, params: Mapping[str, Any] | None = None) -> Any:
-        """Send a request and return the response's JSON; None without content."""
+    async def json(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Send a request and return the JSON of its answer; None where there is none."""
         content = None if body is None else json.dumps(body).encode()
-        headers = {} if body is None else {"Content-Type": "application/json"}
-        answer = await self.call(method, path, content=content, headers=headers, params=params)
+        sent = {} if body is None else {"Content-Type": "application/json"}
+        answer = await self.call(method, path, content=content, headers=sent | dict(headers or {}), params=params)
         return answer.json() if answer.content else None
 
     async def call(
@@ -259,13 +295,14 @@ class Client:
             content: The body.
             headers: Headers in addition to the client's own.
             params: Query parameters.
-            again: Whether to retry transient failures; None for every method except POST.
+            again: Whether it may be sent again when it failed in passing; None for every method but POST, unless it has
+                `If-Match`: a repetition would be refused for what the request itself has changed.
 
         Raises:
             ApiError: The app refused it.
             httpx.TransportError: The app could not be reached.
         """
-        repeat = method != "POST" if again is None else again
+        repeat = method != "POST" and "If-Match" not in (headers or {}) if again is None else again
         for attempt in range(1, self._attempts + 1):
             last = attempt == self._attempts or not repeat
             try:
@@ -285,6 +322,8 @@ class Client:
         raise AssertionError  # the last attempt returns or raises
 
     async def _submit(self, agent: str, request: Mapping[str, Any], key: str | None, wait_s: int) -> RunView:
+        from agent_lifecycle_client.models import RunView
+
         headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid.uuid4())}
         if wait_s:
             headers["Prefer"] = f"wait={wait_s}"

@@ -332,32 +332,6 @@ class CachePerformanceView(BaseModel):
     load_efficiency: float | None
 
 
-class Callback(BaseModel):
-    """
-    Where a run's end is reported: a webhook's URL, or a Service Bus queue of the app's own namespace.
-
-    Attributes:
-        url: The webhook's URL. Treated as a secret, as it is one with many receivers: it is in no log and no response.
-        secret_setting: Name of the app setting with the secret that the webhook is signed with; empty for no signature.
-        queue: The reply queue.
-        session_id: SessionId of the reply; empty for the run's own session.
-        correlation_id: CorrelationId of the reply; empty for the run's id.
-        format: Format of the webhook's body: empty for the run, `a2a` or `a2a-0.3` for A2A's push notification.
-        token, authorization: Headers of push notifications (X-A2A-Notification-Token, Authorization); secrets.
-        id: Id of the push notification's configuration; empty for the task's id.
-    """
-
-    url: str | None = ""
-    secret_setting: str | None = ""
-    queue: str | None = ""
-    session_id: str | None = ""
-    correlation_id: str | None = ""
-    format: str | None = ""
-    token: str | None = ""
-    authorization: str | None = ""
-    id: str | None = ""
-
-
 class CalledFunction(BaseModel):
     """
     The function that a message calls, and its arguments as JSON.
@@ -1812,6 +1786,24 @@ class ProviderVersionView(BaseModel):
     created_at: AwareDatetime
 
 
+class Push(BaseModel):
+    """
+    Where the states of a run are pushed to, as clients of the Agent2Agent protocol set it.
+
+    Attributes:
+        url: The webhook; as secret as a callback's.
+        id: What the configuration is known by; empty for the task's id.
+        token, authorization: Headers of the notifications (X-A2A-Notification-Token, Authorization); secrets.
+        format: `a2a` or `a2a-0.3`: in which version's form.
+    """
+
+    url: str
+    id: str | None = ""
+    token: str | None = ""
+    authorization: str | None = ""
+    format: str | None = "a2a"
+
+
 class QuantilesView(BaseModel):
     """
     Mean and quantiles (50, 95 and 99 %) in ms, with a relative error of at most 2 %; null without values.
@@ -2940,11 +2932,33 @@ class BudgetView(BaseModel):
     limits: list[LimitView]
 
 
+class Callback(BaseModel):
+    """
+    Where a run's end is reported: a webhook's URL, or a Service Bus queue of the app's own namespace.
+
+    Attributes:
+        url: The webhook's URL. Treated as a secret, as it is one with many receivers: it is in no log and no response.
+        secret_setting: Name of the app setting with the secret that the webhook is signed with; empty for no signature.
+        queue: The reply queue.
+        session_id: SessionId of the reply; empty for the run's own session.
+        correlation_id: CorrelationId of the reply; empty for the run's id.
+        pushes: Where its states are pushed to beside that.
+    """
+
+    url: str | None = ""
+    secret_setting: str | None = ""
+    queue: str | None = ""
+    session_id: str | None = ""
+    correlation_id: str | None = ""
+    pushes: list[Push] | None = Field([], validate_default=True)
+
+
 class CallbackView(BaseModel):
     """
     The latest delivery of a run's callback: `retrying`, `delivered` or `failed` (given up).
 
-    `id` is the id that the receiver gets: `webhook-id`, or the message's MessageId. `target` is a host or a queue.
+    `id` is what the receiver knows it by: `webhook-id`, or the message's MessageId. `target` is a host or a queue. Of
+    pushes each is one of its own.
     """
 
     id: str

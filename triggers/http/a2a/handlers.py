@@ -12,7 +12,7 @@ from kernel.strict_json import is_list, is_object, parse_json
 from triggers.http import asking
 from triggers.http.asgi import answered_by
 from triggers.http.call import Call, Reply
-from triggers.http.jsonrpc import INVALID_PARAMS, PARSE_ERROR, message_of, refusal
+from triggers.http.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, flaw_of, message_of, refusal
 
 for _name in ("a2a.server", "a2a.compat", "a2a.utils"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)  # their tracebacks would contain what a client sent
@@ -59,7 +59,9 @@ def _refused(body: bytes) -> Reply | None:
         fits = _fits(message)
     except ValueError:
         return refusal(PARSE_ERROR, "The message is not JSON that can be read.")
-    params = message.get("params") if is_object(message) else None
+    if (flaw := flaw_of(message)) is not None:
+        return refusal(INVALID_REQUEST, flaw, message.get("id") if is_object(message) else None)
+    params = message.get("params")
     if not is_object(params):
         return None
     configuration = params.get("configuration")

@@ -1,22 +1,23 @@
-"""Push notifications of tasks: setting, getting and deleting the webhook to which a task's end is reported."""
+"""Push notifications of tasks: where a task's states are pushed, as the protocol sets, gets, lists and deletes it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from a2a.types import TaskPushNotificationConfig
 from a2a.utils.errors import TaskNotFoundError
 
-from lifecycle.callbacks.a2a import A2A, A2A_OLD, FORMATS
-from lifecycle.conversations.callback import Callback
+from lifecycle.conversations.callback import A2A, A2A_OLD, Callback, Push
 
 if TYPE_CHECKING:
     from lifecycle.conversations.run import Run
     from triggers.http.call import Call
 
 
-async def callback_of(call: Call, config: TaskPushNotificationConfig) -> Callback:
-    """Return the callback that a configuration asks for, after checking its URL.
+async def push_of(call: Call, config: TaskPushNotificationConfig) -> Push:
+    """Return what a configuration asks for, once it is checked that notifications may go there.
 
     Raises:
         InvalidInput: Webhooks must not go there, or its token or credentials cannot be sent in a header.
@@ -24,24 +25,37 @@ async def callback_of(call: Call, config: TaskPushNotificationConfig) -> Callbac
     auth = config.authentication
     authorization = f"{auth.scheme} {auth.credentials}" if auth.scheme and auth.credentials else ""
     version = (call.header("a2a-version") or "").strip() or "0.3"
-    callback = Callback(
-        url=config.url,
-        format=A2A_OLD if version.startswith("0.") else A2A,
-        token=config.token,
-        authorization=authorization,
-        id=config.id,
-    )
-    await call.services.notifications.targets.check(callback)
-    return callback
+    push = Push(config.url, config.id, config.token, authorization, A2A_OLD if version.startswith("0.") else A2A)
+    await call.services.notifications.targets.check(Callback(pushes=(push,)))
+    return push
 
 
-def config_of(run: Run, ident: str = "") -> TaskPushNotificationConfig:
-    """Return the push notification configuration of a task, without its secrets.
+def of_task(push: Push, run_id: str) -> Push:
+    """Return the push with the id that stands for its task's, where it is that."""
+    return replace(push, id="") if push.id == run_id else push
+
+
+def found(run: Run, ident: str) -> Push:
+    """Return what is set by the id; the first of all where none is given.
 
     Raises:
-        TaskNotFoundError: It has none, or none of that id.
+        TaskNotFoundError: There is none.
     """
-    callback = run.input.callback
-    if callback is None or callback.format not in FORMATS or ident not in ("", callback.id, run.id):
-        raise TaskNotFoundError("The task has no such push notification configuration.")
-    return TaskPushNotificationConfig(id=callback.id or run.id, task_id=run.id, url=callback.url)
+    for push in _pushes(run):
+        if ident in ("", push.id or run.id):
+            return push
+    raise TaskNotFoundError("The task has no such push notification configuration.")
+
+
+def configs_of(run: Run) -> Sequence[TaskPushNotificationConfig]:
+    """Return the configurations of a task."""
+    return [config_of(run, push) for push in _pushes(run)]
+
+
+def config_of(run: Run, push: Push) -> TaskPushNotificationConfig:
+    """Return a configuration without its secrets: its URL, as it was set, is the caller's own."""
+    return TaskPushNotificationConfig(id=push.id or run.id, task_id=run.id, url=push.url)
+
+
+def _pushes(run: Run) -> Sequence[Push]:
+    return run.input.callback.pushes if run.input.callback else ()

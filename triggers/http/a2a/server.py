@@ -38,13 +38,13 @@ from a2a.utils.errors import (
 )
 
 from kernel import errors, ids
-from lifecycle.callbacks.a2a import FORMATS
-from lifecycle.callbacks.changing import change_callback
+from lifecycle.callbacks.changing import remove_push, set_push
+from lifecycle.conversations.callback import Callback
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.submission import RunRequest
 from lifecycle.runs.list import RunFilter
 from triggers.http import asking
-from triggers.http.a2a.push import callback_of, config_of
+from triggers.http.a2a.push import config_of, configs_of, found, of_task, push_of
 from triggers.http.a2a.tasks import artifact_of, query_of, state_of, status_of, task_of
 from triggers.http.api import defect
 from triggers.http.asking import LONGEST_ANSWER_S, Asked, Callee
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from a2a.server.context import ServerCallContext
     from a2a.server.events import Event
 
-    from lifecycle.conversations.callback import Callback
     from triggers.http.call import Call
 
 _USER = "user_id"
@@ -150,39 +149,37 @@ class AgentRequests(RequestHandler):
     async def on_create_task_push_notification_config(
         self, params: TaskPushNotificationConfig, context: ServerCallContext
     ) -> TaskPushNotificationConfig:
-        """Report a task's end to a webhook; setting it again replaces it."""
+        """Have a task's states pushed to a webhook; setting what has the same id again replaces it."""
         async with _translated():
             asked = await self._task(params.task_id)
             if asked.run.finished:
                 raise UnsupportedOperationError("The task has ended; get it instead.")
-            callback = await callback_of(self._call, params)
-            return config_of(await change_callback(self._call.services.conversations.store, asked.run, callback))
+            push = of_task(await push_of(self._call, params), asked.run.id)
+            return config_of(await set_push(self._call.services.conversations.store, asked.run, push), push)
 
     async def on_get_task_push_notification_config(
         self, params: GetTaskPushNotificationConfigRequest, context: ServerCallContext
     ) -> TaskPushNotificationConfig:
-        """Return the webhook of a task."""
+        """Return one of the places where a task's states are pushed."""
         async with _translated():
-            return config_of((await self._task(params.task_id)).run, params.id)
+            run = (await self._task(params.task_id)).run
+            return config_of(run, found(run, params.id))
 
     async def on_list_task_push_notification_configs(
         self, params: ListTaskPushNotificationConfigsRequest, context: ServerCallContext
     ) -> ListTaskPushNotificationConfigsResponse:
-        """List the webhooks of a task: at most one."""
+        """List where a task's states are pushed, the latest last; there are few enough for one page."""
         async with _translated():
             run = (await self._task(params.task_id)).run
-            found = run.input.callback
-            configs = [config_of(run)] if found is not None and found.format in FORMATS else []
-            return ListTaskPushNotificationConfigsResponse(configs=configs)
+            return ListTaskPushNotificationConfigsResponse(configs=configs_of(run))
 
     async def on_delete_task_push_notification_config(
         self, params: DeleteTaskPushNotificationConfigRequest, context: ServerCallContext
     ) -> None:
-        """Remove the webhook of a task."""
+        """Have a task's states pushed to one place less."""
         async with _translated():
-            asked = await self._task(params.task_id)
-            config_of(asked.run, params.id)
-            await change_callback(self._call.services.conversations.store, asked.run, None)
+            run = (await self._task(params.task_id)).run
+            await remove_push(self._call.services.conversations.store, run, found(run, params.id).id)
 
     async def on_get_extended_agent_card(
         self, params: GetExtendedAgentCardRequest, context: ServerCallContext
@@ -216,7 +213,7 @@ class AgentRequests(RequestHandler):
         wanted = params.configuration
         if not wanted.HasField("task_push_notification_config"):
             return None
-        return await callback_of(self._call, wanted.task_push_notification_config)
+        return Callback(pushes=(await push_of(self._call, wanted.task_push_notification_config),))
 
     async def _task(self, ident: str) -> Asked:
         try:

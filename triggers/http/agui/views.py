@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag
 from pydantic.alias_generators import to_camel
 
-from kernel.validation import NullsAsAbsent
+from kernel.validation import NullsAsAbsent, text_or_list
 
 Text = Annotated[str, StringConstraints(max_length=1_000_000)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -23,6 +23,12 @@ class Content(_Sent):
 
     type: Annotated[str, StringConstraints(max_length=64)]
     text: Text | None = None
+
+
+Said = Annotated[
+    Annotated[Text, Tag("(text)")] | Annotated[tuple[Content, ...], Field(max_length=256), Tag("(list)")],
+    Discriminator(text_or_list),
+]
 
 
 class CalledFunction(_Sent):
@@ -43,7 +49,7 @@ class Message(_Sent):
     """A message of the conversation."""
 
     role: Annotated[str, StringConstraints(max_length=64)]
-    content: Text | Annotated[tuple[Content, ...], Field(max_length=256)] | None = None
+    content: Said | None = None
     tool_calls: Annotated[tuple[ToolCall, ...], Field(max_length=128)] = ()
     tool_call_id: Id | None = None
 

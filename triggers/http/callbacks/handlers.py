@@ -20,7 +20,7 @@ async def callbacks_list(call: Call) -> Reply:
 
 async def runs_callback(call: Call) -> Reply:
     run = await call.services.runs.queries.get(call.workspace, parse_run_id(call.route("run_id")))
-    record = await call.services.conversations.callback_records.get(call.workspace, run.created_at, run.id)
+    record = await call.services.conversations.callback_records.of_run(call.workspace, run.created_at, run.id)
     if record is None:
         raise no_callback(run.id)
     return Reply(CallbackView.of(record))

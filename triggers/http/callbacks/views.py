@@ -11,7 +11,8 @@ from triggers.http.views import Page, View
 class CallbackView(View):
     """The latest delivery of a run's callback: `retrying`, `delivered` or `failed` (given up).
 
-    `id` is the id that the receiver gets: `webhook-id`, or the message's MessageId. `target` is a host or a queue.
+    `id` is what the receiver knows it by: `webhook-id`, or the message's MessageId. `target` is a host or a queue. Of
+    pushes each is one of its own.
     """
 
     id: str

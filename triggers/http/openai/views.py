@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    StringConstraints,
+    Tag,
+    field_validator,
+)
 
-from kernel.validation import NullsAsAbsent
+from kernel.validation import NullsAsAbsent, text_or_list
 from lifecycle.conversations.submission import MetadataKey, MetadataValue
 from triggers.http.views import View
 
@@ -30,6 +39,12 @@ class Part(_Sent):
     refusal: Text | None = None
 
 
+_SaidText = Annotated[Text, Tag("(text)")]
+Said = Annotated[
+    _SaidText | Annotated[tuple[Part, ...], Field(max_length=256), Tag("(list)")], Discriminator(text_or_list)
+]
+
+
 class CalledFunction(_Sent):
     """The function that a message calls, and its arguments as JSON."""
 
@@ -48,7 +63,7 @@ class ChatMessage(_Sent):
     """A message of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Text | Annotated[tuple[Part, ...], Field(max_length=256)] | None = None
+    content: Said | None = None
     tool_calls: Annotated[tuple[ChatToolCall, ...], Field(max_length=128)] = ()
     tool_call_id: Name | None = None
 
@@ -118,11 +133,11 @@ class InputItem(_Sent):
 
     type: Annotated[str, StringConstraints(max_length=64)] = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
-    content: Text | Annotated[tuple[Part, ...], Field(max_length=256)] | None = None
+    content: Said | None = None
     call_id: Name | None = None
     name: Name | None = None
     arguments: Text = ""
-    output: Text | Annotated[tuple[Part, ...], Field(max_length=256)] | None = None
+    output: Said | None = None
 
 
 class ConversationRef(_Sent):
@@ -134,7 +149,10 @@ class ConversationRef(_Sent):
 class ResponseBody(_Asked):
     """A request of Responses. The response header `X-Ignored-Parameters` lists parameters without effect."""
 
-    input: Text | Annotated[tuple[InputItem, ...], Field(min_length=1, max_length=2000)]
+    input: Annotated[
+        _SaidText | Annotated[tuple[InputItem, ...], Field(min_length=1, max_length=2000), Tag("(list)")],
+        Discriminator(text_or_list),
+    ]
     instructions: Text | None = None
     previous_response_id: Name | None = None
     conversation: Name | ConversationRef | None = None
