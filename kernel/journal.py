@@ -22,19 +22,7 @@ from typing import Any
 from kernel.codec import JsonCodec, readable
 from kernel.errors import Unavailable
 from kernel.group_commit import Group, GroupCommit, Request
-from kernel.tables import (
-    Insert,
-    Replace,
-    Row,
-    RowChanged,
-    RowExists,
-    RowTooLarge,
-    Span,
-    Tables,
-    Upsert,
-    Write,
-    first_rows,
-)
+from kernel.tables import Insert, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, Upsert, Write, first_rows, put
 
 TABLE = "events"
 SHARDS = 4
@@ -198,7 +186,7 @@ class Journal:
         stamped = {"at": max(event.at for event in events)}
         ahead = Row(partition, _HEAD, {"next": last + 1}, head.etag)
         rows = [Row(partition, row.key, {"next": end, "last": last}, row.etag) for row, end in moved.values()]
-        writes: list[Write] = [_put(ahead), Insert(Row(partition, event_key(last), values | stamped)), *map(_put, rows)]
+        writes: list[Write] = [put(ahead), Insert(Row(partition, event_key(last), values | stamped)), *map(put, rows)]
         etags = await self._tables.commit(TABLE, writes)
         shard.head = _tagged(ahead, etags[0])
         for source, row, etag in zip(moved, rows, etags[2:], strict=True):
@@ -253,10 +241,6 @@ def _numbered(row: Row) -> Sequence[tuple[int, Event]]:
 
 def _events(row: Row) -> Sequence[Event]:
     return _EVENTS.load(row.text("events"))
-
-
-def _put(row: Row) -> Write:
-    return Replace(row) if row.etag else Insert(row)
 
 
 def _tagged(row: Row, etag: str) -> Row:

@@ -8,13 +8,14 @@ item's row stays, so that its versions go on counting.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kernel.clock import Clock, rfc3339
+from kernel.clock import Clock
 from kernel.errors import NotFound, TooLarge
-from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, first_rows
+from kernel.preconditions import check_match, write_row
+from kernel.tables import Insert, Row, RowTooLarge, Span, Tables, first_rows
 from lifecycle.configuration.kinds import STORED, Kind, Ref, StoredContent
 from lifecycle.configuration.presets import preset, preset_names
 
@@ -48,6 +49,10 @@ class ConfigurationItem:
     def etag(self) -> str:
         """The version, as an HTTP entity tag."""
         return f'"{self.version}"'
+
+
+Ahead = Callable[[ConfigurationItem], Awaitable[None]]
+"""Does what must precede a change, or refuses it, by the item as it is; called again when somebody was faster."""
 
 
 def unknown(ref: Ref) -> NotFound:
@@ -124,16 +129,44 @@ class ConfigurationStore:
         found = [_item(ref, row) for row in rows]
         return found[:limit], found[limit - 1].version if len(found) > limit else None
 
-    async def write(self, current: ConfigurationItem, content: StoredContent | None) -> ConfigurationItem | None:
-        """Write the item's next version and return it, or None when somebody else changed it first.
+    async def change(
+        self,
+        workspace: str,
+        ref: Ref,
+        content: StoredContent | None,
+        if_match: str | None,
+        ahead: Ahead | None = None,
+    ) -> tuple[ConfigurationItem, ConfigurationItem]:
+        """Make the workspace's own item say this, and return it as it was and as it is: the same if it said so already.
 
         Args:
-            current: The item as it was read.
+            workspace: Whose it is.
+            ref: What it is.
             content: What it says from now on; None to delete it.
+            if_match: What the caller says in `If-Match`.
+            ahead: What is done before it is written.
 
         Raises:
+            NotFound: It is to be deleted, and the workspace has none of its own.
+            EtagMismatch: It is not as the caller has read it.
             TooLarge: It is more than a row can hold.
         """
+        while True:
+            current = await self.find(workspace, ref)
+            own = current.content is not None and not current.builtin
+            if content is None and not own:
+                raise unknown(ref)
+            check_match(if_match, current.etag if current.content is not None else None)
+            if own and current.content == content:
+                return current, current
+            if ahead is not None:
+                await ahead(current)
+            written = await self._write(current, content)
+            if written is not None:
+                return current, written
+
+    async def _write(self, current: ConfigurationItem, content: StoredContent | None) -> ConfigurationItem | None:
+        """Write the item's next version and return it; None when somebody else changed it first."""
         ref, version, now = current.ref, current.version + 1, self._clock()
         values = {
             "content": content.model_dump_json() if content is not None else None,
@@ -143,25 +176,13 @@ class ConfigurationStore:
         head = Row(current.workspace, _key(ref), values, current.row_etag)
         history = Row(current.workspace, f"history!{_key(ref)}!{_NEWEST_FIRST - version:010d}", values)
         try:
-            etags = await self._tables.commit(
-                TABLE, [Replace(head) if current.row_etag else Insert(head), Insert(history)]
-            )
+            etag = await write_row(self._tables, TABLE, head, [Insert(history)])
         except RowTooLarge:
             msg = f"The {ref.kind.value} is too large: at most 1 MiB can be stored, of which a character takes 2 bytes."
             raise TooLarge(msg) from None
-        except (RowChanged, RowExists):
-            # It may have been this very write, answered too late: the same content at the same time is ours.
-            row = await self._tables.get(TABLE, current.workspace, _key(ref))
-            ours = row is not None and _said(row) == _said(Row("", "", values))
-            return _item(ref, row) if row and ours else None
-        return ConfigurationItem(
-            current.workspace, ref, content, version, builtin=False, updated_at=now, row_etag=etags[0]
-        )
-
-
-def _said(row: Row) -> tuple[str, int, str]:
-    moment = row.moment("updated_at")
-    return row.text("content"), row.integer("version"), rfc3339(moment) if moment else ""
+        if etag is None:
+            return None
+        return ConfigurationItem(current.workspace, ref, content, version, builtin=False, updated_at=now, row_etag=etag)
 
 
 def _item(ref: Ref, row: Row) -> ConfigurationItem:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from kernel.errors import TooLarge, Unavailable
 from kernel.group_commit import Group, GroupCommit, Request
 from kernel.journal import Event
-from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Write
+from kernel.tables import Insert, RowChanged, RowExists, RowTooLarge, Write, put
 from lifecycle.conversations.changes import (
     Committed,
     ConversationChange,
@@ -225,16 +225,16 @@ class SessionWriter:
             if before is not None:
                 # Before the first long text is kept, or erasing the session would not look for it.
                 flagged = self._rows.session_row(replace(before, long_texts=True), session_etag)
-                [session_etag] = await self._tables.commit(TABLE, [_put(flagged)])
+                [session_etag] = await self._tables.commit(TABLE, [put(flagged)])
                 if not merged.changed:
                     merged.changed = True
         elif before is not None and before.long_texts and not session.long_texts:
             session = merged.session = replace(session, long_texts=True)
         for seen, run in merged.runs:
             await self._ahead(seen.run, run)
-        writes: list[Write] = [_put(await self._rows.run_row(run, seen.run_etag)) for seen, run in merged.runs]
+        writes: list[Write] = [put(await self._rows.run_row(run, seen.run_etag)) for seen, run in merged.runs]
         if merged.changed:
-            writes.append(_put(self._rows.session_row(session, session_etag)))
+            writes.append(put(self._rows.session_row(session, session_etag)))
             first = session.turns - len(merged.turns)
             for number, turn in enumerate(merged.turns, first):
                 writes.append(Insert(await self._rows.turn_row(session, number, turn)))
@@ -273,7 +273,3 @@ def _forget(group: _Updates) -> None:
     """Forget what is known of a session and its runs: somebody else has changed it."""
     for each in group.waiting:
         each.session = each.known = None
-
-
-def _put(row: Row) -> Write:
-    return Replace(row) if row.etag else Insert(row)

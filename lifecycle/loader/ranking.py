@@ -14,20 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable, readable
-from kernel.tables import (
-    MAX_WRITES,
-    Delete,
-    Insert,
-    Replace,
-    Row,
-    RowChanged,
-    RowExists,
-    Span,
-    Tables,
-    Upsert,
-    Write,
-    every,
-)
+from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, RowExists, Span, Tables, Upsert, Write, every, put
 from lifecycle.loader.activity import TOGETHER_WITHIN_S, WEIGHTS, Activity, ActivityBook, Key, Use, Weights
 from llmops.facts import sums
 from llmops.facts.accesses import Access, AccessSum, access_key, in_order
@@ -224,7 +211,7 @@ def _writes(book: ActivityBook, rows: Sequence[Row], until: datetime) -> list[Wr
     known = {row.key: row for row in rows}
     progress = known.get(_PROGRESS)
     row = Row(_PARTITION, _PROGRESS, {"until": until}, progress.etag if progress else "")
-    writes: list[Write] = [Replace(row) if progress else Insert(row)]
+    writes: list[Write] = [put(row)]
     agents = [RankedAgent(*key, activity) for key, activity in book.agents.items()]
     keys: set[str] = set()
     for number, begin in enumerate(range(0, len(agents), _A_ROW)):

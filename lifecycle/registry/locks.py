@@ -15,7 +15,7 @@ from datetime import timedelta
 from kernel.clock import Clock
 from kernel.errors import AppError
 from kernel.ids import new_id
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Tables
+from kernel.tables import Delete, Replace, Row, RowChanged, RowExists, Tables, put
 from lifecycle.registry.record_store import TABLE
 
 LASTS = timedelta(seconds=30)
@@ -50,7 +50,7 @@ class AgentLocks:
             if found is None or until is None or until <= now:
                 row = Row(workspace, key, {"holder": holder, "until": now + LASTS}, found.etag if found else "")
                 with suppress(RowChanged, RowExists):
-                    await self._tables.commit(TABLE, [Replace(row) if found else Insert(row)])
+                    await self._tables.commit(TABLE, [put(row)])
                     return row
             elif found.text("holder") == holder:  # the answer of a commit of ours was lost
                 return found

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from kernel.codec import JsonCodec, all_readable
 from kernel.errors import Conflict, EtagMismatch, NotFound
 from kernel.ids import agent_name
-from kernel.preconditions import check_match
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
+from kernel.preconditions import change_row, check_match, delete_row, write_row
+from kernel.tables import Row, Span, Tables, Write, every, put
 from lifecycle.conversations.submission import RunRequest
 from lifecycle.schedules.rules import Cron, Missed, parse_cron
 
@@ -150,37 +150,30 @@ class Schedules:
             EtagMismatch: `if_match` is given and the schedule is another one, or there is none.
             Conflict: The workspace has as many schedules as it may.
         """
-        while True:
-            found = await self.stored(workspace, name)
-            current = found.schedule if found else None
+
+        async def decide(stored: Row | None) -> tuple[tuple[Schedule, bool], Sequence[Write]]:
+            current = _read(stored) if stored else None
             check_match(if_match, current.etag if current else None)
             schedule = changed(current, name, wanted, self._clock())
             if schedule == current:
-                return schedule, False
+                return (schedule, False), ()
             if current is None and len(await self.list(workspace)) >= MOST:
                 raise Conflict(f"A workspace has at most {MOST} schedules.", code="too_many_schedules")
             if schedule.next_at is not None:
                 await self._due.add(workspace, name, schedule.next_at)
-            if await self.replace(workspace, schedule, found.etag if found else ""):
-                return schedule, current is None
+            return (schedule, current is None), [put(_row(workspace, schedule, stored.etag if stored else ""))]
+
+        done, _ = await change_row(self._tables, TABLE, (workspace, name), decide)
+        return done
 
     async def replace(self, workspace: str, schedule: Schedule, etag: str) -> bool:
-        """Store the schedule, in place of the one with the ETag; return whether it is the one that is stored now.
-
-        What is refused may be one's own doing: a client repeats a write whose answer was lost.
-        """
-        row = Row(workspace, schedule.name, {"schedule": _SCHEDULE.dump(schedule)}, etag)
-        try:
-            await self._tables.commit(TABLE, [Replace(row) if etag else Insert(row)])
-        except (RowChanged, RowExists):
-            found = await self.stored(workspace, schedule.name)
-            return found is not None and found.schedule == schedule
-        return True
+        """Store the schedule, in place of the one with the ETag; return whether it is the one that is stored now."""
+        return await write_row(self._tables, TABLE, _row(workspace, schedule, etag)) is not None
 
     async def stored(self, workspace: str, name: str) -> StoredSchedule | None:
         """Return the schedule as it is stored; None when there is none."""
         row = await self._tables.get(TABLE, workspace, name)
-        return StoredSchedule(_SCHEDULE.load(row.text("schedule")), row.etag) if row else None
+        return StoredSchedule(_read(row), row.etag) if row else None
 
     async def get(self, workspace: str, name: str) -> Schedule:
         """Return the schedule.
@@ -189,13 +182,13 @@ class Schedules:
             NotFound: There is none of that name.
         """
         if (found := await self.stored(workspace, name)) is None:
-            raise no_schedule(name)
+            raise _missing(name)
         return found.schedule
 
     async def list(self, workspace: str) -> Sequence[Schedule]:
         """Return the workspace's schedules by name."""
         rows = every(self._tables, TABLE, Span(workspace))
-        return [one async for one in all_readable(rows, lambda row: _SCHEDULE.load(row.text("schedule")), "schedule")]
+        return [one async for one in all_readable(rows, _read, "schedule")]
 
     async def delete(self, workspace: str, name: str, if_match: str | None = None) -> None:
         """Remove the schedule; runs that it has submitted go on.
@@ -204,17 +197,8 @@ class Schedules:
             NotFound: There is none of that name.
             EtagMismatch: `if_match` is given and the schedule is another one.
         """
-        tried = False
-        while (found := await self.stored(workspace, name)) is not None:
-            check_match(if_match, found.schedule.etag)
-            try:
-                await self._tables.commit(TABLE, [Delete(workspace, name, found.etag)])
-            except RowChanged:
-                tried = True  # somebody has changed it, or it took effect and was repeated
-                continue
-            return
-        if not tried:
-            raise no_schedule(name)
+        place = (workspace, name)
+        await delete_row(self._tables, TABLE, place, if_match, _missing(name), etag_of=lambda row: _read(row).etag)
 
     async def forget_user(self, workspace: str, user_id: str) -> int:
         """Remove the schedules that ask in the user's name, and return how many there were."""
@@ -228,6 +212,13 @@ class Schedules:
         return count
 
 
-def no_schedule(name: str) -> NotFound:
-    """Return the error for a schedule that is not there."""
+def _read(row: Row) -> Schedule:
+    return _SCHEDULE.load(row.text("schedule"))
+
+
+def _row(workspace: str, schedule: Schedule, etag: str) -> Row:
+    return Row(workspace, schedule.name, {"schedule": _SCHEDULE.dump(schedule)}, etag)
+
+
+def _missing(name: str) -> NotFound:
     return NotFound(f"There is no schedule {name!r}.", code="schedule_not_found")
