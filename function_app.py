@@ -1,9 +1,9 @@
-"""The Azure Functions app: settings → services → blueprints; nothing else."""
+"""The Azure Functions app: settings → services → blueprints."""
 
 import gc
 import os
 
-gc.disable()  # what importing makes is no garbage; looking for some takes a tenth of a cold start
+gc.disable()  # objects created by imports are not garbage; collecting takes a tenth of a cold start
 
 from kernel.settings import Settings  # noqa: E402
 from triggers.app import create_app  # noqa: E402

@@ -1,8 +1,10 @@
-"""How the wheel is built: one package, `lifecycle`, with the others inside it, so that no name clashes with another's.
+"""Builds the wheel: one package, `lifecycle`, that contains the others, so that their names cannot clash.
 
 In the checkout, and on Azure Functions, `kernel`, `llmops`, `adapters` and `bootstrap` are packages beside `lifecycle`.
-In a wheel they are `lifecycle.kernel` and so on, and every import of them is written so. The host's side (`triggers`,
-`devhost`) is no part of the library.
+In a wheel
+they are `lifecycle.kernel` and so on, and every import is rewritten accordingly. The host's side (`triggers`,
+`devhost`) is not part
+of the library.
 """
 
 import re
@@ -17,10 +19,10 @@ _IMPORT = re.compile(rf"^(\s*from )({'|'.join(BESIDE)})(?=[. ])", re.MULTILINE)
 
 
 class BuildInside(build_py):
-    """Copies modules, and writes their imports for where they are in the wheel."""
+    """Copies modules, and rewrites their imports for their place in the wheel."""
 
     def finalize_options(self):
-        """Refuse what cannot work: an editable install would have the modules as they are in the checkout."""
+        """Refuse an editable install, whose modules would keep the imports of the checkout."""
         super().finalize_options()
         if self.editable_mode:
             raise SetupError("It has no editable install: put the checkout on PYTHONPATH instead.")

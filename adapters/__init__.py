@@ -1,1 +1,1 @@
-"""The only importers of data SDKs: table storage, Service Bus and the agent providers, behind the seams of the core."""
+"""Adapters: the only package that imports SDKs of data services, behind the protocols that the core defines."""

@@ -1,7 +1,7 @@
 """The scale of a Function App on Flex Consumption, through Azure Resource Manager (api-version 2024-04-01).
 
-The site is read, its `functionAppConfig.scaleAndConcurrency` changed, and the whole of it written back, so that
-nothing depends on how a PATCH merges it. The answer may be 202 with the address of an operation.
+The site is read, its `functionAppConfig.scaleAndConcurrency` changed, and the whole written back, so that nothing
+depends on how a PATCH is merged. The response may be 202 with the URL of an operation to poll.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SITE = re.compile(
     r"/subscriptions/[0-9a-f-]{36}/resourceGroups/(?P<group>[\w().-]{1,90})/providers/Microsoft\.Web/sites/(?P<name>[\w-]{2,60})",
     re.IGNORECASE,
 )
-"""A Function App's resource id."""
+"""Pattern of a Function App's resource id."""
 API_VERSION = "2024-04-01"
 _SCOPE = "https://management.azure.com/.default"
 _LONGEST_WAIT_S = 120.0
@@ -33,12 +33,12 @@ class AzureScale:
     """Reads and changes how one app is scaled."""
 
     def __init__(self, site: str, endpoint: str, credential: AsyncTokenCredential) -> None:
-        """Take whom to ask.
+        """Set the app.
 
         Args:
             site: The app's resource id.
-            endpoint: Azure Resource Manager, like https://management.azure.com; plain http only on this machine.
-            credential: Whose tokens to show; stays the caller's to close.
+            endpoint: Azure Resource Manager, for example https://management.azure.com; plain http only on this machine.
+            credential: The credential; the caller closes it.
         """
         self._site = site
         self._endpoint = endpoint.rstrip("/")
@@ -46,11 +46,11 @@ class AzureScale:
         self._made: AsyncPipelineClient[HttpRequest, AsyncHttpResponse] | None = None
 
     async def read(self) -> SiteScale:
-        """Return how it is scaled."""
+        """Return the current scale."""
         return _scale(_config(await self._ask("GET")))
 
     async def write(self, scale: SiteScale) -> SiteScale:
-        """Scale it, wait until that is done, and return how it is scaled."""
+        """Set the scale, wait until it is in effect, and return the new scale."""
         config = _config(await self._ask("GET"))
         before: dict[str, Any] = dict(config.get("scaleAndConcurrency") or {})
         before["maximumInstanceCount"] = scale.maximum_instances
@@ -85,14 +85,14 @@ class AzureScale:
             raise Unavailable(msg, code="scaling_unavailable") from error
 
     async def _done(self, response: AsyncHttpResponse) -> AsyncHttpResponse:
-        """Return the answer of an operation that was accepted, once it is over."""
+        """Wait for an accepted operation to end, and return its last response."""
         from azure.core.rest import HttpRequest  # noqa: PLC0415 - cold start
 
         where = response.headers.get("Azure-AsyncOperation") or response.headers.get("Location")
         give_up = asyncio.get_running_loop().time() + _LONGEST_WAIT_S
         while where is not None and asyncio.get_running_loop().time() < give_up:
             if urlsplit(where).netloc != urlsplit(self._endpoint).netloc:
-                break  # a token is shown to nobody else
+                break  # the token is sent to no other origin
             await asyncio.sleep(min(float(response.headers.get("Retry-After") or 1), 15.0))
             response = await self._send(HttpRequest("GET", where))
             state = str((response.json() if response.content else {}).get("status", "")).lower()
@@ -100,11 +100,11 @@ class AzureScale:
                 if state in ("failed", "canceled"):
                     raise Conflict("The platform did not scale the app.", code="scaling_failed")
                 return response
-        raise Unavailable("The platform is still at it; look again later.", code="scaling_pending", retry_after_s=60)
+        raise Unavailable("The platform is still scaling; check again later.", code="scaling_pending", retry_after_s=60)
 
     async def _send(self, request: HttpRequest) -> AsyncHttpResponse:
         local = urlsplit(self._endpoint).hostname in ("127.0.0.1", "localhost")
-        # The token is shown without TLS on this machine only.
+        # The token is sent without TLS only on this machine.
         return await self._client().send_request(request, enforce_https=not local)
 
     def _client(self) -> AsyncPipelineClient[HttpRequest, AsyncHttpResponse]:
@@ -126,7 +126,7 @@ class AzureScale:
 def _config(site: Any) -> dict[str, Any]:
     config = (site.get("properties") or {}).get("functionAppConfig")
     if not isinstance(config, dict):
-        msg = "The site has no functionAppConfig: it is no Function App on Flex Consumption."
+        msg = "The site has no functionAppConfig: it is not a Function App on Flex Consumption."
         raise Conflict(msg, code="scaling_not_supported")
     return config
 
@@ -140,7 +140,7 @@ def _scale(config: dict[str, Any]) -> SiteScale:
 
 
 def _refused(response: AsyncHttpResponse) -> AppError:
-    """Return the error of an answer; of the platform's own text only the code, which is its and stable."""
+    """Return the error of a response; of the platform's text only the error code, which is stable."""
     try:
         code = str((response.json().get("error") or {}).get("code", ""))[:100]
     except ValueError:
@@ -148,7 +148,7 @@ def _refused(response: AsyncHttpResponse) -> AppError:
     said = f"The platform answered {response.status_code} {re.sub(r'[^A-Za-z0-9]', '', code)}."
     match response.status_code:
         case 401 | 403:
-            return Forbidden(said + " The app's identity has not the role for it.", code="scaling_forbidden")
+            return Forbidden(said + " The app's identity lacks the role for it.", code="scaling_forbidden")
         case 404:
             return NotFound(said, code="scaling_site_not_found")
         case 429 | 500 | 502 | 503 | 504:

@@ -1,7 +1,7 @@
 """Tables on Azure Table Storage, or on Azurite, its emulator.
 
-Rows are read and written by requests of our own (docs/decisions/0015-table-requests.md); tables are made with the Table
-SDK, which a process needs only where the storage account is new.
+Rows are read and written by this package's own HTTP requests (docs/decisions/0015-table-requests.md); tables are
+created with the Table SDK, which is imported only where the storage account is new.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from adapters.table_service import TableService
 
 _BOUNDS: dict[str, Any] = {
-    # A caller is itself under a time limit: fail while it can still answer. Waits are 0, 0.4 and 0.8 s.
+    # The caller has a time limit itself: fail while it can still respond. Waits are 0, 0.4 and 0.8 s.
     "retry_total": 3,
     "retry_backoff_factor": 0.2,
     "retry_backoff_max": 2,
@@ -43,11 +43,15 @@ def _options() -> dict[str, Any]:
 class AzureTables(Tables):
     """Rows in a storage account; tables are created when they are first written to.
 
-    A request whose answer was lost is sent again, and can meet what the first one did. So RowExists and RowChanged may
-    be the caller's own doing, and Unavailable from `commit` leaves open whether it took place; see `Tables`.
+    A request whose response was lost is repeated, and may be refused because the first one took effect. So RowExists
+    and
+    RowChanged may be caused by the caller's own write, and after Unavailable from `commit` it is unknown whether it
+    took
+    effect; see `Tables`.
 
-    Nothing is connected, nor azure-core imported, before the first call. One object belongs to one event loop, as its
-    HTTP session does; its pool of 100 connections is aiohttp's default.
+    Nothing is connected, nor azure-core imported, before the first call. One object is bound to one event loop, as its
+    HTTP
+    session is; its pool of 100 connections is aiohttp's default.
     """
 
     def __init__(self, connect: Callable[[], TableService], sdk: Callable[[], TableServiceClient]) -> None:
@@ -74,7 +78,7 @@ class AzureTables(Tables):
 
     @classmethod
     def from_endpoint(cls, url: str, credential: AsyncTokenCredential) -> AzureTables:
-        """Return tables in the account at the URL; the credential stays the caller's to close."""
+        """Return tables in the account at the URL; the caller closes the credential."""
 
         def connect() -> TableService:
             from adapters.table_account import from_identity  # noqa: PLC0415 - as above
@@ -157,10 +161,10 @@ class AzureTables(Tables):
                 raise unreachable(error) from None
 
     async def _send(self, operation: Operation) -> Answer:
-        """Return the answer of a success.
+        """Return the response of a successful operation.
 
         Raises:
-            Exception: What `table_errors.meaning` says of anything else.
+            Exception: The error that `table_errors.meaning` returns for any other response.
         """
         answer = await self._connected().send(operation)
         if not answer.succeeded:

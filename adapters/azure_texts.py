@@ -21,10 +21,11 @@ _DELETED_AT_ONCE = 16
 _NO_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted"})
 _RETRIES = 2
 _BOUNDS: dict[str, Any] = {
-    # As for tables: a caller is itself under a time limit, so fail while it can still answer.
+    # As for tables: the caller has a time limit itself, so fail while it can still respond.
     "connection_timeout": 5,
     "read_timeout": 20,
-    # More at once holds up the event loop, says aiohttp; a longer text goes up in blocks, committed after the last.
+    # aiohttp warns that writing more at once blocks the event loop; a longer text is uploaded in blocks and then
+    # committed.
     "max_single_put_size": 1 << 20,
     "max_block_size": 1 << 20,
 }
@@ -40,7 +41,7 @@ def _options() -> dict[str, Any]:
 class BlobTexts(LargeTexts):
     """Texts as blobs of one container, which is created when it is first written to.
 
-    Nothing is connected, nor the SDK imported (0.3 s), before the first call. One object belongs to one event loop.
+    Nothing is connected, nor the SDK imported (0.3 s), before the first call. One object is bound to one event loop.
     """
 
     def __init__(self, connect: Callable[[], BlobServiceClient]) -> None:
@@ -61,7 +62,7 @@ class BlobTexts(LargeTexts):
 
     @classmethod
     def from_endpoint(cls, url: str, credential: AsyncTokenCredential) -> BlobTexts:
-        """Return texts in the account at the URL of its blobs; the credential stays the caller's to close."""
+        """Return texts in the account at the URL of its blob service; the caller closes the credential."""
 
         def connect() -> BlobServiceClient:
             from azure.storage.blob.aio import BlobServiceClient  # noqa: PLC0415 - see the class
@@ -71,7 +72,7 @@ class BlobTexts(LargeTexts):
         return cls(connect)
 
     async def put(self, key: str, text: str) -> None:
-        """Keep the text under the key; doing it again changes nothing."""
+        """Store the text under the key; repeating it changes nothing."""
         check_key(key)
         data = text.encode()
         from azure.core.exceptions import AzureError, ResourceExistsError  # noqa: PLC0415 - see the class
@@ -89,7 +90,7 @@ class BlobTexts(LargeTexts):
             if _code(error) != "BlobAlreadyExists":
                 raise _unavailable(error) from None
         except AzureError as error:
-            raise _unavailable(error) from None  # the SDK's texts hold URLs and what was signed
+            raise _unavailable(error) from None  # the SDK's texts contain URLs and what was signed
 
     async def get(self, key: str) -> str:
         """Return the text under the key."""
@@ -103,11 +104,11 @@ class BlobTexts(LargeTexts):
             if _code(error) in _NO_CONTAINER | {"BlobNotFound"}:
                 raise TextNotFound from None
             raise _unavailable(error) from None
-        except (AzureError, ValueError) as error:  # the latter from the SDK, for an answer that is not the service's
+        except (AzureError, ValueError) as error:  # the latter from the SDK, for a response that is not the service's
             raise _unavailable(error) from None
 
     async def delete(self, prefix: str) -> int:
-        """Delete every text whose key begins with the prefix, and return how many there were."""
+        """Delete every text whose key begins with the prefix, and return their number."""
         check_prefix(prefix)
         from azure.core.exceptions import AzureError  # noqa: PLC0415 - see the class
 
@@ -144,7 +145,7 @@ class BlobTexts(LargeTexts):
 
         try:
             await self._container().delete_blob(name)
-        except ResourceNotFoundError:  # by another who erases it too
+        except ResourceNotFoundError:  # by another call that erases it too
             return 0
         return 1
 

@@ -1,7 +1,8 @@
-"""The process that checks run in (`adapters.check_processes`): reads calls, makes them, writes what they found.
+"""The process in which checks run (`adapters.check_processes`): reads calls, makes them, writes their results.
 
-It ends with its input. One that is stuck when its app dies ends itself soon after its time is up: by a watchdog of the
-interpreter's that needs nothing of the interpreter.
+It ends when its input ends. If its app dies while a check hangs, an interpreter watchdog (`faulthandler`), which works
+even
+while the interpreter is blocked, ends it soon after the time limit.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _GRACE_S = 5.0
 def main() -> None:
     """Serve until the input ends."""
     calls = sys.stdin.buffer
-    # What a check prints must not be taken for what it found.
+    # What a check prints must not be mistaken for its result.
     with os.fdopen(os.dup(1), "wb") as found, open(os.devnull, "w") as nowhere:  # noqa: PTH123 - no path
         os.dup2(2, 1)
         _write(found, b"ready")

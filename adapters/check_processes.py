@@ -1,7 +1,9 @@
-"""Processes that checks of answers run in: started when first needed, kept warm, and killed by a check that overruns.
+"""Processes in which checks of answers run: started when first needed, reused, and killed when a check is too slow.
 
-A process is needed because nothing else ends a check: a pattern of `re`, or any loop in C, holds the interpreter. Calls
-go to `adapters.check_child` as length-prefixed pickles, and come back as JSON, so that nothing is unpickled here.
+Processes are needed because a check cannot be interrupted otherwise: a `re` pattern, or any loop in C, blocks the
+interpreter. Calls go to `adapters.check_child` as length-prefixed pickles, and results come back as JSON, so that
+nothing is
+unpickled here.
 """
 
 from __future__ import annotations
@@ -28,19 +30,19 @@ from llmops.evaluation.scoring import Part
 log = logging.getLogger(__name__)
 
 _START_S = 30.0
-"""How long a process may take to start."""
+"""How long a process may take to start, in seconds."""
 _CLOSING = "the app is closing"
 _LENGTH = struct.Struct(">I")
 
 
 class CheckProcessPool:
-    """Up to so many processes, each making one call at a time; calls beyond that wait, as long as one may take at most.
+    """At most `most` processes, each making one call at a time; further calls wait, at most as long as one may take.
 
     It implements `lifecycle.evaluation.checks.CheckProcesses`.
     """
 
     def __init__(self, most: int) -> None:
-        """Set how many processes there may be."""
+        """Set the largest number of processes."""
         self._idle: list[_Process] = []
         self._all: set[_Process] = set()
         self._threads = ThreadPoolExecutor(most, thread_name_prefix="checks")
@@ -48,14 +50,14 @@ class CheckProcessPool:
 
     @property
     def started(self) -> int:
-        """How many processes there are."""
+        """Number of running processes."""
         return len(self._all)
 
     async def run(self, call: Call, limit: timedelta) -> Part:
-        """Return what the check found.
+        """Return the result of the check.
 
         Raises:
-            CheckFailed: Nothing: it was too slow (`TooSlow`), its process died, or there was none.
+            CheckFailed: There is none: it was too slow (`TooSlow`), its process died, or no process was available.
         """
         try:
             future = self._threads.submit(self._run, call, limit.total_seconds(), time.monotonic())
@@ -67,7 +69,7 @@ class CheckProcessPool:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            raise CheckFailed(_CLOSING) from None  # the pool was closed, not the caller cancelled
+            raise CheckFailed(_CLOSING) from None  # the pool was closed, rather than the caller cancelled
 
     async def aclose(self) -> None:
         """End the processes; calls that are under way fail."""
@@ -98,7 +100,7 @@ class CheckProcessPool:
         process = _Process()
         self._all.add(process)
         try:
-            if not self._end.alive:  # closed meanwhile: nobody else ends this one
+            if not self._end.alive:  # closed meanwhile: nobody else would end this process
                 raise CheckFailed(_CLOSING)  # noqa: TRY301 - ended below, like one that does not start
             process.wait_until_ready()
         except BaseException:
@@ -109,7 +111,7 @@ class CheckProcessPool:
 
 
 class _Process:
-    """A process, used by one thread at a time."""
+    """A check process, used by one thread at a time."""
 
     def __init__(self) -> None:
         path = os.pathsep.join(filter(None, sys.path))
@@ -119,7 +121,7 @@ class _Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=os.environ | {"PYTHONPATH": path},
-                start_new_session=True,  # an interrupt at the terminal is for the app, which ends its processes
+                start_new_session=True,  # Ctrl-C in the terminal is for the app, which then ends its processes
             )
         except OSError as error:
             log.exception("no process for checks", extra={"event": "evaluation.no_process"})
@@ -139,7 +141,7 @@ class _Process:
         try:
             request = pickle.dumps((call, limit_s))
         except Exception as error:
-            msg = f"it cannot be handed to another process ({type(error).__name__})"
+            msg = f"it cannot be passed to another process ({type(error).__name__})"
             raise CheckFailed(msg) from error
         reply = self._limited(limit_s, _LENGTH.pack(len(request)) + request)
         if reply is None:
@@ -152,7 +154,7 @@ class _Process:
         return Part(call.name, value, reason)
 
     def end(self) -> None:
-        """Kill the process and take its end note; doing so again changes nothing."""
+        """Kill the process and wait for its exit; calling it again does nothing."""
         self._popen.kill()
         for pipe in (self._popen.stdin, self._popen.stdout):
             with contextlib.suppress(OSError, ValueError):
@@ -160,7 +162,7 @@ class _Process:
         self._popen.wait()
 
     def _limited(self, limit_s: float, request: bytes) -> bytes | None:
-        """Send the request and return the reply: empty where the process died, None where its time was over."""
+        """Send the request and return the reply: empty if the process died, None if the time limit passed."""
         late = threading.Event()
 
         def kill() -> None:

@@ -1,7 +1,7 @@
-"""One SQLite file with everything a library keeps, used from a thread of its own: see `file_tables` and `file_texts`.
+"""The SQLite file of the library, used from a thread of its own: see `file_tables` and `file_texts`.
 
 Several processes of one machine may use the file at once: writes wait for each other (at most 30 s), reads do not. The
-file must be on a local disk, for SQLite's write-ahead log needs shared memory (https://www.sqlite.org/wal.html).
+file must be on a local disk, because SQLite's write-ahead log needs shared memory (https://www.sqlite.org/wal.html).
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class DatabaseFile:
         self._connection: sqlite3.Connection | None = None
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what the work returns. A caller that is cancelled meanwhile leaves open whether it was done.
+        """Call `work` with the connection and return its result. If the caller is cancelled, it may have been done.
 
         Raises:
-            Unavailable: Another process held the file for too long, or the disk is full or failing.
+            Unavailable: Another process locked the file for too long, or the disk is full or failing.
             NotOurFile: The file is something else, or of a later version.
         """
         if self._thread is None:
@@ -83,7 +83,7 @@ class DatabaseFile:
 
     def _connected(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):  # conversations are nobody else's business
+        with suppress(FileExistsError):  # the file contains conversations: readable by its owner only
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         until = time.monotonic() + _BUSY_S
         while True:
@@ -92,7 +92,8 @@ class DatabaseFile:
                 _prepare(connection, self._path)
             except sqlite3.OperationalError:
                 connection.close()
-                # Where several processes make the file, changing its journal mode does not wait as all else does.
+                # While several processes create the file, changing its journal mode does not wait for locks, unlike all
+                # else.
                 if time.monotonic() > until:
                     raise
                 time.sleep(_LOOK_AGAIN_S)
@@ -110,7 +111,7 @@ class DatabaseFile:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     if _version(connection, path) < FORMAT:
-        # Whether the file is empty is asked under the lock under which it is filled: several processes may make it.
+        # Checked under the lock under which the schema is created, because several processes may create the file.
         connection.execute("BEGIN IMMEDIATE")
         if _version(connection, path) < FORMAT:
             if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
@@ -119,14 +120,14 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
         connection.execute("COMMIT")
-    connection.execute("PRAGMA journal_mode = WAL")  # kept by the file; cannot be set in a transaction
+    connection.execute("PRAGMA journal_mode = WAL")  # stored in the file; cannot be set in a transaction
     connection.execute("PRAGMA synchronous = FULL")  # what was committed survives a power failure
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
-    """The format of the file, 0 for one that is empty or not ours."""
+    """Return the schema version of the file; 0 for one that is empty or has none."""
     [version] = connection.execute("PRAGMA user_version").fetchone()
     if version > FORMAT:
-        msg = f"{path.name} was written by a later version; install that."
+        msg = f"{path.name} was written by a later version; install that version."
         raise NotOurFile(msg, code="storage_file_newer")
     return int(version)

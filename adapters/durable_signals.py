@@ -16,40 +16,40 @@ if TYPE_CHECKING:
 ENTITY = "agent"
 """Name of the entity function."""
 CONTEXT = "context"
-"""Where a signal's input holds the trace context that it was sent in."""
+"""Key of a signal's input that holds the trace context it was sent in."""
 
 
 class DurableSignals:
-    """Sends operations with the Durable client that a function was given."""
+    """Sends signals with the Durable client that a function was given."""
 
     def __init__(self, client: df.DurableOrchestrationClient) -> None:
         self._client = client
 
     async def send(self, workspace: str, name: str, operation: Operation) -> None:
-        """Send the operation; it is durable once this returns, and applied some time later."""
+        """Send the operation; it is stored durably once this returns, and applied some time later."""
         from lifecycle.registry.operations import to_signal  # noqa: PLC0415 - cold start
 
         kind, values = to_signal(operation)
-        values |= {CONTEXT: carrier()}  # an entity function is not told its own
+        values |= {CONTEXT: carrier()}  # an entity function gets no trace context of its own
         try:
             await self._client.signal_entity(df.EntityId(ENTITY, entity_key(workspace, name)), kind, values)
-        except Exception as error:  # the SDK raises bare Exception for every refusal
+        except Exception as error:  # the SDK raises a bare Exception for every refusal
             msg = "The registry cannot be reached; try again."
             raise Unavailable(msg, code="registry_unavailable", retry_after_s=1) from error
 
 
 def sent_in(values: dict[str, Any]) -> Context:
-    """Take the trace context that a signal was sent in out of its input, and return it."""
+    """Remove the trace context from a signal's input, and return it."""
     sent = values.pop(CONTEXT, None)
     return parent_of(sent if isinstance(sent, dict) else {}, {})
 
 
 def entity_key(workspace: str, name: str) -> str:
-    """Return the key of an agent's entity; neither part can hold the `.` between them, nor what a URL would escape."""
+    """Return the key of an agent's entity; neither part can contain the separator `.` or characters escaped in URLs."""
     return f"{workspace}.{name}"
 
 
 def parse_entity_key(key: str) -> tuple[str, str]:
-    """Return the workspace and name that an entity key stands for."""
+    """Return the workspace and name of an entity key."""
     workspace, _, name = key.partition(".")
     return workspace, name

@@ -1,7 +1,7 @@
 """Sending email by Azure Communication Services.
 
-The service takes an email and sends it after that: it is asked for a while what came of it. An email is handed in under
-an id of its own, so that the service knows it again when its answer was lost and it is handed in once more.
+The service accepts an email and sends it later; its state is polled for a while. Each email has an operation id, by
+which the service recognises one that is submitted again after a lost response.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from adapters.identity import AppIdentity
 
 _ASKED_FOR_S = 40.0
-"""How long it is asked what came of an email; one that is still on its way then was taken."""
+"""How long the state of an email is polled, in seconds; one still being sent then counts as sent."""
 _WHOLE_S = 80.0
-"""Longest that sending one email may take in all; less than a delivery is claimed for."""
+"""Timeout of sending one email, in seconds; shorter than the claim on a delivery."""
 _ACCEPTED = 202
 _MEND = (401, 403, 404, 408, 409, 425, 429)
-"""What another try can mend: a role or a resource that is still to come, too many at once."""
+"""Statuses for which a retry may help: a role or resource not effective yet, or throttling."""
 
 
 class AzureMailer:
@@ -63,11 +63,11 @@ class AzureMailer:
         await self.aclose()
 
     async def send(self, email: Email) -> int:
-        """Send the email and return 202 once the service has taken it.
+        """Send the email and return 202 once the service has accepted it.
 
         Raises:
-            Unavailable: `email_unreachable`, `email_timeout` or `email_http_…`: it may go later.
-            InvalidInput: `email_http_…`, or `email_failed`: the service could not send it. It will not go.
+            Unavailable: `email_unreachable`, `email_timeout` or `email_http_…`: it may be retried.
+            InvalidInput: `email_http_…` or `email_failed`: the service could not send it, and a retry does not help.
         """
         from azure.core.exceptions import AzureError, HttpResponseError  # noqa: PLC0415 - see the class
 
@@ -106,18 +106,18 @@ class AzureMailer:
             async with asyncio.timeout(_ASKED_FOR_S):
                 await poller.result()
         except TimeoutError:
-            return  # it has it, and goes on trying
+            return  # the service has accepted it, and goes on trying
 
     def _connected(self) -> EmailClient:
         if self._client is None:
             from azure.communication.email.aio import EmailClient  # noqa: PLC0415 - see the class
 
-            # The outbox has retries of its own, which a caller can see.
+            # The outbox makes its own retries, which users can see.
             options: dict[str, Any] = {"retry_total": 0}
             if self._connection:
                 from azure.core.credentials import AzureKeyCredential  # noqa: PLC0415 - see the class
 
-                # The SDK's own reading of it makes https of whatever it says, and so knows no stand-in.
+                # The SDK's own parser turns every endpoint into https, which excludes test servers.
                 parts = dict(part.split("=", 1) for part in self._connection.split(";") if "=" in part)
                 named = {name.strip().lower(): value.strip() for name, value in parts.items()}
                 key = AzureKeyCredential(named.get("accesskey", ""))
@@ -131,10 +131,10 @@ class AzureMailer:
 
 
 def _failure(error: HttpResponseError) -> AppError:
-    """Return what a refusal means, without what the service said: it can quote addresses."""
+    """Return the error of a refusal, without the service's text, which may quote addresses."""
     status = error.status_code
     if status is None or 200 <= status < 300:
-        # The operation itself came to a bad end: a suppressed address, a sender that is not verified.
+        # The operation itself failed: a suppressed address, or a sender that is not verified.
         return InvalidInput("The email service could not send it.", code="email_failed")
     code, detail = f"email_http_{status}", f"The email service answered {status}."
     if status not in _MEND and 400 <= status < 500:

@@ -1,7 +1,7 @@
 """Sending email by SMTP, through the standard library's client in a thread.
 
-The connection is encrypted before anything is said on it, or it is not used: `starttls` and `tls` check the server's
-certificate and name. `none` is for a server on the same machine.
+The connection is encrypted before anything confidential is sent, or it is not used: `starttls` and `tls` check the
+server's certificate and name. `none` is for a server on the same machine.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from llmops.notifications.email import Email, message_of
 Security = Literal["starttls", "tls", "none"]
 
 _TIMEOUT_S = 15.0
-"""Longest that each step of the exchange may take."""
+"""Timeout of each step of the exchange, in seconds."""
 _WHOLE_S = 90.0
-"""Longest that sending one email may take in all; less than a delivery is claimed for."""
+"""Timeout of sending one email, in seconds; shorter than the claim on a delivery."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmtpServer:
-    """Where email is handed in.
+    """The mail server.
 
     Attributes:
         host: Its name.
-        port: Its port: 587 for `starttls`, 465 for `tls`, as a rule.
+        port: Its port, usually 587 for `starttls` and 465 for `tls`.
         security: How the connection is encrypted.
-        username: Whom to sign in as; empty for nobody.
-        password: The password for that.
+        username: User to sign in as; empty for none.
+        password: Password of that user.
     """
 
     host: str
@@ -62,8 +62,8 @@ class SmtpMailer:
 
         Raises:
             Unavailable: `smtp_unreachable`, `smtp_timeout`, `smtp_tls_failed`, `smtp_sign_in_failed` or `smtp_4xx`: it
-                may go later.
-            InvalidInput: `smtp_5xx` or `smtp_recipients_refused`: it will not.
+                may be retried.
+            InvalidInput: `smtp_5xx` or `smtp_recipients_refused`: a retry does not help.
         """
         message = message_of(email, self.sender)
         try:
@@ -75,7 +75,7 @@ class SmtpMailer:
             raise _failure(error) from None
 
     async def aclose(self) -> None:
-        """Nothing is kept open between emails."""
+        """Do nothing: no connection is kept between emails."""
 
     def _send(self, message: bytes, to: tuple[str, ...]) -> int:
         with self._connected() as client:
@@ -83,7 +83,7 @@ class SmtpMailer:
                 client.login(self._server.username, self._server.password)
             refused = client.sendmail(self.sender, to, message)
         if refused:
-            # The others have it: sent again, they would have it twice.
+            # The others have received it; a retry would send it to them twice.
             msg = f"{len(refused)} of {len(to)} recipients were refused."
             raise _PartlyRefused(msg)
         return 250
@@ -104,11 +104,11 @@ class SmtpMailer:
 
 
 class _PartlyRefused(smtplib.SMTPException):
-    """Some recipients were refused, and the others have the email."""
+    """Some recipients were refused, and the others have received the email."""
 
 
 def _failure(error: smtplib.SMTPException | OSError) -> AppError:
-    """Return what an exchange that failed means, without what the server said: it can quote addresses."""
+    """Return the error of a failed exchange, without the server's text, which may quote addresses."""
     if isinstance(error, _PartlyRefused):
         return InvalidInput(str(error), code="smtp_recipients_refused")
     if isinstance(error, smtplib.SMTPRecipientsRefused):

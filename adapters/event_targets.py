@@ -1,8 +1,9 @@
-"""Where CloudEvents and other webhooks go: an Event Grid topic, a Service Bus queue, or any URL.
+"""Receivers of CloudEvents and other webhooks: Event Grid topics, Service Bus queues, or any URL.
 
-Event Grid takes CloudEvents with a topic's key, or with a token of the app's identity
-(learn.microsoft.com/azure/event-grid/authenticate-with-microsoft-entra-id, /post-to-custom-topic). Key and token go to
-hosts of Event Grid only.
+Event Grid accepts CloudEvents with a topic's key, or with a token of the app's identity
+(learn.microsoft.com/azure/event-grid/authenticate-with-microsoft-entra-id, /post-to-custom-topic). Key and token are
+sent only
+to hosts of Event Grid.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Token = Callable[[], Awaitable[str]]
 
 
 class EventTargets:
-    """Checks where channels lead, and sends what they are sent."""
+    """Checks the addresses of channels, and sends to them."""
 
     def __init__(
         self,
@@ -44,7 +45,7 @@ class EventTargets:
         key: str,
         token: Token | None = None,
     ) -> None:
-        """Set the ways out; Event Grid is sent the key, or without one the token, by default the app's identity's."""
+        """Set the senders, and Event Grid's key; without a key, a token is used, by default the app identity's."""
         self._webhooks = webhooks
         self._replies = replies
         self._names = names
@@ -53,10 +54,10 @@ class EventTargets:
         self._token = token or self._identity_token
 
     async def check(self, url: str) -> None:
-        """Check that a channel may lead there.
+        """Check that a channel may have this address.
 
         Raises:
-            InvalidInput: It may not; the code says why.
+            InvalidInput: It may not; the error code is the reason.
         """
         if url.startswith(QUEUE_SCHEME):
             self._names.queue(url.removeprefix(QUEUE_SCHEME), "/queue")
@@ -64,11 +65,11 @@ class EventTargets:
             await self._webhooks.check(url)
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send the body and return the answer; a queue that takes it answers 202.
+        """Send the body and return the response; for a queue, 202 once it has accepted the messages.
 
         Raises:
-            InvalidInput: It may not go there.
-            Unavailable: There was no answer; its code says why.
+            InvalidInput: It must not be sent there.
+            Unavailable: There was no response; the error code is the reason.
         """
         if url.startswith(QUEUE_SCHEME):
             await self._enqueue(self._names.queue(url.removeprefix(QUEUE_SCHEME), "/queue"), body)
@@ -85,7 +86,7 @@ class EventTargets:
         return (await self._identity.get_token(SCOPE)).token
 
     async def _enqueue(self, queue: str, body: bytes) -> None:
-        """Put the CloudEvents on the queue, each as a message of its own, in order."""
+        """Put the CloudEvents on the queue in order, one message each."""
         if (replies := self._replies()) is None:
             raise no_broker()
         found: Any = json.loads(body)

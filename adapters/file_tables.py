@@ -1,4 +1,4 @@
-"""Tables in a file, with the semantics of the service: for use as a library, by several processes of one machine."""
+"""Tables in a file, with the semantics of Table Storage: for library use, by several processes of one machine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _IN_ORDER = " ORDER BY partition_key, row_key"
 
 
 class FileTables(Tables):
-    """Rows in a SQLite file. A commit is a transaction, on the disk when it returns."""
+    """Rows in a SQLite file. A commit is one transaction, written to disk when it returns."""
 
     def __init__(self, path: Path) -> None:
         self._file = DatabaseFile(path)
@@ -146,7 +146,7 @@ def _row(number: int, partition: bytes, key: bytes, content: str) -> Row:
 
 
 def plain(value: Scalar | None) -> object:
-    """Return the value as JSON: what JSON does not know, as an object that says what it is."""
+    """Return the value as JSON; types that JSON lacks become an object with the type's name."""
     match value:
         case datetime():
             return {"datetime": value.isoformat()}

@@ -1,4 +1,4 @@
-"""Large texts in the file that the tables are in: for use as a library."""
+"""Large texts in the SQLite file of the tables: for library use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FileTexts(LargeTexts):
         self._file = DatabaseFile(path)
 
     async def put(self, key: str, text: str) -> None:
-        """Keep the text under the key; doing it again changes nothing."""
+        """Store the text under the key; repeating it changes nothing."""
         check_key(key)
         data = text.encode()
         await self._file.run(
@@ -38,9 +38,11 @@ class FileTexts(LargeTexts):
         return data.decode()
 
     async def delete(self, prefix: str) -> int:
-        """Delete every text whose key begins with the prefix, and return how many there were."""
+        """Delete every text whose key begins with the prefix, and return their number."""
         check_prefix(prefix)
-        end = prefix.removesuffix("/") + "0"  # the character after the slash: what begins with the prefix is before it
+        end = (
+            prefix.removesuffix("/") + "0"
+        )  # the character after the slash: an upper bound of the keys with the prefix
         return await self._file.run(
             lambda connection: (
                 connection.execute("DELETE FROM stored_texts WHERE key >= ? AND key < ?", (prefix, end)).rowcount

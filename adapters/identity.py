@@ -1,4 +1,4 @@
-"""The app's identity in Azure: its managed identity, or the developer's sign-in elsewhere."""
+"""The app's identity in Azure: its managed identity, or on a developer's machine the signed-in user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class AppIdentity:
-    """A DefaultAzureCredential that is made, and its SDK imported, when the first token is asked for."""
+    """A DefaultAzureCredential that is created, and its SDK imported, when the first token is requested."""
 
     def __init__(self) -> None:
         self._made: DefaultAzureCredential | None = None
@@ -21,7 +21,7 @@ class AppIdentity:
         return await self._credential().get_token(*scopes, **options)
 
     async def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
-        """Return a token for the scopes, with what is known of it."""
+        """Return a token for the scopes, with its expiry and type."""
         return await self._credential().get_token_info(*scopes, options=options)
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
 """A connection to an MCP server, over streamable HTTP.
 
-Agent Framework's `MCPStreamableHTTPTool` is not used: it makes a call again after the connection broke, whether the
-first one took effect or not, and keeps the schema that a tool had when it was first listed.
+Agent Framework's `MCPStreamableHTTPTool` is not used: it repeats a call after a broken connection whether or not the
+first one took effect, and keeps the schema a tool had when first listed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
-# It logs what servers answer, which may be anything, when it cannot be read.
+# It logs unreadable responses of servers, which may contain anything.
 logging.getLogger("mcp.client.streamable_http").setLevel(logging.CRITICAL)
 
 _OPEN_S = 15.0
@@ -39,7 +39,7 @@ _MOST_SCHEMA = 65_536
 
 
 class Broken(Exception):
-    """The connection is of no more use.
+    """The connection can no longer be used.
 
     Attributes:
         made: Whether the call may have been made.
@@ -51,12 +51,12 @@ class Broken(Exception):
 
 
 class Refused(Exception):
-    """The server answered that it will not; the connection is as good as before."""
+    """The server refused the call; the connection is still usable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How a server is reached."""
+    """How to reach a server."""
 
     url: str
     headers: Mapping[str, str]
@@ -65,10 +65,10 @@ class Reach:
 
 
 class McpConnection:
-    """An open connection. It lives in a task of its own: the SDK wants it closed where it was opened.
+    """An open connection. It runs in a task of its own, because the SDK must close it in the task that opened it.
 
     Attributes:
-        stale: Whether the server said that its list of tools has changed.
+        stale: Whether the server has reported that its list of tools changed.
     """
 
     def __init__(self, reach: Reach) -> None:
@@ -82,14 +82,14 @@ class McpConnection:
 
     @property
     def alive(self) -> bool:
-        """Whether it is open, as far as is known here."""
+        """Whether it is open, as far as known."""
         return self._task is not None and not self._task.done() and self._client is not None
 
     async def open(self) -> None:
         """Connect.
 
         Raises:
-            Broken: There is no server, or none that speaks the protocol.
+            Broken: No server answers, or it does not speak the protocol.
         """
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._live(opened))
@@ -105,11 +105,11 @@ class McpConnection:
             raise
 
     async def tools(self) -> Sequence[RemoteTool]:
-        """Return what the server offers.
+        """Return the server's tools.
 
         Raises:
             Broken: The connection broke.
-            Refused: The server gave no list.
+            Refused: The server returned no list.
         """
         self.stale = False
         found: list[RemoteTool] = []
@@ -133,7 +133,7 @@ class McpConnection:
 
         Raises:
             Broken: The connection broke, or there was no answer in time.
-            Refused: The server, or its tool, answered that it will not.
+            Refused: The server or its tool refused the call.
         """
         if not self._listed:
             await self._list_first()
@@ -149,7 +149,7 @@ class McpConnection:
         return text
 
     async def _list_first(self) -> None:
-        """List the tools before the first call: the SDK would do it after the call, and lose its result if it cannot.
+        """List the tools before the first call: the SDK would do so after the call, and lose its result if that fails.
 
         Raises:
             Broken: The connection broke; nothing was called.
@@ -160,11 +160,11 @@ class McpConnection:
         except Broken as error:
             raise Broken(str(error)) from None
         except Refused:
-            self._listed = True  # it may take calls all the same
+            self._listed = True  # it may accept calls all the same
         self.stale = self.stale or stale
 
     async def aclose(self) -> None:
-        """Close it, within some seconds."""
+        """Close the connection, within some seconds."""
         self._closing.set()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=_CLOSE_S)
@@ -193,7 +193,7 @@ class McpConnection:
         except BaseException as error:
             if not opened.done():
                 opened.set_exception(Broken(f"it cannot be connected to ({_name_of(error)})"))
-                opened.exception()  # seen, also where nobody waits any more
+                opened.exception()  # retrieved, also when nobody awaits it
             else:
                 log.info("an MCP connection ended: %s", _name_of(error), extra={"event": "mcp.connection_ended"})
             if not isinstance(error, Exception | BaseExceptionGroup):
@@ -202,7 +202,7 @@ class McpConnection:
             self._client = None
 
     async def _listen(self, client: Client) -> None:
-        """Note changes of the list, from servers whose protocol has a stream for that."""
+        """Note changes of the list of tools, from servers whose protocol version has a stream for them."""
         try:
             async with client.listen(tools_list_changed=True) as changes:
                 async for _ in changes:
@@ -256,7 +256,7 @@ def _text_of(result: mcp_types.CallToolResult) -> str:
 
 
 def _name_of(error: BaseException) -> str:
-    """Return the name of what went wrong; of a group, the first in it."""
+    """Return the type name of an error; of an exception group, that of its first."""
     while isinstance(error, BaseExceptionGroup) and error.exceptions:
         error = error.exceptions[0]
     return type(error).__name__

@@ -1,7 +1,7 @@
-"""HTTP to MCP servers: to public addresses only, of bounded size, and noting which calls certainly were not made.
+"""HTTP to MCP servers: to public addresses only, with a size limit, and recording which calls were certainly not made.
 
-A name is looked up for each request, every address found is checked, and the request goes to a checked one, so a name
-that resolves to something else a moment later gains nothing. No proxy is used, and nothing of another origin followed.
+A name is looked up for each request, every address found is checked, and the request goes to a checked one, so that a
+later change of the name has no effect (DNS rebinding). No proxy is used, and no redirect to another origin followed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import httpx2
 from llmops.notifications.urls import is_public
 
 KEY = "agent-lifecycle/idempotency-key"
-"""The key of a request's `_meta` that names a call; the same for a call that is made again."""
+"""Key in a request's `_meta` that identifies a call; a repeated call has the same value."""
 MOST_BYTES = 8 * 1024 * 1024
-"""Most that a server may answer to one request."""
+"""Most bytes of a response to one request."""
 _GONE = 404
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -29,10 +29,10 @@ class AddressRefused(httpx2.ConnectError):
 
 
 class GuardedTransport(httpx2.AsyncBaseTransport):
-    """Sends a server's requests; one for each server, as connections are kept by address.
+    """Sends the requests of one server; one object per server, because connections are kept by address.
 
     Attributes:
-        not_made: Calls, by their keys, that did not reach the server, or that it refused for an unknown session.
+        not_made: Keys of calls that did not reach the server, or that it refused for an unknown session.
     """
 
     def __init__(self, *, allow_private: bool, resolve: Resolve) -> None:
@@ -74,14 +74,14 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         return httpx2.Request(
             request.method,
             request.url.copy_with(host=address),
-            headers=request.headers,  # its Host is still the name
+            headers=request.headers,  # its Host header is still the name
             stream=request.stream,
             extensions={**request.extensions, "sni_hostname": host},
         )
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """A response's bytes, which end with an error where there are too many."""
+    """The bytes of a response; raises an error where there are too many."""
 
     def __init__(self, inner: httpx2.AsyncByteStream) -> None:
         self._inner = inner

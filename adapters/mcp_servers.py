@@ -1,4 +1,4 @@
-"""The MCP servers of specs, as tools of agents: one connection a worker and server, made on first use and kept."""
+"""The MCP servers of specs, as tools of agents: one connection per worker and server, opened on first use and kept."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LIST_TRUST_S = 300.0
-"""How long a list of tools is used without asking, where the server does not say that it changed."""
+"""How long a list of tools is used without asking again, where the server reports no changes, in seconds."""
 
 
 class McpServers:
     """Connects to servers and calls their tools. It implements `lifecycle.specs.servers.ToolServers`."""
 
     def __init__(self, setting: Setting, *, allow_private: bool, resolve: Resolve = look_up) -> None:
-        """Set what reads app settings, and whether plain http and private addresses will do."""
+        """Set the reader of app settings, and whether plain http and private addresses are allowed."""
         self._setting = setting
         self._allow_private = allow_private
         self._resolve = resolve
         self._servers: dict[tuple[str, str], _Server] = {}
 
     def check(self, server: Mcp) -> None:
-        """Check that the server may be connected to, as far as its URL tells.
+        """Check that the server's URL is allowed.
 
         Raises:
-            InvalidInput: It may not (`mcp_url_refused`).
+            InvalidInput: `mcp_url_refused`: it is not.
         """
         try:
             target_of(server.server_url or "", allow_private=self._allow_private)
@@ -62,14 +62,14 @@ class McpServers:
 
         Raises:
             Unavailable: It cannot be reached (code `mcp_unavailable`).
-            RunFailed: Something is missing here (code `mcp_not_configured`).
+            RunFailed: A setting of the app is missing (code `mcp_not_configured`).
         """
         found = await self._server(server).offered()
         allowed = set(server.allowed_tools)
         return [tool for tool in found if not allowed or tool.name in allowed]
 
     async def tools(self, server: Mcp) -> Sequence[FunctionTool]:
-        """Return them for an agent, named after the server's label and the tool."""
+        """Return the server's tools for an agent, named after the server's label and the tool."""
         from lifecycle.tools.framework import framework_tool  # noqa: PLC0415 - cold start
 
         connected = self._server(server)
@@ -101,10 +101,12 @@ class McpServers:
         """Return an open connection.
 
         Raises:
-            Unavailable: There is none.
-            RunFailed: The setting with its headers is not there, or not for this server.
+            Unavailable: The server cannot be reached.
+            RunFailed: The setting with its headers is missing, or is for another server.
         """
-        await asyncio.to_thread(import_module, "adapters.mcp_connection")  # the SDK, which takes a while the first time
+        await asyncio.to_thread(
+            import_module, "adapters.mcp_connection"
+        )  # importing the SDK takes a while the first time
         from adapters.mcp_connection import Broken, McpConnection, Reach  # noqa: PLC0415 - imports the SDK
 
         headers = self._headers(url, headers_setting) if headers_setting else {}
@@ -116,7 +118,7 @@ class McpServers:
         return connection
 
     def _headers(self, url: str, name: str) -> Mapping[str, str]:
-        """Return the headers of a server; they go to the origin that the setting names, wherever a spec points."""
+        """Return the headers of a server; they are sent only to the origin in the setting, whatever a spec says."""
         try:
             said: Any = json.loads(self._setting(name) or "")
             origin, headers = str(said["origin"]), said["headers"]
@@ -130,7 +132,7 @@ class McpServers:
 
 
 class _Server:
-    """One server: its connection, opened again when it is broken, and the list of its tools."""
+    """One server: its connection, reopened when broken, and the list of its tools."""
 
     def __init__(self, servers: McpServers, server: Mcp) -> None:
         self._servers = servers
@@ -215,7 +217,7 @@ class _Server:
             return self._connection
 
     async def _drop(self, connection: McpConnection) -> None:
-        """Close a broken connection, in the background; others that use it find it closed, and open another."""
+        """Close a broken connection in the background; other users find it closed, and open a new one."""
         async with self._opening:
             if self._connection is connection:
                 self._connection = None
@@ -228,7 +230,7 @@ _closing: set[asyncio.Task[None]] = set()
 
 
 def unavailable(why: str) -> Unavailable:
-    """Return the error for a server that cannot be asked."""
+    """Return the error for a server that cannot be reached."""
     return Unavailable(f"An MCP server of the agent is not available: {why}.", code="mcp_unavailable")
 
 

@@ -1,4 +1,4 @@
-"""Tables in memory, with the semantics of the service: for use as a library and for fast tests of services."""
+"""Tables in memory, with the semantics of Table Storage: for library use and for fast tests."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ class _Table:
 
 
 class MemoryTables(Tables):
-    """Rows in this process, gone with it.
+    """Rows in this process's memory.
 
-    A commit is atomic because nothing is awaited inside it. Every call first lets other tasks run, as a call over the
-    network would, so that a race in a caller shows here too.
+    A commit is atomic because it awaits nothing. Every call first yields to other tasks, as a network call would, so
+    that a
+    caller's race condition shows here too.
     """
 
     def __init__(self) -> None:
@@ -75,7 +76,7 @@ class MemoryTables(Tables):
         return [self._apply(table, write) for write in ready]
 
     async def aclose(self) -> None:
-        """Do nothing; there are no connections."""
+        """Do nothing: there are no connections."""
 
     def _find(self, table: str, partition: str, key: str) -> Row | None:
         content = self._tables.get(table.lower())
@@ -125,7 +126,7 @@ def _remove(content: _Table, partition: bytes, key: bytes) -> None:
 
 
 def _scan(content: _Table, span: Span, last: tuple[str | None, str | None] | None) -> Iterator[Row]:
-    """Yield the span's rows behind the position `last`, touching only the range that the span bounds."""
+    """Yield the span's rows after the position `last`, touching only rows within the span's bounds."""
     first = ordinal(span.partition)
     at, behind = (ordinal(last[0] or ""), ordinal(last[1] or "")) if last else (b"", b"")
     start = bisect_left(content.order, max(first, at))
@@ -134,7 +135,7 @@ def _scan(content: _Table, span: Span, last: tuple[str | None, str | None] | Non
         if span.partition_before is None
         else bisect_left(content.order, ordinal(span.partition_before))
     )
-    for number in range(start, end):  # not a slice, which would copy what a page does not reach
+    for number in range(start, end):  # not a slice, which would copy rows beyond the page
         partition = content.order[number]
         rows = content.partitions[partition]
         low = 0 if span.key_from is None else bisect_left(rows.order, ordinal(span.key_from))

@@ -9,13 +9,13 @@ from kernel.large_texts import LargeTexts, TextNotFound
 
 
 class MemoryTexts(LargeTexts):
-    """Texts in this process, gone with it. Every call first lets other tasks run, as one over the network would."""
+    """Texts in this process's memory. Every call first yields to other tasks, as a network call would."""
 
     def __init__(self) -> None:
         self._texts: dict[str, bytes] = {}
 
     async def put(self, key: str, text: str) -> None:
-        """Keep the text under the key; doing it again changes nothing."""
+        """Store the text under the key; repeating it changes nothing."""
         check_key(key)
         data = text.encode()
         await asyncio.sleep(0)
@@ -30,7 +30,7 @@ class MemoryTexts(LargeTexts):
         return self._texts[key].decode()
 
     async def delete(self, prefix: str) -> int:
-        """Delete every text whose key begins with the prefix, and return how many there were."""
+        """Delete every text whose key begins with the prefix, and return their number."""
         check_prefix(prefix)
         await asyncio.sleep(0)
         found = [key for key in self._texts if key.startswith(prefix)]

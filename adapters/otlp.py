@@ -1,4 +1,4 @@
-"""OTLP over HTTP (opentelemetry.io/docs/specs/otlp): where traces, logs and metrics go besides Application Insights.
+"""Export by OTLP over HTTP (opentelemetry.io/docs/specs/otlp) of traces, logs and metrics.
 
 Headers, compression, intervals and so on are read by the exporters from the standard OTEL_* variables.
 """
@@ -20,24 +20,24 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 OURS = frozenset({"adapters", "bootstrap", "kernel", "lifecycle", "llmops", "triggers"})
-"""Packages whose log records are exported from INFO on; of any other only warnings."""
+"""Packages whose log records are exported from level INFO; of others only from WARNING."""
 
 
 def span_processor(endpoint: str) -> SpanProcessor:
-    """Return what exports spans to the receiver with that base URL."""
+    """Return the exporter of spans to the receiver with that base URL."""
     return BatchSpanProcessor(OTLPSpanExporter(_url(endpoint, "traces")))
 
 
 def metric_reader(endpoint: str) -> MetricReader:
-    """Return what exports metrics to the receiver, once a minute unless OTEL_METRIC_EXPORT_INTERVAL says otherwise."""
+    """Return the exporter of metrics to the receiver, once a minute unless OTEL_METRIC_EXPORT_INTERVAL is set."""
     return PeriodicExportingMetricReader(OTLPMetricExporter(_url(endpoint, "metrics")))
 
 
 def export_logs(endpoint: str, resource: Resource) -> None:
-    """Export log records to the receiver; each carries the trace and span it was written in."""
+    """Export log records to the receiver, each with its trace and span."""
     processor = BatchLogRecordProcessor(OTLPLogExporter(_url(endpoint, "logs")))
     provider = get_logger_provider()
-    if isinstance(provider, LoggerProvider):  # Application Insights has its handler on the root logger already
+    if isinstance(provider, LoggerProvider):  # Application Insights has already added its handler to the root logger
         provider.add_log_record_processor(processor)
         return
     provider = LoggerProvider(resource=resource)

@@ -1,4 +1,4 @@
-"""The run queues as one: the priority queue pattern over queues that have no priorities themselves."""
+"""The run queues as one: the priority queue pattern, with one queue for each priority."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _ORDER = (Priority.NORMAL, Priority.HIGH, Priority.LOW)
 
 
 class PriorityQueues:
-    """Sends each run to the queue of its priority, and looks after the dead ones of all.
+    """Sends each run to the queue of its priority, and handles the dead letters of all queues.
 
-    A dead message's id is its id in its own queue times the number of queues, plus the place of its queue among them:
-    so it leads back to its queue, and reading on from an id reads on in all.
+    The id of a dead letter is its id in its queue times the number of queues, plus the index of that queue: it
+    identifies the queue, and reading on from an id continues in all queues.
     """
 
     def __init__(self, queues: Mapping[Priority, RunQueue]) -> None:
@@ -31,33 +31,34 @@ class PriorityQueues:
         self._count = len(self._queues)
 
     async def send(self, submission: Submission, at: datetime | None = None) -> None:
-        """Put the submission on the queue of its priority, to be delivered from that time on; None for at once."""
+        """Put the submission on the queue of its priority, delivered from that time on; None for at once."""
         await self._queues[self._order.index(submission.priority)].send(submission, at)
 
     async def dead(self, limit: int, from_id: int = 0) -> Sequence[DeadMessage]:
-        """Return up to `limit` dead messages in order of their ids, from the id on, leaving them where they are."""
+        """Return up to `limit` dead letters in order of id, starting at an id, without removing them."""
         pages = await asyncio.gather(
             *(self._dead(place, limit, max(0, -((place - from_id) // self._count))) for place in range(self._count))
         )
-        # What a queue has after a full page is not known, and must not be passed over for what the others have.
+        # After a full page of one queue, its next ids are unknown: larger ids of other queues must wait for the next
+        # page.
         known = min((page[-1].id for page in pages if len(page) == limit), default=None)
         found = [each for page in pages for each in page if known is None or each.id <= known]
         return sorted(found, key=lambda each: each.id)[:limit]
 
     async def redrive(self, letter_id: int, submission: QueueMessage, redriven: int) -> None:
-        """Put a dead message back on the queue it was on, as the submission, and remove it from the dead ones.
+        """Put a dead letter back on its queue as the submission, and remove it from the dead letters.
 
         Raises:
-            NotFound: It is no longer there.
+            NotFound: It no longer exists.
         """
         number, place = divmod(letter_id, self._count)
         await self._queues[place].redrive(number, submission, redriven)
 
     async def discard(self, letter_id: int) -> None:
-        """Remove a dead message for good.
+        """Delete a dead letter.
 
         Raises:
-            NotFound: It is no longer there.
+            NotFound: It no longer exists.
         """
         number, place = divmod(letter_id, self._count)
         await self._queues[place].discard(number)
@@ -71,7 +72,7 @@ class PriorityQueues:
         while len(found) < limit:
             page = await self._queues[place].dead(limit - len(found), from_id)
             if not page:
-                break  # a page can be short although there is more; an empty one is the end
+                break  # a page may be short although there is more; an empty one is the last
             found += page
             from_id = page[-1].id + 1
         return [replace(message, id=message.id * self._count + place) for message in found]

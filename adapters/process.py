@@ -1,4 +1,4 @@
-"""What this process uses of memory and CPU, as the operating system says."""
+"""Memory and CPU use of this process, from the operating system."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ProcessSampler:
         self._share = 0.0
 
     def __call__(self) -> ProcessSample:
-        """Return what the process uses; the share of CPU is that since the last sample, at least a second ago."""
+        """Return the current use; the CPU share is since the last sample, at least a second ago."""
         import psutil  # noqa: PLC0415 - cold start
 
         process, now = psutil.Process(), time.monotonic()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SUBJECT = "agent.run"
 CONTENT_TYPE = "application/json"
 REDRIVEN = "redriven"
-"""Application property: how often the message was redriven."""
+"""Application property: the number of times the message was redriven."""
 
 _SENDERS = 8
 _BATCH = 50
@@ -33,9 +33,9 @@ _LONGEST_SEARCH = 1000
 
 
 class ServiceBusQueue:
-    """Sends runs and looks after the dead ones, whose ids are their sequence numbers.
+    """Sends runs, and handles dead letters, whose ids are their sequence numbers.
 
-    The client and its connection are made on first use and kept.
+    The client and its connection are created on first use and kept.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ServiceBusQueue:
         priority: Priority = Priority.NORMAL,
         signing_key: str = "",
     ) -> ServiceBusQueue:
-        """Return the queue in the namespace, reached with the credential."""
+        """Return the queue in the namespace, with the credential."""
 
         def connect() -> ServiceBusClient:
             from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415 - 0.2 s that a cold start need not pay
@@ -91,13 +91,14 @@ class ServiceBusQueue:
         await self._send(submission, 0, at)
 
     async def dead(self, limit: int, from_id: int = 0) -> Sequence[DeadMessage]:
-        """Return up to `limit` dead messages in order, from the id on, leaving them where they are."""
+        """Return up to `limit` dead letters in order of id, starting at an id, without removing them."""
         async with self._peeking:
             # Kept open: the SDK takes up to a second to close a receiver.
             receiver = self._peeker or self._dead_letters()
             self._peeker = None
             try:
-                # The SDK takes 0 for "after what this receiver saw last", and a second look would miss the first ones.
+                # The SDK takes 0 as "after what this receiver saw last", so that a second call would miss the first
+                # ones.
                 peeked = await receiver.peek_messages(limit, sequence_number=max(1, from_id))
             except _failures() as error:
                 await receiver.close()
@@ -106,7 +107,7 @@ class ServiceBusQueue:
         return [_dead_message(message, self._queue, self._priority) for message in peeked]
 
     async def redrive(self, letter_id: int, submission: QueueMessage, redriven: int) -> None:
-        """Send a copy and then remove the dead message: stopped in between, both exist, and the run still runs once.
+        """Send a copy, then delete the dead letter; after a crash in between both exist, and the run still runs once.
 
         Raises:
             NotFound: It is no longer there, or among the first thousand.
@@ -115,17 +116,17 @@ class ServiceBusQueue:
         await self._remove(letter_id, lambda: self._send(submission, redriven))
 
     async def discard(self, letter_id: int) -> None:
-        """Remove a dead message for good.
+        """Delete a dead letter.
 
         Raises:
-            NotFound: It is no longer there, or among the first thousand.
-            Unavailable: Somebody else holds it for a moment, redriving or looking at it.
+            NotFound: It no longer exists, or is not among the first thousand.
+            Unavailable: Another call has locked it for a moment.
         """
         await self._remove(letter_id)
 
     async def _remove(self, letter_id: int, first: Callable[[], Awaitable[None]] | None = None) -> None:
         try:
-            # One at a time, because the search locks others on its way.
+            # One at a time, because the search locks other messages on its way.
             async with self._redriving, self._dead_letters() as receiver:
                 message = await _locked(receiver, letter_id)
                 if message is None:
@@ -148,10 +149,11 @@ class ServiceBusQueue:
             self._client = None
 
     async def _send(self, submission: QueueMessage, redriven: int, at: datetime | None = None) -> None:
-        """Send a message whose MessageId is never used again: what we are told to send is no duplicate for the broker.
+        """Send a message with a unique MessageId, so that the broker's duplicate detection never drops it.
 
-        A run that could not be queued, or was dead-lettered, has to be sent again within the broker's detection window;
-        and the same run id is another run in another workspace. Repeated requests are recognised by the run's row.
+        A run that could not be queued, or was dead-lettered, must be sent again within the broker's detection window;
+        and the same
+        run id is a different run in another workspace. Repeated requests are recognised by the run's row instead.
         """
         attributes = {"messaging.system": "servicebus", "messaging.destination.name": self._queue}
         with span(f"send {self._queue}", {**attributes, "messaging.operation.type": "send"}, kind=PRODUCER):
@@ -182,10 +184,10 @@ class ServiceBusQueue:
 def _message(
     submission: QueueMessage, redriven: int, signing_key: str, at: datetime | None = None
 ) -> ServiceBusMessage:
-    """Return the message for a submission; it carries the current trace context, as the SDK's own tracing would."""
+    """Return the message of a submission, with the current trace context in the form the SDK's own tracing uses."""
     from azure.servicebus import ServiceBusMessage  # noqa: PLC0415 - see ServiceBusQueue.from_connection_string
 
-    # Keys in bytes: where the SDK's tracing is switched on, it finds them there and adds no second ones.
+    # Keys in bytes: if the SDK's tracing is enabled, it finds them and adds no duplicates.
     properties: dict[str | bytes, Any] = {REDRIVEN: redriven}
     for name, value in carrier().items():
         properties[name.encode()] = value
@@ -206,9 +208,9 @@ def _message(
 
 
 async def _locked(receiver: ServiceBusReceiver, sequence_number: int) -> ServiceBusReceivedMessage | None:
-    """Return the dead message, locked, or None when it cannot be had.
+    """Return the dead letter, locked, or None when it cannot be found.
 
-    The service can only hand them out in order, so others are locked and freed.
+    The service delivers dead letters only in order, so others are locked and released on the way.
     """
     others: list[Any] = []
     try:
@@ -259,7 +261,7 @@ def _dead_message(message: ServiceBusReceivedMessage, queue: str, priority: Prio
 def _body(message: ServiceBusReceivedMessage) -> bytes:
     from azure.servicebus.amqp import AmqpMessageBodyType  # noqa: PLC0415 - see from_connection_string
 
-    # What carries an AMQP value or sequence instead of data is no message of ours; none can be read as one.
+    # Messages with an AMQP value or sequence instead of data are not from this app, and cannot be read.
     return b"".join(message.body) if message.body_type is AmqpMessageBodyType.DATA else b""
 
 

@@ -1,4 +1,4 @@
-"""Replies to queues on Azure Service Bus, and other messages that are no runs."""
+"""Sending messages to other Service Bus queues: replies, events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ServiceBusReplies:
-    """Sends messages to queues by their names; the client and each queue's sender are made on first use and kept."""
+    """Sends messages to queues by name; the client and each queue's sender are created on first use and kept."""
 
     def __init__(self, connect: Callable[[], ServiceBusClient]) -> None:
         self._connect = connect
@@ -50,7 +50,7 @@ class ServiceBusReplies:
         """Put the message on the queue; returns once the broker has accepted it.
 
         Raises:
-            Unavailable: It did not (`reply_queue_unavailable`).
+            Unavailable: The broker did not accept it (`reply_queue_unavailable`).
         """
         from azure.core.exceptions import AzureError  # noqa: PLC0415 - see from_connection_string
         from azure.servicebus import ServiceBusMessage  # noqa: PLC0415 - see from_connection_string

@@ -1,7 +1,8 @@
-"""Where a storage account's tables are, and who asks: what a connection string or an endpoint says, as policies.
+"""The Table service of a storage account, and how requests to it are authorised, as azure-core policies.
 
-Shared Key is signed as learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key says for the Table
-service; shared access signatures and tokens are azure-core's. Imported on first use, as the SDK is.
+Shared Key signatures follow learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key for the Table
+service;
+shared access signatures and tokens are azure-core's. Imported on first use.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from yarl import URL
 
 _EMULATOR = (
     "AccountName=devstoreaccount1;TableEndpoint=http://127.0.0.1:10002/devstoreaccount1;AccountKey="
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # published
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # published key
 )
 _SCOPE = "https://storage.azure.com/.default"  # the same in every cloud
 
@@ -33,7 +34,7 @@ class Account:
 
     Attributes:
         url: Its endpoint, without a slash at the end.
-        authorize: The policy that puts the credential into a request.
+        authorize: The policy that adds the credential to a request.
     """
 
     url: str
@@ -66,7 +67,7 @@ class SharedKey(SansIOHTTPPolicy[Any, Any]):
 
 
 class Dated(SansIOHTTPPolicy[Any, Any]):
-    """Dates each attempt again: the service refuses what is older than 15 minutes."""
+    """Sets the date of each attempt of a request: the service refuses requests older than 15 minutes."""
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
         """Set x-ms-date."""
@@ -74,10 +75,11 @@ class Dated(SansIOHTTPPolicy[Any, Any]):
 
 
 def from_connection_string(text: str) -> Account:
-    """Return the account that a storage connection string names.
+    """Return the account of a storage connection string.
 
     Raises:
-        ValueError: It names none, or holds neither a key nor a shared access signature. The text says nothing of it.
+        ValueError: It names no account, or has neither a key nor a shared access signature. The error does not quote
+            it.
     """
     if text.strip().rstrip(";").casefold() == "usedevelopmentstorage=true":
         text = _EMULATOR

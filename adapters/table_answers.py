@@ -1,8 +1,10 @@
-"""Answers of a Table service, and what stands in the multipart answer to an entity group transaction.
+"""Parsing responses of a Table service, including the multipart response to an entity group transaction.
 
-The answer is multipart/mixed with one change set response, which holds an HTTP response for each operation, or a single
-one for the operation that failed (learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions).
-RFC 2046 allows a preamble, an epilogue and blanks after a boundary; lines may end in LF alone.
+The response is multipart/mixed with one change set response, which contains an HTTP response for each operation, or
+only that of
+the operation that failed (learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions). RFC 2046
+allows
+a preamble, an epilogue and blanks after a boundary; lines may end in LF alone.
 """
 
 from __future__ import annotations
@@ -14,14 +16,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 _BOUNDARY = re.compile(r'multipart/mixed\s*;(?:.*;)?\s*boundary=(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)
-_DASHES = re.compile(rb"(?:\A|\r?\n)--([^\r\n]*)")  # a pattern with the boundary in it would be compiled each time
+_DASHES = re.compile(
+    rb"(?:\A|\r?\n)--([^\r\n]*)"
+)  # a pattern containing the boundary would have to be compiled each time
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?:[ \r\n]|\Z)")
 _XML_CODE = re.compile(rb"<(?:\w+:)?code>(\w+)<", re.IGNORECASE)
 
 
 class UnreadableAnswer(Exception):
-    """An answer that breaks the protocol."""
+    """A response that violates the protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Answer:
 
     Attributes:
         status: The status code.
-        headers: By name; look them up as `header` does.
+        headers: By name; use `header` to look one up.
         body: Its bytes.
     """
 
@@ -45,12 +49,12 @@ class Answer:
 
     @property
     def etag(self) -> str:
-        """The new version of a row that was written; empty for none."""
+        """The ETag of a written row; empty for none."""
         return self.headers.get("etag", "")
 
     @property
     def code(self) -> str | None:
-        """The service's error code, from the body in JSON or XML or else the header; None for none."""
+        """The service's error code, from the JSON or XML body or else the header; None for none."""
         with suppress(ValueError, LookupError, TypeError):
             return str(json.loads(self.body)["odata.error"]["code"])
         found = _XML_CODE.search(self.body)
@@ -58,10 +62,10 @@ class Answer:
 
 
 def parts(answer: Answer) -> Sequence[Answer]:
-    """Return the responses to the operations of a transaction in their order.
+    """Return the responses to the operations of a transaction, in order.
 
     Raises:
-        UnreadableAnswer: The body is not what the protocol says, or broke off.
+        UnreadableAnswer: The body violates the protocol, or is truncated.
     """
     found = _responses(answer.headers.get("content-type", ""), answer.body)
     if not found:
@@ -87,7 +91,7 @@ def _responses(content_type: str, body: bytes) -> list[Answer]:
 
 
 def _sections(body: bytes, boundary: bytes) -> list[bytes]:
-    """Return what stands between the lines of the boundary; the last of them is closed."""
+    """Return the sections between boundary lines; the last must be closed."""
     sections: list[bytes] = []
     start: int | None = None
     for found in _DASHES.finditer(body):
@@ -103,7 +107,7 @@ def _sections(body: bytes, boundary: bytes) -> list[bytes]:
 
 
 def _headed(section: bytes) -> tuple[dict[str, str], bytes]:
-    """Return the headers of a section, by names in lower case, and what follows the first empty line."""
+    """Return a section's headers, by names in lower case, and the body after the first empty line."""
     head, separator, content = _cut(section.lstrip(b"\r\n"))
     if not separator:
         raise UnreadableAnswer

@@ -1,7 +1,8 @@
-"""How a Row is written as JSON of Table Storage, and a Span as an OData filter.
+"""Conversion of a Row to JSON of Table Storage, and of a Span to an OData filter.
 
-learn.microsoft.com/rest/api/storageservices/payload-format-for-table-service-operations: a type that JSON has no form
-for stands beside its property, as `name@odata.type`.
+learn.microsoft.com/rest/api/storageservices/payload-format-for-table-service-operations: the type of a value without a
+JSON
+form is given beside it, as `name@odata.type`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ _SYSTEM = frozenset({"PartitionKey", "RowKey", "Timestamp"})
 
 
 def to_entity(row: Row) -> dict[str, Any]:
-    """Return the JSON of a checked row: integers as Int64, long texts and bytes over several properties.
+    """Return the JSON of a checked row: integers as Int64, long texts and bytes split over several properties.
 
-    The further parts of `text` are `text__1`, `text__2` …; no property of a row can be called so.
+    The further parts of `text` are `text__1`, `text__2` …; property names of this form are not allowed otherwise.
     """
     entity: dict[str, Any] = {"PartitionKey": row.partition, "RowKey": row.key}
     for name, value in row.values.items():
@@ -49,7 +50,7 @@ def to_entity(row: Row) -> dict[str, Any]:
 
 
 def to_row(entity: Mapping[str, Any], etag: str = "") -> Row:
-    """Return the row of an entity's JSON with minimal metadata; without an ETag, the one in it."""
+    """Return the row of an entity's JSON with minimal metadata; without an ETag argument, the one in it is used."""
     values: dict[str, Scalar | None] = {}
     further: dict[str, dict[int, Any]] = {}
     for name, raw in entity.items():
@@ -109,5 +110,5 @@ _READ: Mapping[str, Callable[[Any], Scalar]] = {
     "Edm.Int64": int,
     "Edm.Double": float,
     "Edm.Binary": b64decode,
-    "Edm.DateTime": datetime.fromisoformat,  # the service's seven decimals are cut to the six that are ours
+    "Edm.DateTime": datetime.fromisoformat,  # the service's seven decimals are cut to Python's six
 }

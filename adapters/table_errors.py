@@ -1,4 +1,4 @@
-"""What a Table service's refusals mean to callers of the Tables seam."""
+"""Errors of a Table service as those of the `Tables` protocol."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ _TOO_LARGE = frozenset({"EntityTooLarge", "RequestBodyTooLarge", "PropertyValueT
 
 
 class NoRow(RowChanged):
-    """The service has no such row."""
+    """The row does not exist."""
 
 
 class NoTable(Unavailable):
-    """The table is not there; try again later."""
+    """The table does not exist; try again later."""
 
     code = "storage_unavailable"
 
 
 def meaning(answer: Answer) -> Exception:
-    """Return the seam's error for an answer that is no success: alone, or an operation's within a transaction.
+    """Return the error for an unsuccessful response, alone or of an operation within a transaction.
 
-    NoTable: there is no such table. NoRow: there is no such row. RowExists: the key is taken. RowChanged: the row's
-    ETag is another now. RowTooLarge: the service found the row or the commit too large. ValueError: it found the
-    request malformed. Unavailable: it is throttling, failing, or refuses our credentials.
+    NoTable: the table does not exist. NoRow: the row does not exist. RowExists: the key exists. RowChanged: the row has
+    another
+    ETag now. RowTooLarge: the row or the commit is too large. ValueError: the request is malformed. Unavailable: the
+    service is
+    throttling, failing, or refuses the credentials.
     """
     status, code = answer.status, answer.code
     if code == "TableNotFound":
@@ -47,7 +49,7 @@ def meaning(answer: Answer) -> Exception:
 
 
 def unreachable(error: Exception) -> Unavailable:
-    """Return the seam's error for a request that got no whole answer; it names the kind of failure only."""
+    """Return the error for a request without a complete response; it names only the kind of failure."""
     return _unavailable(type(error).__name__)
 
 

@@ -1,4 +1,4 @@
-"""Operations on tables as HTTP requests: one alone, or several as the body of an entity group transaction.
+"""Operations on tables as HTTP requests: a single one, or several as an entity group transaction.
 
 learn.microsoft.com/rest/api/storageservices: insert-entity, update-entity2, insert-or-replace-entity, delete-entity1,
 query-entities, performing-entity-group-transactions.
@@ -16,9 +16,11 @@ from adapters.table_entities import to_entity, to_filter
 from adapters.table_rules import place
 from kernel.tables import Delete, Insert, Replace, Row, Span, Upsert, Write
 
-_READ = {"Accept": "application/json;odata=minimalmetadata"}  # with less, Int64 and datetimes come as mere texts
+_READ = {
+    "Accept": "application/json;odata=minimalmetadata"
+}  # with less metadata, Int64 and datetimes come as plain texts
 _WRITE = {**_READ, "Content-Type": "application/json"}
-_CREATE = {**_WRITE, "Prefer": "return-no-content"}  # or the answer repeats the whole row
+_CREATE = {**_WRITE, "Prefer": "return-no-content"}  # otherwise the response repeats the whole row
 _PART = "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
 
 
@@ -28,7 +30,7 @@ class Operation:
 
     Attributes:
         method: GET, POST, PUT or DELETE.
-        path: From the service's endpoint, with the query, percent-encoded.
+        path: Path and query below the service's endpoint, percent-encoded.
         headers: Those of this operation.
         body: None for none.
     """
@@ -45,14 +47,14 @@ def reading(table: str, partition: str, key: str) -> Operation:
 
 
 def querying(table: str, span: Span, limit: int, position: tuple[str | None, str | None]) -> Operation:
-    """Return the request for a page of rows from a position on, as the service gave it; (None, None) is the start."""
+    """Return the request for a page of rows from a position that the service returned; (None, None) is the start."""
     asked = {"$top": str(limit), "$filter": to_filter(span), "NextPartitionKey": position[0], "NextRowKey": position[1]}
     query = "&".join(f"{name}={quote(value, safe='')}" for name, value in asked.items() if value is not None)
     return Operation("GET", f"/{table}()?{query}", _READ)
 
 
 def writing(table: str, write: Write) -> Operation:
-    """Return the request that makes one write on its own."""
+    """Return the request for a single write."""
     if isinstance(write, Insert):
         return Operation("POST", f"/{table}", _CREATE, _json(write.row))
     path = _row_path(table, *place(write))
@@ -66,9 +68,9 @@ def writing(table: str, write: Write) -> Operation:
 
 
 def transaction(url: str, table: str, writes: Sequence[Write]) -> Operation:
-    """Return the request that makes all writes or none, to the service at the URL.
+    """Return the request that makes all writes or none, for the service at the URL.
 
-    Its body is one batch of one change set. A boundary cannot occur in what it bounds: it is random.
+    Its body is one batch with one change set. The boundaries are random, so that they do not occur in the content.
     """
     number = uuid4()
     start = f"--changeset_{number}\r\n{_PART}"

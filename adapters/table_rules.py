@@ -1,4 +1,4 @@
-"""What Table Storage allows, checked before any request so that every `Tables` implementation refuses the same things.
+"""Limits of Table Storage, checked before any request so that all `Tables` implementations refuse the same.
 
 The limits are those of learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model.
 """
@@ -16,13 +16,13 @@ from adapters.table_sizes import check_sizes, units
 from kernel.tables import MAX_WRITES, Delete, Replace, Row, Scalar, Span, Write
 
 MAX_KEY_UNITS = 512  # 1 KiB of UTF-16
-MAX_WHERE_UNITS = 1024  # a filter travels in the URL
-MAX_WHERE = 11  # of the 15 comparisons that a filter may hold, four can be the span's bounds
+MAX_WHERE_UNITS = 1024  # a filter is part of the URL
+MAX_WHERE = 11  # of the 15 comparisons a filter may have, four may be the span's bounds
 
 _TABLE = re.compile(r"(?!tables\Z)[a-z][a-z0-9]{2,62}", re.IGNORECASE | re.ASCII)
 _FORBIDDEN_IN_KEYS = re.compile(r"[\x00-\x1f\x7f-\x9f/\\#?]")
 _PROPERTY = re.compile(
-    r"(?!(?:PartitionKey|RowKey|Timestamp)\Z|.*__[0-9]+\Z)"  # names of the system, and of a long value's further parts
+    r"(?!(?:PartitionKey|RowKey|Timestamp)\Z|.*__[0-9]+\Z)"  # names of the system and of parts of long values
     r"[A-Za-z_][A-Za-z0-9_]{0,239}"
 )
 _ETAG = re.compile(r'W/"[^"\x00-\x1f\x7f]+"')
@@ -46,7 +46,7 @@ def check_keys(*keys: str) -> None:
 
 
 def check_query(table: str, span: Span, limit: int) -> None:
-    """Raise ValueError if the query cannot be asked."""
+    """Raise ValueError if the query is not allowed."""
     check_table(table)
     if not 1 <= limit <= 1000:
         msg = "limit is 1-1000"
@@ -67,10 +67,10 @@ def check_query(table: str, span: Span, limit: int) -> None:
 
 
 def checked(table: str, writes: Sequence[Write]) -> list[Write]:
-    """Return the writes with their values as they will be stored: None dropped, exact builtin types, datetimes in UTC.
+    """Return the writes with values as they are stored: None removed, exact builtin types, datetimes in UTC.
 
     Raises:
-        ValueError: The writes break a rule of the store.
+        ValueError: The writes violate a rule of the store.
         RowTooLarge: A row is over 1 MiB, or the commit over 4 MiB.
     """
     check_table(table)
@@ -89,12 +89,12 @@ def checked(table: str, writes: Sequence[Write]) -> list[Write]:
 
 
 def place(write: Write) -> tuple[str, str]:
-    """Return the partition and key that a write is about."""
+    """Return the partition and key of a write."""
     return (write.partition, write.key) if isinstance(write, Delete) else (write.row.partition, write.row.key)
 
 
 def may_hold(write: Write) -> bool:
-    """Return whether the row's ETag can be current: the store gives no other form, and `*` would match any version."""
+    """Return whether the ETag can be current: the store uses no other form, and `*` would match any version."""
     etag = write.etag if isinstance(write, Delete) else write.row.etag if isinstance(write, Replace) else ""
     return not etag or _ETAG.fullmatch(etag) is not None
 
@@ -108,7 +108,7 @@ def unpack_token(token: str) -> tuple[str | None, str | None]:
     """Return the position in a token.
 
     Raises:
-        ValueError: The text is no token.
+        ValueError: The text is not a token.
     """
     try:
         position = json.loads(urlsafe_b64decode(token + "=" * (-len(token) % 4)))
@@ -136,7 +136,7 @@ def _stored(row: Row) -> Row:
 
 
 def _plain(name: str, value: Scalar) -> Scalar:
-    """Return the value as an exact builtin, for SDKs do not store subclasses such as enums alike."""
+    """Return the value as an exact builtin type, because SDKs store subclasses such as enums differently."""
     match value:
         case bool():
             return value

@@ -1,7 +1,8 @@
-"""Requests to a Table service through azure-core's pipeline: retries, authorization, tracing and aiohttp's connections.
+"""Requests to a Table service through azure-core's pipeline: retries, authorisation, tracing, aiohttp's connections.
 
-The Table SDK is not used: its client costs three times the processor time of the request itself, and ten times that of
-a transaction (docs/decisions/0015-table-requests.md). Imported on first use, as azure-core is.
+The Table SDK is not used: its client takes three times the CPU time of the request itself, and ten times for a
+transaction
+(docs/decisions/0015-table-requests.md). Imported on first use.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ _HEADERS = {
     "User-Agent": f"agent-lifecycle azure-core/{core_version}",
 }
 _RETRIED = frozenset({"GET", "PUT", "DELETE", "POST"})
-"""POST too: a pooled connection that the service has just closed is the commonest failure, and a commit is a POST."""
+"""POST is retried too: connections that the service has just closed are the most frequent failure."""
 _LONGEST_WAIT_S = 10
-"""A longer Retry-After is the caller's to wait for, who has a time limit too."""
+"""A longer Retry-After is left to the caller, which has a time limit."""
 
 
 class _Retries(AsyncRetryPolicy[Any, Any]):
     def is_retry(self, settings: dict[str, Any], response: PipelineResponse[Any, Any]) -> bool:
-        """Return whether to ask again, unless the service wants to be left alone for longer than we can wait."""
+        """Return whether to retry; not if the service asks for a longer wait than allowed."""
         again = super().is_retry(settings, response)
         return again and (self.get_retry_after(response) or 0) <= _LONGEST_WAIT_S
 
 
 class TableService:
-    """One account's Table service. It belongs to the event loop that it is first used on.
+    """The Table service of one account. Bound to the event loop it is first used on.
 
     The options are azure-core's: `retry_total`, `retry_backoff_factor`, `connection_timeout`, `read_timeout`, ….
     """
@@ -59,10 +60,10 @@ class TableService:
         )
 
     async def send(self, operation: Operation) -> Answer:
-        """Return the service's answer, whatever its status.
+        """Return the service's response, whatever its status.
 
         Raises:
-            Unavailable: There was none, or it broke off; whether the request took effect is open.
+            Unavailable: There was none, or it was truncated; whether the request took effect is unknown.
         """
         request = HttpRequest(
             operation.method,
@@ -73,7 +74,7 @@ class TableService:
         try:
             done = (await self._pipeline.run(request, retry_on_methods=_RETRIED)).http_response
         except AzureError as error:
-            raise unreachable(error) from None  # its text holds URLs and what was signed
+            raise unreachable(error) from None  # its text contains URLs and what was signed
         headers: Mapping[str, str] = done.headers
         return Answer(done.status_code, headers, done.content)
 

@@ -1,4 +1,4 @@
-"""How much room rows take in Table Storage and on the way to it, and how long values are cut to fit a property."""
+"""Sizes of rows in Table Storage and in requests, and splitting long values over properties."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ MAX_ROW_BYTES = 1 << 20
 MAX_COMMIT_BYTES = 4 << 20
 MAX_PROPERTIES = 252
 PART_UNITS = 32_000
-"""UTF-16 units of a text stored in one property, just under the service's 64 KiB."""
+"""Most UTF-16 code units of a text in one property, just under the service's 64 KiB."""
 PART_BYTES = 64_000
-"""Bytes stored in one property, just under the service's 64 KiB."""
+"""Most bytes in one property, just under the service's 64 KiB."""
 
 _ENVELOPE_BYTES = 1024  # the headers of one operation in a commit's multipart body
 
 
 def units(text: str) -> int:
-    """Return the length in UTF-16 code units, in which the service counts.
+    """Return the length in UTF-16 code units, which the service counts.
 
     Raises:
-        ValueError: The text holds half a surrogate pair, which no encoding can carry.
+        ValueError: The text contains half a surrogate pair, which cannot be encoded.
     """
     if text.isascii():
         return len(text)
@@ -35,7 +35,7 @@ def units(text: str) -> int:
 
 
 def parts(value: str | bytes) -> list[str] | list[bytes]:
-    """Return the value cut to what one property holds, never inside a surrogate pair; one part when it fits."""
+    """Return the value split into parts that fit one property, never inside a surrogate pair."""
     if isinstance(value, bytes):
         return [value[at : at + PART_BYTES] for at in range(0, len(value), PART_BYTES)] or [value]
     if len(value) <= PART_UNITS // 2:
@@ -46,13 +46,13 @@ def parts(value: str | bytes) -> list[str] | list[bytes]:
 
 
 def check_sizes(writes: Sequence[Write]) -> None:
-    """Raise RowTooLarge if a row or all of them are over the service's limits, ValueError for too many properties."""
+    """Raise RowTooLarge if a row or all of them exceed the service's limits, ValueError for too many properties."""
     rows = [Row(write.partition, write.key, {}) if isinstance(write, Delete) else write.row for write in writes]
     sizes = [_row_bytes(row) for row in rows]
     if max(sizes, default=0) > MAX_ROW_BYTES:
         msg = "a row is at most 1 MiB"
         raise RowTooLarge(msg)
-    # JSON writes a UTF-16 unit as at most six characters and a URL as nine, so that few commits need to be measured.
+    # JSON needs at most six characters for a UTF-16 unit and a URL nine, so that few commits must be measured exactly.
     if 8 * sum(sizes) + _ENVELOPE_BYTES * len(rows) <= MAX_COMMIT_BYTES:
         return
     if sum(map(_wire_bytes, rows)) > MAX_COMMIT_BYTES:

@@ -1,8 +1,9 @@
 """Setting up OpenTelemetry: Application Insights, OTLP, or both.
 
-On Azure the Functions worker may have set Application Insights up before the app is loaded
-(PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY). What is there is added to and never set up twice, or all would be sent
-twice.
+On Azure the Functions worker may have set up Application Insights before the app is loaded
+(PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY). That setup is extended and never repeated, because otherwise everything
+would be
+sent twice.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _TEXTS = frozenset({"exception.message", "exception.stacktrace"})
 
 
 class Discreet(SpanProcessor):
-    """Takes the texts of exceptions out of spans, for a provider's error can quote the prompt; their types stay.
+    """Removes exception texts from spans, because a provider's error can quote the prompt; the types stay.
 
     It comes before the processors that export.
     """
@@ -40,8 +41,8 @@ def start(*, otlp_endpoint: str, connection_string: str, content: bool) -> None:
 
     Args:
         otlp_endpoint: Base URL of an OTLP/HTTP receiver; empty for none.
-        connection_string: Of Application Insights; empty for none.
-        content: Whether prompts and answers may be in what is exported.
+        connection_string: Connection string of Application Insights; empty for none.
+        content: Whether prompts and answers may be exported.
     """
     resource = _resource()
     readers: list[MetricReader] = []
@@ -85,7 +86,7 @@ def _tracer_provider(resource: Resource) -> TracerProvider:
 
 
 def _add_first(tracing: TracerProvider, processor: SpanProcessor) -> None:
-    """Add the processor before those that are there, which the SDK has no call for."""
+    """Add the processor before the existing ones, for which the SDK has no function."""
     active: Any = tracing._active_span_processor  # noqa: SLF001 - see above
     active._span_processors = (processor, *active._span_processors)  # noqa: SLF001 - see above
 
@@ -105,5 +106,5 @@ def _without_texts(event: Event) -> Event:
 
 
 def _says_a_code(span: Span) -> bool:
-    """Return whether the status says no more than the error's type, as our own spans' does."""
+    """Return whether the status text is only the error's type, as in the app's own spans."""
     return span.status.description in (None, (span.attributes or {}).get("error.type"))

@@ -1,7 +1,8 @@
-"""Sending webhooks, over connections that are made to public addresses only.
+"""Sending webhooks, over connections to public addresses only.
 
-A name is looked up once for a connection, every address found is checked, and the connection is made to a checked one:
-a name that resolves to something else a moment later gains nothing. No proxy is used, no redirect followed.
+A name is looked up once per connection, every address found is checked, and the connection is made to a checked one, so
+that a
+later change of the name has no effect (DNS rebinding). No proxy is used, no redirect followed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _TIMEOUT_S = 10.0
 _WHOLE_S = 20.0
-"""Longest a webhook may take in all, however slowly its answer trickles in."""
+"""Timeout of a webhook as a whole, in seconds, however slowly its response arrives."""
 _AGENT = "agent-lifecycle-webhooks/1"
 
 
@@ -32,8 +33,8 @@ class HttpWebhooks:
     """Checks and calls webhooks.
 
     Attributes:
-        allow_private: Whether plain http and addresses that are not public will do.
-        resolve: Looks names up; the operating system unless told otherwise.
+        allow_private: Whether plain http and private addresses are allowed.
+        resolve: Looks up names; by default the operating system.
     """
 
     def __init__(self, *, allow_private: bool, resolve: Resolve | None = None, timeout_s: float = _TIMEOUT_S) -> None:
@@ -41,14 +42,14 @@ class HttpWebhooks:
         self._resolve = resolve or look_up
         self._timeout_s = timeout_s
         backend = _Guarded(self.addresses)
-        # Kept connections save little at a few webhooks a minute; a new one is looked up and checked each time.
+        # Keeping connections would save little at a few webhooks a minute; each new one is looked up and checked.
         self._pool = httpcore2.AsyncConnectionPool(max_keepalive_connections=0, network_backend=backend)
 
     async def check(self, url: str) -> None:
-        """Check that the URL may be a webhook; a name that cannot be looked up now is judged when it is called.
+        """Check that the URL may be a webhook; a name that cannot be looked up now is checked when it is called.
 
         Raises:
-            InvalidInput: It may not; the code says why.
+            InvalidInput: It may not; the error code is the reason.
         """
         target = target_of(url, allow_private=self._allow_private)
         try:
@@ -58,11 +59,11 @@ class HttpWebhooks:
             return
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send the body and return the answer, whatever it is.
+        """Send the body and return the response, whatever its status.
 
         Raises:
-            InvalidInput: The URL is none that webhooks may go to.
-            Unavailable: There was no answer (`webhook_timeout`, `webhook_tls_failed`, `webhook_unreachable`).
+            InvalidInput: Webhooks must not be sent to the URL.
+            Unavailable: There was no response (`webhook_timeout`, `webhook_tls_failed`, `webhook_unreachable`).
         """
         target = target_of(url, allow_private=self._allow_private)
         sent = {"host": target.authority, "user-agent": _AGENT, "content-length": str(len(body)), **headers}
@@ -76,7 +77,7 @@ class HttpWebhooks:
         try:
             async with asyncio.timeout(max(self._timeout_s, _WHOLE_S)):
                 response = await self._pool.handle_async_request(request)
-                await response.aclose()  # what it says beside its status is of no use, and may be without end
+                await response.aclose()  # the body is not used, and may be endless
         except (TimeoutError, httpcore2.TimeoutException):
             raise Unavailable("The webhook did not answer in time.", code="webhook_timeout") from None
         except (ssl.SSLError, httpcore2.ConnectError) as error:
@@ -105,7 +106,7 @@ class HttpWebhooks:
 
 
 class _Guarded(httpcore2.AsyncNetworkBackend):
-    """Connects to the addresses that it is given for a host, never to the host by its name."""
+    """Connects only to the checked addresses of a host, never by its name."""
 
     def __init__(self, addresses: Resolve) -> None:
         self._addresses = addresses
@@ -134,6 +135,6 @@ class _Guarded(httpcore2.AsyncNetworkBackend):
 
 
 def _retry_after_s(headers: Sequence[tuple[bytes, bytes]]) -> float | None:
-    """Return the seconds that the answer asks to wait; a date is not worth a clock here, our own pauses are as long."""
+    """Return the seconds that the response asks to wait; dates are ignored, the app's own pauses are long enough."""
     value = next((value for name, value in headers if name.lower() == b"retry-after"), b"")
     return float(value) if value.isdigit() and len(value) <= 9 else None

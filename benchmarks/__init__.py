@@ -1,1 +1,1 @@
-"""Speed, as ratios of things measured in the same run: `python -m benchmarks`."""
+"""Benchmarks, given as ratios of figures measured in the same run: `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""A day of facts, added up: how many a second, what is read for each, and that memory does not grow with the day.
+"""Aggregating a day of facts: facts per second, rows read for each, and that memory does not grow with the day.
 
 python -m benchmarks.aggregation --facts 1000000
 """
@@ -32,7 +32,7 @@ from llmops.spend.usage import Spend, Usage
 DAY = date(2026, 11, 20)
 END = datetime(DAY.year, DAY.month, DAY.day, 23, 59, 59, tzinfo=UTC)
 AGENTS, MODELS, USERS = 20, 3, 10
-"""600 groups of costs: what a report is broken down by."""
+"""600 cost groups, by which a report is broken down."""
 
 
 def facts(count: int) -> Iterator[AttemptFact]:
@@ -66,7 +66,7 @@ def facts(count: int) -> Iterator[AttemptFact]:
 
 
 async def fill(tables: Tables, count: int) -> None:
-    """Write the day's facts as they are recorded, only more of them in each transaction."""
+    """Write the day's facts as they are recorded, but with more of them per transaction."""
     waiting: dict[str, list[Insert]] = {partition(DAY, number): [] for number in range(SHARDS)}
     for fact in facts(count):
         home = home_of(fact)
@@ -80,7 +80,7 @@ async def fill(tables: Tables, count: int) -> None:
 
 
 async def aggregate(tables: Tables, count: int, where: str) -> Sequence[Result]:
-    """Return how fast the day is added up, beside a plain loop over the same rows that adds up costs only."""
+    """Return how fast the day is aggregated, compared with a plain loop over the same rows that sums costs only."""
     await fill(tables, count)
     plain_s, plain = await _plain_loop(tables)
     counting = CountingTables(tables)
@@ -105,7 +105,7 @@ async def aggregate(tables: Tables, count: int, where: str) -> Sequence[Result]:
 
 
 async def _plain_loop(tables: Tables) -> tuple[float, dict[Group, Spend]]:
-    """Return how long reading every fact and adding up its costs takes, and the sums."""
+    """Return the time that reading every fact and summing its costs takes, in seconds, and the sums."""
     started = time.perf_counter()
     sums: dict[Group, Spend] = {}
     for number in range(SHARDS):
@@ -116,7 +116,7 @@ async def _plain_loop(tables: Tables) -> tuple[float, dict[Group, Spend]]:
 
 
 async def memory(few: int, many: int) -> Result:
-    """Return the most memory that adding up takes at once, for few and for many facts."""
+    """Return the peak memory of aggregation, for few and for many facts."""
     peaks: list[float] = []
     for count in (few, many):
         tables = MemoryTables()

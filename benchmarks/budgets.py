@@ -1,4 +1,4 @@
-"""How many reservations a budget takes in a second, beside bare updates of one row by ETag."""
+"""Reservations per second of a budget, compared with bare updates of one row by ETag."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LIMITS = [
 
 
 async def measure_budgets() -> list[Result]:
-    """Return reservations a second, each reserved and settled in two scopes, and bare updates of one row."""
+    """Return reservations per second, each reserved and settled in two scopes, and bare updates of one row."""
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="agents-bench-") as data, start_azurite(Path(data)) as azurite:
         tables = AzureTables.from_connection_string(azurite.connection_string)
@@ -49,7 +49,7 @@ async def measure_budgets() -> list[Result]:
 
 
 class _Bare:
-    """Reads a row and replaces it, again when somebody was faster; two rounds, as a reservation is two writes."""
+    """Reads a row and replaces it, retrying on conflicts; two rounds, because a reservation is two writes."""
 
     def __init__(self, tables: Tables, key: str) -> None:
         self._tables = tables
@@ -90,12 +90,12 @@ class _Reserving:
         while True:
             try:
                 return await self._accounts.change(self._workspace, settled, ask)
-            except Unavailable:  # too many at once; the app tries the run again
+            except Unavailable:  # too many at once; the app retries the run
                 continue
 
 
 async def _rate(workers: Sequence[_Bare | _Reserving]) -> float:
-    """Return how often a second all the workers together do it once; what is under way at the end does not count."""
+    """Return how often per second all workers together complete one; work under way at the end does not count."""
     done = 0
 
     async def work(worker: _Bare | _Reserving) -> None:

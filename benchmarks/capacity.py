@@ -1,4 +1,4 @@
-"""A day at a pool, simulated event by event: waits, fairness and use of it, beside first come, first served.
+"""A day at a pool, simulated event by event: waits, fairness and utilisation, compared with first come, first served.
 
 python -m benchmarks.capacity [RUNS] [SEED]
 
@@ -23,19 +23,19 @@ from llmops.capacity.slices import LASTS_S, Request, State, Want, divided
 
 DAY_S = 86_400.0
 WORKERS = 5
-"""Of 32 runs at a time each, as host.json has it, they are about enough for the slots of a million runs."""
+"""Number of workers: with 32 concurrent runs each, as in host.json, about enough for the slots of a million runs."""
 MEAN_S = 10.0
-"""Mean time of a run, in seconds; exponential, as of answers of very different lengths."""
+"""Mean time of a run in seconds; exponentially distributed, as for answers of very different lengths."""
 LOAD = 0.8
-"""Share of the slots that the day's runs would keep busy, if they came evenly."""
+"""Utilisation of the slots by the day's runs, if they came evenly."""
 HIGH, AGING_S = 0.05, 60.0
 _WANTS = 8
-"""Runs of a share that a worker asks for at a time. Those behind are back on the queue, and keep their age."""
+"""Runs of a share that a worker asks for at a time. Later ones are back on the queue, and keep their age."""
 
 
 @dataclass(slots=True)
 class Run:
-    """A run: when it came, whose it is, how long it takes, and when it began."""
+    """A run: when it came, its agent, how long it takes in seconds, and when it began."""
 
     at: float
     agent: str
@@ -50,7 +50,7 @@ class Run:
 
 
 def arrivals(count: int, seed: int) -> list[Run]:
-    """Return the runs of a day: busy by day, and for an hour at noon one agent sends three times its share at once."""
+    """Return the runs of a day: busy in the daytime, and for an hour at noon one agent sends three times its share."""
     chance = random.Random(seed)
     weights = [1 + 0.6 * math.sin((hour - 8) / 24 * 2 * math.pi) for hour in range(24)]
     agents = {"flood": 0.3, "vip": 0.1, "a": 0.2, "b": 0.2, "c": 0.2}
@@ -67,12 +67,12 @@ def arrivals(count: int, seed: int) -> list[Run]:
 
 
 def slots_for(count: int) -> int:
-    """Return how many slots there are for so many runs a day."""
+    """Return the number of slots for so many runs per day."""
     return max(2, round(count / DAY_S * MEAN_S / LOAD))
 
 
 def shared_pool(slots: int) -> Pool:
-    """Return the pool: one agent has a reserve of a fifth, and the one that floods half of all at most."""
+    """Return the pool: one agent has a reserve of a fifth, and the flooding one at most half."""
     return Pool(
         "p",
         agents=("flood", "vip", "a", "b", "c"),
@@ -84,7 +84,7 @@ def shared_pool(slots: int) -> Pool:
 
 
 def first_come(runs: Sequence[Run], slots: int) -> None:
-    """Begin the runs in the order in which they came, as slots become free."""
+    """Start the runs in order of arrival, as slots become free."""
     ends: list[float] = []
     for run in runs:
         at = run.at if len(ends) < slots else max(run.at, heapq.heappop(ends))
@@ -94,7 +94,7 @@ def first_come(runs: Sequence[Run], slots: int) -> None:
 
 @dataclass(slots=True)
 class Worker:
-    """A worker's slice, and what waits and runs at it."""
+    """A worker's slice, and the runs waiting and running there."""
 
     name: str
     free: dict[str, int] = field(default_factory=dict[str, int])
@@ -109,7 +109,7 @@ class Worker:
 
 
 class Simulation:
-    """The day at a pool."""
+    """The simulation of a day."""
 
     def __init__(self, pool: Pool, runs: Sequence[Run], seed: int) -> None:
         self._pool = pool
@@ -121,7 +121,7 @@ class Simulation:
         self.requests = 0
 
     def play(self) -> None:
-        """Let the day pass, until every run has begun."""
+        """Simulate until every run has begun."""
         workers = [Worker(f"w{number}") for number in range(WORKERS)]
         coming = iter(self._runs)
         following = next(coming, None)
@@ -165,7 +165,7 @@ class Simulation:
         self._look(worker, now)
 
     def _look(self, worker: Worker, now: float) -> None:
-        """Have the worker ask when it is due: soon where something waits, else to keep what it has."""
+        """Let the worker ask the pool when due: soon where something waits, else to keep its slots."""
         soon = any(worker.waiting.values()) or any(worker.free.values())
         busy = any(worker.running.values())
         pause = worker.again_s if soon else LASTS_S / 3
@@ -203,7 +203,7 @@ class Simulation:
 
 
 def _first(heap: Sequence[tuple[float, int, Run]], count: int) -> Sequence[float]:
-    """Return the keys of the first so many of a heap, in order; it is not looked at any further."""
+    """Return the smallest keys of a heap, in order."""
     found: list[float] = []
     near = [(heap[0][0], 0)] if heap else []
     while near and len(found) < count:
@@ -216,7 +216,7 @@ def _first(heap: Sequence[tuple[float, int, Run]], count: int) -> Sequence[float
 
 
 def most_at_a_time(runs: Sequence[Run]) -> int:
-    """Return the most runs that were carried out at the same time."""
+    """Return the largest number of concurrent runs."""
     changes = sorted([(run.began, 1) for run in runs] + [(run.began + run.takes, -1) for run in runs])
     now = most = 0
     for _, change in changes:
@@ -226,7 +226,7 @@ def most_at_a_time(runs: Sequence[Run]) -> int:
 
 
 def used_while_full(runs: Sequence[Run], slots: int) -> float:
-    """Return the used share of the slots in those minutes in which runs waited all the time."""
+    """Return the utilisation of the slots in the minutes in which runs waited all the time."""
     minutes = int(max(run.began + run.takes for run in runs) // 60) + 2
     busy, waiting = [0.0] * minutes, [0.0] * minutes
     for run in runs:
@@ -242,13 +242,13 @@ def _spread(minutes: list[float], start: float, end: float) -> None:
 
 
 def waits_of(runs: Sequence[Run]) -> tuple[float, float, float]:
-    """Return the mean wait, what 95 % do not exceed, and the longest, in seconds."""
+    """Return the mean, the 95th percentile and the maximum of the waits, in seconds."""
     waits = sorted(run.wait for run in runs)
     return statistics.fmean(waits), waits[int(len(waits) * 0.95)], waits[-1]
 
 
 def measure_capacity(count: int = 100_000, seed: int = 7) -> Sequence[Result]:
-    """Return what a day of so many runs comes to."""
+    """Return the figures of a day of so many runs."""
     slots = slots_for(count)
     pool = shared_pool(slots)
     ours, theirs = arrivals(count, seed), arrivals(count, seed)

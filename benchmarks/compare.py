@@ -1,12 +1,12 @@
-"""A run's cost beside an earlier commit's, on one machine at one time: `python -m benchmarks.compare --against REV`.
+"""A run's cost compared with an earlier commit's, on the same machine: `python -m benchmarks.compare --against REV`.
 
 `--peer` adds Microsoft's `AgentFunctionApp`, on the same host and in an environment of its own (`benchmarks.peer`).
 
-The commit is checked out into a temporary directory; both hosts run at once, each over storage and a broker of its own,
-and are asked in turns, in short rounds: what else the machine does falls on both. The figures are medians of the
-rounds. CPU is the host process's own, so that a busy machine changes it little.
+The commit is checked out into a temporary directory; both hosts run at once, each with its own storage and broker, and
+are measured alternately in short rounds, so that other load on the machine affects both. The figures are medians of the
+rounds. CPU is that of the host process, so that a busy machine changes it little.
 
-Two questions take their time and are asked only when told to: `--many` (memory after 10,000 runs beside 1,000) and
+Two measurements take long and are made only on request: `--many` (memory after 10,000 runs beside 1,000) and
 `--long` (a run in a session of 1,000 turns beside one of 10). Linux only: CPU and memory are read from /proc.
 """
 
@@ -17,6 +17,7 @@ import asyncio
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -40,12 +41,12 @@ _PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one short round came to.
+    """The figures of one round.
 
     Attributes:
-        cpu_ms: CPU of the host for each run, in milliseconds.
-        rate: Runs a second.
-        p95_ms: What 95 of 100 callers waited at most, in milliseconds.
+        cpu_ms: CPU time of the host per run, in milliseconds.
+        rate: Runs per second.
+        p95_ms: 95th percentile of the callers' waits, in milliseconds.
     """
 
     cpu_ms: float
@@ -55,16 +56,16 @@ class Round:
 
 @dataclass(slots=True)
 class Side:
-    """One of the hosts that are compared.
+    """One of the compared hosts.
 
     Attributes:
-        name: Which commit it is of.
+        name: Its commit.
         host: Its process.
-        http: Asks it.
-        ask: Has a run answered, in a session or, where that is None, in a new one; returns the session's id.
-        sessions: The session of each caller; each goes on in its own.
-        rounds: What was measured, by how many were in flight.
-        first_s: How long the fresh host took to declare an agent and answer its first run, in seconds.
+        http: HTTP client for it.
+        ask: Runs a query in a session, or in a new one for None; returns the session's id.
+        sessions: One session for each caller.
+        rounds: The measured rounds, by number of runs in flight.
+        first_s: Time in which the fresh host declared an agent and answered its first run, in seconds.
     """
 
     name: str
@@ -81,11 +82,11 @@ class Side:
         return (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND
 
     def memory_mib(self) -> float:
-        """Return what the host's process holds in memory, in MiB."""
+        """Return the memory of the host's process (resident set), in MiB."""
         return int(Path(f"/proc/{self.host.child.pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE_MIB
 
     async def round(self, in_flight: int, runs: int) -> Round:
-        """Run so many, by callers that each wait for an answer and ask again."""
+        """Make so many runs, by callers that each wait for an answer before they ask again."""
         took: list[float] = []
         left = iter(range(runs))
 
@@ -107,7 +108,7 @@ class Side:
 
 @contextmanager
 def checked_out(revision: str, directory: Path) -> Iterator[Path]:
-    """Check a commit out beside this tree, for as long as it is needed."""
+    """Check a commit out beside this tree; the directory is removed at the end."""
     git = ["git", "-C", str(ROOT), "worktree"]
     subprocess.run([*git, "add", "--detach", "--quiet", str(directory), revision], check=True)
     try:
@@ -121,7 +122,7 @@ async def _asked(http: aiohttp.ClientSession, session: str | None) -> str:
 
 
 async def started(name: str, root: Path, data: Path, parts: ExitStack) -> Side:
-    """Start the app of a tree with the host of that tree, and have its agent made; earlier ones know fewer fields."""
+    """Start the app of a tree with the host of that tree, and declare an agent, with fields that old versions know."""
     azurite = parts.enter_context(start_azurite(data / "azurite"))
     bus = parts.enter_context(start_service_bus(TOPOLOGY, data / "bus"))
     settings = {
@@ -129,6 +130,7 @@ async def started(name: str, root: Path, data: Path, parts: ExitStack) -> Side:
         "TablesConnection": azurite.connection_string,
         "ServiceBusConnection": bus.connection_string,
         "PYTHONPATH": str(root),
+        **_bytecode(root, data / "bytecode"),
     }
     host = parts.enter_context(start_host(root, settings, state_dir=data / "host", timeout_s=180))
     http = aiohttp.ClientSession(host.url, connector=aiohttp.TCPConnector(limit=0))
@@ -139,8 +141,18 @@ async def started(name: str, root: Path, data: Path, parts: ExitStack) -> Side:
     return Side(name, host, http, _asked, first_s=time.perf_counter() - began)
 
 
+def _bytecode(root: Path, directory: Path) -> dict[str, str]:
+    """Compile a tree if its deployment does, and return the settings under which an instance has what is deployed."""
+    settings = {"PYTHONPYCACHEPREFIX": str(directory), "PYTHONDONTWRITEBYTECODE": "1"}
+    if "compileall" in (root / "azure.yaml").read_text(encoding="utf-8"):
+        packages = ("adapters", "bootstrap", "kernel", "lifecycle", "llmops", "triggers")
+        command = [sys.executable, "-m", "compileall", "-q", *packages, "function_app.py"]
+        subprocess.run(command, cwd=root, env={**os.environ, **settings}, check=True)
+    return settings
+
+
 async def started_peer(directory: Path, parts: ExitStack) -> Side:
-    """Start the app of Microsoft's on this tree's host."""
+    """Start Microsoft's app on this tree's host."""
     python, app = peer.environment(directory / "environment"), peer.written(directory / "app")
     host = parts.enter_context(
         start_host(app, {"PYTHONPATH": str(ROOT)}, state_dir=directory / "host", python=python, timeout_s=180)
@@ -152,7 +164,7 @@ async def started_peer(directory: Path, parts: ExitStack) -> Side:
 
 
 async def compare(sides: list[Side], rounds: int, runs: int) -> None:
-    """Ask the sides in turns; what is made once per process or session comes first and does not count."""
+    """Measure the sides alternately; what happens once per process or session is done first and not measured."""
     for side in sides:
         await side.round(max(IN_FLIGHT), 2 * max(IN_FLIGHT))
     for _ in range(rounds):
@@ -193,7 +205,7 @@ async def _session(side: Side, session: str) -> dict[str, Any]:
 
 
 def table(sides: list[Side]) -> Table:
-    """Return the figures; the ratios are the first side's to each of the others'."""
+    """Return the figures; ratios are the first side's to each of the others'."""
     ratios = [f"÷ {side.name}" for side in sides[1:]]
     shown = Table("Measured", *(side.name for side in sides), *ratios)
     shown.add_row("first answer of a fresh host, s", *_row([side.first_s for side in sides]))

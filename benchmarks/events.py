@@ -1,4 +1,4 @@
-"""What following costs, however many follow, and how fast a workspace's stream takes events."""
+"""What following event streams costs with many followers, and how many events a workspace's stream takes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _EACH = 20
 
 
 async def measure_events() -> list[Result]:
-    """Return the reads of following a busy stream, and the events appended per second."""
+    """Return the reads per second of following a busy stream, and the events appended per second."""
     with tempfile.TemporaryDirectory(prefix="agents-bench-") as data, ExitStack() as parts:
         azurite = parts.enter_context(start_azurite(Path(data) / "azurite"))
         session = {count: await _reads(azurite, count, of_session=True) for count in _FOLLOWERS}
@@ -53,7 +53,7 @@ def _result(what: str, count: int, reads: float, of_one: float) -> Result:
 
 
 async def _reads(azurite: Azurite, followers: int, *, of_session: bool) -> float:
-    """Return the reads per second of a process in which so many follow what another process writes."""
+    """Return the reads per second of a process with so many followers of another process's stream."""
     tables = CountingTables(AzureTables.from_connection_string(azurite.connection_string))
     services = Services(tables, Settings())
     writer = Services(AzureTables.from_connection_string(azurite.connection_string), Settings())
@@ -69,7 +69,7 @@ async def _reads(azurite: Azurite, followers: int, *, of_session: bool) -> float
         while (left := ends - asyncio.get_running_loop().time()) > 0:
             news = await services.conversations.subscribers.follow(stream, last, wait_s=left)
             last, got[number] = stream.id_of(news.position), got[number] + len(news.events)
-            await asyncio.sleep(0.25)  # as a browser waits before it asks again
+            await asyncio.sleep(0.25)  # as long as a browser waits before it reconnects
 
     async def write() -> None:
         while asyncio.get_running_loop().time() < ends - 1:

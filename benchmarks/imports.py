@@ -1,4 +1,4 @@
-"""What a cold start imports."""
+"""Import time of a cold start."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _TIMES = 9
 
 
 def cold_start() -> list[Result]:
-    """Return how long importing the app takes, beside the two libraries no Functions app can do without."""
+    """Return the time to import the app, compared with the two libraries that every Functions app needs."""
     bare, app = "import azure.functions, azure.durable_functions", "import function_app"
     took: dict[str, list[float]] = {bare: [], app: []}
     for _ in range(_TIMES):
         for statement, times in took.items():
             times.append(_seconds(statement))
-    bare_s, app_s = min(took[bare]), min(took[app])  # the least disturbed of each; other work only adds
+    bare_s, app_s = min(took[bare]), min(took[app])  # the smallest of each; other load only adds
     return [
         Result(
             "import function_app",

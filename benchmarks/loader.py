@@ -1,4 +1,4 @@
-"""The loader: hit rates of eviction policies, what a hit costs, and what preloading saves a worker that starts.
+"""The loader: hit rates of eviction policies, the cost of a hit, and what preloading saves a starting worker.
 
 python -m benchmarks.loader
 """
@@ -116,7 +116,7 @@ asyncio.run(main(sys.argv[1]))
 
 
 def hit_rates(count: int = 200_000) -> Iterator[Result]:
-    """Yield the hit rate of each policy with 50 places of 1,000 agents, beside the optima."""
+    """Yield the hit rate of each policy with 50 places for 1,000 agents, compared with the optimum."""
     kinds = {
         "Zipf 0.7": zipf(0.7, count),
         "Zipf 1.0": zipf(1.0, count),
@@ -134,7 +134,7 @@ def hit_rates(count: int = 200_000) -> Iterator[Result]:
 
 
 def cold_workers(lives: int = 200, requests: int = 100) -> Result:
-    """Return how often workers that live for a hundred requests hit, cold and preloaded by what was learnt before."""
+    """Return the hit rate of workers that live for a hundred requests, cold and preloaded by earlier uses."""
     keys = zipf(1.0, lives * requests * 2)
     past, coming = keys[: lives * requests], keys[lives * requests :]
     book = ActivityBook()
@@ -176,10 +176,11 @@ def first_agents(times: int = 3) -> list[Result]:
 
 
 async def first_answers(times: int = 3) -> list[Result]:
-    """Return how long a new worker's first answer takes, and its CPU: cold, with its agent opened, and preloaded.
+    """Return the time and CPU of a new worker's first answer: cold, with its agent opened, and preloaded.
 
-    The model is a server of this program that answers at once; a real one adds its own time, and that of a TLS
-    handshake and a token, which preloading takes out of the first answer too.
+    The model is a server in this program that answers at once; a real one adds its own time, and that of a TLS
+    handshake and a token,
+    which preloading also removes from the first answer.
     """
     took: dict[str, list[tuple[float, ...]]] = {}
     async with FakeOpenAI() as server:
@@ -201,7 +202,7 @@ async def first_answers(times: int = 3) -> list[Result]:
 
 
 async def hit(count: int = 100_000) -> Result:
-    """Return what a hit costs in processor time, with everything that is counted, less an await of nothing."""
+    """Return the CPU time of a hit, with all counting, less that of an empty await."""
     services = Services.in_memory(Settings.of({"AGENT_CACHE_TRUST_S": 3600}))
     signals = services.agents.local_signals()
     await services.agents.administration.declare("default", "a", AgentSpec(model="gpt-5-mini"), signals)
@@ -225,8 +226,8 @@ async def hit(count: int = 100_000) -> Result:
 
 
 async def worker(few: int = 1_000, many: int = 100_000) -> list[Result]:
-    """Return what a worker's start and its memory take among few and among many declared agents."""
-    await among(few)  # what is made once in a process
+    """Return a worker's start time and memory with few and with many declared agents."""
+    await among(few)  # done once per process
     small, large = [await among(few) for _ in range(2)], [await among(many) for _ in range(2)]
     starts = [min(one.start_cpu_s for one in each) * 1000 for each in (small, large)]
     held = [min(one.memory for one in each) / 1024 for each in (small, large)]
@@ -275,7 +276,7 @@ def library(few: int = 1_000, many: int = 100_000) -> list[Result]:
 
 
 def learning(count: int = 100_000) -> Result:
-    """Return what learning one use costs."""
+    """Return the cost of learning one use."""
     keys = zipf(1.0, count)
     uses = [Use(float(at), ("default", str(key)), at // 4 % 100, answered=True) for at, key in enumerate(keys)]
     book = ActivityBook()

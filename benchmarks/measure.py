@@ -1,4 +1,4 @@
-"""Timing, and counting what goes over the wire."""
+"""Measuring time, and counting table requests."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from kernel.tables import Page, Row, Span, Tables, Write
 
 @dataclass
 class CountingTables:
-    """Tables that count the requests made of them; a commit is one request, whatever it holds.
+    """Tables that count their requests; a commit is one request, whatever its size.
 
     Attributes:
-        tables: What the requests go to.
-        requests: How many were reads and writes.
-        rows: How many rows each commit held.
-        read: How many rows were read, or looked for.
+        tables: The underlying tables.
+        requests: Number of reads and of writes.
+        rows: Number of rows of each commit.
+        read: Number of rows read or looked up.
     """
 
     tables: Tables
@@ -62,7 +62,7 @@ async def median_ms(work: Callable[[], Awaitable[object]], times: int) -> float:
 
 
 async def cpu_ms(work: Callable[[], Awaitable[object]], times: int, rounds: int = 5) -> float:
-    """Return the processor time that this process spends on the work, in milliseconds: the best round's mean."""
+    """Return the CPU time of this process for the work, in milliseconds: the mean of the best round."""
     await work()
     means: list[float] = []
     for _ in range(rounds):
@@ -70,12 +70,12 @@ async def cpu_ms(work: Callable[[], Awaitable[object]], times: int, rounds: int 
         for _ in range(times):
             await work()
         means.append((time.process_time() - started) * 1000 / times)
-    return min(means)  # the least disturbed; other work only adds
+    return min(means)  # the smallest; other load only adds
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A line of the table: what was measured, the figure, what it is compared to, and the ratio."""
+    """A line of the table: what was measured, the figure, what it is compared with, and the ratio."""
 
     what: str
     figure: str

@@ -1,7 +1,8 @@
-"""What watching a run costs: the same run bare, scored, within budgets and traced.
+"""What observing a run costs: the same run bare, scored, within budgets and traced.
 
-Everything is in memory and the model answers by rule, so that what is left is our own work; a real run adds a model's
-seconds to both sides.
+Everything is in memory and the model answers by rule, so that only the app's own work is measured; a real run adds a
+model's seconds
+to both sides.
 """
 
 from __future__ import annotations
@@ -33,26 +34,26 @@ _TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class _Nowhere(SpanExporter):
-    """Takes spans and forgets them: what a network exporter does in its own thread is not the run's cost."""
+    """Discards spans: a network exporter works in its own thread, so its cost is not the run's."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         return SpanExportResult.SUCCESS
 
 
 async def measure_overhead() -> list[Result]:
-    """Return a run's time bare, and with scores, budgets and traces one after the other added to it."""
+    """Return a run's time bare, then with scores, budgets and traces added one after the other."""
     services = Services.in_memory(Settings.of({"EVALUATION_SHARE": 0}))
     scoring = Services(services.core.tables, Settings())
     signals = services.agents.local_signals()
     await services.agents.administration.declare("default", "bench", AgentSpec(model="gpt-5-mini"), signals)
     for warm in (services, scoring):
-        await _runs(warm, signals, 20)  # what is made once per process
+        await _runs(warm, signals, 20)  # done once per process
     bare_ms = await _runs(services, signals, _RUNS)
     fact_ms = await _fact_ms(services)
     scored_ms = await _runs(scoring, signals, _RUNS)
     budget = Budget(parse_scope("workspace"), (Limit("usd", "month", 10**12), Limit("tokens", "day", 10**12)))
     await scoring.budgets.store.put("default", budget, None)
-    await asyncio.sleep(scoring.core.settings.budget_trust)  # until the workers have heard of it
+    await asyncio.sleep(scoring.core.settings.budget_trust)  # until the workers have read the budgets
     budgeted_ms = await _runs(scoring, signals, _RUNS)
     idle_us = _spans_of_a_run_us()
     provider = TracerProvider()
@@ -81,7 +82,7 @@ async def measure_overhead() -> list[Result]:
 
 
 async def _fact_ms(services: Services) -> float:
-    """Return what writing the fact of an attempt takes, in milliseconds."""
+    """Return the time to write the fact of an attempt, in milliseconds."""
     now = services.core.clock()
     usage = Usage(input_tokens=100, output_tokens=50)
 

@@ -1,8 +1,10 @@
-"""An app of Microsoft's that does the same job: one agent of `AgentFunctionApp` whose model answers by rule.
+"""A comparable app by Microsoft: one agent of `AgentFunctionApp` whose model answers by rule.
 
-Its packages ask for older versions than this project's, so that they get an environment of their own, made by pip when
-it is measured. It runs on this project's local host: what differs is what the apps do. It asks its entity for the
-answer every tenth of a second instead of every second, so that its waits do not stand for its work.
+Its packages need older versions than this project's, so they are installed by pip into an environment of their own when
+it is measured.
+It runs on this project's local host, so that only the apps differ. It polls its entity for the answer every tenth of a
+second instead of
+every second, so that waiting does not dominate.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ app = AgentFunctionApp(
 
 
 def environment(directory: Path) -> Path:
-    """Make an environment with the app's packages, and return its interpreter; takes a minute.
+    """Create an environment with the app's packages, and return its interpreter; takes a minute.
 
     Raises:
         subprocess.CalledProcessError: A package could not be installed.
@@ -65,10 +67,10 @@ def written(directory: Path) -> Path:
 
 
 async def ask(http: aiohttp.ClientSession, session: str | None) -> str:
-    """Have a run answered in a session, a new one if None; return the session's id.
+    """Run a query in a session, or in a new one for None; return the session's id.
 
     Raises:
-        RuntimeError: It was not answered.
+        RuntimeError: The run was not answered.
     """
     body = {"message": "How much?"} | ({"thread_id": session} if session else {})
     async with http.post("/api/agents/bench/run", json=body) as response:

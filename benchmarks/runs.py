@@ -1,4 +1,4 @@
-"""What a run costs beyond its model call, and how many go through."""
+"""What a run costs beyond its model call, and how many runs per second are possible."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def measure_runs() -> list[Result]:
 
 
 async def _operations(azurite: Azurite) -> tuple[dict[str, int], dict[str, int], list[int]]:
-    """Return the requests of a run that starts a session, of one that goes on, and the rows of its commits."""
+    """Return the requests of a run that starts a session, of one in an existing one, and the rows of its commits."""
     tables = CountingTables(AzureTables.from_connection_string(azurite.connection_string))
     services = Services(tables, Settings())
     signals = services.agents.local_signals()
@@ -99,7 +99,7 @@ async def _operations(azurite: Azurite) -> tuple[dict[str, int], dict[str, int],
     async def send(submission: Submission) -> None:
         queued.append(submission)
 
-    for _ in range(3):  # the first warms up what is made once per process
+    for _ in range(3):  # the first run includes what happens once per process
         tables.requests.clear()
         tables.rows.clear()
         request = RunRequest(query="How much?", session_id=session)
@@ -110,7 +110,7 @@ async def _operations(azurite: Azurite) -> tuple[dict[str, int], dict[str, int],
         counted.append(dict(tables.requests))
         await (
             services.conversations.publisher.flush()
-        )  # events of the workspace follow a moment later; they are counted apart
+        )  # the workspace's events follow a moment later; they are counted separately
     await services.aclose()
     return counted[1], counted[2], list(tables.rows)
 
@@ -132,7 +132,7 @@ async def _hit(azurite: Azurite) -> tuple[float, int]:
 
 
 async def _bare(azurite: Azurite, bus: ServiceBus, reads: int, commits: Sequence[int]) -> float:
-    """Return how long the operations of a run take with the SDKs alone, one after the other, in milliseconds."""
+    """Return the time of a run's operations with the bare SDKs, one after the other, in milliseconds."""
     tables = AzureTables.from_connection_string(azurite.connection_string)
     await tables.commit("bare", [Insert(Row("p", "r", {"text": "x" * 1000}))])
     client = ServiceBusClient.from_connection_string(bus.connection_string)
@@ -158,7 +158,7 @@ async def _bare(azurite: Azurite, bus: ServiceBus, reads: int, commits: Sequence
 
 
 async def _overhead(http: aiohttp.ClientSession) -> float:
-    """Return the median time from sending the request to the answer's being recorded, in milliseconds."""
+    """Return the median time from sending the request until the answer is stored, in milliseconds."""
     session = (await ask(http, None))["session_id"]
     took: list[float] = []
     for _ in range(_SEQUENTIAL):
@@ -169,7 +169,7 @@ async def _overhead(http: aiohttp.ClientSession) -> float:
 
 
 async def _throughput(http: aiohttp.ClientSession, in_flight: int) -> float:
-    """Return runs per second with so many callers, each in a session of its own, waiting for each answer."""
+    """Return runs per second with so many callers, each in its own session, waiting for each answer."""
 
     async def caller(runs: int) -> None:
         session: str | None = None
@@ -184,11 +184,14 @@ async def _throughput(http: aiohttp.ClientSession, in_flight: int) -> float:
 
 
 async def ask(http: aiohttp.ClientSession, session: str | None) -> dict[str, Any]:
-    """Have a run answered, and return it."""
+    """Submit a run, wait for its end, and return it."""
     body = {"query": "How much?", "session_id": session}
     async with http.post("/api/agents/bench/runs", json=body, headers={"Prefer": "wait=25"}) as response:
         run = await response.json()
-    while run.get("state") in ("queued", "running"):  # a busy machine takes longer than one request may wait
+    while run.get("state") in (
+        "queued",
+        "running",
+    ):  # on a busy machine a run may take longer than one request may wait
         await asyncio.sleep(0.5)
         async with http.get(f"/api/runs/{run['id']}") as response:
             run = await response.json()

@@ -1,4 +1,4 @@
-"""What a request to the tables costs the process that makes it, beside the same by the Table SDK."""
+"""CPU time of requests to the tables, compared with the same by the Table SDK."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Work = Callable[[], Awaitable[object]]
 
 
 async def measure_tables() -> list[Result]:
-    """Return the processor time of commits of 1, 2 and 6 rows, of reading a row, and of a page of 20."""
+    """Return the CPU time of commits of 1, 2 and 6 rows, of reading a row, and of a page of 20."""
     with tempfile.TemporaryDirectory(prefix="agents-bench-") as data, start_azurite(Path(data)) as azurite:
         ours = AzureTables.from_connection_string(azurite.connection_string)
         await ours.commit(_TABLE, [Upsert(row) for row in _rows(20)])

@@ -1,10 +1,12 @@
-"""What worker processes give: runs a second with one and with two, of functions that keep a core busy.
+"""Worker processes: runs per second with one and with two, of functions that keep a core busy.
 
-Each function spins for a fixed number of steps (about 10 ms of CPU), once asked over HTTP and once by a message of a
-session queue, through the real host, the real SDK and the Service Bus emulator. On two cores two workers cannot give
-2 ×: the host itself (HTTP, AMQP, dispatch), the emulator and this program share the cores with them.
+Each function loops for a fixed number of steps (about 10 ms of CPU), once by HTTP and once by a message of a session
+queue, through the
+real host, the real SDK and the Service Bus emulator. On two cores two workers cannot reach a factor of 2: the host
+itself (HTTP, AMQP,
+dispatch), the emulator and this program share the cores with them.
 
-`python -m benchmarks.workers` prints this alone.
+`python -m benchmarks.workers` prints only this.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ async def sent(message: func.ServiceBusMessage) -> None:
 
 
 async def measure_workers() -> list[Result]:
-    """Return requests and messages a second with two workers, beside one."""
+    """Return requests and messages per second with two workers, compared with one."""
     with tempfile.TemporaryDirectory() as directory:
         base = Path(directory)
         (base / "function_app.py").write_text(_APP)
@@ -81,7 +83,7 @@ async def _rates(base: Path, bus: ServiceBus, workers: int) -> tuple[float, floa
     done.touch()
     env = {"Bus": bus.connection_string, "DONE": str(done)}
     with start_host(base, env, state_dir=base / f"state{workers}", options=("--workers", str(workers))) as host:
-        await _ask(host.url, _AT_ONCE * 2)  # what is made once per process
+        await _ask(host.url, _AT_ONCE * 2)  # done once per process
         started = time.perf_counter()
         await _ask(host.url, _REQUESTS)
         asked_s = time.perf_counter() - started
@@ -101,7 +103,7 @@ async def _ask(url: str, count: int) -> None:
 
 
 async def _send(bus: ServiceBus, done: Path) -> float:
-    """Send to a few sessions, and return the seconds until every message is handled."""
+    """Send messages to several sessions, and return the seconds until all are processed."""
     async with (
         ServiceBusClient.from_connection_string(bus.connection_string) as client,
         client.get_queue_sender("work") as sender,

@@ -1,1 +1,1 @@
-"""The composition roots: the only place that chooses adapters."""
+"""Composition: builds the app's parts from settings. The only package that chooses adapters."""

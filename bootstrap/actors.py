@@ -1,4 +1,4 @@
-"""The actors behind the Durable entity: async code called from a synchronous entity function."""
+"""Runs the async actors of agents behind the synchronous Durable entity function."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 durable_signals = DurableSignals
-"""Makes, from a function's Durable client, the way to the actors."""
+"""Returns the sender of signals to actors, from a function's Durable client."""
 signal_context = sent_in
-"""Takes the trace context that a signal was sent in out of its input."""
+"""Removes the trace context from a signal's input, and returns it."""
 
 
 class Actors:
-    """Agents' actors on an event loop in a thread of their own, with connections of their own, made on first use.
+    """The actors of agents, on an event loop in a separate thread with its own connections, created on first use.
 
     The Durable SDK 1.x calls entity functions synchronously, in worker threads; a connection belongs to one loop.
     """
@@ -44,7 +44,7 @@ class Actors:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def handle(self, state: ActorState | None, key: str, operation: Operation) -> ActorState:
-        """Apply the operation to the agent of the entity key; for use within `run`."""
+        """Apply the operation to the agent of the entity key and return its state; for use within `run`."""
         if self._actor is None:
             self._actor = Services.for_azure(self._settings).agents.actor()
         return await self._actor.handle(state, *parse_entity_key(key), operation)

@@ -1,4 +1,4 @@
-"""Which adapter each setting chooses. Nothing here connects, nor imports an SDK that is not needed yet."""
+"""The Azure adapters that the settings select. Connects to nothing, and imports each SDK only when it is needed."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def azure_tables(settings: Settings) -> Tables:
 
 
 def azure_texts(settings: Settings) -> LargeTexts:
-    """Return the place for large texts in the storage account that holds the tables.
+    """Return the store of large texts, in the storage account of the tables.
 
     Raises:
-        InvalidSettings: The settings name none.
+        InvalidSettings: The settings name no storage account.
     """
     from adapters.azure_texts import BlobTexts  # noqa: PLC0415 - few processes ever meet a large text
 
@@ -49,7 +49,7 @@ def azure_texts(settings: Settings) -> LargeTexts:
 
 
 def azure_replies(settings: Settings) -> ServiceBusReplies | None:
-    """Return what sends messages to reply queues; None where the settings name no namespace."""
+    """Return the sender of messages to reply queues; None where the settings name no namespace."""
     from adapters.service_bus_replies import ServiceBusReplies  # noqa: PLC0415 - few workers ever reply
 
     if settings.service_bus_namespace:
@@ -59,7 +59,7 @@ def azure_replies(settings: Settings) -> ServiceBusReplies | None:
 
 
 def azure_queue(settings: Settings) -> PriorityQueues:
-    """Return the queues that the settings name, as one.
+    """Return the run queues that the settings name, as one.
 
     Raises:
         InvalidSettings: They name no namespace.

@@ -1,4 +1,4 @@
-"""How email is sent, by the settings. Nothing here connects, nor imports what is not set."""
+"""The mailer that the settings select. Connects to nothing, and imports only what is used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def make_mailer(settings: Settings) -> SmtpMailer | AzureMailer | None:
-    """Return what sends email; None where no sender is set."""
+    """Return the mailer; None where no sender is set."""
     if not settings.email_from:
         return None
     if settings.smtp_host:

@@ -1,4 +1,4 @@
-"""The providers that the settings describe. Nothing here connects, nor imports an SDK that is not needed yet."""
+"""The providers that the settings describe. Connects to nothing, and imports each SDK only when it is needed."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from llmops.routing.router import Router
 
 
 class KnownProviders(dict[str, AgentProvider]):
-    """The providers by the name that specs use."""
+    """The providers, by the name that specs use."""
 
     def __missing__(self, name: str) -> AgentProvider:
-        """Refuse what a stored spec names that this app has no longer.
+        """Refuse a provider that a stored spec names and the app does not have (any more).
 
         Raises:
             ProviderRejected: Always (code `unknown_provider`).
@@ -42,7 +42,7 @@ def make_providers(
     router: Callable[[], Router],
     clock: Clock,
 ) -> Providers:
-    """Return the providers by the name that specs use: the app's own, and one for each chat client of an extension."""
+    """Return the providers by name: the built-in ones, and one for each chat client of an extension."""
     reach = Reach(_openai_endpoint(settings), os.environ.get, settings.model_timeout, settings.routes_allow_private)
     own: dict[str, AgentProvider] = {
         "offline": OfflineProvider(tables, clock, toolbox),

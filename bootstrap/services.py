@@ -1,8 +1,8 @@
-"""Everything the app is made of: for Azure (and its emulators), or in memory for use as a library.
+"""All parts of the app: on Azure (or its emulators), or in memory or a file for use as a library.
 
-`Services` lists the parts, what each stands on, and nothing else. A part (`bootstrap/parts/*.py`) offers use cases and
-stores; each is imported and made when it is first asked for. On Azure Functions a worker serves one function group (all
-HTTP functions, the queue, a timer, the entities), and its cold start should not pay for the parts of the others.
+`Services` lists the parts and their dependencies, and nothing else. A part (`bootstrap/parts/*.py`) offers use cases
+and stores; it is imported and created on first use. On Azure Functions a worker serves one function group (all HTTP
+functions, the queue, a timer, the entities), and its cold start should not load the parts of the others.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _CONNECTION_STRING = re.compile(r"(?:\w+=[^;]*;)*(?:AccountName|TableEndpoint|Us
 
 
 class Services:
-    """The parts of the app. Belongs to one event loop; makes no connection before it is used.
+    """The parts of the app. Bound to one event loop; connects to nothing before it is used.
 
     Attributes:
         core: Storage, settings and clock, which all parts share.
@@ -69,19 +69,19 @@ class Services:
         *,
         shared: bool = False,
     ) -> None:
-        """Take what all parts stand on; without a store for large texts, they stay in this process."""
+        """Set what all parts share; without a store for large texts, these are kept in memory."""
         self.core = Core(tables, settings, clock, large_texts, shared=shared)
 
     @classmethod
     def in_memory(cls, settings: Settings | None = None, clock: Clock = system_clock) -> Services:
-        """Return services that keep everything in this process, for scripts, notebooks and tests.
+        """Return services that store everything in this process's memory, for scripts, notebooks and tests.
 
         Args:
-            settings: The settings; those of the environment unless given.
-            clock: What tells the time.
+            settings: The settings; those of the environment by default.
+            clock: Returns the current time.
 
         Raises:
-            InvalidSettings: One in the environment is wrong.
+            InvalidSettings: A setting in the environment is not valid.
         """
         from adapters.memory_tables import MemoryTables
 
@@ -89,7 +89,7 @@ class Services:
 
     @classmethod
     def on_file(cls, path: Path, settings: Settings, clock: Clock = system_clock) -> Services:
-        """Return services that keep everything in a file, which processes of one machine can share."""
+        """Return services that store everything in a file, which several processes on one machine can share."""
         from adapters.file_tables import FileTables
         from adapters.file_texts import FileTexts
 
@@ -97,13 +97,14 @@ class Services:
 
     @classmethod
     def on(cls, storage: str | Path | None, settings: Settings, clock: Clock = system_clock) -> Services:
-        """Return services on a storage as a library names it.
+        """Return services on a storage as a library caller names it.
 
         Args:
-            storage: None for this process's memory, the path of a file, or a storage account: its connection string,
-                or its table endpoint (`https://…`).
-            settings: The settings; those of a storage account among them are not used.
-            clock: What tells the time.
+            storage: None for this process's memory, the path of a file, or a storage account: its connection string, or
+                its
+                table endpoint (`https://…`).
+            settings: The settings; their storage account, if any, is not used.
+            clock: Returns the current time.
         """
         if storage is None:
             return cls.in_memory(settings, clock)
@@ -115,7 +116,7 @@ class Services:
 
     @classmethod
     def for_azure(cls, settings: Settings, clock: Clock = system_clock) -> Services:
-        """Return services on the storage account that the settings name; an emulator will do.
+        """Return services on the storage account (or emulator) that the settings name.
 
         Raises:
             InvalidSettings: They name none.
@@ -126,32 +127,32 @@ class Services:
 
     @cached_property
     def events(self) -> EventServices:
-        """What happened: journal, daily counts, status of timers."""
+        """Event journal, daily counts, status of timers."""
         return EventServices(self.core)
 
     @cached_property
     def metrics(self) -> MetricServices:
-        """What workers count and measure."""
+        """Metrics of workers."""
         return MetricServices(self.core)
 
     @cached_property
     def spend(self) -> SpendServices:
-        """What attempts did and cost."""
+        """Facts of attempts, and costs."""
         return SpendServices(self.core, self.metrics)
 
     @cached_property
     def notifications(self) -> NotificationServices:
-        """Channels, the outbox, and the ways out of the app."""
+        """Channels, the outbox, and senders to external receivers."""
         return NotificationServices(self.core, self.extensions)
 
     @cached_property
     def extensions(self) -> ExtensionServices:
-        """What a team brings itself: tools, checks, context providers, chat clients, MCP servers."""
+        """What a team adds itself: tools, checks, context providers, chat clients, MCP servers."""
         return ExtensionServices(self.core)
 
     @cached_property
     def configuration(self) -> ConfigurationServices:
-        """What agents are composed of."""
+        """The layers that agents are composed of."""
         return ConfigurationServices(self.core, self.extensions)
 
     @cached_property
@@ -163,7 +164,7 @@ class Services:
 
     @cached_property
     def capacity(self) -> CapacityServices:
-        """Pools, what is measured, scaling."""
+        """Pools, resource use, scaling."""
         return CapacityServices(self.core, self.conversations, self.events, self.metrics)
 
     @cached_property
@@ -173,7 +174,7 @@ class Services:
 
     @cached_property
     def approvals(self) -> ApprovalServices:
-        """What waits for people."""
+        """Approvals by people."""
         return ApprovalServices(self.core, self.notifications, self.conversations)
 
     @cached_property
@@ -195,12 +196,12 @@ class Services:
 
     @cached_property
     def performance(self) -> PerformanceServices:
-        """How agents perform."""
+        """Performance of agents."""
         return PerformanceServices(self.core, self.spend)
 
     @cached_property
     def teams(self) -> TeamServices:
-        """Agents and people who serve one conversation."""
+        """Teams of agents and people."""
         return TeamServices(
             self.core, self.notifications, self.extensions, self.configuration, self.conversations, self.agents
         )
@@ -225,7 +226,7 @@ class Services:
 
     @cached_property
     def runs(self) -> RunServices:
-        """Submit, work at, list and redrive runs."""
+        """Submit, carry out, list and redrive runs."""
         return RunServices(
             self.core,
             self.events,
@@ -243,7 +244,7 @@ class Services:
 
     @cached_property
     def planned(self) -> PlannedRunServices:
-        """Runs that the app submits by itself: those of schedules and batches."""
+        """Runs that the app submits by itself: schedules and batches."""
         return PlannedRunServices(self.core, self.runs)
 
     @cached_property
@@ -280,14 +281,14 @@ class Services:
 
     @cached_property
     def status(self) -> StatusServices:
-        """Health and analytics."""
+        """Status and analytics."""
         return StatusServices(
             self.core, self.events, self.metrics, self.spend, self.extensions, self.performance, self.alerts
         )
 
     @cached_property
     def scaling(self) -> ScalingServices:
-        """How many instances there should be."""
+        """The number of instances: recommending and changing it."""
         return ScalingServices(self.core, self.events, self.spend, self.capacity)
 
     @cached_property
@@ -302,18 +303,18 @@ class Services:
 
     @cached_property
     def optimization(self) -> OptimizationServices:
-        """Savings, and history under other terms."""
+        """Savings and what-if."""
         return OptimizationServices(self.core, self.capacity, self.budgets, self.agents, self.scaling)
 
     def load_extensions(self) -> None:
-        """Load extensions now, so that what is wrong with them is logged at start; the app is served all the same."""
+        """Load extensions now, so that errors in them are logged at start; the app is served all the same."""
         from bootstrap.parts.extensions import ROOT, configured
 
         if configured(self.core.settings.extensions, ROOT):
             _ = self.extensions.loaded
 
     def manager(self, workspace: str = "default") -> ProductionAgentManager:
-        """Return the registry as a library, with the actors inside this process."""
+        """Return the library's manager, with the actors of agents inside this process."""
         from bootstrap.library import ProductionAgentManager
 
         return ProductionAgentManager(services=self, workspace=workspace)

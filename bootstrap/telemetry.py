@@ -1,4 +1,4 @@
-"""Starting telemetry, where the settings ask for it."""
+"""Starting telemetry, where the settings configure it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from kernel.settings import Settings
 
 
 def start_telemetry(settings: Settings) -> None:
-    """Export traces, logs and metrics where the settings say; without them import nothing and record nothing."""
+    """Export traces, logs and metrics as configured; without configuration, import nothing and record nothing."""
     endpoint, insights = settings.otlp_endpoint, settings.application_insights.get_secret_value()
     if endpoint or insights:
         from adapters.telemetry import start  # noqa: PLC0415 - 0.2 s of SDK that nobody pays for by default

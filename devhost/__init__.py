@@ -1,1 +1,1 @@
-"""A local Azure Functions host for Python v2-model apps: it emulates triggers and knows nothing of the app."""
+"""A local Azure Functions host for Python v2-model apps: it emulates triggers; none of it is specific to an app."""

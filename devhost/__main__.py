@@ -44,7 +44,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="NAME",
-        help="another host name by which this host may be called, such as that of a proxy before it; repeatable",
+        help="another host name under which this host may be called, such as that of a proxy before it; repeatable",
     )
     parser.add_argument(
         "--workers",
@@ -53,7 +53,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         help="processes that run functions (default: FUNCTIONS_WORKER_PROCESS_COUNT, or 1: the host's own process)",
     )
     parser.add_argument(
-        "--verbose", "-v", action="store_true", help="also log each timer's run and what libraries tell of their work"
+        "--verbose", "-v", action="store_true", help="also log each timer's run and libraries' informational messages"
     )
     parser.add_argument("--ready-file", type=Path, help='write {"url", "pid"} to this file when ready')
     return parser.parse_args(argv)
@@ -94,7 +94,7 @@ def main() -> int:
         print(f"devhost: {error}", file=sys.stderr)
         return 2
     finally:
-        # The loop has given its signal handlers up; an impatient parent must not turn a clean end into a kill.
+        # The loop has removed its signal handlers; a second Ctrl-C must not turn a clean end into a kill.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         last_resort = threading.Timer(_EXIT_S, os._exit, [0])
         last_resort.daemon = True

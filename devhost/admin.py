@@ -1,4 +1,4 @@
-"""The host's own routes under /admin: its status, the functions, and running one now."""
+"""The host's own routes under /admin: its status, its functions, and running a function now."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ class Admin:
     """Answers /admin requests; with keys enforced they need the master key."""
 
     def __init__(self, functions: Mapping[str, Function], runners: Mapping[str, Runner], keys: Keys | None) -> None:
-        """Take the functions by lower-cased name, and for each that can run now what runs it with an input text."""
+        """Set the functions by lower-cased name, and for each that can be run now the callable that does so."""
         self._functions = functions
         self._runners = runners
         self._keys = keys
@@ -74,7 +74,7 @@ async def _run_logged(name: str, runner: Runner, text: str) -> None:
 
 
 async def _input(request: web.Request) -> str:
-    """Return `input` of the body, "" if there is none."""
+    """Return `input` of the body; "" if there is none."""
     if not await request.read():
         return ""
     try:

@@ -1,4 +1,4 @@
-"""Checks of a function's annotations, as the Python worker makes them: what fails there must not run here."""
+"""Checks of a function's annotations as the Python worker makes them: what fails there must fail here too."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -43,7 +43,7 @@ def check_context(function: str, hints: Mapping[str, Any]) -> None:
     """Check the annotation of the invocation context.
 
     Raises:
-        StartupError: It is none of azure.functions.Context.
+        StartupError: It is not azure.functions.Context.
     """
     hint = hints.get("context")
     if hint is not None and getattr(hint, "__name__", "") != "Context":
@@ -51,7 +51,7 @@ def check_context(function: str, hints: Mapping[str, Any]) -> None:
 
 
 def check_return(function: str, kind: str | None, hints: Mapping[str, Any]) -> None:
-    """Check the annotation of what goes to `$return`.
+    """Check the annotation of the value that goes to `$return`.
 
     Args:
         function: The function's name, for the error.
@@ -71,7 +71,7 @@ def check_return(function: str, kind: str | None, hints: Mapping[str, Any]) -> N
 
 
 def _extension_of(hint: Any) -> str | None:
-    """Return the package that a type needs on the platform, None for a type of azure-functions itself or any other."""
+    """Return the package that a type needs on the platform; None for a type of azure-functions itself or any other."""
     modules = [getattr(base, "__module__", "") for base in getattr(hint, "__mro__", (hint,))]
     if any(module.partition(".")[0] in {"starlette", "fastapi"} for module in modules):
         return "azurefunctions-extensions-http-fastapi"

@@ -1,8 +1,9 @@
-"""What the host shows: its log on stderr, its functions on stdout.
+"""The host's output: its log on stderr, the list of functions on stdout.
 
-An idle host shows problems only. Requests and operations of entities are a line each; of a message the app says what
-came of it. Timers on their schedule, what they log below a warning, and what libraries tell of their own work are shown
-with `--verbose`.
+An idle host logs problems only. Requests and entity operations are one line each; for a message, the app itself logs
+the
+outcome. Scheduled timer runs, their messages below WARNING, and libraries' informational messages are shown with
+`--verbose`.
 """
 
 import logging
@@ -22,7 +23,7 @@ _QUIET = (
     "azure", "uamqp", "aiohttp", "asyncio", "urllib3", "httpx", "httpcore", "openai", "opentelemetry", "mcp",
     "agent_framework",
 )  # fmt: skip
-# Its connection errors are reported by the trigger, once for each outage.
+# The trigger reports its connection errors, once per outage.
 _SILENT = ("azure.servicebus._pyamqp",)
 _TITLES = {SERVICE_BUS: "Service Bus queues", TIMER: "Timers", ENTITY: "Durable entities"}
 #: The binding's property that tells one function from another.
@@ -30,7 +31,7 @@ _WHAT = {SERVICE_BUS: "queueName", TIMER: "schedule", ENTITY: "entityName"}
 
 
 class _Formatter(logging.Formatter):
-    """Plain lines for what the host does, and level and logger for everything else."""
+    """Plain lines for the host's own messages; level and logger for all others."""
 
     def format(self, record: logging.LogRecord) -> str:
         plain = record.levelno == logging.INFO and record.name.startswith("devhost.")
@@ -44,7 +45,7 @@ class _Formatter(logging.Formatter):
 
 
 def configure_logging(*, verbose: bool = False) -> None:
-    """Send log records to stderr: the host's and the app's from INFO up, libraries' from WARNING; more if verbose."""
+    """Send log records to stderr: the host's and the app's from INFO, libraries' from WARNING; more if verbose."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter())
     if not verbose:

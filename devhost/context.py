@@ -37,7 +37,7 @@ class TraceContext(_abc.TraceContext):
 
 
 class RetryContext(_abc.RetryContext):
-    """Where an invocation stands in its retry policy."""
+    """The position of an invocation in its retry policy."""
 
     def __init__(
         self, retry_count: int = 0, max_retry_count: int = 0, exception: _abc.RpcException | None = None
@@ -51,17 +51,17 @@ class RetryContext(_abc.RetryContext):
 
     @property
     def max_retry_count(self) -> int:
-        """Most retries the policy allows; -1 means without end."""
+        """Most retries the policy allows; -1 for no limit."""
         return self._max_retry_count
 
     @property
     def exception(self) -> _abc.RpcException | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """What the previous execution failed with."""
+        """The exception of the previous execution; None if there was none."""
         return self._exception
 
 
 class Context(func.Context):
-    """What the host tells a function about its invocation."""
+    """The invocation context passed to a function."""
 
     def __init__(self, name: str, directory: str, invocation_id: str, trace: TraceContext, retry: RetryContext) -> None:
         self._name = name
@@ -77,7 +77,7 @@ class Context(func.Context):
 
     @property
     def thread_local_storage(self) -> threading.local:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Storage whose `invocation_id` a function sets in threads of its own."""
+        """Thread-local storage whose `invocation_id` a function can set in its own threads."""
         return THREAD_LOCAL
 
     @property
@@ -92,20 +92,20 @@ class Context(func.Context):
 
     @property
     def trace_context(self) -> TraceContext:
-        """The invocation's place in the distributed trace."""
+        """The invocation's W3C trace context."""
         return self._trace
 
     @property
     def retry_context(self) -> RetryContext:
-        """The invocation's place in its retry policy."""
+        """The invocation's position in its retry policy."""
         return self._retry
 
 
 def child_trace_parent(parent: str | None) -> str:
-    """Continue a caller's trace with a span of the host's own, or begin a trace.
+    """Return a `traceparent` for a span of the host's own, as a child of the caller's, or in a new trace.
 
     Args:
-        parent: A W3C `traceparent`; anything malformed begins a new trace.
+        parent: A W3C `traceparent`; a malformed one begins a new trace.
     """
     parts = (parent or "").split("-")
     if len(parts) == 4 and len(parts[1]) == 32 and len(parts[2]) == 16:

@@ -1,4 +1,4 @@
-"""Trigger values as the Functions host sends them to the Python worker, odd types and omissions included."""
+"""Trigger values as the Functions host sends them to the Python worker, including odd types and omissions."""
 
 import base64
 import json
@@ -14,12 +14,12 @@ _NEVER = "9999-12-31T23:59:59.9999999"
 
 
 def string(text: str) -> Datum:
-    """Make a text value."""
+    """Return a text value."""
     return Datum(text, "string")
 
 
 def as_json(value: Any) -> Datum:
-    """Make a JSON value: the host sends numbers, dates and dictionaries this way."""
+    """Return a JSON value: the host sends numbers, dates and dictionaries this way."""
     return Datum(json.dumps(_plain(value), allow_nan=False), "json")
 
 
@@ -32,7 +32,7 @@ def http(
     params: Mapping[str, str],
     body: bytes,
 ) -> Datum:
-    """Make an HTTP request: header names in lower case, repeated ones joined by a comma, empty query values dropped."""
+    """Return an HTTP request: header names in lower case, repeated ones joined, without empty query values."""
     return Datum(
         {
             "method": string(method),
@@ -51,7 +51,7 @@ def http(
 def timer(
     *, last: datetime | None, next_: datetime, updated: datetime | None, past_due: bool, has_status: bool
 ) -> Datum:
-    """Make a timer's value; a schedule without a monitor has no status."""
+    """Return a timer's value; a schedule without a monitor has no status."""
     never = "0001-01-01T00:00:00"
     status = {
         "Last": last.isoformat() if last else never,
@@ -64,7 +64,7 @@ def timer(
 
 
 def service_bus_body(body: bytes) -> Datum:
-    """Make a message body: text where it is UTF-8, else bytes."""
+    """Return a message body: text where it is UTF-8, else bytes."""
     try:
         return string(body.decode("utf-8"))
     except UnicodeDecodeError:
@@ -80,7 +80,7 @@ def service_bus_metadata(
     time_to_live: timedelta | None,
     properties: Mapping[str, Any],
 ) -> dict[str, Datum]:
-    """Make a message's trigger metadata.
+    """Return a message's trigger metadata.
 
     The UTC times carry no zone, as in production, so the SDK gives naive datetimes. LockedUntil, State, TimeToLive,
     the dead-letter texts and others that the SDK's class has properties for are never sent by the real host either.
@@ -123,7 +123,7 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _plain(value: Any) -> Any:
-    """Make a value of JSON's types, as the host's serialiser does: bytes in base64, NaN and infinities as text."""
+    """Return a value of JSON's types, as the host's serialiser does: bytes in base64, NaN and infinities as text."""
     if isinstance(value, Mapping):
         return {_name(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

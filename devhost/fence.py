@@ -1,9 +1,11 @@
-"""Who may call the host: programs of this machine, and pages that the host itself has served, but no other website.
+"""Which requests the host accepts: those of programs on this machine and of its own pages, not of other websites.
 
-A page of any website can make its visitor's browser send requests to this machine. Two things give such a request
-away: a `Host` that is none of this host's names (a website whose name has been pointed at this machine, known as DNS
-rebinding), and an `Origin` or `Sec-Fetch-Site` of elsewhere (a form or a script of another site). Both are headers
-that a page cannot change. Programs such as curl and the SDKs send neither `Origin` nor `Sec-Fetch-Site`.
+A page of any website can make its visitor's browser send requests to this machine. Two things identify such a request:
+a `Host`
+that is not one of this host's names (DNS rebinding: a website whose name resolves to this machine), and an `Origin` or
+`Sec-Fetch-Site` of another site (a form or a script). Pages cannot change these headers. Programs such as curl and the
+SDKs send
+neither `Origin` nor `Sec-Fetch-Site`.
 """
 
 import ipaddress
@@ -35,7 +37,7 @@ class Headers(Protocol):
 
 @dataclass(frozen=True)
 class Fence:
-    """The rule that tells a request of this machine from one of a foreign website."""
+    """The rule that distinguishes requests of this machine from those of other websites."""
 
     #: Host names in lower case, IPv6 addresses in brackets.
     names: frozenset[str]
@@ -48,21 +50,21 @@ class Fence:
 
     @classmethod
     def around(cls, bound: str, given: Iterable[str] = (), *, links: bool = True) -> "Fence":
-        """Make the fence of a host.
+        """Return the rule for a host.
 
         Args:
             bound: The address it listens on.
-            given: More names it is called by.
-            links: Whether a visitor may come by a link of another site.
+            given: Further names of the host.
+            links: Whether to accept a visit by a link on another site.
 
         Raises:
-            ValueError: A given name is no host name.
+            ValueError: A given name is not a host name.
         """
         extra = frozenset(_named(name) for name in given)
         return cls(frozenset({*_LOCAL, _bracketed(bound.lower()), *extra}), bound in _WILDCARDS, extra, links)
 
     def refusal(self, method: str, headers: Headers) -> str | None:
-        """Return why a request is refused, None if it may pass.
+        """Return why a request is refused; None if it is accepted.
 
         Args:
             method: The HTTP method in upper case.
@@ -72,13 +74,13 @@ class Fence:
         host = _name_and_port(hosts[0]) if len(hosts) == 1 else None
         if host is None or not self._is_own(host[0]):
             shown = hosts[0][:100] if len(hosts) == 1 else "missing or repeated"
-            return f"The Host header ({shown!r}) is no name of this host; allow it with --allow-host NAME."
+            return f"The Host header ({shown!r}) is not a name of this host; allow it with --allow-host NAME."
         for origin in headers.getall("Origin", []):
             if not self._same(origin, host):
                 return f"A page of another origin ({origin[:100]!r}) may not call this host; see --allow-host."
         for site in headers.getall("Sec-Fetch-Site", []):
             if site not in {"same-origin", "none"} and not self._is_visit(method, headers):
-                # A page behind a proxy is same-origin to its browser, so there is nothing to allow here.
+                # A page behind a proxy has the same origin for its browser, so nothing needs to be allowed here.
                 return f"A page of another site ({site[:20]}) may not call this host."
         return None
 
@@ -96,7 +98,7 @@ class Fence:
 
 
 def fenced(fence: Fence) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """Make the middleware that refuses with 403 what the fence keeps out; it goes before every other."""
+    """Return the middleware that refuses such requests with 403; it must come before all others."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -110,7 +112,7 @@ def fenced(fence: Fence) -> Callable[..., Awaitable[web.StreamResponse]]:
 
 
 def _name_and_port(text: str) -> tuple[str, str] | None:
-    """Take `name[:port]` apart; the port is "" where it is left out or a default one."""
+    """Return the parts of `name[:port]`; the port is "" where it is omitted or a default one; None if malformed."""
     found = _HOST.fullmatch(text.strip())
     if found is None:
         return None
@@ -121,7 +123,7 @@ def _name_and_port(text: str) -> tuple[str, str] | None:
 def _named(name: str) -> str:
     parts = _name_and_port(_bracketed(name))
     if parts is None:
-        raise ValueError(f"{name!r} is no host name")
+        raise ValueError(f"{name!r} is not a host name")
     return parts[0]
 
 

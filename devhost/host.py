@@ -1,4 +1,4 @@
-"""The host: puts the triggers of one app together, starts them in order and stops them in order."""
+"""The host: assembles the triggers of one app, starts them in order and stops them in order."""
 
 import asyncio
 import dataclasses
@@ -55,7 +55,7 @@ _log = logging.getLogger("devhost.host")
 
 @dataclass(frozen=True, kw_only=True)
 class HostArguments:
-    """What the command line says."""
+    """The command line options."""
 
     root: Path
     host: str = "127.0.0.1"
@@ -74,7 +74,7 @@ class HostArguments:
 
 
 class Host:
-    """One app, running."""
+    """One running app."""
 
     def __init__(self, arguments: HostArguments) -> None:
         """Read the settings and bind the ports.
@@ -132,7 +132,7 @@ class Host:
             now=lambda: datetime.now(UTC),
         )
         routes = DurableRoutes(self._store, self._mailboxes)
-        # Only the SDK's client calls this port: no link leads here.
+        # Only the SDK's client calls this port, so no visits by links are accepted.
         rpc_fence = dataclasses.replace(self._fence, links=False)
         rpc = web.Application(client_max_size=MAX_BODY, middlewares=[fenced(rpc_fence)])
         routes.add_routes(rpc.router, "/durabletask")
@@ -140,8 +140,8 @@ class Host:
         self._mailboxes.start()
         self._timer_tasks = [asyncio.create_task(timer.run()) for timer in self._timers]
         if queues:
-            # Requests are answered from here on. The SDK takes a fifth of the host's start, so it comes after that, and
-            # beside the answers.
+            # Requests are answered from here on. Importing the SDK takes a fifth of the host's start, so it comes
+            # afterwards, while requests are already answered.
             await asyncio.to_thread(importlib.import_module, "devhost.servicebus_trigger")
             self._buses = [self._bus(*queue) for queue in queues]
         self._buses_made.set()
@@ -149,7 +149,7 @@ class Host:
             bus.start()
 
     async def stop(self) -> None:
-        """Take no new work, let running invocations finish for a few seconds, then end everything."""
+        """Accept no new work, let running invocations finish for a few seconds, then end everything."""
         # The SDK's client keeps an HTTP session for the life of the process and never closes it.
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         for runner in self._runners:
@@ -159,7 +159,7 @@ class Host:
         for trigger in (*self._buses, *self._timers):
             trigger.quiesce()
         if left := await self._invoker.drain(GRACE_S):
-            _log.warning("%d invocations are still running and are interrupted", left)
+            _log.warning("%d invocations are still running and will be interrupted", left)
         for task in self._timer_tasks:
             task.cancel()
         stops: list[Awaitable[object]] = [
@@ -174,7 +174,7 @@ class Host:
         self._store.close()
 
     async def _load(self, client_value: str) -> Dispatcher:
-        """Load the app, here or in worker processes, and return what runs its functions."""
+        """Load the app, here or in worker processes, and return its dispatcher."""
         timeout_s = self._options.function_timeout_s
         if self.workers == 1:
             self._index(load_app(self._arguments.root))
@@ -239,7 +239,7 @@ class Host:
         )
 
     def _queue(self, function: Function) -> tuple[Function, str, ServiceBusConnection]:
-        """Return a Service Bus function with its queue and where that is."""
+        """Return a Service Bus function with its queue and connection."""
         if not function.trigger.get("autoCompleteMessages", self._options.service_bus.auto_complete_messages):
             raise StartupError(f"Function '{function.name}': autoCompleteMessages=false is not supported by devhost")
         try:
@@ -270,8 +270,8 @@ async def run(
     Args:
         arguments: What to run.
         ready_file: Where to write `{"url", "pid"}` once everything listens.
-        stopping: Ends the run.
-        say: Shows a line to the user.
+        stopping: Set it to stop the host.
+        say: Prints a line for the user.
 
     Raises:
         StartupError: The app cannot run here; the message says why.
@@ -284,7 +284,7 @@ async def run(
         if host.workers > 1:
             say(f"{host.workers} worker processes run the functions.")
         if not arguments.verbose:
-            say("Idle, the log shows problems only; --verbose shows the runs of timers, and what they log, too.")
+            say("While idle, only problems are logged; --verbose also logs the runs of timers and their messages.")
         if ready_file:
             scratch = ready_file.with_name(f"{ready_file.name}.{os.getpid()}.tmp")
             scratch.write_text(json.dumps({"url": host.url, "pid": os.getpid()}), encoding="utf-8")

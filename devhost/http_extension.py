@@ -1,7 +1,7 @@
-"""HTTP as the Python worker serves it once azurefunctions-extensions-http-fastapi is loaded.
+"""HTTP as the Python worker serves it with azurefunctions-extensions-http-fastapi.
 
-Every HTTP function of the app then gets a Starlette request and returns a Starlette response, which is sent while it is
-written (azure_functions_runtime/http_v2.py).
+Every HTTP function of the app then gets a Starlette request and returns a Starlette response, which can be streamed
+(azure_functions_runtime/http_v2.py).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _BASE = "azurefunctions.extensions.base"
 
 
 def loaded() -> bool:
-    """Return whether the app has loaded the extension: that alone is what turns it on."""
+    """Return whether the app has imported the extension, which is all that enables it."""
     base: Any = sys.modules.get(_BASE)
     return base is not None and base.HttpV2FeatureChecker.http_v2_enabled()
 
 
 def request_of(datum: Datum) -> Any:
-    """Return a trigger's value as the request that the extension hands over."""
+    """Return a trigger's value as the extension's request object."""
     base: Any = sys.modules[_BASE]
     parts: Any = datum.value
     url = urlsplit(parts["url"].value)
@@ -59,12 +59,12 @@ def request_of(datum: Datum) -> Any:
 
 
 def is_response(value: Any) -> bool:
-    """Return whether a function's value is a response of the extension's."""
+    """Return whether a function's value is a response object of the extension."""
     return loaded() and callable(value) and hasattr(value, "raw_headers")
 
 
 async def collected(response: Any) -> Datum:
-    """Return a response, run to its end, as the value of an HTTP binding."""
+    """Run a response to its end, and return it as the value of an HTTP binding."""
     status, headers, body = 500, {}, bytearray()
 
     async def send(message: MutableMapping[str, Any]) -> None:
@@ -87,7 +87,7 @@ async def collected(response: Any) -> Datum:
 
 
 async def sent(response: Any, request: web.Request) -> web.StreamResponse:
-    """Send a response while it is written; what writes it is ended when the client leaves."""
+    """Send a response while it is produced; its generator is closed when the client disconnects."""
     answer = web.StreamResponse()
 
     async def send(message: MutableMapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The HTTP trigger: an aiohttp request becomes the host's datum, the function's datum becomes the response."""
+"""The HTTP trigger: converts an aiohttp request to the host's datum, and the function's datum to the response."""
 
 from collections.abc import Iterable
 from urllib.parse import parse_qsl
@@ -14,7 +14,7 @@ from devhost.routes import RouteTable
 
 #: Bytes: the largest request body the Functions host takes.
 MAX_BODY = 100 * 1024 * 1024
-# The server computes these itself; a function's own value would contradict it.
+# The server computes these headers itself; a function's own values could contradict it.
 _HOP_HEADERS = {"content-length", "transfer-encoding", "connection", "keep-alive"}
 
 
@@ -38,7 +38,7 @@ class HttpTrigger:
         self._keys = keys
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request; a route that exists for other methods only is 404, as in production."""
+        """Answer one request; a route that exists for other methods only gives 404, as in production."""
         found = self._routes.match(request.method, request.rel_url.raw_path)
         if found is None:
             at_home = request.method == "GET" and request.path == "/"
@@ -75,17 +75,17 @@ def full_route(function: Function, prefix: str) -> str:
 
 
 def methods(function: Function) -> frozenset[str]:
-    """Return the HTTP methods in upper case; empty means all."""
+    """Return the HTTP methods in upper case; empty for all."""
     return frozenset(str(method).upper() for method in function.trigger.get("methods") or ())
 
 
 def authorised(keys: Keys, request: web.Request, level: str, function: str | None) -> bool:
-    """Check a request's key against a level; function None stands for the host's own routes."""
+    """Return whether a request's key is sufficient for a level; function None means the host's own routes."""
     return keys.allow(level, function, request.headers.get("x-functions-key"), request.query.get("code"))
 
 
 def to_response(value: Datum | None) -> web.Response:
-    """Turn a function's encoded value into a response; no value is 204."""
+    """Return the response for a function's encoded value; 204 without a value."""
     if value is None or value.type is None:
         return web.Response(status=204)
     if value.type != "http":

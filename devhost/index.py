@@ -1,4 +1,4 @@
-"""Indexing: a function app's module becomes a list of descriptors, checked as the Python worker checks them."""
+"""Indexing: converts a function app's module to descriptors, with the checks of the Python worker."""
 
 import importlib
 import inspect
@@ -33,7 +33,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class Function:
-    """One indexed function: what triggers it and how its arguments are made."""
+    """One indexed function: its trigger and how its arguments are made."""
 
     name: str
     #: The code; `unloaded` in a host whose worker processes run it.
@@ -66,7 +66,7 @@ class Function:
 
 
 def unloaded(*_: object, **__: object) -> None:
-    """Stand for the code of a function that another process runs.
+    """Placeholder for the code of a function that another process runs.
 
     Raises:
         RuntimeError: Always.
@@ -95,7 +95,7 @@ def load_app(root: Path) -> list[Function]:
 
 
 def index_functions(functions: Iterable[Any]) -> list[Function]:
-    """Turn the SDK's function objects into descriptors, in the app's order."""
+    """Return the descriptors of the SDK's function objects, in the app's order."""
     return [_index(function) for function in functions]
 
 

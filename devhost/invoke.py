@@ -1,9 +1,11 @@
-"""The one place where user functions run: arguments in, outcome out, one log line per invocation.
+"""Running user functions: conversion of arguments, outcome, and one log line per invocation.
 
 The line of a request reads `POST /api/orders: 201 in 12 ms (add_order)`, that of any other invocation
-`add_order: succeeded in 12 ms (what set it off)`, for a message only in a verbose log. A failure's line ends with the
-error; the traceback follows the first time that a function fails so at that place, for a message that is delivered ten
-times fails ten times.
+`add_order: succeeded in 12 ms (its cause)`; successful messages are logged only in verbose mode. The line of a failure
+ends with the
+error; the traceback follows only the first time that a function fails at that place, because a message is delivered up
+to ten
+times.
 """
 
 import asyncio
@@ -33,7 +35,7 @@ _log = logging.getLogger("devhost.invoke")
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How an invocation ended."""
+    """The outcome of an invocation."""
 
     #: What the function failed with; None means success.
     error: BaseException | None = None
@@ -46,7 +48,7 @@ class Outcome:
 
     @property
     def response(self) -> Datum | None:
-        """The value of an HTTP function's response, None if there is none."""
+        """The response of an HTTP function; None if there is none."""
         return self.value or next(iter(self.outputs.values()), None)
 
     @property
@@ -65,7 +67,7 @@ class FunctionTimeoutError(TimeoutError):
 
 
 class Dispatcher(Protocol):
-    """What triggers hand their invocations to: this process's own invoker, or worker processes."""
+    """Runs the invocations of triggers: in this process, or in worker processes."""
 
     async def invoke(
         self,
@@ -83,16 +85,16 @@ class Dispatcher(Protocol):
         ...
 
     async def drain(self, timeout_s: float) -> int:
-        """Wait for running invocations, at most `timeout_s`, and return how many are left."""
+        """Wait for running invocations, at most `timeout_s` seconds, and return how many are left."""
         ...
 
     async def aclose(self) -> None:
-        """Give up what still runs, and everything that ran it."""
+        """Abandon what still runs, and release all resources."""
         ...
 
 
 class Running:
-    """Counts what runs, as a context manager around each piece of work."""
+    """Counts work in progress; a context manager around each piece of work."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -109,7 +111,7 @@ class Running:
             self._idle.set()
 
     async def drain(self, timeout_s: float) -> int:
-        """Wait until nothing runs, at most `timeout_s`, and return how much is left."""
+        """Wait until nothing is in progress, at most `timeout_s` seconds, and return how much is left."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), timeout_s)
         return self._count
@@ -134,10 +136,10 @@ class Invoker:
     """Runs functions as the Python worker does: coroutines on the event loop, plain functions in a thread pool."""
 
     def __init__(self, *, timeout_s: float | None, client_value: str = "") -> None:
-        """Make an invoker.
+        """Create an invoker.
 
         Args:
-            timeout_s: Longest run of one invocation; None means no limit.
+            timeout_s: Longest run of one invocation in seconds; None for no limit.
             client_value: The `durableClient` binding's JSON.
         """
         threads = int(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT") or min(32, (os.cpu_count() or 1) + 4))
@@ -148,15 +150,15 @@ class Invoker:
         self._traced: set[tuple[str, str, str, int]] = set()
 
     async def drain(self, timeout_s: float) -> int:
-        """Wait for running invocations, at most `timeout_s`, and return how many are left."""
+        """Wait for running invocations, at most `timeout_s` seconds, and return how many are left."""
         return await self._running.drain(timeout_s)
 
     async def aclose(self) -> None:
-        """Close, as a dispatcher."""
+        """Close the invoker."""
         self.close()
 
     def close(self) -> None:
-        """Give the thread pool up without waiting for threads that still run."""
+        """Close the thread pool without waiting for threads that still run."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def invoke(
@@ -173,18 +175,18 @@ class Invoker:
     ) -> Outcome:
         """Execute a function once.
 
-        A function that passes the time limit is abandoned with a FunctionTimeoutError; a thread cannot be stopped, so a
-        plain function goes on running in the background (the real host would restart its worker).
+        A function that exceeds the time limit is abandoned with a FunctionTimeoutError; a thread cannot be stopped, so
+        a plain function continues in the background (the real host would restart its worker).
 
         Args:
-            function: What to run.
+            function: The function.
             value: The trigger's value.
             metadata: The trigger's metadata, by the host's own names.
             trace_parent: The caller's W3C `traceparent`.
             trace_state: The caller's W3C `tracestate`.
-            retry: The place in the retry policy, for functions that have one.
-            about: What set it off, for the log; for HTTP the method and path.
-            quiet: Only problems are logged unless the log is verbose, as for a timer on its schedule.
+            retry: The position in the retry policy, for functions that have one.
+            about: Its cause, for the log; for HTTP the method and path.
+            quiet: Log only problems unless verbose, as for scheduled timers.
         """
         trace = TraceContext(child_trace_parent(trace_parent), trace_state)
         context = Context(function.name, function.directory, str(uuid.uuid4()), trace, retry or RetryContext())
@@ -206,7 +208,7 @@ class Invoker:
         error = outcome.error
         if error is None:
             ended = str(outcome.status) if is_http else "succeeded"
-            # What came of a message the app says itself: a line of the host's beside it would be the same again.
+            # The app logs the outcome of a message itself; a second line of the host would repeat it.
             level = logging.DEBUG if quiet or function.type == SERVICE_BUS else logging.INFO
             _log.log(level, "%s: %s in %d ms%s", subject, ended, took_ms, remark)
             return
@@ -241,7 +243,7 @@ class Invoker:
             return Outcome(error=RuntimeError("the function raised CancelledError"))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a host outlives every failure of its functions
             if limit.expired():
-                return Outcome(error=FunctionTimeoutError(f"passed the functionTimeout of {self._timeout_s} s"))
+                return Outcome(error=FunctionTimeoutError(f"exceeded the functionTimeout of {self._timeout_s} s"))
             return Outcome(error=error)
 
     def _arguments(self, function: Function, value: Datum, metadata: Mapping[str, Datum]) -> dict[str, Any]:
@@ -286,12 +288,12 @@ def _encode(kind: str, value: Any) -> Datum:
     try:
         return _converter(kind).encode(value, expected_type=None)
     except NotImplementedError:
-        # As the worker: None for an HTTP response is an error too.
+        # As in the worker: None for an HTTP response is an error too.
         raise TypeError(f"{type(value).__name__!r} cannot be the value of a binding of type {kind!r}") from None
 
 
 def _from_user_code(trace: TracebackType | None) -> TracebackType | None:
-    """Drop the host's own leading frames; a trace of nothing else is kept whole."""
+    """Return the traceback without the host's own leading frames; unchanged if there is nothing else."""
     shown = trace
     while shown and shown.tb_frame.f_code.co_filename in _HOST_FILES:
         shown = shown.tb_next
@@ -299,7 +301,7 @@ def _from_user_code(trace: TracebackType | None) -> TracebackType | None:
 
 
 def _place(function: Function, error: BaseException) -> tuple[str, str, str, int]:
-    """Return what tells one kind of failure from another: the function, the error's type, and where it was raised."""
+    """Return the key of a kind of failure: the function, the error's type, and where it was raised."""
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next

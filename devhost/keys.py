@@ -1,4 +1,4 @@
-"""Function keys: generated once into the state directory, checked only with --enforce-keys."""
+"""Function keys: generated once in the state directory, checked only with --enforce-keys."""
 
 import hmac
 import json
@@ -12,7 +12,7 @@ from devhost.settings import read_json
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of an app: one master key, one host key for every function, one key for each function."""
+    """The keys of an app: a master key, a host key for all functions, and a key for each function."""
 
     master: str
     host: str
@@ -20,7 +20,7 @@ class Keys:
 
     @classmethod
     def load(cls, path: Path, function_names: Iterable[str]) -> "tuple[Keys, bool]":
-        """Read the keys, generating the missing ones.
+        """Read the keys, generating missing ones.
 
         Returns:
             The keys, and whether any is new (to be shown to the user once).
@@ -40,12 +40,12 @@ class Keys:
         return cls(content["master"], content["host"], content["functions"]), changed
 
     def allow(self, level: str, function: str | None, header: str | None, code: str | None) -> bool:
-        """Decide whether a request may pass.
+        """Return whether a request is allowed.
 
         Args:
             level: The trigger's auth level: ANONYMOUS, FUNCTION or ADMIN.
-            function: The function asked for, None for the host's own routes.
-            header: `x-functions-key`, which wins over `code`.
+            function: The function; None for the host's own routes.
+            header: `x-functions-key`, which takes precedence over `code`.
             code: The `code` query parameter.
         """
         if level.upper() == "ANONYMOUS":

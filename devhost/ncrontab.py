@@ -1,4 +1,4 @@
-"""Timer schedules: NCRONTAB expressions and time spans, pure and with the time as an argument."""
+"""Timer schedules: NCRONTAB expressions and time spans. Pure functions."""
 
 import itertools
 import re
@@ -9,7 +9,7 @@ from croniter import croniter
 
 from devhost.timespan import parse_timespan
 
-# croniter knows extensions (`L`, `#`, `H`, `R`, `?`) that NCRONTAB does not; they must not pass here either.
+# croniter has extensions (`L`, `#`, `H`, `R`, `?`) that NCRONTAB does not have and that must be rejected here too.
 _FIELD = re.compile(r"(?:\*|\d+|[A-Za-z]{3,9})(?:[-/,](?:\*|\d+|[A-Za-z]{3,9}))*")
 _MINUTE = timedelta(minutes=1)
 
@@ -54,7 +54,7 @@ class Schedule:
         return croniter(self.cron or "", moment, second_at_beginning=True, day_or=False).get_next(datetime)
 
     def is_frequent(self, moment: datetime) -> bool:
-        """Whether occurrences come less than a minute apart: the host keeps no status for such schedules."""
+        """Return whether occurrences are less than a minute apart: the host keeps no status for such schedules."""
         if self.interval is not None:
             return self.interval < _MINUTE
         times = [self.next_after(moment)]

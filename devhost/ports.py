@@ -1,4 +1,4 @@
-"""Listening sockets, bound before anything starts so that a taken port stops the host with one clear line."""
+"""Listening sockets, bound before anything else starts so that a port in use stops the host with one clear line."""
 
 import errno
 import socket
@@ -13,11 +13,11 @@ def bind(host: str, port: int, option: str) -> socket.socket:
     Args:
         host: Address to bind.
         port: Port to bind.
-        option: What sets this port, for the error's text.
+        option: Command line option of this port, for the error's text.
 
     Raises:
         PortTakenError: Another program uses the port.
-        StartupError: The address is not this machine's, or the port is not for this user.
+        StartupError: The address is not this machine's, or the user may not use the port.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

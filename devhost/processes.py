@@ -1,4 +1,4 @@
-"""Child processes that become ready before a deadline and never outlive their parent."""
+"""Child processes that must become ready before a deadline and never outlive their parent."""
 
 import atexit
 import contextlib
@@ -51,10 +51,10 @@ class Child:
         """Start a program.
 
         Args:
-            name: What messages call it.
+            name: Its name in messages.
             command: Program and arguments.
-            log: File that takes its output, written again; None shows the output on this process's own.
-            env: Settings on top of this process's environment.
+            log: File for its output, overwritten; None to use this process's own output.
+            env: Environment variables in addition to this process's.
             cwd: Its working directory.
         """
         self.name = name
@@ -93,14 +93,14 @@ class Child:
         return self._process.poll()
 
     def output(self) -> str:
-        """Return what it has written so far, "" without a log."""
+        """Return its output so far; "" without a log."""
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log and self.log.exists() else ""
 
     def wait_for(self, probe: Callable[[], T | None], timeout_s: float, what: str) -> T:
-        """Ask a probe until it answers something other than None.
+        """Call `probe` until it returns something other than None, and return that.
 
         Args:
-            probe: Looks once, quickly.
+            probe: Checks once, without blocking for long.
             timeout_s: Longest wait in seconds.
             what: What is waited for, for the error.
 
@@ -110,7 +110,7 @@ class Child:
         deadline = time.monotonic() + timeout_s
         while (answer := probe()) is None:
             if (code := self.exit_code) is not None:
-                # What it wrote just before its end may still hold the answer.
+                # Output written just before it ended may still contain the result.
                 if (answer := probe()) is not None:
                     return answer
                 self.stop()
@@ -132,7 +132,7 @@ class Child:
         return code
 
     def stop(self, grace_s: float = 10.0) -> int:
-        """Terminate it and return its exit code; killed, with whatever it started, after `grace_s` seconds."""
+        """Terminate it and return its exit code; after `grace_s` seconds it is killed with its process group."""
         _alive.discard(self)
         self._signal(signal.SIGTERM)
         try:
@@ -142,7 +142,7 @@ class Child:
         return self._process.wait()
 
     def kill(self) -> None:
-        """Kill it at once, with its group, as a crash would."""
+        """Kill it at once with its process group, as a crash would."""
         _alive.discard(self)
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
@@ -150,7 +150,7 @@ class Child:
         self._process.wait()
 
     def _signal(self, number: int) -> None:
-        # poll() first: once the process has been reaped its number may belong to another.
+        # poll() first: once the process has been reaped, its id may belong to another.
         if self._process.poll() is None:
             self._process.send_signal(number)
 

@@ -119,19 +119,19 @@ class RouteTemplate:
 
 
 class RouteTable(Generic[T]):
-    """Routes with their targets, asked in order of specificity: literals before parameters before catch-alls."""
+    """Routes with their targets, tried in order of specificity: literals before parameters before catch-alls."""
 
     def __init__(self, routes: Iterable[tuple[str, frozenset[str], T]]) -> None:
-        """Take `(template, methods, target)` triples; no methods means every method."""
+        """Set the routes as `(template, methods, target)` triples; no methods means all."""
         parsed = [(RouteTemplate.parse(text), methods, target) for text, methods, target in routes]
         self._routes = sorted(parsed, key=lambda route: route[0].precedence)
 
     def match(self, method: str, raw_path: str) -> tuple[T, dict[str, str]] | None:
-        """Find the target of a request.
+        """Return the target and parameters of a request; None without a match.
 
         Args:
             method: The HTTP method in upper case.
-            raw_path: The path as sent, still percent-encoded, so that `%2F` separates nothing.
+            raw_path: The path as sent, still percent-encoded, so that `%2F` is not a separator.
         """
         path = [
             unquote(part.replace("%2F", "%252F").replace("%2f", "%252f"))
@@ -147,7 +147,7 @@ class RouteTable(Generic[T]):
 
 
 def _split(text: str) -> list[str]:
-    """Split at slashes outside braces: a regex constraint may hold one."""
+    """Split at slashes outside braces: a regex constraint may contain some."""
     parts, depth = [""], 0
     for character in text:
         depth += {"{": 1, "}": -1}.get(character, 0)
@@ -159,7 +159,7 @@ def _split(text: str) -> list[str]:
 
 
 def _parameters(text: str) -> list[str]:
-    """Cut a segment into literals and `{…}` parameters; doubled braces inside a constraint stand for themselves."""
+    """Split a segment into literals and `{…}` parameters; doubled braces inside a constraint mean single ones."""
     pieces: list[str] = []
     position = 0
     for found in re.finditer(r"\{((?:[^{}]|\{\{|\}\})+)\}", text):
@@ -193,7 +193,7 @@ def _segment(text: str) -> _Segment:
 
 
 def _parameter(text: str) -> tuple[str, str | None, list[str], bool]:
-    """Take `*name:constraint(…):constraint=default` or `…?` apart; the default is "" for an optional parameter."""
+    """Return the parts of `*name:constraint(…):constraint=default` or `…?`; the default of an optional one is ""."""
     star = text.startswith("*")
     found = re.fullmatch(r"\**([A-Za-z_]\w*)((?::[A-Za-z]+(?:\((?:[^()]|\([^()]*\))*\))?)*)(\?|=.*)?", text, re.DOTALL)
     if found is None:

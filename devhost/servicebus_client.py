@@ -1,4 +1,4 @@
-"""The pieces of the Service Bus trigger around the SDK: connecting, receiving, closing, keeping locks."""
+"""The Service Bus trigger's use of the SDK: connecting, receiving, closing, renewing locks."""
 
 import asyncio
 import contextlib
@@ -26,10 +26,11 @@ _log = logging.getLogger("devhost.servicebus")
 
 
 def connect(connection: ServiceBusConnection) -> ServiceBusClient:
-    """Make a client; errors surface at once, for the trigger has its own retry and log policy.
+    """Return a client without retries of its own, because the trigger has its own retry and log policy.
 
-    The TLS context is made once: left to itself the SDK makes one for every connection, reading all certificates again,
-    even for a plain port.
+    The TLS context is created once: by default the SDK creates one for every connection and reads all certificates
+    again, even for an
+    unencrypted port.
     """
     complete_decoder()
     options: dict[str, Any] = {"retry_total": 0, "ssl_context": ssl.create_default_context(cafile=certifi.where())}
@@ -41,7 +42,7 @@ def connect(connection: ServiceBusConnection) -> ServiceBusClient:
 
 
 class Outage:
-    """Tells of a broker that cannot be reached once, not at every attempt, and of its return."""
+    """Logs a broker outage once rather than at every attempt, and its end."""
 
     def __init__(self, queue: str) -> None:
         self._queue = queue
@@ -63,7 +64,7 @@ class Outage:
 async def receive_one(
     receiver: ServiceBusReceiver, wait_s: float, release: asyncio.Event
 ) -> list[ServiceBusReceivedMessage]:
-    """Receive one message, or nothing after `wait_s` seconds or when `release` is set."""
+    """Receive one message, or none after `wait_s` seconds or when `release` is set."""
     receiving = asyncio.ensure_future(receiver.receive_messages(max_message_count=1, max_wait_time=max(wait_s, 0.001)))
     releasing = asyncio.ensure_future(release.wait())
     try:
@@ -76,10 +77,11 @@ async def receive_one(
 
 
 async def open_promptly(receiver: ServiceBusReceiver, timeout_s: float) -> None:
-    """Open a receiver without the SDK's pause: it looks for the broker's answer every 50 ms, this at once.
+    """Open a receiver without the SDK's polling pause of 50 ms.
 
-    The SDK asks `client_ready_async` of its AMQP client until it says yes and sleeps in between; here it says yes only
-    once it is. Should a later SDK be built otherwise, opening still works, with the pause.
+    The SDK calls `client_ready_async` of its AMQP client until it returns True, and sleeps in between; here it returns
+    only when the
+    client is ready. If a later SDK works differently, opening still works, with the pause.
     """
     make = getattr(receiver, "_create_handler", None)
     if make is not None:
@@ -103,7 +105,7 @@ async def _until_ready(ready: Callable[[], Awaitable[bool]], timeout_s: float) -
 
 
 async def close_quietly(receiver: ServiceBusReceiver) -> None:
-    """Close a receiver whatever state its connection is in."""
+    """Close a receiver in any state of its connection, ignoring errors."""
     with contextlib.suppress(*BROKER_ERRORS, TimeoutError):
         await asyncio.wait_for(receiver.close(), 5.0)
 
@@ -121,7 +123,7 @@ def this_task() -> "asyncio.Task[Any]":
 
 
 def half_life_s(locked_until: datetime | None) -> float:
-    """Seconds until half of what is left of a lock has passed."""
+    """Return the seconds until half of a lock's remaining time has passed."""
     if locked_until is None:
         return LONGEST_LOOK_S
     return max(0.05, (locked_until - datetime.now(UTC)).total_seconds() / 2)
@@ -139,7 +141,7 @@ async def keep_locked(
     limit_s: float,
     what: str,
 ) -> bool:
-    """Wait for `work` and renew a lock meanwhile, for `limit_s` seconds; return whether it was held to the end."""
+    """Wait for `work` while renewing a lock, for at most `limit_s` seconds; return whether it was held to the end."""
     started = time.monotonic()
     while True:
         done, _ = await asyncio.wait({work}, timeout=half_life_s(locked_until))

@@ -1,6 +1,6 @@
 """A received Service Bus message as the host's trigger value and metadata.
 
-Only a body of data sections is handed over. The real host reads a message with the .NET SDK, whose `Body` throws
+Only a body of data sections is passed on. The real host reads a message with the .NET SDK, whose `Body` throws
 NotSupportedException for an AMQP value or sequence section ("… cannot be retrieved using the Body property"): the
 function never runs, the message is abandoned, and after MaxDeliveryCount deliveries the broker dead-letters it.
 """
@@ -18,7 +18,7 @@ from devhost import datums
 
 
 class UnreadableMessageError(ValueError):
-    """A message that the host cannot hand to a function; it counts as a failed delivery."""
+    """A message that the host cannot pass to a function; it counts as a failed delivery."""
 
 
 def trigger_value(message: ServiceBusReceivedMessage) -> tuple[Datum, dict[str, Datum]]:
@@ -40,7 +40,7 @@ def trigger_value(message: ServiceBusReceivedMessage) -> tuple[Datum, dict[str, 
 
 
 def trace_parent(message: ServiceBusReceivedMessage) -> str | None:
-    """Return the sender's W3C trace context, which the SDKs put into an application property."""
+    """Return the sender's W3C trace context, which SDKs send as an application property; None without one."""
     for name in (b"traceparent", b"Diagnostic-Id"):
         value = (message.application_properties or {}).get(name)
         if value:
@@ -49,7 +49,7 @@ def trace_parent(message: ServiceBusReceivedMessage) -> str | None:
 
 
 def shown(message: ServiceBusReceivedMessage) -> str:
-    """Return what the log calls a message: its id and session, and the number of a repeated delivery."""
+    """Return a description of a message for the log: its id and session, and the number of a repeated delivery."""
     parts = [str(message.message_id)[:100]]
     if message.session_id is not None:
         parts.append(f"session {message.session_id[:100]}")
@@ -59,7 +59,7 @@ def shown(message: ServiceBusReceivedMessage) -> str:
 
 
 def manual_value(text: str) -> tuple[Datum, dict[str, Datum]]:
-    """Return what a run through the admin API sends: the input as body, and only what every message has."""
+    """Return the value and metadata of a run through the admin API: the input as body, and only basic metadata."""
     metadata = datums.service_bus_metadata(
         texts={"MessageId": uuid.uuid4().hex},
         delivery_count=1,
@@ -90,7 +90,7 @@ def _metadata(message: ServiceBusReceivedMessage) -> dict[str, Datum]:
     }
     return datums.service_bus_metadata(
         texts={name: _text(value) for name, value in texts.items() if value is not None},
-        # The SDK shows the broker's count of earlier deliveries; the host counts this one too.
+        # The SDK returns the number of earlier deliveries; the host also counts this one.
         delivery_count=(message.delivery_count or 0) + 1,
         sequence_number=message.sequence_number or 0,
         enqueued=message.enqueued_time_utc,
@@ -110,7 +110,7 @@ def _text(value: Any) -> str:
 
 
 def _textual(value: Any) -> Any:
-    """Return a property's value with text for bytes: the SDK leaves AMQP strings and symbols undecoded."""
+    """Return a property's value with bytes as text: the SDK does not decode AMQP strings and symbols."""
     if isinstance(value, Mapping):
         return {_text(name): _textual(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -3,8 +3,9 @@
 Slots and sessions. A slot is a receiver of its own: it waits for a session (or, without sessions, for a message),
 serves it, and waits again. For a session queue there are a few slots more than `maxConcurrentSessions`, and at most
 `maxConcurrentSessions` functions run at once, one per session. A session that has no message stays held for
-`sessionIdleTimeout`, so its next message starts without a new hand-over; but when slots that wait run short, the
-session that has been idle longest is let go, so that no session waits for an idle one. (The real host lets it wait.)
+`sessionIdleTimeout`, so its next message starts without accepting the session anew; but when waiting slots run short,
+the session that has been idle longest is released, so that no session waits for an idle one. (The real host lets it
+wait.)
 
 Locks are renewed from the slot's own task at half of their life: for at most `maxAutoLockRenewalDuration` of one
 execution, and for as long as a session is held idle or waits for its turn.
@@ -56,7 +57,7 @@ _log = logging.getLogger("devhost.servicebus")
 
 
 class _Held:
-    """A session a slot holds: idle since a moment of the monotonic clock, or busy (None)."""
+    """A session that a slot holds: idle since a moment of the monotonic clock, or busy (None)."""
 
     def __init__(self) -> None:
         self.idle_since: float | None = time.monotonic()
@@ -64,7 +65,7 @@ class _Held:
 
 
 class ServiceBusTrigger:
-    """Feeds the messages of one queue to one function."""
+    """Passes the messages of one queue to one function."""
 
     def __init__(
         self, function: Function, queue: str, client: ServiceBusClient, options: ServiceBusOptions, invoker: Dispatcher
@@ -72,7 +73,7 @@ class ServiceBusTrigger:
         """Prepare a trigger.
 
         Args:
-            function: The function to run.
+            function: The function.
             queue: The queue's name.
             client: Connects to the broker.
             options: `extensions.serviceBus` of host.json.
@@ -100,12 +101,12 @@ class ServiceBusTrigger:
         return self._function.name
 
     def start(self) -> None:
-        """Connect the first slots in the background; there will be more when these are busy."""
+        """Connect the first slots in the background; more follow when these are busy."""
         for _ in range(min(_STANDBY, self._limit)):
             self._add_slot()
 
     def quiesce(self) -> None:
-        """Take no further message."""
+        """Receive no further message."""
         self._stopping = True
         for slot in self._waiting:
             slot.cancel()
@@ -113,9 +114,9 @@ class ServiceBusTrigger:
             held.release.set()
 
     async def stop(self) -> None:
-        """End every slot, interrupting what still runs, and disconnect."""
+        """Stop every slot, interrupting what still runs, and disconnect."""
         self.quiesce()
-        # A message whose function has just ended is still to be settled.
+        # A message whose function has just ended must still be settled.
         if self._slots:
             await asyncio.wait(self._slots, timeout=_SETTLE_S)
         for slot in self._slots:
@@ -142,7 +143,7 @@ class ServiceBusTrigger:
                 await (self._serve_session() if self._sessions else self._serve_messages())
                 backoff_s = _FIRST_BACKOFF_S
             except OperationTimeoutError:
-                # No session came. An answer that comes at once is a broker that does not wait, not one to hammer.
+                # No session came. A broker that responds at once must not be polled in a tight loop.
                 self._outage.end()
                 await asyncio.sleep(max(0.0, 1.0 - (time.monotonic() - started)))
             except SessionLockLostError as error:
@@ -157,7 +158,7 @@ class ServiceBusTrigger:
 
     @contextlib.asynccontextmanager
     async def _open(self, receiver: ServiceBusReceiver) -> AsyncIterator[None]:
-        """Open a receiver, counting this slot as a waiting one until it is open; close it in the background."""
+        """Open a receiver, counting this slot as waiting until it is open; close it in the background."""
         slot = this_task()
         self._waiting.add(slot)
         try:
@@ -167,13 +168,13 @@ class ServiceBusTrigger:
             yield
         finally:
             self._waiting.discard(slot)
-            # The SDK drains a link for 0.4 s before it closes; this slot has better things to do.
+            # The SDK drains a link for 0.4 s before it closes; the slot does not wait for that.
             closing = asyncio.create_task(close_quietly(receiver))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
     def _make_room(self) -> None:
-        """Keep slots waiting: add one, or at the limit let the session go that has been idle longest."""
+        """Keep slots waiting: add one, or at the limit release the session that has been idle longest."""
         if self._stopping or len(self._waiting) >= _STANDBY:
             return
         if len(self._slots) < self._limit:
@@ -182,7 +183,7 @@ class ServiceBusTrigger:
             min(idle, key=lambda held: held.idle_since or 0.0).release.set()
 
     async def _serve_session(self) -> None:
-        # Polls of different length: were they to end together, for a moment nobody would wait.
+        # Polls of different lengths: if they ended together, for a moment no slot would wait.
         poll_s = _POLL_S - 2.0 * len(self._waiting)
         receiver = self._client.get_queue_receiver(
             self._queue, session_id=NEXT_AVAILABLE_SESSION, max_wait_time=max(poll_s, _POLL_S / 2)
@@ -201,7 +202,7 @@ class ServiceBusTrigger:
                 self._held.discard(held)
 
     async def _in_turn(self, receiver: ServiceBusReceiver, message: ServiceBusReceivedMessage) -> bool:
-        """Process a session's message when fewer than `maxConcurrentSessions` run; False if its lock is lost."""
+        """Process a session's message when fewer than `maxConcurrentSessions` run; return False if its lock is lost."""
         session = receiver.session
         turn = asyncio.ensure_future(self._permits.acquire())
         try:
@@ -213,7 +214,7 @@ class ServiceBusTrigger:
                 self._permits.release()
 
     async def _next_of_session(self, receiver: ServiceBusReceiver, held: _Held) -> ServiceBusReceivedMessage | None:
-        """Wait for a session's next message; None means that the session is to be let go."""
+        """Wait for a session's next message; return None when the session is to be released."""
         idle_since = held.idle_since or time.monotonic()
         while not held.release.is_set():
             left_s = idle_since + self._options.session_idle_timeout_s - time.monotonic()
@@ -270,7 +271,7 @@ class ServiceBusTrigger:
             _log.warning(
                 "Message %s could not be %s and will be delivered again: %s", message.message_id, verb, brief(error)
             )
-            # A session whose settlement failed is taken again: its lock, or its connection, is gone.
+            # The session is accepted again after a failed settlement: its lock or its connection is lost.
             return not self._sessions
         return True
 

@@ -1,8 +1,10 @@
-"""The three AMQP types that the SDK's decoder lacks: char, decimal32 and decimal64.
+"""Decoders for three AMQP types that the SDK lacks: char, decimal32 and decimal64.
 
-The SDK (azure-servicebus 7.15) fails to receive a message that holds one, anywhere: it closes the receiver, the message
-stays locked, and the next receiver fails alike. The real host, in .NET, knows all types. The decoder is a private table
-of the SDK; where a later version has another form, nothing is added and nothing breaks.
+The SDK (azure-servicebus 7.15) fails to receive a message that contains one, anywhere: it closes the receiver, the
+message stays
+locked, and the next receiver fails too. The real host, in .NET, supports all types. The decoder is a private table of
+the SDK; if a
+later version changes it, nothing is added and nothing breaks.
 """
 
 from decimal import Decimal
@@ -38,12 +40,12 @@ def _decimal64(buffer: memoryview, _depth: int = 0) -> tuple[memoryview, Decimal
 
 
 def decimal_of(data: bytes, *, exponent_bits: int, bias: int) -> Decimal:
-    """Read an IEEE 754-2008 decimal in its binary integer encoding (section 3.5.2 of the standard).
+    """Return an IEEE 754-2008 decimal from its binary integer encoding (section 3.5.2 of the standard).
 
     Args:
         data: The number, big-endian.
-        exponent_bits: Width of the exponent.
-        bias: What is subtracted from the exponent.
+        exponent_bits: Width of the exponent in bits.
+        bias: Bias of the exponent.
     """
     bits = len(data) * 8
     number = int.from_bytes(data, "big")
@@ -53,7 +55,9 @@ def decimal_of(data: bytes, *, exponent_bits: int, bias: int) -> Decimal:
         return Decimal("NaN") if kind == 0b11111 else Decimal("-Infinity" if sign else "Infinity")
     width = bits - 1 - exponent_bits
     implied = 0
-    if kind >> 3 == 0b11:  # a coefficient with two leading bits implied, and the exponent two bits further on
+    if (
+        kind >> 3 == 0b11
+    ):  # large coefficient: its two leading bits are implied, and the exponent is two bits further on
         width -= 2
         implied = 0b100 << width
         rest &= (1 << (bits - 3)) - 1

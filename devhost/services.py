@@ -1,4 +1,4 @@
-"""The parts of the local stack as processes: Azurite, the Service Bus emulator and the host, each waited for.
+"""The parts of the local stack as processes: Azurite, the Service Bus emulator and the host, each started and awaited.
 
 with start_azurite(data) as azurite, start_service_bus(topology, data) as bus:
     env = {"AzureWebJobsStorage": azurite.connection_string, "ServiceBusConnection": bus.connection_string}
@@ -33,7 +33,7 @@ _MIN_NODE = 20
 
 @dataclass(frozen=True)
 class Service:
-    """A part that runs; it stops at the end of a `with` block."""
+    """A running part of the stack; it stops at the end of a `with` block."""
 
     child: Child
 
@@ -111,7 +111,7 @@ def node() -> str:
 def start_azurite(
     data_dir: Path, *, blob_port: int = 0, queue_port: int = 0, table_port: int = 0, timeout_s: float = 120.0
 ) -> Azurite:
-    """Start Azurite; a port of 0 takes a free one.
+    """Start Azurite; a port of 0 means a free one.
 
     Raises:
         StartupError: Node.js is missing.
@@ -149,7 +149,7 @@ def start_service_bus(
 
     Args:
         topology: The queues: a JSON file, or its content, which is then written into `data_dir`.
-        data_dir: Where it keeps its messages.
+        data_dir: Directory of its messages.
         port: AMQP port, 0 for a free one.
         timeout_s: Longest wait for it in seconds.
 
@@ -194,9 +194,9 @@ def start_host(
 
     Args:
         root: The app's directory.
-        env: App settings; they win over the settings file.
+        env: App settings; they take precedence over the settings file.
         port: HTTP port, 0 for a free one.
-        state_dir: Where it keeps entities, timers and keys; `.devhost` below the root if None.
+        state_dir: Directory of entities, timers and keys; `.devhost` below the root if None.
         rpc_port: Port of the Durable client's calls, 0 for a free one.
         options: More command-line options, such as `--enforce-keys`.
         show_output: Show its output instead of writing it to `host.log` in the state directory.
@@ -226,7 +226,7 @@ def start_host(
 
 
 def check_port(port: int, option: str) -> None:
-    """Make sure that a port is free now.
+    """Check that a port is free now.
 
     Raises:
         PortTakenError: It is not.

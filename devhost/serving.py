@@ -1,4 +1,4 @@
-"""Serving an aiohttp application on a socket that is already bound, and what guards its webhooks."""
+"""Serving an aiohttp application on an already bound socket, and protecting its webhooks."""
 
 import socket
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ async def serve(app: web.Application, listener: socket.socket) -> web.AppRunner:
 
 
 def guard_webhooks(keys: Keys) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """Make the middleware that asks for the master key below the webhooks' path."""
+    """Return the middleware that requires the master key below the webhooks' path."""
 
     @web.middleware
     async def guard(

@@ -37,7 +37,7 @@ class DurableOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class HostOptions:
-    """The parts of host.json this host honours."""
+    """The supported parts of host.json."""
 
     route_prefix: str = "api"
     #: Longest run of one invocation in seconds; None means no limit.
@@ -48,14 +48,14 @@ class HostOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceBusConnection:
-    """Where a Service Bus trigger connects: exactly one of the two is set."""
+    """The connection of a Service Bus trigger: exactly one of the two fields is set."""
 
     connection_string: str | None = None
     fully_qualified_namespace: str | None = None
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; an absent file is an empty one.
+    """Return a JSON object from a file; an absent file is an empty object.
 
     Raises:
         StartupError: The file is not a JSON object.
@@ -72,7 +72,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def load_app_settings(root: Path, environ: MutableMapping[str, str]) -> Path | None:
-    """Put the `Values` of local.settings.json into the environment; what is set already wins, as in Core Tools.
+    """Add the `Values` of local.settings.json to the environment; existing variables take precedence, as in Core Tools.
 
     Returns:
         The file that was read: local.settings.json, else local.settings.example.json, else None.
@@ -104,7 +104,7 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
 
 
 def service_bus_connection(name: str, environ: Mapping[str, str]) -> ServiceBusConnection:
-    """Resolve a binding's `connection`: `NAME` holds a connection string, or `NAME__fullyQualifiedNamespace` a host.
+    """Return a binding's connection: `NAME` is a connection string, or `NAME__fullyQualifiedNamespace` a host name.
 
     Raises:
         StartupError: Neither setting exists.
@@ -118,7 +118,7 @@ def service_bus_connection(name: str, environ: Mapping[str, str]) -> ServiceBusC
 
 
 def is_disabled(function: str, environ: Mapping[str, str]) -> bool:
-    """Whether `AzureWebJobs.<function>.Disabled` (or its underscore form, for shells) switches a function off."""
+    """Return whether `AzureWebJobs.<function>.Disabled` (or its form with underscores) disables a function."""
     for name in (f"AzureWebJobs.{function}.Disabled", f"AzureWebJobs_{function}_Disabled"):
         if environ.get(name, "").strip().lower() in {"1", "true"}:
             return True
@@ -126,10 +126,10 @@ def is_disabled(function: str, environ: Mapping[str, str]) -> bool:
 
 
 def worker_count(asked: int | None, environ: Mapping[str, str]) -> int:
-    """Return how many processes run functions: what was asked for, else FUNCTIONS_WORKER_PROCESS_COUNT, else 1.
+    """Return the number of processes that run functions: as requested, else FUNCTIONS_WORKER_PROCESS_COUNT, else 1.
 
     Raises:
-        StartupError: It is no whole number from 1 to 10, the platform's limits.
+        StartupError: It is not a whole number from 1 to 10, the platform's limits.
     """
     text = str(asked) if asked is not None else environ.get("FUNCTIONS_WORKER_PROCESS_COUNT") or "1"
     if not text.strip().isdecimal() or not 1 <= int(text) <= _MAX_WORKERS:

@@ -1,4 +1,4 @@
-"""`python -m devhost.stack`: the whole local stack in one command, stopped as a whole by Ctrl-C."""
+"""`python -m devhost.stack`: starts the whole local stack with one command; Ctrl-C stops all of it."""
 
 import argparse
 import os
@@ -28,7 +28,7 @@ from devhost.settings import read_json
 
 
 class _StoppedError(Exception):
-    """The user asked for an end."""
+    """The user asked to stop."""
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -54,11 +54,15 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         help="the emulator's queues (JSON)",
     )
     parser.add_argument(
-        "--data", type=Path, default=Path(".devhost"), help="directory of everything kept (default: ROOT/%(default)s)"
+        "--data", type=Path, default=Path(".devhost"), help="directory of all stored data (default: ROOT/%(default)s)"
     )
     parser.add_argument("--workers", type=int, metavar="N", help="processes that run the app's functions (default: 1)")
     parser.add_argument(
-        "--allow-host", action="append", default=[], metavar="NAME", help="another host name the app may be called by"
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another host name under which the app may be called",
     )
     parser.add_argument("--verbose", "-v", action="store_true", help="log each timer's run and more")
     parser.add_argument(
@@ -71,9 +75,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def emulator_settings(root: Path, azurite: Azurite, bus: ServiceBus) -> dict[str, str]:
-    """Return the app's settings that mean an emulator, with these emulators' addresses.
+    """Return the app's settings for emulators, with the addresses of these ones.
 
-    A setting of the settings file means one if it says `UseDevelopmentStorage=true` or `UseDevelopmentEmulator=true`.
+    Replaced are those whose value in the settings file contains `UseDevelopmentStorage=true` or
+    `UseDevelopmentEmulator=true`.
     """
     for name in ("local.settings.json", "local.settings.example.json"):
         values: Mapping[str, object] = read_json(root / name).get("Values") or {}
@@ -91,12 +96,12 @@ def emulator_settings(root: Path, azurite: Azurite, bus: ServiceBus) -> dict[str
 
 
 def start(options: argparse.Namespace, parts: ExitStack, say: Callable[[str], None]) -> list[Service]:
-    """Start every part in order, telling of each.
+    """Start every part in order, with a message for each.
 
     Args:
         options: The parsed command line.
-        parts: Stops what was started.
-        say: Shows a line.
+        parts: Exit stack that stops the started parts.
+        say: Prints a line.
 
     Raises:
         StartupError: Something is missing or a port is taken.
@@ -158,7 +163,7 @@ def _host_options(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def watch(services: list[Service]) -> None:
-    """Wait until a part ends by itself.
+    """Wait until a part ends unexpectedly.
 
     Raises:
         ChildFailedError: Always, naming the part.
@@ -176,7 +181,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
-            # From here on it only stops; a second Ctrl-C leaves the rest to the kernel's parent-death signal.
+            # From here on it only stops; after a second Ctrl-C the kernel's parent-death signal ends the rest.
             signal.signal(number, signal.SIG_DFL)
         raise _StoppedError
 

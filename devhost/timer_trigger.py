@@ -1,4 +1,4 @@
-"""The timer trigger: waits for occurrences, never overlaps, catches up once, retries by policy."""
+"""The timer trigger: fires on schedule, never overlaps, catches up once, retries by policy."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ _log = logging.getLogger("devhost.timer")
 
 @dataclass(frozen=True)
 class Status:
-    """What the host remembers of a timer between starts."""
+    """The stored state of a timer between starts."""
 
     last: datetime | None
     next: datetime
@@ -36,7 +36,7 @@ class StatusFile:
         self._path = path
 
     def read(self, function: str) -> Status | None:
-        """Return a timer's status, None if it has never been kept."""
+        """Return a timer's status; None if none was stored."""
         stored = read_json(self._path).get(function)
         if not stored:
             return None
@@ -47,7 +47,7 @@ class StatusFile:
         )
 
     def write(self, function: str, status: Status) -> None:
-        """Keep a timer's status."""
+        """Store a timer's status."""
         content: dict[str, Any] = read_json(self._path)
         last = status.last.isoformat() if status.last else None
         content[function] = {"Last": last, "Next": status.next.isoformat(), "LastUpdated": status.updated.isoformat()}
@@ -58,7 +58,7 @@ class StatusFile:
 
 
 def is_past_due(schedule: Schedule, status: Status | None, now: datetime) -> bool:
-    """Whether an occurrence was missed while the host was down; a changed schedule has missed nothing."""
+    """Return whether an occurrence was missed while the host was down; never after a change of the schedule."""
     if status is None:
         return False
     expected = schedule.next_after((status.last or status.updated).astimezone(now.tzinfo))
@@ -67,7 +67,7 @@ def is_past_due(schedule: Schedule, status: Status | None, now: datetime) -> boo
 
 
 def retry_delay(policy: RetryPolicy, attempt: int) -> timedelta:
-    """How long to wait before retry number `attempt` (from 1)."""
+    """Return the pause before retry number `attempt` (from 1)."""
     if policy.strategy == "fixed_delay":
         return parse_timespan(policy.settings["delay_interval"])
     low = parse_timespan(policy.settings.get("minimum_interval", "00:00:00"))
@@ -91,9 +91,9 @@ class TimerTrigger:
         Args:
             function: The timer-triggered function.
             schedule: Its parsed schedule.
-            statuses: Where its status is kept.
+            statuses: Stores its status.
             invoker: Runs it.
-            now: The current time, aware, in the zone the schedule is meant in.
+            now: Returns the current time, aware, in the time zone of the schedule.
         """
         self._function = function
         self._schedule = schedule
@@ -103,7 +103,7 @@ class TimerTrigger:
         # As in the host, a schedule that fires more than once a minute keeps no status.
         self._monitored = bool(function.trigger.get("useMonitor", True)) and not schedule.is_frequent(now())
         self._status: Status | None = None
-        # Scheduled and admin runs take turns: a timer never overlaps with itself.
+        # Scheduled runs and those by the admin API take turns: a timer never overlaps with itself.
         self._turn = asyncio.Lock()
         self._stopping = asyncio.Event()
 
@@ -113,11 +113,11 @@ class TimerTrigger:
         return self._function.name
 
     def quiesce(self) -> None:
-        """Fire no more; a running execution goes on."""
+        """Fire no more; a running execution continues."""
         self._stopping.set()
 
     async def run(self) -> None:
-        """Fire at every occurrence until quiesced."""
+        """Fire at every occurrence until `quiesce`."""
         self._status = self._statuses.read(self._function.name) if self._monitored else None
         past_due = is_past_due(self._schedule, self._status, self._now())
         if past_due or self._function.trigger.get("runOnStartup"):
@@ -127,7 +127,7 @@ class TimerTrigger:
             if self._monitored and (self._status is None or self._status.next != due):
                 self._keep(self._status.last if self._status else None, due)
             while (wait_s := (due - self._now()).total_seconds()) > 0:
-                # Short naps keep to the wall clock when a laptop sleeps.
+                # Short sleeps follow the wall clock when a laptop was suspended.
                 if await self._nap(min(wait_s, 30.0)):
                     return
             await self._fire(past_due=False, about="timer", quiet=True)
@@ -169,7 +169,7 @@ class TimerTrigger:
                 return
 
     async def _nap(self, seconds: float) -> bool:
-        """Sleep, and return whether the timer was told to stop meanwhile."""
+        """Sleep, and return whether the timer was stopped meanwhile."""
         try:
             await asyncio.wait_for(self._stopping.wait(), seconds)
         except TimeoutError:

@@ -9,15 +9,15 @@ _TIME_SPAN = re.compile(
 
 
 def parse_timespan(text: str) -> timedelta:
-    """Read a .NET time span.
+    """Return the duration of a .NET time span.
 
-    Hours above 23 are *days* to .NET: `24:00:00` is twenty-four days, a known trap of host.json that is kept.
+    Hours above 23 are *days* to .NET: `24:00:00` is twenty-four days, a known trap of host.json that is reproduced.
 
     Args:
         text: `[-][d.]hh:mm[:ss[.fffffff]]`.
 
     Raises:
-        ValueError: The text is no time span.
+        ValueError: The text is not a time span.
     """
     match = _TIME_SPAN.fullmatch(text.strip())
     if match is None:

@@ -1,4 +1,4 @@
-"""Declare the agents in `examples/agents/` at a running app, and say what to try.
+"""Declare the agents in `examples/agents/` at a running app, and print what to try.
 
     python -m examples.register [URL]
 
@@ -38,7 +38,7 @@ async def register(url: str) -> list[str]:
 
 
 def main() -> None:
-    """Register and show a line to paste."""
+    """Declare the agents, and print a command to try."""
     url = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("DEVHOST_URL", "http://127.0.0.1:7071")
     print("\nExample agents:\n")
     try:

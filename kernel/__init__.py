@@ -1,1 +1,1 @@
-"""What lifecycle and llmops share: errors, ids, clock, money, settings, and the Tables seam."""
+"""What lifecycle and llmops share: errors, ids, clock, money, settings, and the interface of table storage."""

@@ -1,9 +1,9 @@
-"""Adding new rows to sums inside their partition: each row once, reading only what is new, safe to stop anywhere.
+"""Adds new rows to sums in their partition: each row once, reading only new rows, safe under crashes.
 
-A partition's `new!` rows are added to its sum rows and deleted in one transaction. A crash before it leaves the rows to
-be added, a crash after it leaves none, and two that fold at the same time collide on an ETag: the slower starts over.
-A row that cannot be read, and one that belongs to a sum that cannot be, is left where it is, counted, and keeps no
-other from being added.
+A partition's `new!` rows are added to its sum rows and deleted in one transaction. After a crash before it, the rows
+are still there; after a crash behind it, they are gone. Concurrent aggregations collide on an ETag, and the later one
+starts over. An unreadable row, and rows of an unreadable sum, stay where they are, are counted, and do not hinder
+others.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from kernel.codec import Unreadable, skip
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, RowExists, Scalar, Span, Tables, Write, first_rows, put
 
 NEW = "new!"
-"""What the keys of rows that are to be added start with."""
+"""Prefix of the keys of rows that are to be added."""
 
 _AT_ONCE = 1000
 _REMEMBERED = 1000
-"""Most sums of a partition that are kept in memory; others are read again when rows are added to them."""
+"""Most sums of a partition that are cached in memory; others are read again when needed."""
 
 A = TypeVar("A")
 Parts = Sequence[tuple[str, A]]
@@ -28,15 +28,15 @@ Parts = Sequence[tuple[str, A]]
 
 @dataclass(frozen=True, slots=True)
 class Sums(Generic[A]):
-    """What new rows are added to.
+    """How new rows are added to sums.
 
     Attributes:
-        table: The table of both.
-        parts: Returns what a new row adds, by the key of the sum's row; raises Unreadable.
-        load: Returns the amount that a sum's row holds; raises Unreadable.
-        dump: Returns an amount as the properties of a sum's row.
-        add: Returns two amounts together.
-        new: What the keys of the rows that are to be added start with.
+        table: The table of the rows and sums.
+        parts: Returns the amounts that a new row adds, by the key of the sum's row; raises Unreadable.
+        load: Returns the amount in a sum's row; raises Unreadable.
+        dump: Returns an amount as properties of a sum's row.
+        add: Returns the sum of two amounts.
+        new: Prefix of the keys of rows that are to be added.
     """
 
     table: str
@@ -50,8 +50,7 @@ class Sums(Generic[A]):
 async def aggregate(tables: Tables, sums: Sums[A], partition: str) -> int:
     """Add all new rows of the partition to its sums and return how many there were.
 
-    A sum is read once, however many rows are added to it, as long as there are not too many others: what is kept in
-    memory is bounded.
+    A sum is read once, however many rows are added to it, unless it falls out of the cache, whose size is limited.
     """
     return await _Aggregation(tables, sums, partition).all()
 
@@ -77,12 +76,12 @@ class _Aggregation(Generic[A]):
             try:
                 await self._page(new)
             except (RowChanged, RowExists):
-                self._known.clear()  # somebody else took these rows first, or our own earlier try took effect
+                self._known.clear()  # another process added these rows, or an earlier try took effect
                 continue
-            after = new[-1].key  # what is left of them cannot be added
+            after = new[-1].key  # rows that are left cannot be added
 
     async def _page(self, new: Sequence[Row]) -> None:
-        # Rows that add to the same sum side by side: so each transaction writes few sums and holds many rows.
+        # Groups rows that add to the same sum, so that each transaction writes few sums and has many rows.
         waiting = sorted(self._readable(new), key=lambda one: [key for key, _ in one[1]])
         while waiting := self._without_closed(waiting):
             count, totals = _fitting(waiting, self._sums)
@@ -107,7 +106,7 @@ class _Aggregation(Generic[A]):
         return [(row, parts) for row, parts in waiting if not any(key in self._closed for key, _ in parts)]
 
     async def _seen(self, totals: Mapping[str, A]) -> bool:
-        """Read the sums that are not known yet; return whether all can be read."""
+        """Read the sums that are not cached; return whether all are readable."""
         whole = True
         for key in totals:
             if key in self._known:
@@ -140,7 +139,7 @@ class _Aggregation(Generic[A]):
 
 
 def _fitting(waiting: Sequence[tuple[Row, Parts[A]]], sums: Sums[A]) -> tuple[int, dict[str, A]]:
-    """Return how many of the first rows fit in one transaction with their sums, and what these add up to."""
+    """Return how many of the first rows fit in one transaction with their sums, and the total of each sum."""
     totals: dict[str, A] = {}
     for count, (_, parts) in enumerate(waiting):
         if count + 1 + len(totals.keys() | {key for key, _ in parts}) > MAX_WRITES:

@@ -1,4 +1,4 @@
-"""Time as an argument: rules take `now`, services take a Clock, only bootstrap reads the wall clock."""
+"""Time as an argument: rules get `now`, services get a Clock; only bootstrap reads the system's clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def rfc3339(moment: datetime) -> str:
     """Return the moment as RFC 3339 UTC with milliseconds and a `Z`.
 
     Raises:
-        ValueError: The datetime is naive; it would silently mean local time.
+        ValueError: The datetime is naive; it would be taken as local time.
     """
     if moment.tzinfo is None:
         msg = "naive datetime; pass an aware one"
@@ -22,5 +22,5 @@ def rfc3339(moment: datetime) -> str:
 
 
 def hour_bucket(moment: datetime) -> str:
-    """Return the UTC hour the moment falls in, sortable: `2026-11-21T08`."""
+    """Return the moment's UTC hour, sortable: `2026-11-21T08`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H")

@@ -1,4 +1,4 @@
-"""Values of typed dataclasses as JSON text, and back."""
+"""Typed dataclasses as JSON text, and back."""
 
 from __future__ import annotations
 
@@ -24,51 +24,51 @@ _VERSIONED = re.compile(r'\s*\{\s*"v"\s*:\s*(\d{1,9})\s*,\s*"value"\s*:')
 
 
 class Unreadable(InternalError):
-    """A stored value cannot be read: it is damaged, or a later version of this app wrote it."""
+    """A stored value cannot be read: it is damaged, or was written by a later version of this app."""
 
     code = "unreadable_value"
     retriable = False
 
 
 class Unwritable(InternalError):
-    """A value cannot be stored: it could not be read again."""
+    """A value cannot be stored, as it could not be read back."""
 
     code = "unwritable_value"
     retriable = False
 
 
 class JsonCodec(Generic[T]):
-    """Writes and reads values of one type. Its validator is built on first use: a cold start must not pay for it.
+    """Writes and reads values of one type. Its validator is built on first use, to keep cold starts short.
 
-    What it writes says its version. A type whose older values are read otherwise than by the defaults of its fields
-    gets the next one.
+    Written values contain a version number. It is increased when the defaults of new fields are not enough to read
+    older values.
     """
 
     def __init__(self, kind: type[T], version: int = 1, *, whole: bool = False) -> None:
-        """Set the type and the version of its form; `whole`: it holds no fractions, and checking it takes less."""
+        """Set the type and its version; `whole` says that it has no fractions, which makes checking faster."""
         self._kind = kind
         self._version = version
         self._whole = whole
 
     def dump(self, value: T) -> str:
-        """Return the value as JSON text that `load` reads. Half a surrogate pair, which is no text, becomes U+FFFD.
+        """Return the value as JSON text for `load`. Lone surrogates, which cannot be encoded, become U+FFFD.
 
         Raises:
-            Unwritable: It could not be read again: a number or a name in it is none of its type's.
+            Unwritable: It could not be read back: a number or a name in it does not fit its type.
         """
         if self._whole:
             try:
                 text = self._adapter.dump_json(value, warnings="error").decode()
             except PydanticSerializationError:
-                pass  # something in it is none of its type's, but may yet be written as such
+                pass  # a value does not fit its type, but may still be serializable
             else:
-                if "null" not in text:  # which no type is warned of
+                if "null" not in text:  # nulls give no warning
                     return f'{{"v":{self._version},"value":{text}}}'
         try:
             text = self._written(value)
         except PydanticSerializationError:
             try:
-                text = self._written(_mended(self._adapter.dump_python(value, warnings="none")))
+                text = self._written(_encodable(self._adapter.dump_python(value, warnings="none")))
             except PydanticSerializationError as error:
                 raise Unwritable from error
         try:
@@ -78,14 +78,14 @@ class JsonCodec(Generic[T]):
         return f'{{"v":{self._version},"value":{text}}}'
 
     def load(self, text: str) -> T:
-        """Return the value that `dump` wrote, this version's or an earlier one's.
+        """Return the value that `dump` of this or an earlier version wrote.
 
         Raises:
-            Unreadable: The text is none of its, or a later version's.
+            Unreadable: The text is not valid, or was written by a later version.
         """
         if (found := _VERSIONED.match(text)) is not None:
             if int(found[1]) > self._version:
-                msg = f"It is of version {found[1]}; this app reads {self._kind.__name__} up to {self._version}."
+                msg = f"It has version {found[1]}; this app reads {self._kind.__name__} up to {self._version}."
                 raise Unreadable(msg)
             text = text.rstrip()[found.end() : -1]
         try:
@@ -102,11 +102,11 @@ class JsonCodec(Generic[T]):
 
 
 skipped: Counter[str] = Counter()
-"""How many unreadable rows this process has passed over, by what they are; each look at one counts."""
+"""How many unreadable rows this process has skipped, by kind; counted at each read."""
 
 
 def readable(rows: Iterable[Row], read: Callable[[Row], T], what: str) -> Iterator[T]:
-    """Yield what each row holds; one that cannot be read is passed over, logged by its key and counted."""
+    """Yield the value of each row; an unreadable one is skipped, logged by its key and counted."""
     for row in rows:
         try:
             yield read(row)
@@ -115,14 +115,14 @@ def readable(rows: Iterable[Row], read: Callable[[Row], T], what: str) -> Iterat
 
 
 async def all_readable(rows: AsyncIterable[Row], read: Callable[[Row], T], what: str) -> AsyncIterator[T]:
-    """Yield what each row holds, as `readable` does."""
+    """Yield the value of each row, like `readable`."""
     async for row in rows:
         for value in readable([row], read, what):
             yield value
 
 
 async def if_readable(reading: Awaitable[T | None], what: str, key: str) -> T | None:
-    """Return what is read; None where it cannot be, which is passed over, logged by the key and counted."""
+    """Return what is read; None if it is unreadable, which is logged by the key and counted."""
     try:
         return await reading
     except Unreadable as error:
@@ -131,30 +131,30 @@ async def if_readable(reading: Awaitable[T | None], what: str, key: str) -> T | 
 
 
 def skip(row: Row, what: str, error: Unreadable) -> None:
-    """Log and count a row that is passed over because it cannot be read."""
+    """Log and count a row that is skipped because it is unreadable."""
     pass_over(what, f"{row.partition}/{row.key}", error)
 
 
 def pass_over(what: str, key: str, error: Unreadable) -> None:
-    """Log and count something that is passed over because it cannot be read."""
+    """Log and count something that is skipped because it is unreadable."""
     skipped[what] += 1
     log.error("%s %s: %s", what, key, error.detail, extra={"event": "storage.unreadable_row"})
 
 
-def _mended(value: Any) -> Any:
-    """Return the value with every text in it made one that can be written down."""
+def _encodable(value: Any) -> Any:
+    """Return the value with every text in it made encodable."""
     match value:
         case str():
             return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         case dict():
-            return {_mended(key): _mended(each) for key, each in cast("dict[Any, Any]", value).items()}
+            return {_encodable(key): _encodable(each) for key, each in cast("dict[Any, Any]", value).items()}
         case list() | tuple() | set() | frozenset():
-            return [_mended(each) for each in cast("Iterable[Any]", value)]
+            return [_encodable(each) for each in cast("Iterable[Any]", value)]
         case _:
             return value
 
 
 def _without_values(error: ValidationError) -> Exception:
-    """Return what is wrong without the values, which may be texts of users."""
+    """Return the error without the values, which may be users' texts."""
     wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['type']}" for each in error.errors()[:5])
     return ValueError(wrong)

@@ -1,8 +1,8 @@
-"""An index of things by the hour they are due for a look, so that finding the idle ones costs what there is to find.
+"""An index of things by the hour at which they have to be checked, so that finding due ones costs only what is due.
 
-Table `due`, partition `{kind}!{hour}`, row key `{workspace}!{name}`. It is a superset: an entry is written before the
-thing becomes due at that hour and removed after it is no longer, so a crash can leave an entry too many, never one too
-few. Whoever reads an entry looks at the thing itself.
+Table `due`, partition `{kind}!{hour}`, row key `{workspace}!{name}`. An entry is written before the thing becomes due
+at that hour and removed after it is no longer, so after a crash there may be entries too many, never too few. Readers
+check the thing itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TABLE = "due"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something that is due, the hour it was entered under, and what was noted with it."""
+    """A due thing, the hour of its entry, and the note stored with it."""
 
     workspace: str
     name: str
@@ -28,7 +28,7 @@ class Entry:
 
 
 def outlasted(entry: Entry, now: datetime) -> bool:
-    """Return whether the entry can no longer be ahead of the thing it is for: whoever enters one then writes that."""
+    """Return whether the entry is too old to be ahead of its thing, which is stored soon after the entry."""
     return entry.hour < hour_bucket(now - timedelta(hours=1))
 
 
@@ -40,12 +40,12 @@ class DueIndex:
         self._kind = kind
 
     async def add(self, workspace: str, name: str, due: datetime, note: str = "") -> None:
-        """Enter a thing; call it before what makes it due is recorded elsewhere."""
+        """Enter a thing; call it before the change that makes it due is stored."""
         row = Row(self._partition(hour_bucket(due)), f"{workspace}!{name}", {"note": note})
         await self._tables.commit(TABLE, [Upsert(row)])
 
     async def drop(self, workspace: str, name: str, hour: str) -> None:
-        """Remove an entry that no longer holds; one that is already gone is no error."""
+        """Remove an outdated entry; does nothing if it is gone."""
         try:
             await self._tables.commit(TABLE, [Delete(self._partition(hour), f"{workspace}!{name}")])
         except RowChanged:

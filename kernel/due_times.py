@@ -1,8 +1,7 @@
-"""An index of things by the very time they are due, so that a look costs what is due and nothing while nothing is.
+"""An index of things by the exact time at which they are due, so that reading costs only what is due.
 
 Table `due`, partition the kind, row key `{time}!{workspace}!{name}`. As in `kernel.due_index`, an entry is written
-before the thing says that it is due then, and removed after it says otherwise: there may be one too many, never one too
-few.
+before the thing is stored as due then, and removed after it no longer is: there may be entries too many, never too few.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class DueThing:
     at: datetime
 
     def outlasted(self, now: datetime) -> bool:
-        """Return whether the entry can no longer be ahead of the thing: nobody takes so long between the two."""
+        """Return whether the entry is too old to be ahead of its thing, which is stored soon after the entry."""
         return now - self.at > _LEAST
 
 
@@ -43,18 +42,18 @@ class DueTimes:
         self._kind = kind
 
     async def add(self, workspace: str, name: str, at: datetime) -> None:
-        """Enter a thing; call it before the thing says that it is due then."""
+        """Enter a thing; call it before the thing is stored as due then."""
         await self._tables.commit(TABLE, [Upsert(Row(self._kind, _key(workspace, name, at), {}))])
 
     async def drop(self, thing: DueThing) -> None:
-        """Remove an entry that no longer holds; one that is already gone is no error."""
+        """Remove an outdated entry; does nothing if it is gone."""
         try:
             await self._tables.commit(TABLE, [Delete(self._kind, _key(thing.workspace, thing.name, thing.at))])
         except RowChanged:
             return
 
     async def until(self, moment: datetime) -> AsyncIterator[DueThing]:
-        """Yield what is due by the moment, the oldest first."""
+        """Yield the things due by the moment, oldest first."""
         async for row in every(self._tables, TABLE, Span(self._kind, key_before=f"{_stamp(moment)}~")):
             stamp, workspace, name = row.key.split("!")
             yield DueThing(workspace, name, datetime.strptime(stamp, _FORM).replace(tzinfo=UTC))

@@ -1,16 +1,16 @@
-"""The error tree: every failure a caller can meet, each with a stable code.
+"""The error classes: every failure that callers can see, each with a stable code.
 
 AppError
-├── InvalidInput          the request itself is wrong; changing nothing, say what to mend
-│   └── TooLarge          …because it is over a documented limit
-├── Forbidden             the caller is known, and may not
-├── NotFound              no such thing in the caller's workspace
-├── Conflict              the thing exists but its state or content forbids this
-│   └── EtagMismatch      …because somebody changed it since the caller read it
-├── TooManyRequests       there is no room for it now; come again later
+├── InvalidInput          the request is wrong; nothing was changed
+│   └── TooLarge          …because it exceeds a documented limit
+├── Forbidden             the caller is authenticated but not allowed
+├── NotFound              does not exist in the caller's workspace
+├── Conflict              exists, but its state or content forbids this
+│   └── EtagMismatch      …because it was changed since the caller read it
+├── TooManyRequests       no capacity now; retry later
 ├── Unavailable           a dependency is down, slow or throttling; retry later
-├── InternalError         a defect of ours; retried as if it were passing, then kept for a person to look at
-├── ProviderRejected      the model provider refused the request; retrying will not help
+├── InternalError         a defect of this app; retried like a transient error, then kept for a person to look at
+├── ProviderRejected      the model provider refused the request; retrying does not help
 ├── RunFailed             a run ended without an answer; its code says why
 └── Cancelled             the run was cancelled on request
 """
@@ -25,10 +25,10 @@ class AppError(Exception):
     """The request could not be done.
 
     Attributes:
-        code: Stable machine-readable name, `snake_case`; the class default may be made more specific per instance.
-        retriable: Whether the same request can succeed later without being changed.
-        retry_after_s: Seconds to wait before retrying, where the cause said so; None when unknown.
-        fields: For bad input, what is wrong by JSON pointer (`/spec/model`), never the offending value.
+        code: Stable machine-readable name, `snake_case`; instances may have a more specific one than their class.
+        retriable: Whether the same request can succeed later.
+        retry_after_s: Seconds to wait before retrying; None when unknown.
+        fields: For invalid input, the faults by JSON pointer (`/spec/model`), never the values.
     """
 
     code: str = "error"

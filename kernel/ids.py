@@ -1,4 +1,4 @@
-"""Identifiers: what they look like, how they are made, and that they are safe as storage keys."""
+"""Identifiers: their format and creation; all are safe as storage keys."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import uuid6
 from kernel.errors import InvalidInput
 
 MODEL_NAME = r"[A-Za-z0-9@~/][A-Za-z0-9_.:/@~+-]{0,127}"
-"""A model or deployment as its provider names it: `gpt-5-mini`, `@cf/meta/…`, `claude-3-5-sonnet@20240620`,
-`/models/x.gguf`, `~anthropic/…`; also the name of a tool's rate, `tool:web_search`."""
+"""Pattern of the names of models and deployments at providers: `gpt-5-mini`, `@cf/meta/…`,
+`claude-3-5-sonnet@20240620`, `/models/x.gguf`, `~anthropic/…`; also of tools' rates: `tool:web_search`."""
 
 _AGENT = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 _WORKSPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _TEXT = re.compile(r"(?![~ ]|\.{1,2}\Z)[^!%]*(?<! )")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_KEYS = uuid.UUID("6f0f6a3e-6f2d-5b52-9d0b-0f1c0a7f4c11")  # namespace of run ids made from callers' own keys
+_KEYS = uuid.UUID("6f0f6a3e-6f2d-5b52-9d0b-0f1c0a7f4c11")  # namespace of run ids made from idempotency keys
 _SESSIONS = uuid.UUID("0b8d5f0e-8a4c-5f43-9a57-3f5a8a3c3d52")  # namespace of ids of sessions that a run starts
 
 
@@ -43,31 +43,29 @@ def workspace_name(text: str) -> str:
 
 
 def session_id(text: str) -> str:
-    """Return the id if it is a valid session id: a UUIDv7 of ours, or a text of the caller's choosing (`is_text`)."""
+    """Return the id if it is a valid session id: a UUIDv7 made by this app, or a caller's text (`is_text`)."""
     return _text_id(text, "session id")
 
 
 def user_id(text: str) -> str:
-    """Return the id if it is a valid user id, as any identity provider gives them (`is_text`)."""
+    """Return the id if it is a valid user id: any text that `is_text` allows."""
     return _text_id(text, "user id")
 
 
 def is_text(text: str) -> bool:
-    """Return whether a text can be a session's or user's id; two ids are the same only if they are equal exactly.
+    """Return whether a text can be a session's or user's id. Ids are compared exactly.
 
-    It has 1-128 characters, the most of a Service Bus SessionId. None is a control or another unprintable character,
-    `!`, which parts the ids within a key, or `%`, because hosts hand over a `/` in a route as `%2F`. It does not begin
-    with `~`, which ends a range of keys, neither begins nor ends with a space, and is not `.` or `..`, which URLs
-    resolve.
+    It has 1-128 characters, like a Service Bus SessionId. It has no control or other unprintable characters, no `!`,
+    which separates ids in keys, and no `%`, as hosts give a `/` in a route as `%2F`. It does not begin with `~`, which
+    ends ranges of keys, has no space at its ends, and is not `.` or `..`, which URLs resolve.
     """
     return 1 <= len(text) <= 128 and text.isprintable() and _TEXT.fullmatch(text) is not None
 
 
 def run_id(workspace: str, key: str) -> str:
-    """Return the run id that a caller's idempotency key stands for.
+    """Return the run id for a caller's idempotency key.
 
-    A UUID is its own run id; any other key maps to one UUIDv5 (RFC 9562 §5.5) per workspace, so that the same key is
-    always the same run.
+    A UUID is its own run id; any other key gives a UUIDv5 (RFC 9562 §5.5) that depends on the workspace.
 
     Raises:
         InvalidInput: The key is empty, longer than 255 characters or not printable ASCII.
@@ -81,7 +79,7 @@ def run_id(workspace: str, key: str) -> str:
 
 
 def session_of_run(workspace: str, run_id: str) -> str:
-    """Return the id of the session that a run starts which names none: the same whenever the run is asked for again."""
+    """Return the id of the session that a run without a session starts; always the same for a run."""
     return str(uuid.uuid5(_SESSIONS, f"{workspace}:{run_id}"))
 
 
@@ -89,7 +87,7 @@ def parse_run_id(text: str) -> str:
     """Return the canonical form of a run id.
 
     Raises:
-        InvalidInput: It is no UUID.
+        InvalidInput: It is not a UUID (code `invalid_run_id`).
     """
     if not _UUID.fullmatch(text):
         raise InvalidInput("A run id is a UUID.", code="invalid_run_id")
@@ -97,10 +95,10 @@ def parse_run_id(text: str) -> str:
 
 
 def newest_first_key(text: str) -> str:
-    """Return the text if `newest_first` can have made it.
+    """Return the text if it has the form of `newest_first`.
 
     Raises:
-        InvalidInput: It cannot.
+        InvalidInput: It has not (code `invalid_next`).
     """
     prefix, _, ident = text.partition("!")
     if not re.fullmatch(r"[0-9a-f]{12}", prefix):

@@ -1,11 +1,11 @@
-"""What happened in a workspace: a stream whose readers miss no event and see none twice.
+"""Journal of events: each workspace's stream, in which readers miss no event and see none twice.
 
 Table `events`, partition `{workspace}!{shard}`:
-`head` how many events the shard has had · `event!{n}` the events of one append, under the last one's number ·
-`source!{digest}` up to which number a source's events are in. Partition `shards` has a row for every shard there is.
+`head` the number of events of the shard so far · `event!{n}` the events of one append, under the last one's number ·
+`source!{digest}` up to which number a source's events are stored. Partition `shards` has a row for every shard.
 
 An append changes all three in one transaction, guarded by the head's ETag. So the events of a shard become visible in
-the order of their numbers, and what a source has numbered is in once, however often it is appended.
+the order of their numbers, and events that a source has numbered are stored once, however often they are appended.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from kernel.tables import Insert, Row, RowChanged, RowExists, RowTooLarge, Span,
 
 TABLE = "events"
 SHARDS = 4
-"""Lanes of a workspace. More take more appends a second, and make each look for news cost more reads."""
+"""Shards of a workspace's stream. More allow more appends a second, and make each poll cost more reads."""
 SHARDS_PARTITION = "shards"
 
 _HEAD = "head"
-_MOST_ENTRIES = 48  # of one append; with head and events they stay below a transaction's limit
+_MOST_ENTRIES = 48  # of one append; with head and events within a transaction's limit
 _CONFLICTS_BEFORE_GIVING_UP = 40
 _SOURCES_KNOWN = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened: a stable name (`run.stage`, see docs/events.md), its data and when."""
+    """An event: a stable name (`run.stage`, see docs/events.md), its data and its time."""
 
     name: str
     data: dict[str, Any]
@@ -48,7 +48,7 @@ _EVENTS: JsonCodec[tuple[Event, ...]] = JsonCodec(tuple[Event, ...])
 
 
 class OutOfOrder(Exception):
-    """Events of the source from `number` on are missing before those that were to be appended."""
+    """The source's events from `number` on are not stored yet, so that later ones cannot be appended."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -57,14 +57,14 @@ class OutOfOrder(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Events that a source has numbered.
+    """Events numbered by a source.
 
     Attributes:
-        source: What numbers them. Sources that are alike up to the first `/` share a shard, and so an order.
-        first: The first number that the entry accounts for.
-        events: The events with their numbers, rising; a number without an event is left out of the stream.
-        end: The number after the last one accounted for.
-        again: Whether the source most likely has events in already, though its first number is 0.
+        source: What numbers them. Sources with the same text before the first `/` share a shard, and so an order.
+        first: The first number that the entry covers.
+        events: The events with their numbers, rising; covered numbers without an event are not in the stream.
+        end: The number after the last one covered.
+        again: Whether the source probably has stored events although `first` is 0.
     """
 
     source: str
@@ -81,14 +81,14 @@ class _Append(Request):
 
 @dataclass(slots=True)
 class _Shard:
-    """A shard as this process knows it: its head's row and its sources' rows, as last written or read."""
+    """A shard as cached by this process: its head's row and its sources' rows, as last written or read."""
 
     head: Row | None = None
     sources: OrderedDict[str, Row] = field(default_factory=OrderedDict[str, Row])
 
 
 class Journal:
-    """The streams of all workspaces."""
+    """Stores and reads the streams of all workspaces."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -96,21 +96,21 @@ class Journal:
         self._appends = GroupCommit[str, _Append](_first_ones, self._append, single=(RowTooLarge,))
 
     async def record(self, workspace: str, key: str, event: Event, *, again: bool = False) -> None:
-        """Append the event, once for its key: the same key again changes nothing, as long as the event is kept.
+        """Append the event once for its key; the same key again changes nothing, while the event is stored.
 
         Args:
-            workspace: Whose stream.
-            key: Any text. Events whose keys are alike up to the first `/` come in the order they were recorded in.
+            workspace: The workspace.
+            key: Any text. Events whose keys have the same text before the first `/` are in the order of recording.
             event: The event.
-            again: Whether it is most likely in already; then that is looked at first.
+            again: Whether it is probably stored already; then that is checked first.
 
         Raises:
-            Unavailable: It cannot be said whether the event is in; record it again.
+            Unavailable: It is uncertain whether the event is stored; record it again.
         """
         await self.append(workspace, Entry(key, 0, [(0, event)], 1, again=again))
 
     async def append(self, workspace: str, entry: Entry) -> None:
-        """Append what of the entry is not in yet. Those who append at the same time share a transaction.
+        """Append the entry's events that are not stored yet. Concurrent calls share a transaction.
 
         Raises:
             OutOfOrder: Earlier events of the source are not in yet.
@@ -119,16 +119,16 @@ class Journal:
         await self._appends.make(f"{workspace}!{shard_of(entry.source)}", _Append(entry))
 
     async def read(self, workspace: str, shard: int, first: int, limit: int) -> Sequence[tuple[int, Event]]:
-        """Return up to `limit` (1-1000) events of the shard with their numbers, from number `first` on.
+        """Return up to `limit` (1-1000) events of the shard with their numbers, starting with `first`.
 
-        They follow one another without a gap; where the first is a later one, what was before is kept no longer.
+        Numbers have no gaps; if the first one is later than `first`, those before are deleted.
         """
         span = Span(f"{workspace}!{shard}", key_from=event_key(first), key_before="event!~")
         rows = await first_rows(self._tables, TABLE, span, limit)
         return [each for row in rows for each in _numbered(row) if each[0] >= first][:limit]
 
     async def ends(self, workspace: str) -> Sequence[int]:
-        """Return of every shard the number that its next event will have."""
+        """Return, for each shard, the number of its next event."""
         heads = await asyncio.gather(
             *(self._tables.get(TABLE, f"{workspace}!{shard}", _HEAD) for shard in range(SHARDS))
         )
@@ -140,7 +140,7 @@ class Journal:
             try:
                 await self._try(group.key, shard, batch, sure=sure)
             except (RowChanged, RowExists):
-                # Somebody else was faster, or our own earlier try took effect: what is known of the shard is old.
+                # Another process appended, or an earlier try took effect: the cached state of the shard is outdated.
                 shard.head, sure = None, True
                 shard.sources.clear()
                 await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - spreads writers, guards nothing
@@ -150,7 +150,7 @@ class Journal:
                 raise
             else:
                 return
-        msg = "Too many append to the stream at once; try again."
+        msg = "Too many callers append to the stream at once; try again."
         raise Unavailable(msg, code="stream_busy", retry_after_s=1)
 
     async def _try(self, partition: str, shard: _Shard, batch: Sequence[_Append], *, sure: bool) -> None:
@@ -164,11 +164,11 @@ class Journal:
         events: list[Event] = []
         failures: list[OutOfOrder | None] = []
         for entry in (each.entry for each in batch):
-            known = nexts[entry.source]
-            failures.append(OutOfOrder(known) if entry.first > known else None)
-            if entry.first <= known:
-                events += [event for number, event in entry.events if number >= known]
-                nexts[entry.source] = max(known, entry.end)
+            next_number = nexts[entry.source]
+            failures.append(OutOfOrder(next_number) if entry.first > next_number else None)
+            if entry.first <= next_number:
+                events += [event for number, event in entry.events if number >= next_number]
+                nexts[entry.source] = max(next_number, entry.end)
         moved = {key: number for key, number in nexts.items() if number != sources[key].integer("next")}
         if events:
             await self._commit(shard, head, events, {source: (sources[source], end) for source, end in moved.items()})
@@ -178,7 +178,7 @@ class Journal:
     async def _commit(
         self, shard: _Shard, head: Row, events: Sequence[Event], moved: Mapping[str, tuple[Row, int]]
     ) -> None:
-        """Write the events and up to where each source's are in."""
+        """Write the events, and the numbers up to which each source's are stored."""
         partition, first = head.partition, head.integer("next")
         last = first + len(events) - 1
         digests = [row.key.removeprefix(_SOURCE) for row, _ in moved.values()]
@@ -205,10 +205,10 @@ class Journal:
 
     async def _source(self, partition: str, shard: _Shard, source: str, *, new: bool) -> Row:
         key = _SOURCE + digest(source)
-        if (known := shard.sources.get(source)) is not None:
-            return known
+        if (cached := shard.sources.get(source)) is not None:
+            return cached
         if new:
-            return Row(partition, key, {})  # the insert fails if it is not
+            return Row(partition, key, {})  # the insert fails if it exists
         return await self._tables.get(TABLE, partition, key) or Row(partition, key, {})
 
 
@@ -225,7 +225,7 @@ def shard_of(source: str) -> int:
 
 
 def digest(source: str) -> str:
-    """Return what stands for a source in row keys."""
+    """Return the digest of a source for row keys."""
     return hashlib.sha256(source.encode()).hexdigest()[:32]
 
 

@@ -1,4 +1,4 @@
-"""Deleting what journals keep no longer: the oldest events of every shard, and what was kept to know them by."""
+"""Deletes the oldest events of journals' shards, and the rows of sources without later events."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, eve
 
 
 async def shards(tables: Tables) -> AsyncIterator[str]:
-    """Yield the partition of every shard there is."""
+    """Yield the partition of every shard."""
     async for row in every(tables, TABLE, Span(SHARDS_PARTITION)):
         yield row.key
 
 
 async def trim(tables: Tables, partition: str, before: datetime) -> int:
-    """Delete the shard's appends up to the first one with an event that is not older, and return how many.
+    """Delete the shard's appends up to the first with an event that is not older than `before`; return how many.
 
-    An event that comes later under the key of one that was deleted is recorded again.
+    A deleted event is stored again if it is recorded again under its key.
     """
     count = 0
     while True:
@@ -32,7 +32,7 @@ async def trim(tables: Tables, partition: str, before: datetime) -> int:
         try:
             await tables.commit(TABLE, fitting)
         except RowChanged:
-            continue  # a source has just gone on, or somebody else deletes, too
+            continue  # a source has appended, or another process deletes too
         count += appends
 
 
@@ -45,7 +45,7 @@ def _head(rows: Sequence[Row], before: datetime) -> Sequence[Row]:
 
 
 async def _deletions(tables: Tables, row: Row) -> Sequence[Delete]:
-    """Return what deletes an append and the rows of the sources that have had nothing since."""
+    """Return the deletions for an append and for the rows of its sources without later events."""
     partition, last = row.partition, int(row.key.removeprefix("event!"))
     keys = [f"source!{digest}" for digest in row.text("sources").split()]
     sources = await asyncio.gather(*(tables.get(TABLE, partition, key) for key in keys))
@@ -54,7 +54,7 @@ async def _deletions(tables: Tables, row: Row) -> Sequence[Delete]:
 
 
 def _fitting(parts: Sequence[Sequence[Delete]]) -> tuple[list[Delete], int]:
-    """Return as many of the parts, from the first on, as one commit holds, and how many those are."""
+    """Return the first parts that fit in one commit, joined, and their number."""
     fitting: list[Delete] = []
     for count, part in enumerate(parts):
         if len(fitting) + len(part) > MAX_WRITES:

@@ -19,17 +19,17 @@ _ENCODED = re.compile(r"=([0-9A-F]{2})")
 
 
 def encoded(key: str) -> str:
-    """Return the key as it is stored."""
+    """Return the key in its stored form."""
     return _FORBIDDEN.sub(lambda found: f"={ord(found[0]):02X}", key) if _FORBIDDEN.search(key) else key
 
 
 def decoded(key: str) -> str:
-    """Return the key that was stored as this."""
+    """Return the key from its stored form."""
     return _ENCODED.sub(lambda found: chr(int(found[1], 16)), key) if "=" in key else key
 
 
 class AnyKeys:
-    """Tables whose keys hold any text but control characters."""
+    """Tables whose keys can have any text without control characters."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables

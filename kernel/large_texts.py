@@ -1,11 +1,11 @@
-"""Texts that may be longer than a row: short ones stay in the row, long ones are kept apart and named by it.
+"""Texts of any size: short ones are stored in their row, long ones separately, with their location in the row.
 
-A stored kind declares such a field as `Text`, that is `str | LargeText`; `JsonCodec` writes a short text as a JSON
-string, as it always did, and a long one as the object that says where it is. `Texts` turns one into the other.
+A stored type declares such a field as `Text`, that is `str | LargeText`; `JsonCodec` writes a short text as a JSON
+string, and a long one as an object with its location. `Texts` converts between them.
 
-Three implementations stand behind the seam, `adapters.azure_texts`, `adapters.memory_texts` and `adapters.file_texts`;
-one contract suite runs over all. A long text is written before the row that names it, so that no row ever names what is
-not there; what a crash in between leaves behind goes with its session, because keys begin with it.
+There are three implementations, `adapters.azure_texts`, `adapters.memory_texts` and `adapters.file_texts`, all tested
+by one contract suite. A long text is written before the row that names it, so a row never names a missing text; what a
+crash in between leaves is deleted with its session, whose id begins its key.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from typing import Protocol
 from kernel.errors import InternalError, NotFound, TooLarge
 
 ROW_UNITS = 64 * 1024
-"""Longest text that stays in its row, in UTF-16 units of its JSON: a row of 1 MiB has room for several."""
+"""Longest text stored in its row, in UTF-16 units of its JSON: a row of 1 MiB has space for several."""
 MAX_TEXT_BYTES = 16 << 20
-"""Longest text of all, in UTF-8; it is held in memory whole."""
+"""Longest text, in bytes of UTF-8; it is held in memory."""
 START_CHARACTERS = 200
-"""How much of a long text is kept in the row, for lists."""
+"""Characters of a long text's beginning that are stored in the row, for lists."""
 
 
 class TextNotFound(NotFound):
-    """The text is not there any more; its session was erased."""
+    """The text does not exist any more; its session was erased."""
 
     code = "text_not_found"
 
 
 class LargeTexts(Protocol):
-    """Texts by key. Every method raises `kernel.errors.Unavailable` when the store cannot be reached.
+    """Stores texts by key. Every method raises `kernel.errors.Unavailable` if the store cannot be reached.
 
-    Keys are parts of A-Z, a-z, 0-9, - and _ with slashes between them, at most 1,000 characters. What is under a key
-    is never replaced by another text.
+    Keys have parts of A-Z, a-z, 0-9, - and _, separated by slashes, and at most 1,000 characters. A key's text never
+    changes.
     """
 
     async def put(self, key: str, text: str) -> None:
-        """Keep the text under the key; doing it again changes nothing.
+        """Store the text under the key. Idempotent.
 
         Raises:
-            ValueError: The key breaks the rule above, or the text holds half a surrogate pair.
+            ValueError: The key is not valid, or the text has a lone surrogate.
         """
         ...
 
@@ -50,26 +50,26 @@ class LargeTexts(Protocol):
         """Return the text under the key.
 
         Raises:
-            TextNotFound: There is none.
+            TextNotFound: It does not exist.
         """
         ...
 
     async def delete(self, prefix: str) -> int:
-        """Delete every text whose key begins with the prefix, and return how many there were.
+        """Delete every text whose key begins with the prefix, and return how many.
 
         Raises:
-            ValueError: The prefix is no key with a slash behind it; an empty one would delete everything.
+            ValueError: The prefix is not a key followed by a slash; an empty one would delete everything.
         """
         ...
 
     async def aclose(self) -> None:
-        """Release connections."""
+        """Close connections."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """What a text belongs to, and goes with when it is erased.
+    """The owner of a text, with which it is erased.
 
     Attributes:
         workspace: The workspace.
@@ -84,11 +84,11 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class LargeText:
-    """A text that is kept apart.
+    """A text that is stored separately.
 
     Attributes:
-        key: Where.
-        characters: How long it is.
+        key: Its key.
+        characters: Its length, in characters.
         start: Its first characters.
     """
 
@@ -101,25 +101,25 @@ Text = str | LargeText
 
 
 class Texts:
-    """Keeps texts of any length for rows."""
+    """Stores texts of any length for rows."""
 
     def __init__(self, large: LargeTexts) -> None:
         self._large = large
 
     async def keep(self, owner: Owner, kind: str, text: str) -> Text:
-        """Return what the owner's row is to hold for a text: itself, or where it is now kept.
+        """Return what the owner's row should have for a text: the text itself, or its location after storing it.
 
-        Call it before the row is written. The same text has the same key, so doing it again costs nothing but time.
+        Call it before the row is written. Idempotent: the same text has the same key.
 
         Args:
-            owner: What it belongs to.
-            kind: What it is to the owner, like `answer`: part of the key.
+            owner: The text's owner.
+            kind: The text's role, like `answer`; part of the key.
             text: The text.
 
         Raises:
-            TooLarge: It is over 16 MiB.
-            ValueError: It holds half a surrogate pair.
-            Unavailable: It was too long for a row, and could not be kept apart.
+            TooLarge: It exceeds 16 MiB.
+            ValueError: It has a lone surrogate.
+            Unavailable: It is too long for a row, and could not be stored separately.
         """
         if fits_in_row(text):
             return text
@@ -132,11 +132,11 @@ class Texts:
         return LargeText(key, len(text), text[:START_CHARACTERS])
 
     async def whole(self, text: Text) -> str:
-        """Return the text that `keep` was given.
+        """Return the full text of what `keep` returned.
 
         Raises:
             TextNotFound: Its session was erased meanwhile.
-            InternalError: What is kept is another text.
+            InternalError: The stored text has another digest.
             Unavailable: The store cannot be reached.
         """
         if isinstance(text, str):
@@ -148,27 +148,27 @@ class Texts:
         return found
 
     async def erase(self, workspace: str, session: str) -> int:
-        """Delete the texts of a session, also those that no row names, and return how many there were.
+        """Delete a session's texts, including those that no row names, and return how many.
 
-        Call it once no run of the session can add any; it can be done twice.
+        Call it once no run of the session can add any. Idempotent.
         """
         return await self._large.delete(_prefix(workspace, session))
 
 
 def fits_in_row(text: str) -> bool:
-    """Return whether a text is kept in its row.
+    """Return whether a text is stored in its row.
 
     Raises:
-        ValueError: It holds half a surrogate pair, and its length is in doubt.
+        ValueError: It has a lone surrogate, so that its length is uncertain.
     """
-    if 6 * len(text) <= ROW_UNITS:  # JSON writes no character in more than six
+    if 6 * len(text) <= ROW_UNITS:  # JSON uses at most six for a character
         return True
     written = json.dumps(text, ensure_ascii=False)
     return len(written.encode("utf-16-le")) // 2 - 2 <= ROW_UNITS
 
 
 def shown(text: Text) -> str:
-    """Return a text for a list: whole when it is in its row, else its start."""
+    """Return a text for a list: whole if it is in its row, else its beginning."""
     return text if isinstance(text, str) else text.start + "…"
 
 
@@ -177,7 +177,7 @@ def _prefix(workspace: str, session: str) -> str:
 
 
 def _part(name: str) -> str:
-    """Return the part of a key for a name: of one length whatever its characters, and not the name of a person."""
+    """Return the part of a key for a name: a digest, of fixed length and without personal data."""
     return _digest(name.encode())[:32]
 
 

@@ -1,4 +1,4 @@
-"""Money as whole micro-US-dollars, never floats: 1 USD is 1,000,000."""
+"""Money as whole millionths of a USD (micro-USD), never floats."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ MICRO_USD_PER_USD = 1_000_000
 
 
 def to_micro_usd(usd: Decimal) -> int:
-    """Return the amount in micro-USD, rounded half to even as ledgers do (IEEE 754 default, no upward drift)."""
+    """Return the amount in micro-USD, rounded half to even so that sums do not drift."""
     return int((usd * MICRO_USD_PER_USD).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
 
 
 def format_usd(micro_usd: int | None) -> str:
-    """Return the amount for a person, exact to the micro-dollar; an unknown amount is `unpriced`."""
+    """Return the amount as text for people, exact to the micro-dollar; `unpriced` for None."""
     if micro_usd is None:
         return "unpriced"
     return f"${Decimal(micro_usd) / MICRO_USD_PER_USD:.6f}"

@@ -1,8 +1,8 @@
-"""Preconditions of changes: what a caller has read must still be so.
+"""Conditional changes: what a caller has read must be unchanged.
 
-A client repeats a commit whose answer was lost, and what is repeated is refused by the ETag that the first one gave.
-So what is refused is read again: where it is as it was to be, the change has taken place, and succeeds (RFC 9110
-§13.1.1 leaves that to the server).
+A client repeats a commit whose response was lost, and the repetition is refused by the new ETag. So after a refusal the
+row is read again: if it is as intended, the change has taken place, and succeeds (RFC 9110 §13.1.1 leaves that to the
+server).
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ Decide = Callable[[Row | None], Awaitable[tuple[T, Sequence[Write]]]]
 """Returns, by the row that is there, what the change comes to and what is to be written, the row's own write first;
 nothing where it is as it is to be. Asked again at each try; what it raises refuses the change."""
 Beside = Callable[[Row | None], Awaitable[Sequence[Write]]]
-"""Returns what else is written with a row, by the row that is there before; asked again at each try."""
+"""Returns further writes for the transaction, given the row before (None for a new one); called again at each try."""
 _CHANGES_BEFORE_GIVING_UP = 12
 
 
 def check_match(if_match: str | None, etag: str | None) -> None:
-    """Check what a caller says in `If-Match` (RFC 9110 §13.1.1).
+    """Check an `If-Match` condition (RFC 9110 §13.1.1).
 
     Args:
-        if_match: None asks for nothing, `*` that the thing is there, anything else that this is its ETag.
-        etag: The thing's ETag; None or empty where it is not there.
+        if_match: None for no condition, `*` requires that the resource exists, anything else that this is its ETag.
+        etag: The resource's ETag; None or empty if it does not exist.
 
     Raises:
-        EtagMismatch: It is not so.
+        EtagMismatch: The condition is not met.
     """
     if if_match is not None and (not etag or if_match not in ("*", etag)):
         raise EtagMismatch
@@ -79,12 +79,12 @@ async def change_row(tables: Tables, table: str, place: tuple[str, str], decide:
 async def put_row(
     tables: Tables, table: str, row: Row, if_match: str | None, beside: Beside | None = None
 ) -> tuple[str, bool]:
-    """Store the row in place of the one that is there, and return its ETag and whether it is new.
+    """Insert or replace the row, and return its ETag and whether it is new.
 
-    One that is there with the same values is left as it is.
+    An existing row with equal values is left unchanged.
 
     Raises:
-        EtagMismatch: What is there is not as the caller has read it, or others change it all the time.
+        EtagMismatch: The condition is not met, or other callers kept changing the row.
     """
 
     async def decide(stored: Row | None) -> tuple[bool, Sequence[Write]]:
@@ -109,7 +109,7 @@ async def delete_row(
     *,
     etag_of: Callable[[Row], str] = lambda row: row.etag,
 ) -> None:
-    """Delete the row at a place, a partition and a key.
+    """Delete the row at `place`: a partition and a key.
 
     Args:
         tables: The tables.

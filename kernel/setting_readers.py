@@ -1,4 +1,4 @@
-"""How settings are read: a reader takes what the environment says, and returns the value or says what is wrong."""
+"""Readers of settings: each converts an environment variable's text; a wrong one raises ValueError with the rule."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FLAGS = {
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A text that is never shown, whatever it is printed or logged with."""
+    """A text that is not shown when it is printed or logged."""
 
     _value: str = field(repr=False)
 
@@ -28,12 +28,12 @@ NO_SECRET = Secret("")
 
 
 def setting(default: Any, alias: str, read: Callable[[Any], Any]) -> Any:
-    """Return a field of `Settings`: its default, its name in the environment, and what reads it."""
+    """Return a field of `Settings`: its default, its name in the environment, and its reader."""
     return field(default=default, metadata={"alias": alias, "read": read})
 
 
 def text(pattern: re.Pattern[str] | None = None) -> Callable[[Any], str]:
-    """Return a reader of texts; of those that the pattern matches whole, where one is given."""
+    """Return a reader of texts, optionally of those that the pattern fully matches."""
 
     def read(value: Any) -> str:
         if not isinstance(value, str):
@@ -54,20 +54,20 @@ def name(value: Any) -> str:
 
 
 def secret(value: Any) -> Secret:
-    """Read a text that is never shown."""
+    """Read a secret text."""
     return value if isinstance(value, Secret) else Secret(text()(value))
 
 
 def flag(value: Any) -> bool:
-    """Read a switch: true or false, as people write them."""
-    known = _FLAGS.get(str(value).strip().lower())
-    if known is None:
+    """Read a boolean: true or false, in common spellings."""
+    value_of = _FLAGS.get(str(value).strip().lower())
+    if value_of is None:
         raise ValueError("neither true nor false")
-    return known
+    return value_of
 
 
 def choice(*choices: str) -> Callable[[Any], str]:
-    """Return a reader of one of these texts."""
+    """Return a reader of one of the given texts."""
 
     def read(value: Any) -> str:
         if value not in choices:
@@ -79,7 +79,7 @@ def choice(*choices: str) -> Callable[[Any], str]:
 
 
 def number(least: float, most: float, *, above: bool = False) -> Callable[[Any], float]:
-    """Return a reader of numbers within bounds, which are among them; with `above`, the lower one is not."""
+    """Return a reader of numbers from `least` to `most`, inclusive; with `above`, `least` is excluded."""
 
     def read(value: Any) -> float:
         try:
@@ -95,7 +95,7 @@ def number(least: float, most: float, *, above: bool = False) -> Callable[[Any],
 
 
 def whole(least: int, most: int) -> Callable[[Any], int]:
-    """Return a reader of whole numbers within bounds, which are among them."""
+    """Return a reader of whole numbers from `least` to `most`, inclusive."""
     read_number = number(least, most)
 
     def read(value: Any) -> int:
@@ -108,7 +108,7 @@ def whole(least: int, most: int) -> Callable[[Any], int]:
 
 
 def shares(count: int) -> Callable[[Any], tuple[float, ...]]:
-    """Return a reader of so many shares, numbers 0-1 with commas between, that add up to 1."""
+    """Return a reader of `count` comma-separated numbers, 0-1, whose sum is 1."""
     read_number = number(0, 1)
 
     def read(value: Any) -> tuple[float, ...]:

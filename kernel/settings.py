@@ -1,7 +1,6 @@
 """Every setting of the app, read once from the environment and checked before anything starts.
 
-Checked by rules of its own: pydantic, which everything else is checked with, is two thirds of what a cold start would
-import, and needed only once there is something to do.
+It has checks of its own, as importing pydantic, which is used elsewhere, would take two thirds of a cold start.
 """
 
 from __future__ import annotations
@@ -39,255 +38,258 @@ _URL = re.compile(r"(?:https?://\S+)?")
 
 
 class InvalidSettings(Exception):
-    """A setting is missing or wrong; the text names each and says what is wrong, never its value."""
+    """A setting is missing or wrong; the text names each and its fault, never its value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings. Each is an app setting (an environment variable) of the name that stands with it.
+    """The settings. Each is an app setting (an environment variable) with the name given in its definition.
 
-    In Python they go by their own names, `Settings(openai_base_url="http://127.0.0.1:11434/v1")`, or in a mapping by
-    either (`of`); an unknown one is an error.
+    In Python they have names of their own, `Settings(openai_base_url="http://127.0.0.1:11434/v1")`; `of` takes a
+    mapping with either names. An unknown name is an error.
 
-    Durations are in seconds. Connections are connection strings, or, for a managed identity, the settings with
-    `__endpoint` and `__fullyQualifiedNamespace`.
+    Durations are in seconds. Connections are connection strings; for a managed identity, use the settings with
+    `__endpoint` and `__fullyQualifiedNamespace` instead.
     """
 
     tables_connection: Secret = setting(NO_SECRET, "TablesConnection", secret)  # noqa: RUF009 - a field
     """Connection string of the storage account that holds the tables."""
     tables_endpoint: str = setting("", "TablesConnection__endpoint", text())
-    """Table endpoint to reach with the app's identity instead, like https://NAME.table.core.windows.net."""
+    """Table endpoint for access with the app's identity, like https://NAME.table.core.windows.net."""
     blob_endpoint: str = setting("", "BLOB_ENDPOINT", text())
-    """Blob endpoint of that account, for texts that are too long for a row; empty: as the table endpoint's."""
+    """Blob endpoint of that account, for texts that are too long for a row; empty to derive it from the table
+    endpoint."""
     service_bus_connection: Secret = setting(NO_SECRET, "ServiceBusConnection", secret)  # noqa: RUF009 - a field
     """Connection string of the Service Bus namespace."""
     service_bus_namespace: str = setting("", "ServiceBusConnection__fullyQualifiedNamespace", text())
-    """Namespace to reach with the app's identity instead, like NAME.servicebus.windows.net."""
+    """Namespace for access with the app's identity, like NAME.servicebus.windows.net."""
     run_queue: str = setting("agent-runs", "RUN_QUEUE", name)
     """The queue of runs; sessions must be enabled on it."""
     run_queue_priority: str = setting("agent-runs-priority", "RUN_QUEUE_PRIORITY", name)
     """The queue of runs of high priority; a queue of its own, with the same properties."""
     run_queue_low: str = setting("agent-runs-low", "RUN_QUEUE_LOW", name)
-    """The queue of runs of low priority, as those of batches; a queue of its own, with the same properties."""
+    """The queue of runs of low priority, such as those of batches; a queue of its own, with the same properties."""
     reply_queues: str = setting("", "REPLY_QUEUES", text(_QUEUES))
-    """Queues that runs may be reported to, a comma list, never one of runs; empty for none."""
+    """Queues that callbacks may use, separated by commas; never queues of runs. Empty for none."""
     queue_workspaces: str = setting("*", "QUEUE_WORKSPACES", text())
     """Workspaces that unsigned messages may name, like `agent-runs=acme,contoso agent-runs/SUBJECT=hr`; `*` for any."""
     queue_signing_key: Secret = setting(NO_SECRET, "QUEUE_SIGNING_KEY", secret)  # noqa: RUF009 - a field
-    """Key, of 32 characters at least, that messages on the queues are signed with; empty for no signatures."""
+    """Key, of at least 32 characters, of signatures of queue messages; empty for no signatures."""
 
     public_url: str = setting("", "PUBLIC_URL", text())
-    """Where the app's API is reached from outside, like `https://app.example.com/api`; empty for no links to it."""
+    """Base URL of the app's API, like `https://app.example.com/api`; empty for no links to it."""
     approval_links: bool = setting(False, "APPROVAL_LINKS", flag)
-    """Whether notifications of approvals carry links that decide them without signing in; needs PUBLIC_URL."""
+    """Whether notifications of approvals have links that decide without signing in; needs PUBLIC_URL."""
 
     openai_base_url: str = setting("https://api.openai.com/v1", "OPENAI_BASE_URL", name)
     """Base URL of an OpenAI-compatible endpoint, like http://127.0.0.1:11434/v1 for Ollama."""
     openai_api_key: Secret = setting(NO_SECRET, "OPENAI_API_KEY", secret)  # noqa: RUF009 - a field
-    """Key of that endpoint, or of Azure OpenAI; empty with Azure OpenAI means the app's identity."""
+    """Key of that endpoint, or of Azure OpenAI; empty with Azure OpenAI for the app's identity."""
     azure_openai_endpoint: str = setting("", "AZURE_OPENAI_ENDPOINT", text())
     """Azure OpenAI resource to use instead, like https://NAME.openai.azure.com."""
     azure_openai_api_version: str = setting("", "AZURE_OPENAI_API_VERSION", text())
     """API version of that resource; empty for the SDK's default."""
     foundry_project_endpoint: str = setting("", "FOUNDRY_PROJECT_ENDPOINT", text(_ENDPOINT))
-    """Foundry project for agents of the provider `foundry`, like https://NAME.services.ai.azure.com/api/projects/PROJECT."""
+    """Foundry project of the provider `foundry`, like https://NAME.services.ai.azure.com/api/projects/PROJECT."""
     model_timeout: float = setting(120, "MODEL_TIMEOUT_S", seconds)
-    """How long one model call may take."""
+    """Time limit of one model call."""
 
     registry_owner: str = setting("agent-lifecycle", "REGISTRY_OWNER", name)
-    """Marks agents at a provider as this app's; two apps that share a provider need two owners."""
+    """Marks agents at a provider as this app's; apps that share a provider need different owners."""
     agent_cache_size: int = setting(50, "AGENT_CACHE_SIZE", whole(1, 100_000))
-    """Agents a worker keeps ready to run."""
+    """Live agents that a worker caches."""
     agent_cache_max_size: int = setting(0, "AGENT_CACHE_MAX_SIZE", whole(0, 100_000))
-    """Up to which size a worker's cache follows its load from AGENT_CACHE_SIZE on; 0: it does not."""
+    """Size up to which a worker's cache adapts to its load, starting from AGENT_CACHE_SIZE; 0 for a fixed size."""
     agent_cache_memory_share: float = setting(0.8, "AGENT_CACHE_MEMORY_SHARE", number(0, 1, above=True))
-    """Share of a worker's memory from which on a cache that follows its load gives places back, 0-1."""
+    """Share of a worker's memory, 0-1, from which on an adaptive cache shrinks."""
     agent_cache_trust: float = setting(10, "AGENT_CACHE_TRUST_S", seconds)
-    """How long a worker uses a cached agent without looking whether it was changed or disabled."""
+    """How long a worker uses a cached agent without checking whether it was changed or disabled."""
     agent_cache_policy: Literal["sieve", "lru", "s3-fifo", "w-tinylfu"] = setting(
         "sieve", "AGENT_CACHE_POLICY", choice("sieve", "lru", "s3-fifo", "w-tinylfu")
     )
-    """Which agent goes when a worker keeps as many as it may."""
+    """Eviction policy of a worker's cache of agents."""
     preload_share: float = setting(0.8, "PRELOAD_SHARE", number(0, 1))
-    """Share of AGENT_CACHE_SIZE that a worker may fill at first with agents nobody has asked it for, 0-1; 0: none."""
+    """Share of AGENT_CACHE_SIZE, 0-1, that a worker may fill at first with preloaded agents; 0 for none."""
     preload_threshold: float = setting(0.7, "PRELOAD_THRESHOLD", number(0, 1))
-    """Least priority of an agent that is preloaded, 0-1."""
+    """Least priority, 0-1, of agents to preload."""
     preload_every: float = setting(300, "PRELOAD_EVERY_S", seconds)
-    """How often a worker looks which agents to preload."""
+    """How often a worker checks which agents to preload."""
     preload_companion_share: float = setting(0.3, "PRELOAD_COMPANION_SHARE", number(0, 1))
-    """In what share of an agent's uses another one must be used after it to be preloaded with it, 0-1."""
+    """Share of an agent's uses, 0-1, after which another agent must be used to be preloaded with it."""
     preload_weights: tuple[float, ...] = setting((0.4, 0.3, 0.3), "PRELOAD_WEIGHTS", shares(3))
-    """What of an agent's priority is frequency, recency and success."""
+    """Weights of frequency, recency and success in an agent's priority."""
     loader_strategies: str = setting("", "LOADER_STRATEGIES", text(_STRATEGIES))
-    """Strategies to compare, `policy` or `policy/share to preload` each, a comma list; empty for one, as set above."""
+    """Strategies to compare, each `policy` or `policy/preload share`, separated by commas; empty for the settings
+    above."""
     loader_ranked: int = setting(512, "LOADER_RANKED", whole(10, 5_000))
-    """Most agents that are ranked, of all workspaces together."""
+    """Most agents that are ranked, over all workspaces."""
     loader_retention_days: int = setting(30, "LOADER_RETENTION_DAYS", whole(1, 365))
-    """How long it is kept who used which agents when."""
+    """How many days uses of agents by users are stored."""
     loader_inactive_after: float = setting(86_400, "LOADER_INACTIVE_AFTER_S", seconds)
-    """After how long without a use a worker lets go of an agent."""
+    """Time without a use after which a worker evicts an agent."""
     loader_schedule: str = setting("0 4-59/10 * * * *", "LOADER_SCHEDULE", name)
-    """When it is learnt which agents are used, and with which others (NCRONTAB, UTC)."""
+    """When uses of agents are added to the ranking (NCRONTAB, UTC)."""
     provision_wait: float = setting(20, "PROVISION_WAIT_S", seconds)
     """How long a run waits for its agent to be provisioned before it is retried."""
     record_use_every: float = setting(5, "RECORD_USE_EVERY_S", seconds)
-    """How often at most a worker tells an agent's actor that the agent is used."""
+    """Least interval at which a worker reports uses of an agent to its actor."""
 
     extensions: str = setting("", "EXTENSIONS", text(_MODULES))
-    """Modules with the app's own tools, checks and so on, a comma list; empty for the folder `extensions`, if any."""
+    """Modules with the app's tools, checks and so on, separated by commas; empty for the folder `extensions`, if it
+    exists."""
     mcp_allow_private: bool = setting(False, "MCP_ALLOW_PRIVATE", flag)
     """Whether MCP servers may be reached by plain http and at private addresses; only for local use."""
 
     max_query_bytes: int = setting(65_536, "MAX_QUERY_BYTES", whole(1, 196_608))
-    """Largest query, in UTF-8 bytes; a queue message of the standard tier holds 256 KiB in all."""
+    """Largest query, in bytes of UTF-8; a queue message of the standard tier holds 256 KiB in all."""
     run_lease: float = setting(60, "RUN_LEASE_S", seconds)
-    """How long a worker that gives no sign of life keeps a run from others."""
+    """How long a worker's lease of a run lasts without being renewed."""
     run_look_every: float = setting(1, "RUN_LOOK_EVERY_S", seconds)
-    """How often a running run is looked at, to cancel it, to write its progress and to renew its lease."""
+    """How often a worker checks a run for cancellation, writes its progress and renews its lease."""
     run_timeout: float = setting(600, "RUN_TIMEOUT_S", seconds)
-    """How long one attempt of a run may take."""
+    """Time limit of one attempt of a run."""
     run_max_attempts: int = setting(5, "RUN_MAX_ATTEMPTS", whole(1, 100))
-    """Attempts before a run is given up; the same as the queue's maximum delivery count."""
+    """Attempts after which a run is given up; the same as the queue's maximum delivery count."""
     run_retry_base: float = setting(0.5, "RUN_RETRY_BASE_S", seconds)
-    """Wait before a run's second attempt; it doubles from there, up to 30 s."""
+    """Delay before a run's second attempt; doubled for each further one, up to 30 s."""
     run_retry_longest: float = setting(900, "RUN_RETRY_LONGEST_S", seconds)
-    """Longest wait before a run's next attempt that a provider can ask for (`Retry-After`)."""
+    """Longest delay before a run's next attempt that a provider can ask for (`Retry-After`)."""
     http_streaming: bool = setting(False, "HTTP_STREAMING", flag)
-    """Whether answers are sent while they are written; needs Python 3.13 on Azure Functions."""
+    """Whether answers are streamed over HTTP; needs Python 3.13 on Azure Functions."""
     mcp_agent_tools: int = setting(20, "MCP_AGENT_TOOLS", whole(0, 200))
-    """Most agents that the MCP server offers as tools of their own, the first by name; the rest by `ask_agent`."""
+    """Most agents that the MCP server offers as tools of their own, first by name; the others by `ask_agent`."""
     history_turns: int = setting(40, "HISTORY_TURNS", whole(0, 1000))
-    """Most messages of a conversation that the model is told."""
+    """Most messages of a session's history sent to the model."""
     history_tokens: int = setting(32_000, "HISTORY_TOKENS", whole(100, 10_000_000))
-    """Most tokens of a conversation that the model is told, by estimate; the oldest messages are left out first."""
+    """Most tokens (estimated) of a session's history sent to the model; the oldest messages are left out first."""
 
     evaluation_share: float = setting(1, "EVALUATION_SHARE", number(0, 1))
-    """Share of the answers that are scored, unless the agent's evaluation policy says otherwise, 0-1."""
+    """Share of answers that are scored, 0-1, unless the agent's evaluation policy sets it."""
     evaluation_schedule: str = setting("45 * * * * *", "EVALUATION_SCHEDULE", name)
-    """When judges are heard of answers, and scores summed up (NCRONTAB, UTC)."""
+    """When judges are asked about answers, and scores are summed (NCRONTAB, UTC)."""
     check_timeout: float = setting(5, "CHECK_TIMEOUT_S", seconds)
-    """How long one check of an answer may take before it is left out of the score."""
+    """Time limit of one check of an answer; after it, the check is left out of the score."""
 
     prune_schedule: str = setting("0 */15 * * * *", "PRUNE_SCHEDULE", name)
     """When idle agents are retired (NCRONTAB, UTC)."""
     idle_after: float = setting(604_800, "IDLE_AFTER_S", seconds)
-    """Time without use after which an agent is retired, unless its spec says otherwise."""
+    """Time without use after which an agent is retired, unless its spec sets it."""
     keep_new_for: float = setting(3600, "KEEP_NEW_FOR_S", number(0, 366 * 86400))
-    """An agent declared less than this ago is never retired by the timer."""
+    """Age below which agents are never retired by the timer."""
     prune_grace: float = setting(86400, "PRUNE_GRACE_S", number(0, 366 * 86400))
-    """How long a retired agent's versions are left at the provider, switched off and archived, before they go."""
+    """How long a retired agent's versions stay at the provider, disabled and archived, before they are deleted."""
     versions_kept: int = setting(3, "VERSIONS_KEPT", whole(0, 100))
-    """How many superseded versions of an agent are kept; older ones go unless a session is pinned to them."""
+    """How many superseded versions of an agent are kept; older ones are deleted unless a session is pinned to them."""
     verify_schedule: str = setting("0 10,40 * * * *", "VERIFY_SCHEDULE", name)
     """When agents are verified at their providers (NCRONTAB, UTC)."""
     verify_after: float = setting(86400, "VERIFY_AFTER_S", seconds)
-    """How long an agent that was seen intact at its provider is not looked at again."""
+    """Time after which an agent is verified again at its provider."""
     verify_sample: int = setting(50, "VERIFY_SAMPLE", whole(1, 10_000))
-    """How many agents are verified at a time, those not seen for longest first."""
+    """How many agents are verified at a time, longest unverified first."""
     aggregation_schedule: str = setting("35 * * * * *", "AGGREGATION_SCHEDULE", name)
-    """When new facts of attempts are added up (NCRONTAB, UTC)."""
+    """When new facts of attempts are added to sums (NCRONTAB, UTC)."""
     report_schedule: str = setting("0 */5 * * * *", "REPORT_SCHEDULE", name)
-    """When reports are brought up to what facts add up to (NCRONTAB, UTC)."""
+    """When reports are updated from the sums of facts (NCRONTAB, UTC)."""
     configuration_schedule: str = setting("50 * * * * *", "CONFIGURATION_SCHEDULE", name)
-    """When agents are made to follow what is left of changed templates, personalities and so on (NCRONTAB, UTC)."""
+    """When remaining agents are updated after changes of templates, personalities and so on (NCRONTAB, UTC)."""
     drift_schedule: str = setting("0 23 * * * *", "DRIFT_SCHEDULE", name)
-    """When agents are compared with what is at their providers, for the counts of drift (NCRONTAB, UTC)."""
+    """When agents are compared with their versions at providers, for the counts of drift (NCRONTAB, UTC)."""
     session_expiry_schedule: str = setting("30 */5 * * * *", "SESSION_EXPIRY_SCHEDULE", name)
     """When idle sessions are ended (NCRONTAB, UTC)."""
     session_idle_after: float = setting(86400, "SESSION_IDLE_AFTER_S", seconds)
     """Time without a run after which a session is ended."""
     dead_letter_schedule: str = setting("15 * * * * *", "DEAD_LETTER_SCHEDULE", name)
-    """When runs whose workers died at every attempt are looked for among the dead letters (NCRONTAB, UTC)."""
+    """When dead letters are searched for runs whose workers died at every attempt (NCRONTAB, UTC)."""
 
     events_schedule: str = setting("0 20 * * * *", "EVENTS_SCHEDULE", name)
-    """When events that are old enough are deleted (NCRONTAB, UTC)."""
+    """When old events are deleted (NCRONTAB, UTC)."""
     events_retention: float = setting(604_800, "EVENTS_RETENTION_S", number(3600, 10 * 366 * 86400))
-    """How long events are kept."""
+    """How long events are stored."""
 
     alert_schedule: str = setting("45 * * * * *", "ALERT_SCHEDULE", name)
     """When alert rules are evaluated (NCRONTAB, UTC)."""
     alert_defaults: bool = setting(True, "ALERT_DEFAULTS", flag)
-    """Whether the default alert rules are switched on; each workspace can set them otherwise."""
+    """Whether the default alert rules are enabled; each workspace can change that."""
     sla_latency_ms: int = setting(30_000, "SLA_LATENCY_MS", whole(1, 86_400_000))
-    """Time in which an agent is to answer 95 % of its runs, unless its spec says otherwise, in milliseconds."""
+    """Time, in milliseconds, in which an agent should answer 95 % of its runs, unless its spec sets it."""
     sla_availability: float = setting(0.99, "SLA_AVAILABILITY", number(0, 1, above=True))
-    """Share of its runs that an agent is to answer, unless its spec says otherwise, 0-1."""
+    """Share of its runs, 0-1, that an agent should answer, unless its spec sets it."""
     planned_runs_schedule: str = setting("1 * * * * *", "PLANNED_RUNS_SCHEDULE", name)
-    """When the runs of schedules and batches are submitted that are due (NCRONTAB, UTC)."""
+    """When due runs of schedules and batches are submitted (NCRONTAB, UTC)."""
     notify_schedule: str = setting("55 * * * * *", "NOTIFY_SCHEDULE", name)
     """When notifications are delivered to channels (NCRONTAB, UTC)."""
     routes_allow_private: bool = setting(False, "ROUTES_ALLOW_PRIVATE", flag)
-    """Whether routes may go by plain http and to private addresses; only for local use."""
+    """Whether routes may use plain http and private addresses; only for local use."""
     route_refresh: float = setting(2, "ROUTE_REFRESH_S", seconds)
-    """How old what a worker knows of a route may be: by then it obeys what another one has learnt of a deployment."""
+    """How long a worker caches a route's state; within it, it learns of deployments' failures seen by other workers."""
 
     webhooks_allow_private: bool = setting(False, "WEBHOOKS_ALLOW_PRIVATE", flag)
-    """Whether webhooks may be plain http and go to private addresses; only for local use."""
+    """Whether webhooks may use plain http and private addresses; only for local use."""
 
     event_grid_key: Secret = setting(NO_SECRET, "EVENT_GRID_KEY", secret)  # noqa: RUF009 - a field
     """Key of Event Grid topics that channels send to; empty for the app's identity."""
     email_from: str = setting("", "EMAIL_FROM", text())
-    """Address that email is from; empty for no email. With it, SMTP_HOST or EmailConnection."""
+    """Sender's address of email; empty for no email. Requires SMTP_HOST or EmailConnection."""
     email_domains: str = setting("", "EMAIL_DOMAINS", text())
     """Domains that email may go to, separated by commas; empty for any."""
     email_connection: Secret = setting(NO_SECRET, "EmailConnection", secret)  # noqa: RUF009 - a field
     """Connection string of an Azure Communication Services resource that sends email."""
     email_endpoint: str = setting("", "EmailConnection__endpoint", text())
-    """Endpoint of that resource to reach with the app's identity instead, like https://NAME.communication.azure.com."""
+    """Endpoint of that resource for access with the app's identity, like https://NAME.communication.azure.com."""
     smtp_host: str = setting("", "SMTP_HOST", text())
-    """Mail server that sends email instead."""
+    """Mail server that sends email instead of that resource."""
     smtp_port: int = setting(587, "SMTP_PORT", whole(1, 65535))
-    """Its port: 587 for STARTTLS, 465 for TLS from the first byte, as a rule."""
+    """Port of the mail server: usually 587 for STARTTLS, 465 for TLS from the first byte."""
     smtp_security: Literal["starttls", "tls", "none"] = setting(
         "starttls", "SMTP_SECURITY", choice("starttls", "tls", "none")
     )
-    """How the connection to it is encrypted; `none` only for a server on the same machine."""
+    """Encryption of the connection to the mail server; `none` only for a server on the same machine."""
     smtp_username: str = setting("", "SMTP_USERNAME", text())
-    """Whom to sign in to it as; empty for nobody."""
+    """User name at the mail server; empty for none."""
     smtp_password: Secret = setting(NO_SECRET, "SMTP_PASSWORD", secret)  # noqa: RUF009 - a field
-    """Password for that, in Azure a Key Vault reference."""
+    """Password at the mail server, in Azure a Key Vault reference."""
 
     budget_trust: float = setting(5, "BUDGET_TRUST_S", seconds)
-    """How long a worker keeps to budgets and rates without looking whether they were changed."""
+    """How long a worker caches budgets and rates."""
     budget_wait: float = setting(5, "BUDGET_WAIT_S", seconds)
-    """How long a model call waits for what others have reserved of a budget, before its run waits."""
+    """How long a model call waits for a budget's reservations of others, before its run waits."""
     budget_output_tokens: int = setting(4096, "BUDGET_OUTPUT_TOKENS", whole(1, 1_000_000))
-    """Most tokens of a model call's answer within budgets, where the agent's spec does not say."""
+    """Most output tokens of a model call within budgets, if the agent's spec sets none."""
     budget_schedule: str = setting("20 * * * * *", "BUDGET_SCHEDULE", name)
-    """When expired reservations are freed, waiting runs looked at, and the use of pools sampled (NCRONTAB, UTC)."""
+    """When expired reservations are released, waiting runs checked, and the usage of pools sampled (NCRONTAB, UTC)."""
     pool_wait: float = setting(5, "POOL_WAIT_S", seconds)
-    """How long a run waits in a worker for room in its agent's pool, before it is put back on the queue."""
+    """How long a run waits in a worker for capacity in its agent's pool, before it is put back on the queue."""
     scaling_site: str = setting("", "SCALING_SITE", text())
-    """Resource id of the Function App whose scale is read and changed; empty for recommendations alone."""
+    """Resource id of the Function App whose scaling is read and changed; empty for recommendations only."""
     scaling_apply: bool = setting(False, "SCALING_APPLY", flag)
     """Whether `POST scaling/apply` may change it; the app's identity needs the role for that."""
     scaling_workspace: str = setting("default", "SCALING_WORKSPACE", name)
-    """The workspace whose callers see and change how the app is scaled, and run timers: both concern all workspaces."""
+    """The workspace whose callers see and change the app's scaling, and run timers: both affect all workspaces."""
     arm_endpoint: str = setting("https://management.azure.com", "ARM_ENDPOINT", text(_ENDPOINT))
-    """Azure Resource Manager; another one in other clouds than the public one."""
+    """URL of Azure Resource Manager; differs in other clouds than the public one."""
     runaway_same_tool_calls: int = setting(10, "RUNAWAY_SAME_TOOL_CALLS", whole(0, 10_000))
-    """Calls of one tool with the same arguments in an attempt before the run is failed; 0 for any number."""
+    """Most calls of one tool with the same arguments in an attempt before the run fails; 0 for no limit."""
     runaway_usd_per_minute: float = setting(10, "RUNAWAY_USD_PER_MINUTE", number(0, 1_000_000))
-    """What a run may spend within a minute, in USD, before it is failed; 0 for anything."""
+    """Most that a run may spend within a minute before it fails, in USD; 0 for no limit."""
 
     auth_mode: Literal["keys", "entra"] = setting("keys", "AUTH_MODE", choice("keys", "entra"))
-    """Who may call: holders of a function key, or users that App Service authentication has signed in."""
+    """Who may call: holders of a function key, or users signed in by App Service authentication."""
     workspace_claim: str = setting("tid", "WORKSPACE_CLAIM", name)
     """With `entra`: the claim whose value is the caller's workspace."""
     trust_workspace_header: bool = setting(False, "TRUST_WORKSPACE_HEADER", flag)
     """With `keys`: whether the X-Workspace header names the workspace; only behind a gateway that sets it."""
 
     application_insights: Secret = setting(NO_SECRET, "APPLICATIONINSIGHTS_CONNECTION_STRING", secret)  # noqa: RUF009 - a field
-    """Application Insights to send traces, logs and metrics to; empty for none."""
+    """Connection string of Application Insights for traces, logs and metrics; empty for none."""
     otlp_endpoint: str = setting("", "OTEL_EXPORTER_OTLP_ENDPOINT", text(_URL))
-    """Base URL of an OTLP/HTTP receiver of the same, like http://127.0.0.1:4318; empty for none."""
+    """Base URL of an OTLP/HTTP receiver for the same, like http://127.0.0.1:4318; empty for none."""
     telemetry_content: bool = setting(False, "ENABLE_SENSITIVE_DATA", flag)
     """Whether prompts, answers and tool arguments are part of the traces."""
     metrics_every: float = setting(15, "METRICS_EVERY_S", seconds)
-    """How often at most a worker stores its metrics for `GET metrics`."""
+    """Least interval at which a worker stores its metrics for `GET metrics`."""
 
     def __post_init__(self) -> None:
-        """Check each, then what they say together.
+        """Check each setting, then their combinations.
 
         Raises:
             InvalidSettings: One is wrong.
@@ -332,20 +334,20 @@ class Settings:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """Return the settings with these values, each by its name in the environment or in Python.
+        """Return settings with these values, each by its name in the environment or in Python.
 
         Raises:
-            InvalidSettings: One is wrong, or there is no such setting.
+            InvalidSettings: One is wrong or unknown.
         """
         names = {each.metadata["alias"]: each.name for each in fields(cls)}
-        known = {names.get(name, name): value for name, value in values.items()}
-        if unknown := sorted(known.keys() - set(names.values())):
+        by_name = {names.get(name, name): value for name, value in values.items()}
+        if unknown := sorted(by_name.keys() - set(names.values())):
             raise InvalidSettings(f"There is no setting {', '.join(unknown)}.")
-        return cls(**known)
+        return cls(**by_name)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Return the settings that the environment holds; an empty value means the default.
+        """Return settings from environment variables; an empty value means the default.
 
         Raises:
             InvalidSettings: One is wrong.
@@ -354,11 +356,11 @@ class Settings:
 
     @classmethod
     def names(cls) -> list[str]:
-        """Return the names of all settings, as the environment has them."""
+        """Return the names of all settings in the environment."""
         return [each.metadata["alias"] for each in fields(cls)]
 
     def by_alias(self) -> dict[str, Any]:
-        """Return each by its name in the environment."""
+        """Return the values by their names in the environment."""
         return {each.metadata["alias"]: getattr(self, each.name) for each in fields(self)}
 
     @property

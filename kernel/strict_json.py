@@ -1,4 +1,4 @@
-"""JSON from outside, read strictly: what cannot be written down again is refused where it comes in."""
+"""Strict parsing of JSON from outside: refuses what could not be stored."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 def parse_json(body: bytes) -> Any:
-    """Return the values of a JSON text (RFC 8259), which is in UTF-8; a byte order mark is passed over.
+    """Return the values of a JSON text (RFC 8259) in UTF-8; a byte order mark is skipped.
 
     Raises:
-        ValueError: It is none; it holds half a surrogate pair, which is no text and fails wherever it is stored, or
-            NaN or an infinity, which are no JSON; or it is nested too deeply to be read.
+        ValueError: It is not JSON; it has a lone surrogate, which cannot be stored, or NaN or an infinity, which are
+            not JSON; or it is nested too deeply.
     """
     try:
         values = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
-        # Only an escape can bring one in, so that almost no body is searched.
+        # Only an escape can contain one, so most bodies need no search.
         if b"\\u" in body:
             json.dumps(values, ensure_ascii=False).encode()
     except RecursionError:
@@ -29,12 +29,12 @@ def parse_json(body: bytes) -> Any:
 
 
 def is_object(value: object) -> TypeIs[dict[str, Any]]:
-    """Return whether a value of JSON or YAML is an object, whose keys are texts."""
+    """Return whether a value of JSON or YAML is an object; its keys are texts."""
     return isinstance(value, dict)
 
 
 def is_mapping(value: object) -> TypeIs[Mapping[str, Any]]:
-    """Return whether a value is a mapping, whose keys are taken to be texts."""
+    """Return whether a value is a mapping; its keys are assumed to be texts."""
     return isinstance(value, Mapping)
 
 
@@ -44,5 +44,5 @@ def is_list(value: object) -> TypeIs[list[Any]]:
 
 
 def _refuse(name: str) -> NoReturn:
-    msg = f"{name} is no JSON"
+    msg = f"{name} is not JSON"
     raise ValueError(msg)

@@ -1,7 +1,7 @@
-"""The Tables seam: partitioned rows with ETags and atomic writes within a partition, as Azure Table Storage has them.
+"""Interface of table storage: rows with ETags, atomic writes in a partition, as in Azure Table Storage.
 
-Three implementations stand behind it, `adapters.azure_tables`, `adapters.memory_tables` and `adapters.file_tables`; one
-contract suite runs over all. The limits are those of the service
+There are three implementations, `adapters.azure_tables`, `adapters.memory_tables` and `adapters.file_tables`, all
+tested by one contract suite. The limits are those of the service
 (learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model).
 """
 
@@ -14,11 +14,11 @@ from typing import Protocol
 
 Scalar = str | int | float | bool | datetime | bytes
 MAX_WRITES = 100
-"""Most writes one commit may hold (an entity-group transaction's limit)."""
+"""Most writes of one commit (the limit of an entity-group transaction)."""
 
 
 def ordinal(key: str) -> bytes:
-    """Return what keys are ordered by: their UTF-16 code units, which is not the order of Python's strings."""
+    """Return the sort key of keys: their UTF-16 code units, whose order differs from that of Python's strings."""
     return key.encode("utf-16-be")
 
 
@@ -30,8 +30,8 @@ class Row:
         partition: Partition key; rows of one partition can be committed together.
         key: Row key, unique in the partition; rows are returned in its order.
         values: The properties, named like identifiers (not ending in `__1`). None values are not stored. A string may
-            be of any length up to the row's 1 MiB.
-        etag: The version that was read; empty on a row that was not read from a table.
+            be as long as the row's 1 MiB allows.
+        etag: ETag of the stored row; empty for a row that was not read.
     """
 
     partition: str
@@ -57,21 +57,21 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """Create the row; fails with RowExists if its key is taken."""
+    """Create the row; fails with RowExists if its key exists."""
 
     row: Row
 
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Replace the whole row; fails with RowChanged if it is gone or its ETag is no longer `row.etag`, never empty."""
+    """Replace the whole row; fails with RowChanged if it is gone or its ETag is not `row.etag` (never empty)."""
 
     row: Row
 
 
 @dataclass(frozen=True, slots=True)
 class Upsert:
-    """Create or replace the whole row, whatever is there."""
+    """Create or replace the whole row, without a condition."""
 
     row: Row
 
@@ -113,68 +113,68 @@ class Span:
 
     @staticmethod
     def prefix(partition: str, prefix: str, *, after: str | None = None) -> Span:
-        """Return the rows of a partition whose key starts with the prefix, from just after the key `after` on."""
-        # A space is the least character a key may hold, so that nothing lies between a key and the key with a space.
+        """Return the span of a partition's rows whose key starts with the prefix, after the key `after`."""
+        # A space is the least character of a key, so nothing sorts between a key and the key followed by a space.
         start = prefix if after is None else max(prefix, after + "\x20", key=ordinal)
         return Span(partition, key_from=start, key_before=_beyond(prefix))
 
     def matches(self, row: Row) -> bool:
-        """Return whether the row has the properties that the span asks for; its keys are not looked at."""
+        """Return whether the row has the properties in `where`; its keys are not compared."""
         return all(_equal(row.values.get(name), wanted) for name, wanted in self.where.items())
 
 
 def _equal(value: Scalar | None, wanted: str | int | bool) -> bool:
-    """Compare as the service does, to which True is not 1; `wanted` may be an enum's member, stored values are not."""
+    """Compare as the service does: True does not equal 1. `wanted` may be an enum's member."""
     return isinstance(value, bool) == isinstance(wanted, bool) and isinstance(wanted, type(value)) and value == wanted
 
 
 def _beyond(prefix: str) -> str | None:
-    """Return the least text above every text that starts with the prefix, in the order of keys."""
+    """Return the least text, in the order of keys, above all texts with the prefix; None if there is none."""
     shortened = prefix.rstrip("\uffff")
     if not shortened:
         return None
     last = ord(shortened[-1])
-    above = {0xD7FF: 0x10000, 0x10FFFF: 0xE000}.get(last, last + 1)  # surrogate pairs lie between U+D7FF and U+E000
+    above = {0xD7FF: 0x10000, 0x10FFFF: 0xE000}.get(last, last + 1)  # surrogate pairs sort between U+D7FF and U+E000
     return shortened[:-1] + chr(above)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows in key order, and the token that continues after them; None when these were the last."""
+    """Some rows in key order, and the token to continue after them; None at the end."""
 
     rows: Sequence[Row]
     next: str | None
 
 
 class RowExists(Exception):
-    """An inserted row's key is taken."""
+    """An inserted row's key exists."""
 
 
 class RowChanged(Exception):
-    """A row that was to be replaced or deleted was changed or deleted by somebody else."""
+    """A row to be replaced or deleted was changed or deleted since it was read."""
 
 
 class RowTooLarge(Exception):
-    """A row is over 1 MiB, or a commit over 4 MiB."""
+    """A row exceeds 1 MiB, or a commit 4 MiB."""
 
 
 class Tables(Protocol):
-    """Partitioned rows. Every method raises `kernel.errors.Unavailable` when the store cannot be reached.
+    """Rows in partitions. Every method raises `kernel.errors.Unavailable` if the store cannot be reached.
 
-    A commit whose answer was lost is sent again and can meet its own effect. So RowExists and RowChanged may be the
-    caller's own doing, and Unavailable leaves open whether the commit took place: give rows something by which you
-    recognise your own write, and read again.
+    A commit whose response was lost is sent again and can meet its own effect. So RowExists and RowChanged may be
+    caused by the caller's own write, and after Unavailable it is unknown whether the commit took place: write something
+    into rows by which you recognize your own write, and read again.
     """
 
     async def get(self, table: str, partition: str, key: str) -> Row | None:
-        """Return the row, or None when there is none."""
+        """Return the row; None if it does not exist."""
         ...
 
     async def query(self, table: str, span: Span, *, limit: int = 1000, token: str | None = None) -> Page:
         """Return up to `limit` (1-1000) rows of the span in key order.
 
-        A page can be short, even empty, while `next` is set: the service ends a page where a partition boundary or a
-        time limit falls.
+        A page can be short or empty while `next` is set: the service ends pages at partition boundaries and time
+        limits.
 
         Raises:
             ValueError: The limit, the span or the token is not valid.
@@ -184,18 +184,18 @@ class Tables(Protocol):
     async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
         """Apply all writes or none, and return the new ETags in order (empty for deletes).
 
-        All rows are of one partition, each key at most once, at most MAX_WRITES.
+        All rows are in one partition, each key at most once, at most MAX_WRITES.
 
         Raises:
-            RowExists: An insert's key is taken.
-            RowChanged: A replaced or deleted row is not as expected.
-            RowTooLarge: A row is over 1 MiB, or the commit over 4 MiB.
+            RowExists: An insert's key exists.
+            RowChanged: A row to be replaced or deleted has another ETag, or is gone.
+            RowTooLarge: A row exceeds 1 MiB, or the commit 4 MiB.
             ValueError: The writes break the rules above.
         """
         ...
 
     async def aclose(self) -> None:
-        """Release connections."""
+        """Close connections."""
         ...
 
 

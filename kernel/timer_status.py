@@ -1,4 +1,4 @@
-"""When each timer last succeeded and failed: what is due follows from it, and one that has stopped is noticed.
+"""When each timer last succeeded and failed; shows which are due, and which have stopped.
 
 Table `timers`, partition `timers`, row `{timer}` its last success, row `{timer}!failed` its last failure.
 """
@@ -14,21 +14,21 @@ from kernel.tables import Row, Span, Tables, Upsert, every
 TABLE = "timers"
 _FAILED = "!failed"
 _GRACE = timedelta(minutes=5)
-"""How late a timer may be: it starts late after a cold start, and takes its time."""
+"""How late a timer may be: cold starts and its own run take time."""
 _RARELY = timedelta(hours=1)
-"""How often a timer is taken to run of which it is not known."""
+"""Assumed interval of a timer whose schedule is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimerStatus:
-    """What is known of a timer.
+    """Status of a timer.
 
     Attributes:
         timer: Its name.
-        succeeded_at: When its last run that succeeded began; None for never.
-        every: How often it runs; None where that is not known.
-        failed_at: When its last run that failed began; None for never.
-        failure: Why, as a stable code or the kind of exception.
+        succeeded_at: When its last successful run began, aware UTC; None for never.
+        every: Its interval; None if unknown.
+        failed_at: When its last failed run began, aware UTC; None for never.
+        failure: Stable code of the failure, or the exception's type.
     """
 
     timer: str
@@ -44,7 +44,7 @@ class TimerStatus:
 
     @property
     def began_at(self) -> datetime | None:
-        """When it last ran, whatever came of it; None for never."""
+        """When it last ran, successfully or not; None for never."""
         return max((at for at in (self.succeeded_at, self.failed_at) if at is not None), default=None)
 
     def overdue(self, now: datetime) -> bool:
@@ -54,13 +54,13 @@ class TimerStatus:
 
 @dataclass(frozen=True, slots=True)
 class TimerRun:
-    """One time that a timer ran.
+    """One run of a timer.
 
     Attributes:
         timer: Its name.
-        at: When it began.
-        every: How often it runs; None where its schedule does not say.
-        failure: Why it failed, as a stable code or the kind of exception; None where it succeeded.
+        at: When it began, aware UTC.
+        every: Its interval; None if its schedule has none.
+        failure: Stable code of the failure, or the exception's type; None after a success.
     """
 
     timer: str
@@ -70,13 +70,13 @@ class TimerRun:
 
 
 class TimerStatusStore:
-    """Keeps the status of timers."""
+    """Stores the status of timers."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     async def note(self, runs: Sequence[TimerRun]) -> None:
-        """Note what became of timers that ran, at most 100, in one transaction."""
+        """Store the results of at most 100 timer runs, in one transaction."""
         if runs:
             await self._tables.commit(TABLE, [Upsert(_row(run)) for run in runs])
 

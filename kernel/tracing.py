@@ -1,7 +1,7 @@
-"""Traces: spans over the OpenTelemetry API, and W3C trace context in and out (www.w3.org/TR/trace-context).
+"""Traces: spans by the OpenTelemetry API, and W3C trace context in and out (www.w3.org/TR/trace-context).
 
-Nothing is recorded unless `adapters.telemetry` (or the Functions worker) has set up an exporter; what a caller sent as
-`traceparent` is passed on all the same. The API alone is imported here, which the Durable SDK imports anyway.
+Nothing is recorded unless `adapters.telemetry` (or the Functions worker) has set up an exporter; a caller's
+`traceparent` is passed on anyway. Only the API is imported here, which the Durable SDK imports too.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from kernel.errors import AppError
 
 SCOPE = "agent-lifecycle"
-"""Instrumentation scope of our spans and metrics."""
+"""Instrumentation scope of the app's spans and metrics."""
 
 _W3C = TraceContextTextMapPropagator()
 _TRACER = trace.get_tracer(SCOPE)
 
 PRODUCER = SpanKind.PRODUCER
-"""The kind of a span that sends a message."""
+"""Kind of a span that sends a message."""
 
 Attributes = Mapping[str, str | int | float | bool | None]
 
 
 def carrier() -> dict[str, str]:
-    """Return the current trace context as `traceparent` and, if there is any, `tracestate`; empty outside a trace."""
+    """Return the current trace context as `traceparent` and, if present, `tracestate`; empty outside a trace."""
     headers: dict[str, str] = {}
     _W3C.inject(headers)
     return headers
@@ -42,14 +42,14 @@ def traceparent() -> str | None:
 
 
 def parent_of(sent: Mapping[str, object], host: Mapping[str, object]) -> Context:
-    """Return the context that what comes in goes on with; an empty one begins a trace.
+    """Return the parent context of an incoming request; an empty one starts a new trace.
 
-    The sender's trace is gone on with, below the host's own span where the host records it too. A trace that the host
-    began without recording it is none: its "not sampled" is nobody's decision, and would silence ours.
+    The sender's trace is continued, below the host's own span if the host records it too. A trace that the host started
+    without recording is ignored: its "not sampled" flag would suppress ours.
 
     Args:
-        sent: What the sender gave, `traceparent` and perhaps `tracestate`; malformed counts as nothing.
-        host: The same of the host's own span around this invocation.
+        sent: The sender's `traceparent` and optional `tracestate`; malformed values are ignored.
+        host: The same of the host's own span for this invocation.
     """
     sender, ours = _parsed(sent), _parsed(host)
     if sender.is_valid:
@@ -59,7 +59,7 @@ def parent_of(sent: Mapping[str, object], host: Mapping[str, object]) -> Context
 
 
 def resumed(kept: str | None) -> tuple[Context | None, Sequence[Link]]:
-    """Return the parent of what goes on with a stored `traceparent`, and a link to the trace that it came from now.
+    """Return the parent context for a stored `traceparent`, and links to the present trace if it differs.
 
     In the same trace, or without a stored one, the parent is the current span (None).
     """
@@ -72,7 +72,7 @@ def resumed(kept: str | None) -> tuple[Context | None, Sequence[Link]]:
 
 @contextmanager
 def attached(context: Context) -> Generator[None]:
-    """Make the context the current one within."""
+    """Make the context current inside the block."""
     token = contexts.attach(context)
     try:
         yield
@@ -89,13 +89,13 @@ def span(
     parent: Context | None = None,
     links: Sequence[Link] = (),
 ) -> Generator[Span]:
-    """Record what happens within as a span; an error sets its status and `error.type`, never its text.
+    """Record the block as a span; an error sets its status and `error.type`, never its text.
 
     Args:
-        name: Of few values, no ids.
+        name: The span's name, of few values, without ids.
         attributes: None values are left out.
-        kind: INTERNAL, unless what is within crosses to another process.
-        parent: Context to start in; the current one unless given.
+        kind: INTERNAL, unless the block calls or serves another process.
+        parent: Parent context; the current one unless given.
         links: Other spans that led to this one.
     """
     given = {key: value for key, value in (attributes or {}).items() if value is not None}
@@ -115,14 +115,14 @@ def failed(failing: Span, code: str) -> None:
 
 
 def event(name: str, attributes: Attributes | None = None) -> None:
-    """Note something on the current span."""
+    """Add an event to the current span."""
     current = trace.get_current_span()
     if current.is_recording():
         current.add_event(name, {key: value for key, value in (attributes or {}).items() if value is not None})
 
 
 def _parsed(headers: Mapping[str, object]) -> SpanContext:
-    """Return the span context in the headers, an invalid one if they hold none."""
+    """Return the span context in the headers; an invalid one if there is none."""
     texts = {name: value for name, value in headers.items() if isinstance(value, str)}
     return trace.get_current_span(_W3C.extract(texts, Context())).get_span_context()
 

@@ -1,4 +1,4 @@
-"""What is wrong with input, by place and in words for whoever sent it."""
+"""Validation errors by place and in words, for whoever sent the input."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _LISTS = frozenset({"list_type", "tuple_type"})
 
 
 def wrong_places(error: ValidationError) -> dict[str, str]:
-    """Return what is wrong by JSON pointer (RFC 6901), never the values found there.
+    """Return the faults by JSON pointer (RFC 6901), never the values.
 
-    Of a list that comes out too short because its items are wrong, only the items are told.
+    For a list that is too short because items are invalid, only the items are reported.
     """
     found = error.errors(include_url=False, include_context=True, include_input=False)
     places = [item["loc"] for item in found]
@@ -36,19 +36,19 @@ def wrong_places(error: ValidationError) -> dict[str, str]:
 
 
 def unknown_fields(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return a sentence that names the unknown fields, five at most, and those that there are; empty without any."""
+    """Return a sentence with the unknown fields, at most five, and the known ones; empty without unknown ones."""
     places = [item["loc"] for item in error.errors() if item["type"] == "extra_forbidden"]
     if not places:
         return ""
     names = ", ".join(shown(".".join(map(str, place))) for place in places[:_MOST_NAMED])
     more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
-    known = f"; known are {', '.join(model.model_fields)}" if any(len(place) == 1 for place in places) else ""
+    known_fields = f"; known are {', '.join(model.model_fields)}" if any(len(place) == 1 for place in places) else ""
     hint = " What a CloudEvents envelope carries is the body: send its 'data' alone." if _CLOUD_EVENT in names else ""
-    return f"There is no {names}{more}{known}.{hint}"
+    return f"There is no {names}{more}{known_fields}.{hint}"
 
 
 class NullsAsAbsent(BaseModel):
-    """A model in which null is as good as left out, for serializers that write every field."""
+    """A model in which null means the same as leaving a field out, for serializers that write every field."""
 
     @model_validator(mode="before")
     @classmethod
@@ -72,7 +72,7 @@ class NullsAsAbsent(BaseModel):
 
 
 def in_words(item: ErrorDetails) -> str:
-    """Return one of a validation's errors in terms of JSON rather than of Python."""
+    """Return a validation error in terms of JSON instead of Python."""
     kind, context = item["type"], item.get("ctx", {})
     if kind == "value_error":
         return str(context.get("error", item["msg"]))
@@ -90,7 +90,7 @@ def in_words(item: ErrorDetails) -> str:
 
 
 def _pointer(place: tuple[int | str, ...]) -> str:
-    """Return the place as a JSON pointer; a union's tag, `(step)`, says which kind was meant and is no place."""
+    """Return the place as a JSON pointer; a union's tag, like `(step)`, is not part of the place."""
     steps = (str(step) for step in place)
     return "/" + "/".join(step.replace("~", "~0").replace("/", "~1") for step in steps if not _TAG.fullmatch(step))
 

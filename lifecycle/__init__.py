@@ -1,4 +1,4 @@
-"""Who the agents are and how they live: specs, configuration, registry, drift, loader, sessions, runs, events."""
+"""The life cycle of LLM agents: specs, configuration, registry, drift, loader, sessions, runs, events."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _COMPOSED = {"ManagerStats", "ProductionAgent", "ProductionAgentManager", "Progr
 
 
 def __getattr__(name: str) -> object:
-    # The library's face brings in everything; who imports one module of the package should not pay for it.
+    # The public names need almost every module; importing one module of the package should not load them all.
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)
     if name in _COMPOSED:
-        # The one import upwards: what composes the library is exported under the name that its users know.
+        # The only import from an outer layer: the composed library is exported under its public name.
         from bootstrap import library  # noqa: PLC0415 - on first use
 
         return getattr(library, name)

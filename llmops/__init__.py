@@ -1,1 +1,1 @@
-"""What running agents costs, whether it may, how good it was: spend, budgets, evaluation, performance, reports."""
+"""What agents cost, what they may spend and how good their answers are: facts, budgets, evaluation, reports."""

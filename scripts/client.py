@@ -1,9 +1,10 @@
-"""Write the models of the Python client from the API's own description: `make client`.
+"""Generate the models of the Python client from the API description: `make client`.
 
     python -m scripts.client
 
-The description's limits (lengths, patterns, ranges) are left to the app, and fields that a client does not know are
-passed over, so that an older client goes on working with a newer app.
+The description's limits (lengths, patterns, ranges) are left out, because the app checks them, and unknown fields are
+ignored, so
+that an older client works with a newer app.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def models() -> str:
     """Return the source of the models.
 
     Raises:
-        RuntimeError: The generator failed, or warned of something; the text says what it said.
+        RuntimeError: The generator failed or printed a warning; the text is its output.
     """
     schemas = cast("dict[str, Any]", _plain(document()["components"]["schemas"]))
     about = {"openapi": "3.1.0", "info": {"title": "x", "version": "1"}, "paths": {}}
@@ -80,7 +81,7 @@ def _plain(schema: Any) -> Any:
     for name, value in found.items():
         if name == "properties":
             kept[name] = {field: _plain(each) for field, each in value.items()}
-        elif name == "patternProperties":  # names of a form are limits, too
+        elif name == "patternProperties":  # patterns of property names are limits, too
             kept["additionalProperties"] = _plain(next(iter(value.values())))
         elif name not in left_out and not (name == "additionalProperties" and value is False):
             kept[name] = _plain(value)

@@ -1,4 +1,4 @@
-"""Take the pictures of the web app that the documents show, anew.
+"""Take the screenshots of the web app for the documents.
 
     make sample                                # in another terminal: the data that they show
     .venv/bin/python -m scripts.pictures       # docs/images/*.png
@@ -26,11 +26,11 @@ PLACES = {
     "operations": "operations",
 }
 DARK = frozenset({"quality"})
-"""Pictures that show the dark colours."""
+"""Screenshots in dark colours."""
 
 
 async def picture(page: Page, url: str, name: str) -> None:
-    """Open a place of the app and keep a picture of it."""
+    """Open a page of the app and save a screenshot."""
     await page.emulate_media(color_scheme="dark" if name in DARK else "light", reduced_motion="reduce")
     await page.goto("about:blank")
     await page.goto(f"{url}/api/app/#/{PLACES[name]}")
@@ -47,7 +47,7 @@ async def picture(page: Page, url: str, name: str) -> None:
 
 
 async def main(url: str) -> None:
-    """Take all pictures."""
+    """Take all screenshots."""
     names = ("chromium", "chromium-browser", "google-chrome", "chrome")
     browser_path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if not browser_path:
@@ -62,6 +62,6 @@ async def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description="Take the pictures of the documents.")
-    arguments.add_argument("--url", default="http://127.0.0.1:7071", help="where `make sample` runs")
+    arguments = argparse.ArgumentParser(description="Take the screenshots for the documents.")
+    arguments.add_argument("--url", default="http://127.0.0.1:7071", help="address of the app started by `make sample`")
     asyncio.run(main(arguments.parse_args().url))

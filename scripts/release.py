@@ -1,14 +1,14 @@
 """Make a release: make release VERSION=0.2.0.
 
-On a clean checkout whose changelog has something under *Unreleased*, it
+On a clean checkout whose changelog has entries under *Unreleased*, it
 
 1. runs all checks (unless --skip-checks),
 2. sets the version in pyproject.toml and dates the changelog's section,
-3. keeps the rows and the interface of this release for the tests of later ones (tests/upgrade/data),
+3. stores rows and the interface of this release for the tests of later ones (tests/upgrade/data),
 4. builds the wheel and the notes in dist/,
 5. commits and tags `vVERSION`, with the notes as the tag's text.
 
-Nothing is pushed: it ends with the commands that would.
+Nothing is pushed: it prints the commands for that.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _UNRELEASED = "## Unreleased\n"
 
 
 def notes_of(changelog: str) -> str:
-    """Return what the changelog says under *Unreleased*.
+    """Return the changelog's entries under *Unreleased*.
 
     Raises:
-        SystemExit: There is no such section, or nothing in it.
+        SystemExit: There is no such section, or it is empty.
     """
     _, found, rest = changelog.partition(_UNRELEASED)
     notes = rest.partition("\n## ")[0].strip()
@@ -39,7 +39,7 @@ def notes_of(changelog: str) -> str:
 
 
 def dated(changelog: str, version: str, day: str) -> str:
-    """Return the changelog with what was unreleased under the version and the day."""
+    """Return the changelog with the unreleased entries under the version and the day."""
     return changelog.replace(_UNRELEASED, f"{_UNRELEASED}\n## {version} - {day}\n", 1)
 
 
@@ -47,7 +47,7 @@ def with_version(pyproject: str, version: str) -> str:
     """Return pyproject.toml with the version.
 
     Raises:
-        SystemExit: The version it has is later.
+        SystemExit: Its present version is later.
     """
     found = re.search(r'^version = "([^"]+)"$', pyproject, re.MULTILINE)
     if found is None:
@@ -62,7 +62,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def run(*command: str | Path) -> str:
-    """Run a command in the checkout and return what it prints; its failure ends the release."""
+    """Run a command in the checkout and return its output; exits if it fails."""
     done = subprocess.run(  # noqa: S603 - our own commands
         [str(part) for part in command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
     )
@@ -72,7 +72,7 @@ def run(*command: str | Path) -> str:
 
 
 def release(version: str, *, checks: bool) -> None:
-    """Do all of it, or end with the reason before anything is changed."""
+    """Make the release, or exit with the reason before anything is changed."""
     if not _VERSION.fullmatch(version):
         sys.exit("A version is three numbers, like 0.2.0.")
     if run("git", "status", "--porcelain"):
@@ -103,7 +103,7 @@ def release(version: str, *, checks: bool) -> None:
 
 
 def main() -> None:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("version")
     parser.add_argument("--skip-checks", action="store_true", help="when `make check` has just passed on this commit")

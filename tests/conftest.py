@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ settings.load_profile("any-machine")
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Put temporary directories where two runs at once cannot meet, and nothing outside the checkout is left."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the hundreds of processes that tests start compile nothing twice
+    os.environ["PYTHONPYCACHEPREFIX"] = str(ROOT / ".pytest_cache/bytecode")
     if config.option.basetemp is not None:  # given by the user, or to an xdist worker by its controller
         return
     directory = ROOT / ".pytest_tmp" / uuid.uuid4().hex[:8]

@@ -1,1 +1,1 @@
-"""The edge: one blueprint per module. A trigger parses, calls one use case and maps the outcome; no rule lives here."""
+"""Triggers: HTTP, queue, timer and entity functions. Each parses, calls one use case and maps the outcome."""

@@ -1,8 +1,10 @@
-"""Durable entity `agent`: the actor of one agent, keyed `{workspace}.{name}`.
+"""Durable entity `agent`: the actor of one agent, with the key `{workspace}.{name}`.
 
-The Durable SDK 1.x rolls nothing back, repeats nothing, and loses an operation that raises (platform facts of the SDK,
-not of the protocol). So an operation here never raises: what can pass is tried again here, and what cannot is logged;
-the next use of the agent sends `ensure` again.
+The Durable SDK 1.x does not roll back, does not retry, and loses an operation that raises (a property of the SDK, not
+of the
+protocol). So an operation here never raises: a transient failure is retried here, any other is logged, and the next use
+of
+the agent sends `ensure` again.
 """
 
 from __future__ import annotations

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WORKFLOW = b'"workflow"'
-"""What the body of a message holds that asks for a workflow; others may."""
+"""Key in a message's body that marks it as a request for a workflow."""
 
 
 class NotDone(Exception):
-    """The message is to be delivered again, or dead-lettered when that was tried often enough."""
+    """Raised to have the message delivered again, or dead-lettered after too many deliveries."""
 
 
 def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, make_signals: MakeSignals) -> None:
-    """Add the functions that run what the queues bring: one for each, for the host scales each function by itself."""
+    """Register the functions that process the queues: one for each, because the host scales functions separately."""
 
     @blueprint.function_name("run_agent")
     @blueprint.service_bus_queue_trigger(
@@ -98,7 +98,7 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
                 max_query_bytes=settings.max_query_bytes,
                 headers=headers_of(
                     message.application_properties or {},
-                    message.reply_to if settings.reply_queues else None,  # of no meaning where nobody is replied to
+                    message.reply_to if settings.reply_queues else None,  # has no meaning where nobody gets a reply
                     message.reply_to_session_id,
                     message.correlation_id,
                 ),
@@ -113,7 +113,7 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
                 finally:
                     await services.workflows.deliver(signals, run_queue.send)
             await services.conversations.publisher.publish_all_of(submission.workspace, submission.session_id)
-            if done is not None and done.state.value != "queued":  # that is a warning of the worker's
+            if done is not None and done.state.value != "queued":  # the SDK logs that as a warning
                 log.info("run %s of %s: %s", done.id, done.agent, said_of(done), extra={"event": "run.worked_on"})
         except AppError as error:
             # Raising abandons the message; the broker counts deliveries and dead-letters it in the end.
@@ -124,7 +124,7 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
     async def start_workflow(
         message: func.ServiceBusMessage, signals: AgentSignals, context: func.Context, priority: Priority
     ) -> bool:
-        """Run the workflow that the message asks for; return whether it asks for one."""
+        """Start the workflow that the message asks for; return False if it asks for none."""
         from lifecycle.workflows.request import parse_workflow_message  # noqa: PLC0415 - imports pydantic: cold start
 
         body = message.get_body()
@@ -147,7 +147,7 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
 
 
 def said_of(run: Run) -> str:
-    """Return what came of a delivery of the run's message, for the log: no texts, whoever asked and whatever."""
+    """Return the outcome of a delivery of the run's message as log text, without any user's text."""
     error, spend = run.error, run.spend
     code = f": {error.code}" if error is not None else ""
     match run.state.value:

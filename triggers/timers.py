@@ -1,7 +1,7 @@
-"""Timers: what the app does by itself. Each can be run now: POST /api/timers/{name}/run.
+"""Timers: the app's periodic work. Each can also be run by POST /api/timers/{name}/run.
 
-Those that end soon are run by one function, once a minute with the schedules as they are: an app that nobody uses is
-woken by it alone but for a few times an hour, and every time is paid for.
+Short ones are run by one function, once a minute in the default schedules: an idle app is woken by that function alone,
+apart from a few times an hour. Every invocation is paid for.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What a timer works with when it is due.
+    """What a due timer works with.
 
     Attributes:
         services: The use cases.
-        queue: Where runs are submitted to.
-        signals: The way to agents' actors.
+        queue: The queue that runs are submitted to.
+        signals: Sends signals to agents' actors.
     """
 
     services: Services
@@ -52,8 +52,8 @@ class Done:
 
     Attributes:
         event: The log record's `event`.
-        text: What is logged, with `%` placeholders.
-        values: Their values.
+        text: Log message with `%` placeholders.
+        values: Values of the placeholders.
         extra: Further fields of the record.
     """
 
@@ -63,7 +63,7 @@ class Done:
     extra: dict[str, Any] | None = None
 
     def __str__(self) -> str:
-        """Return it as it is logged."""
+        """Return the log message."""
         return self.text % self.values
 
 
@@ -183,14 +183,14 @@ async def _learn_accesses(now: Round) -> Done:
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """What the app does by itself.
+    """A timer.
 
     Attributes:
         name: Its name.
-        schedule: The setting that says when it runs (NCRONTAB, UTC).
-        run: What it does.
-        alone: Whether it is a function of its own, because it may take minutes; else `run_timers` runs it.
-        last: Whether it runs after the others that are due at the same time: it sends what they have found.
+        schedule: The setting with its schedule (NCRONTAB, UTC).
+        run: Its work.
+        alone: Whether it has a function of its own, because it may take minutes; else `run_timers` runs it.
+        last: Whether it runs after other timers due at the same time, because it sends what they have published.
     """
 
     name: str
@@ -220,7 +220,7 @@ TIMERS = (
 
 
 async def run_due(timers: Sequence[Timer], now: Round) -> None:
-    """Run those timers that are due, by when they last ran."""
+    """Run the timers that are due, judged by when each last ran."""
     began, settings = now.services.core.clock(), now.services.core.settings.by_alias()
     last = {status.timer: status.began_at for status in await now.services.events.timer_statuses.all()}
     due = [each for each in timers if is_due(settings[each.schedule], last.get(each.name), began)]
@@ -228,13 +228,13 @@ async def run_due(timers: Sequence[Timer], now: Round) -> None:
 
 
 async def run(timers: Sequence[Timer], now: Round) -> Sequence[Done]:
-    """Run timers side by side, and note how each ended for `GET status`; one that fails does not stop the others.
+    """Run timers concurrently, and store the result of each for `GET status`; one that fails does not stop others.
 
     Returns:
         What each did, in no order.
 
     Raises:
-        Exception: What one failed with, when all have ended; an ExceptionGroup of several.
+        Exception: The error of a failed timer, after all have ended; an ExceptionGroup for several.
     """
     began = now.services.core.clock()
     ends: list[Done | Exception] = []
@@ -253,7 +253,7 @@ async def run(timers: Sequence[Timer], now: Round) -> Sequence[Done]:
 
 
 async def _run(timer: Timer, now: Round) -> Done | Exception:
-    """Return what the timer did, or what it failed with; what it committed is published by then."""
+    """Return what the timer did, or its exception; events it committed are published by then."""
     try:
         done = await timer.run(now)
         await now.services.conversations.publisher.flush()
@@ -284,10 +284,10 @@ def _failure(end: Done | Exception) -> str | None:
 
 
 def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_signals: MakeSignals) -> None:
-    """Add the functions: one for each timer that runs alone, one for all others.
+    """Register the functions: one for each timer that runs alone, one for all others.
 
     Raises:
-        InvalidSettings: A schedule is no NCRONTAB expression.
+        InvalidSettings: A schedule is not an NCRONTAB expression.
     """
 
     def add(name: str, schedule: str, work: Callable[[Round], Awaitable[object]]) -> None:

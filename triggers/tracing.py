@@ -1,4 +1,4 @@
-"""The trace that an invocation belongs to."""
+"""The trace context of an invocation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from kernel.tracing import parent_of
 
 
 def incoming(headers: Mapping[str, Any], context: func.Context) -> Context:
-    """Return what an invocation goes on with.
+    """Return the trace context that an invocation continues.
 
     Args:
-        headers: A request's headers, or a message's application properties; older senders of messages name the context
+        headers: A request's headers, or a message's application properties; older senders of messages use
             `Diagnostic-Id`.
-        context: The invocation's; it names the host's own span.
+        context: The invocation's context, with the host's own span.
     """
     sent = {name.lower(): value for name, value in headers.items() if isinstance(value, str)}
     host = context.trace_context

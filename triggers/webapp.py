@@ -1,6 +1,6 @@
-"""The web app: static files under `/api/app`, the same on Functions and on the local host.
+"""Serving the web app: static files under `/api/app`, the same on Functions and on the local host.
 
-Anybody may load the page; it holds no data. What it shows it asks of the public API, with the reader's own key.
+Anybody may load the page; it contains no data. It reads data from the public API, with the user's own key.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ _IMPORTS = {
     "marked": "vendor/marked.esm.js",
     "eventsource-parser": "vendor/eventsource-parser/index.js",
 }
-"""Where the modules that a library is imported as stand; the page's import map."""
+"""Directory of the modules in the page's import map."""
 
 
 @dataclass(frozen=True)
 class Asset:
-    """A file as it is sent.
+    """A file as it is served.
 
     Attributes:
         body: Its bytes.
@@ -70,12 +70,12 @@ class Asset:
 
     @cached_property
     def digest(self) -> str:
-        """The content's SHA-256 (hex, shortened)."""
+        """SHA-256 of the content, in hex, shortened."""
         return hashlib.sha256(self.body).hexdigest()[:32]
 
     @cached_property
     def gzipped(self) -> bytes | None:
-        """It compressed; None where that makes it no smaller."""
+        """The gzipped body; None where that is no smaller."""
         if not self.mimetype.startswith(_COMPRESSED):
             return None
         packed = gzip.compress(self.body, 9, mtime=0)
@@ -83,19 +83,20 @@ class Asset:
 
 
 class WebApp:
-    """The web app's files, read once on first use.
+    """The files of the web app, read once on first use.
 
-    All but the page itself stand below `v/{version}/`, where the version is a digest of them all: they can be cached
-    for ever, and a new deployment is a new address.
+    All except the page itself are below `v/{version}/`, where the version is a digest of all files: they can be cached
+    for ever,
+    because a new deployment has new addresses.
     """
 
     def __init__(self, root: Path = ROOT) -> None:
-        """Take the directory of the files."""
+        """Set the directory of the files."""
         self._root = root
 
     @cached_property
     def files(self) -> Mapping[str, Asset]:
-        """Every file by its path below the directory, but the page itself."""
+        """All files except the page itself, by path below the directory."""
         paths = (path for path in sorted(self._root.rglob("*")) if path.is_file() and path.name != _INDEX)
         return {path.relative_to(self._root).as_posix(): _asset(path) for path in paths}
 
@@ -108,10 +109,10 @@ class WebApp:
         ).hexdigest()[:16]
 
     def page(self, base: str) -> tuple[Asset, str]:
-        """Return the page, with the hash (base64) of the import map in it.
+        """Return the page, and the hash (base64) of its import map.
 
         Args:
-            base: What leads from the page's address to the app's: empty, or `app/`.
+            base: Path from the page's address to the app's: empty, or `app/`.
         """
         below = f"{base}v/{self.version}/"
         imports = json.dumps({"imports": {name: f"./{below}{path}" for name, path in _IMPORTS.items()}})
@@ -123,32 +124,32 @@ class WebApp:
         return Asset(text.encode(), "text/html"), digest
 
     def _preloads(self, below: str) -> str:
-        """Return links to all modules, so that a browser asks for them at once and not as it finds the imports."""
+        """Return preload links for all modules, so that a browser fetches them at once rather than import by import."""
         modules = [name for name in self.files if name.startswith("js/") or name in _IMPORTS.values()]
         return "".join(f'<link rel="modulepreload" href="{below}{name}" />' for name in modules)
 
     def answer(self, path: str, url: str, headers: Mapping[str, str]) -> func.HttpResponse:
-        """Return what is answered to a request.
+        """Return the response to a request.
 
         Args:
-            path: What is asked for, below the app's address; empty for the page.
+            path: Path below the app's address; empty for the page.
             url: The whole address.
             headers: The request's headers, by lower-case name.
         """
         if not path:
-            # The page's links are relative, so that the app works below any prefix that a gateway gives it.
+            # The page's links are relative, so that the app works below any prefix that a gateway adds.
             page, digest = self.page("" if urlsplit(url).path.endswith("/") else "app/")
             return _response(page, headers, _REVALIDATE, {"Content-Security-Policy": _POLICY.format(map=digest)})
         version, _, name = path.removeprefix("v/").partition("/")
         asset = self.files.get(name) if path.startswith("v/") else None
         if asset is None:
             return func.HttpResponse("Not found", status_code=404, headers=_SECURITY | {"Cache-Control": "no-store"})
-        # While a deployment is rolled out, a worker is asked for what another version has: nobody may keep its answer.
+        # During a deployment, a worker may be asked for files of another version: its response must not be cached.
         return _response(asset, headers, _YEAR if version == self.version else "no-store")
 
 
 def register(blueprint: df.Blueprint, web_app: WebApp | None = None) -> None:
-    """Add the functions that serve the web app."""
+    """Register the functions that serve the web app."""
     app = web_app or WebApp()
 
     @blueprint.function_name("web_app")

@@ -1,1 +1,1 @@
-"""The places where agents live and models are called; each module is one implementation of `AgentProvider`."""
+"""Agent providers: each module is one implementation of `AgentProvider`."""

@@ -1,4 +1,4 @@
-"""What an answer must be before it counts as one: chat middleware that providers put into their agents."""
+"""Chat middleware of all providers that rejects incomplete answers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from adapters.providers.openai_failures import content_filtered, unusable_answer
 
 
 class WholeAnswer(ChatMiddleware):
-    """Fails a call whose answer the content filter cut or that broke off, which the framework passes on as an answer.
+    """Raises an error for an answer cut by the content filter or broken off, which the framework would accept.
 
-    As the agent's own middleware it is outside any given to `run`, so those have seen the tokens before it raises.
+    As the agent's own middleware it is outside any given to `run`, which have therefore seen the token counts before it
+    raises.
     """
 
     async def process(self, context: ChatContext, call_next: Callable[[], Awaitable[None]]) -> None:
-        """Check the call's answer, or the whole of a streamed one at its end."""
+        """Check the call's answer; a streamed one at its end."""
         if context.stream:
             context.stream_result_hooks.append(self._check)
             await call_next()
@@ -35,4 +36,4 @@ class WholeAnswer(ChatMiddleware):
 
 
 WHOLE_ANSWER = WholeAnswer()
-"""The one instance; it keeps nothing between calls."""
+"""The only instance; it is stateless."""

@@ -1,4 +1,4 @@
-"""The provider of a chat client that an extension brings: any client of Agent Framework's is a provider by it."""
+"""The provider of an extension's chat client, which may be any chat client of Agent Framework."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LEFT = (408, 409)
 
 
 class ExtensionProvider(InSpec):
-    """Agents that call models by an extension's chat client; a client is made once for each model."""
+    """Agents that call models by an extension's chat client; one client is created per model."""
 
     def __init__(self, maker: ChatClientMaker, setting: Setting, clock: Clock, toolbox: Toolbox) -> None:
         super().__init__(maker.name, clock, toolbox)
@@ -41,8 +41,8 @@ class ExtensionProvider(InSpec):
         """Return an agent that calls the model by the extension's client.
 
         Raises:
-            InvalidInput: The spec names a tool or a context provider that the app does not have.
-            ProviderRejected: The extension made no client (code `chat_client_failed`).
+            InvalidInput: The spec names a tool or a context provider that does not exist.
+            ProviderRejected: The extension failed to create a client (code `chat_client_failed`).
         """
         from agent_framework import Agent  # noqa: PLC0415 - cold start
 
@@ -59,7 +59,7 @@ class ExtensionProvider(InSpec):
         )
 
     def translate(self, error: Exception) -> AppError:
-        """Return what an exception of a client that nobody here knows means, by its HTTP status if it has one."""
+        """Return the app's error for an exception of an unknown client, by its HTTP status if it has one."""
         if ours := own_error(error):
             return ours
         for cause in causes(error):
@@ -74,7 +74,9 @@ class ExtensionProvider(InSpec):
         """Close the clients that can be closed."""
         clients, self._clients = self._clients, {}
         for client in clients.values():
-            close = _close_of(client) or _close_of(getattr(client, "client", None))  # the SDK's own, by the framework
+            close = _close_of(client) or _close_of(
+                getattr(client, "client", None)
+            )  # the SDK's own client, held by the framework
             if close is None:
                 continue
             try:

@@ -1,4 +1,4 @@
-"""What an exception from an opened agent means: the causes of an error, and the errors all providers share."""
+"""Translating exceptions of an opened agent: their causes, and the rules that all providers share."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def own_error(error: BaseException) -> AppError | None:
-    """Return the error of our own tree that the error is or was caused by; None when there is none."""
+    """Return the app's own error that the exception is or was caused by; None if there is none."""
     return next((cause for cause in causes(error) if isinstance(cause, AppError)), None)
 
 
 def unknown_error(error: BaseException) -> InternalError:
-    """Return what an error means that no rule knows: a defect, told by its type as its text may hold secrets."""
+    """Return the error for an exception without a rule, with its type only, because its text may contain secrets."""
     return InternalError(f"The agent failed with an unexpected {type(error).__name__}.")

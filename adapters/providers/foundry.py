@@ -1,4 +1,4 @@
-"""The provider for Microsoft Foundry: a spec is a version of a prompt agent in a project, run there by its service."""
+"""The provider for Microsoft Foundry: a spec becomes a version of a prompt agent in a project, run by the service."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A Foundry project and the way in.
+    """A Foundry project and how to connect to it.
 
     Attributes:
-        endpoint: Like `https://RESOURCE.services.ai.azure.com/api/projects/PROJECT`.
-        credential: Whose tokens to show; stays the caller's to close. None where none are asked for, which is only
-            allowed over plain HTTP: no emulator gets a token, and no token goes over the wire in clear.
-        timeout_s: Longest wait for an answer of a model, or for the next piece of a streamed one, in seconds.
+        endpoint: For example `https://RESOURCE.services.ai.azure.com/api/projects/PROJECT`.
+        credential: The credential; the caller closes it. None only with plain HTTP (an emulator): no emulator gets a
+            token,
+            and no token is sent unencrypted.
+        timeout_s: Timeout of an answer, or of the next chunk of a streamed one, in seconds.
     """
 
     endpoint: str
@@ -51,12 +52,12 @@ class Project:
 
 
 class FoundryProvider:
-    """Prompt agents in one project, through one pool of connections, which is made with the first use.
+    """Prompt agents in one project, over one connection pool, which is created on first use.
 
     Attributes:
-        project: Where the agents are; None where the app has no project.
-        clock: Tells the time to the built-in tools and to what reads a `Retry-After`.
-        toolbox: What specs may name; None for the built-in tools.
+        project: The project; None where the app has none.
+        clock: Returns the current time, for built-in tools and `Retry-After`.
+        toolbox: The tools that specs may name; None for the built-in ones.
     """
 
     def __init__(self, project: Project | None, clock: Clock, toolbox: Toolbox | None = None) -> None:
@@ -67,8 +68,8 @@ class FoundryProvider:
         self._clients: FoundryClients | None = None
 
     async def find(self, wanted: VersionRequest) -> Sequence[ProviderVersion]:
-        """Return the versions that carry the owner and the fingerprint and are unchanged, oldest first."""
-        with self._told():
+        """Return the unchanged versions with the owner and the fingerprint, oldest first."""
+        with self._translated():
             clients = await self._ready()
             found = [
                 stored.version
@@ -78,43 +79,44 @@ class FoundryProvider:
         return found[::-1]
 
     async def create(self, wanted: VersionRequest) -> ProviderVersion:
-        """Make the version; an answer that gets lost on its way here may leave one that only `find` finds.
+        """Create the version; if the response is lost, `find` finds the version that was created.
 
         Raises:
-            InvalidInput: The spec names a tool the app does not have, or says what Foundry cannot keep.
+            InvalidInput: The spec names a tool that does not exist, or has values that Foundry cannot store.
         """
         definition = definition_of(wanted.spec, self._toolbox.pick(wanted.spec.tools))
         metadata = metadata_of(wanted, definition)
-        with self._told():
+        with self._translated():
             clients = await self._ready()
             return await clients.agents.create(wanted.name, definition, metadata, wanted.spec.description)
 
     async def delete(self, version: ProviderVersion) -> None:
-        """Delete the version, and the agent once it has no version of anybody's; what is not ours stays.
+        """Delete the version, and the agent once it has no version left; versions of other owners are not touched.
 
-        A version that is gone, or whose number is by now another's, is no error.
+        A version that no longer exists, or whose number belongs to another version by now, is no error.
         """
-        with self._told():
+        with self._translated():
             await (await self._ready()).agents.delete(version)
 
     async def exists(self, version: ProviderVersion) -> bool:
-        """Return whether the version is still there, made by us from the same spec, and unchanged."""
-        with self._told():
+        """Return whether the version exists, was created by this app from the same spec, and is unchanged."""
+        with self._translated():
             return await (await self._ready()).agents.get(version) is not None
 
     async def inventory(self, owner: str) -> AsyncIterator[ProviderAgent]:
-        """Yield every version, newest first, of every prompt agent that has at least one version of the owner's.
+        """Yield every version, newest first, of every prompt agent with at least one version of the owner.
 
-        Takes a request or two for each agent of the project that has more than one version or whose only one is ours.
+        It takes a request or two for each agent of the project with several versions, or whose only version is the
+        owner's.
         """
-        with self._told():
+        with self._translated():
             clients = await self._ready()
             async for found in clients.agents.inventory(owner):
                 yield found
 
     async def definition(self, version: ProviderVersion) -> Mapping[str, Any] | None:
-        """Return the version's definition, metadata and description; None when it is gone or not ours."""
-        with self._told():
+        """Return the version's definition, metadata and description; None if it is gone or another owner's."""
+        with self._translated():
             stored = await (await self._ready()).agents.get(version)
         if stored is None:
             return None
@@ -122,73 +124,73 @@ class FoundryProvider:
         return {name: part for name, part in parts.items() if part}
 
     async def disable(self, name: str, owner: str) -> bool:
-        """Have the project refuse to run the agent; one with a version of somebody else stays on for them."""
-        with self._told():
+        """Disable the agent in the project; return False, without a change, if it has a version of another owner."""
+        with self._translated():
             return await (await self._ready()).agents.disable(name, owner)
 
     async def enable(self, name: str) -> None:
-        """Have the project run the agent again."""
-        with self._told():
+        """Enable the agent in the project."""
+        with self._translated():
             await (await self._ready()).agents.enable(name)
 
     async def conversation(self, version: ProviderVersion, session_key: str, known: str | None) -> str | None:
-        """Return the known conversation, without I/O, or make an empty one in the project."""
+        """Return the known conversation, without I/O, or create an empty one in the project."""
         if known is not None:
             return known
-        with self._told():
+        with self._translated():
             return await (await self._ready()).conversation(version, session_key)
 
     async def forget_conversation(self, conversation: str) -> None:
-        """Delete the conversation in the project; one that is gone is no error."""
-        with self._told():
+        """Delete the conversation in the project; one that does not exist is no error."""
+        with self._translated():
             await (await self._ready()).forget_conversation(conversation)
 
     def open(self, version: ProviderVersion, spec: AgentSpec) -> FoundryAgent[Any]:
         """Return an agent pinned to the version; does no I/O.
 
-        The version says which model answers, with which instructions, sampling, tools and format: what a middleware
-        changes of these has no effect, only the most tokens of an answer are a matter of each call.
+        The version determines model, instructions, sampling, tools and format: changes of these by middleware have no
+        effect. Only the limit on output tokens is sent with each call.
 
         Raises:
-            InvalidInput: The spec names a tool the app does not have (code `unknown_tool`).
+            InvalidInput: The spec names a tool that does not exist (code `unknown_tool`).
         """
         tools, context = self._toolbox.pick(spec.tools), self._toolbox.context(spec.context_providers)
         return self._connected().open_agent(version, spec, tools, context)
 
     async def evaluator(self, model: str, evaluators: Sequence[str]) -> FoundryEvaluation:
-        """Return the project's evaluators of these names, which use the model deployment to judge."""
+        """Return the project's evaluators of these names, which judge with the model deployment."""
         clients = await self._ready()
         from adapters.providers.foundry_evaluation import FoundryEvaluation  # noqa: PLC0415 - imports the SDKs
 
         return FoundryEvaluation(clients.openai, model, evaluators, self.translate)
 
     async def warm(self, workspace: str, spec: AgentSpec) -> None:
-        """Have a token and a connection to the project ready; Foundry itself connects to MCP servers.
+        """Get a token and open a connection to the project in advance; Foundry itself connects to MCP servers.
 
         Raises:
             AppError: The project cannot be reached.
         """
-        with self._told():
+        with self._translated():
             await (await self._ready()).warm(spec.model)
 
     async def run_tools(self, spec: AgentSpec) -> Sequence[FunctionTool]:
-        """Return none: Foundry calls MCP servers itself."""
+        """Return an empty list: Foundry calls MCP servers itself."""
         return ()
 
     def translate(self, error: Exception) -> AppError:
-        """Return the error of our tree that an exception from the opened agent's `run` means; never the raw text."""
+        """Return the app's error for an exception of the opened agent's `run`; never the raw text."""
         from adapters.providers.foundry_failures import translate  # noqa: PLC0415 - imports openai and azure.core
 
         return translate(error, self._clock())
 
     async def aclose(self) -> None:
-        """Close the connections; agents opened before are of no use after it."""
+        """Close the connections; agents opened before cannot be used afterwards."""
         clients, self._clients = self._clients, None
         if clients is not None:
             await clients.aclose()
 
     async def _ready(self) -> FoundryClients:
-        """Return the clients; the first time in a thread, for the SDKs take a second to import."""
+        """Return the clients; created in a thread the first time, because importing the SDKs takes a second."""
         return self._clients or await asyncio.to_thread(self._connected)
 
     def _connected(self) -> FoundryClients:
@@ -203,8 +205,8 @@ class FoundryProvider:
             return self._clients
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Raise what goes wrong within as an error of ours."""
+    def _translated(self) -> Iterator[None]:
+        """Raise exceptions of the block as the app's errors."""
         try:
             yield
         except AppError:

@@ -1,4 +1,4 @@
-"""The agents of a Foundry project over the SDK: their versions, told apart into ours and others'."""
+"""The agents of a Foundry project over the SDK; versions of this app are distinguished from others'."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A version as the project has it: what we note of any version, and all that it holds."""
+    """A version as stored in the project: its identity, and all its data."""
 
     found: ProviderAgent
     definition: Mapping[str, Any]
@@ -30,13 +30,13 @@ class Stored:
 
     @property
     def version(self) -> ProviderVersion:
-        """Which version it is."""
+        """Its identity."""
         return self.found.version
 
     def made_for(self, owner: str, fingerprint: str) -> bool:
-        """Return whether the owner made it from the spec of that fingerprint, and it still is what was made."""
+        """Return whether the owner created it from the spec of that fingerprint, and it is unchanged."""
         ours = (self.version.owner, self.version.fingerprint) == (owner, fingerprint)
-        # An edit in the portal may take the metadata along into a version with another definition.
+        # An edit in the portal may copy the metadata to a version with another definition.
         return bool(owner and fingerprint) and ours and self.found.intact
 
 
@@ -48,13 +48,13 @@ class ProjectAgents:
 
     async def versions(self, name: str, *, include_drafts: bool = False) -> AsyncIterator[Stored]:
         """Yield the agent's versions, newest first; none when there is no such agent."""
-        drafts = include_drafts or None  # None leaves the parameter out
+        drafts = include_drafts or None  # None omits the parameter
         with suppress(ResourceNotFoundError):
             async for details in self._agents.list_versions(name, limit=_PAGE, order="desc", include_drafts=drafts):
                 yield _stored(details)
 
     async def get(self, version: ProviderVersion) -> Stored | None:
-        """Return the version if it is there and is the one that was made; its number alone may be another's by now."""
+        """Return the version if it exists and is the same; its number alone may belong to another version by now."""
         try:
             stored = _stored(await self._agents.get_version(version.name, version.version))
         except ResourceNotFoundError:
@@ -64,7 +64,7 @@ class ProjectAgents:
     async def create(
         self, name: str, definition: Mapping[str, Any], metadata: dict[str, str], description: str
     ) -> ProviderVersion:
-        """Make a version; the agent, too, with its first one."""
+        """Create a version; with the first one also the agent."""
         made = await self._agents.create_version(
             name,
             definition=PromptAgentDefinition(definition),
@@ -74,22 +74,24 @@ class ProjectAgents:
         return _stored(made).version
 
     async def delete(self, version: ProviderVersion) -> None:
-        """Delete the version if it is ours, and the agent once it has none at all."""
+        """Delete the version if this app created it, and the agent once it has none at all."""
         if await self.get(version) is not None:
             with suppress(ResourceNotFoundError):
                 await self._agents.delete_version(version.name, version.version)
         with suppress(ResourceNotFoundError):
-            # Deleting an agent deletes all its versions, so drafts count, too: they are somebody's.
+            # Deleting an agent deletes all its versions, so drafts count too: they belong to somebody.
             listed = self._agents.list_versions(version.name, limit=1, include_drafts=True)
             if await anext(listed, None) is None:  # one is enough to know, and each takes a request
                 await self._agents.delete(version.name)
 
     async def inventory(self, owner: str) -> AsyncIterator[ProviderAgent]:
-        """Yield every version of every prompt agent that has one of the owner's."""
+        """Yield every version of every prompt agent with at least one version of the owner."""
         waiting: list[str] = []
         async for agent in self._agents.list(kind="prompt", limit=_PAGE, order="asc"):
             latest = _stored(agent.versions.latest)
-            if latest.version.owner == owner or latest.version.version != "1":  # the first and only one is not ours
+            if (
+                latest.version.owner == owner or latest.version.version != "1"
+            ):  # its first and only version is another owner's
                 waiting.append(agent.name)
             if len(waiting) == _AT_ONCE:
                 for found in await self._all_of(owner, waiting):
@@ -99,7 +101,7 @@ class ProjectAgents:
             yield found
 
     async def disable(self, name: str, owner: str) -> bool:
-        """Have the project refuse to run the agent, if it is there and all its versions are the owner's."""
+        """Disable the agent, if it exists and all its versions are the owner's; return whether it was."""
         owners = {stored.version.owner async for stored in self.versions(name, include_drafts=True)}
         if owners != {owner}:
             return False
@@ -110,7 +112,7 @@ class ProjectAgents:
         return True
 
     async def enable(self, name: str) -> None:
-        """Have the project run the agent; one that is not there stays so."""
+        """Enable the agent; does nothing if it does not exist."""
         with suppress(ResourceNotFoundError):
             await self._agents.enable(name)
 

@@ -36,8 +36,9 @@ from lifecycle.specs.spec import AgentSpec
 _CONNECT_S = 5
 _READ_S = 30
 _RETRIES = {"retry_total": 1, "retry_connect": 1, "retry_read": 0, "retry_status": 0}
-"""Only a connection that could not be made is tried again: the SDK alone would repeat a create after a 5xx, and so make
-a second version, and would sleep through a Retry-After of any length."""
+"""Only connection failures are retried: the SDK would also repeat a create after a 5xx, and so create a second
+version, and would wait for a Retry-After of any length.
+"""
 
 
 class FoundryClients:
@@ -79,16 +80,16 @@ class FoundryClients:
         )
 
     async def warm(self, model: str) -> None:
-        """Have a token and a connection ready for the first run."""
+        """Get a token and open a connection in advance."""
         await warm(self.openai, model)
 
     async def conversation(self, version: ProviderVersion, session_key: str) -> str:
-        """Make an empty conversation and return its id."""
+        """Create an empty conversation and return its id."""
         metadata = {"maf-agent": version.name, "maf-session": session_key}
         return (await self.openai.conversations.create(metadata=metadata)).id
 
     async def forget_conversation(self, conversation: str) -> None:
-        """Delete the conversation; one that is gone is no error."""
+        """Delete the conversation; one that does not exist is no error."""
         with suppress(NotFoundError):
             await self.openai.conversations.delete(conversation)
 
@@ -101,9 +102,9 @@ class FoundryClients:
 class _ChatClient(
     FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], ChatTelemetryLayer[Any], RawFoundryAgentChatClient[Any]
 ):
-    """The framework's client, composed as its own is, which reads usage as it is reported.
+    """The framework's client with the same layers, which reads usage reports completely.
 
-    It also says why a call of an MCP server's tool may not be made, which the framework leaves out.
+    It also reports why a call of an MCP server's tool was refused, which the framework drops.
     """
 
     def _parse_usage_from_openai(self, usage: Any) -> UsageDetails:
@@ -116,17 +117,17 @@ class _ChatClient(
 
 
 class _ProjectClient(AIProjectClient):
-    """The project client with the one OpenAI client that all agents share; its base makes a pool for each agent."""
+    """The project client with one OpenAI client shared by all agents; its base creates a pool for each agent."""
 
     def __init__(self, project: Project, clock: Clock) -> None:
         options: dict[str, Any] = {"connection_timeout": _CONNECT_S, "read_timeout": _READ_S, **_RETRIES}
         if project.credential is None:
-            options["authentication_policy"] = SansIOHTTPPolicy()  # the SDK insists on an identity; it is never asked
+            options["authentication_policy"] = SansIOHTTPPolicy()  # the SDK requires a credential, which is never used
         super().__init__(project.endpoint, project.credential or AppIdentity(), **options)
         http = ModelHttp(clock, project.timeout_s, stateful=True)
         key: dict[str, Any] = {} if project.credential else {"api_key": "none"}
         self.openai = super().get_openai_client(http_client=http, max_retries=1, **key)
-        self.openai.organization = self.openai.project = None  # not what happens to be in the environment
+        self.openai.organization = self.openai.project = None  # not the value of an environment variable
 
     def get_openai_client(self, **_: Any) -> AsyncOpenAI:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the shared client."""
@@ -134,7 +135,7 @@ class _ProjectClient(AIProjectClient):
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Return False for what the framework warns of at every call of an agent with function tools: that is by design."""
+    """Return False for the framework's warning at every call of an agent with function tools, which is expected."""
     return "was provided tools, but tool declarations cannot be sent" not in str(record.msg)
 
 

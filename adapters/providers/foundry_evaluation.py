@@ -24,8 +24,9 @@ _PATIENCE_S = 180.0
 class FoundryEvaluation:
     """Evaluates answers with the project's evaluators. It implements `agent_framework.Evaluator`.
 
-    Every call makes an evaluation in the project, waits for its end, and deletes it: what it found is kept here, and a
-    project with an evaluation for each answer would be of no use to those who look at it.
+    Every call creates an evaluation in the project, waits for it, and deletes it: results are stored in this app, and
+    an
+    evaluation per answer would clutter the project.
 
     Attributes:
         name: The evaluator's name in results.
@@ -34,7 +35,7 @@ class FoundryEvaluation:
     name = "foundry"
 
     def __init__(self, client: AsyncOpenAI, model: str, evaluators: Sequence[str], translate: Translate) -> None:
-        """Set the project's client, the deployment that judges, the evaluators, and what the client's errors mean."""
+        """Set the project's client, the judging deployment, the evaluators, and how the client's errors translate."""
         acknowledge()
         self._client = client
         self._translate = translate
@@ -47,7 +48,7 @@ class FoundryEvaluation:
         )
 
     async def evaluate(self, items: Sequence[EvalItem], *, eval_name: str) -> EvalResults:
-        """Return what the evaluators found.
+        """Return the evaluators' results.
 
         Raises:
             AppError: They could not be asked (`lifecycle.registry.providers.AgentProvider.translate`).

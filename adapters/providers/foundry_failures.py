@@ -1,4 +1,4 @@
-"""What goes wrong at a Foundry project, in terms of our own errors; texts of the service are read, never passed on."""
+"""Errors of a Foundry project as the app's errors; the service's texts are read, but never passed on."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _NO_MODEL = frozenset({"deploymentnotfound", "model_not_found", "modelnotfound",
 
 
 def translate(error: Exception, now: datetime) -> AppError:
-    """Return the error of our tree that an exception from the project, or from an agent's run, means."""
+    """Return the app's error for an exception of the project, or of an agent's run."""
     if ours := own_error(error):
         return ours
-    if isinstance(error, JSONDecodeError):  # the SDK reads a gateway's page as if it were the project's answer
+    if isinstance(error, JSONDecodeError):  # the SDK tries to parse a gateway's page as the project's response
         return _unavailable("sent what is no answer")
     for cause in causes(error):
         match cause:
@@ -47,27 +47,27 @@ def translate(error: Exception, now: datetime) -> AppError:
 
 
 def _in_a_run(error: APIStatusError) -> AppError | None:
-    """Return what a refused call means where it means something else than at any model endpoint; None otherwise."""
+    """Return the error of a refused model call where it has a special meaning at Foundry; None otherwise."""
     code, text = (error.code or "").lower(), str(error.message).lower()
     if error.status_code in (400, 401, 403, 409) and (known := _known(error.status_code, code, text)):
         return known
     if error.status_code == 404 and code not in _NO_MODEL:
         if "conversation" in text:
-            msg = "The session's conversation is gone from the Foundry project; another one is begun."
+            msg = "The session's conversation no longer exists in the Foundry project; a new one is started."
             return Unavailable(msg, code="conversation_gone")
-        msg = "The agent's version is gone from the Foundry project; it is made again."
+        msg = "The agent's version no longer exists in the Foundry project; it is created again."
         return Unavailable(msg, code="agent_version_gone")
     return None
 
 
 def _refused(status: int, code: str, text: str, *, wait_s: float | None) -> AppError:
-    """Return what the project's refusal of a request about agents means."""
+    """Return the error for a refused request about agents."""
     if known := _known(status, code, text):
         return known
     if status == 429:
         msg = "The Foundry project is throttling."
         return Unavailable(msg, code="provider_throttled", retry_after_s=wait_s)
-    if status < 400:  # the request succeeded, and its answer is none: a gateway's page
+    if status < 400:  # the request succeeded, but the response is not the service's: a gateway's page
         return _unavailable("sent what is no answer")
     if status in (408, 409, 425) or status >= 500:
         return _unavailable(f"answered {status}", wait_s)
@@ -80,7 +80,7 @@ def _known(status: int, code: str, text: str) -> AppError | None:
         msg = "What the agent's spec asks for is in preview at Foundry, and this app uses no previews."
         return ProviderRejected(msg, code="preview_feature_required")
     if status in (400, 403, 409) and "disabled" in f"{code} {text}" and "agent" in text:
-        msg = "The agent is switched off in the Foundry project; enable it."
+        msg = "The agent is disabled in the Foundry project; enable it."
         return ProviderRejected(msg, code="provider_disabled")
     if status in (401, 403):
         return _unauthorised(f"it answered {status}")
@@ -88,7 +88,7 @@ def _known(status: int, code: str, text: str) -> AppError | None:
 
 
 def _said(error: HttpResponseError) -> tuple[str, str]:
-    """Return the service's code and message in lower case, to be looked at only."""
+    """Return the service's code and message in lower case, for comparison only."""
     model: Any = error.model
     inner = getattr(model, "error", None)
     code, message = getattr(inner, "code", None), getattr(inner, "message", None)

@@ -1,4 +1,4 @@
-"""A spec as the version of a prompt agent in Foundry: its definition, and the metadata that makes it ours."""
+"""A spec as the version of a prompt agent in Foundry: its definition, and the metadata that identifies the owner."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _DEFAULTS = {"search_context_size": "medium", "strict": False}
 def definition_of(spec: AgentSpec, tools: Sequence[FunctionTool]) -> dict[str, Any]:
     """Return the definition of a prompt agent; `tools` are the spec's function tools, in its order.
 
-    The most tokens of an answer are no part of it: Foundry takes that limit with each call.
+    The limit on output tokens is not part of it: Foundry takes that with each call.
     """
     functions = iter(tools)
     callable_tools = [_function(next(functions)) if isinstance(tool, str) else _hosted(tool) for tool in spec.tools]
@@ -63,10 +63,10 @@ def definition_of(spec: AgentSpec, tools: Sequence[FunctionTool]) -> dict[str, A
 
 
 def metadata_of(wanted: VersionRequest, definition: Mapping[str, Any]) -> dict[str, str]:
-    """Return the metadata of a version that is made for what is wanted.
+    """Return the metadata of a version to be created.
 
     Raises:
-        InvalidInput: A value is longer than Foundry keeps (code `metadata_too_long`).
+        InvalidInput: A value is longer than Foundry stores (code `metadata_too_long`).
     """
     metadata = {
         OWNER: wanted.owner,
@@ -84,10 +84,11 @@ def metadata_of(wanted: VersionRequest, definition: Mapping[str, Any]) -> dict[s
 
 
 def digest(definition: Mapping[str, Any]) -> str:
-    """Return the SHA-256 (hex) of what a definition says, the same for what was sent and for what is read back.
+    """Return the SHA-256 (hex) of a definition, equal for what was sent and what is read back.
 
-    Only what a spec can say counts, and only where it differs from the default: the service is free to fill in what
-    was left open, and to write numbers in another way.
+    Only fields that a spec can set count, and only where they differ from the default: the service may fill in
+    defaults, and
+    write numbers differently.
     """
     said = {name: _bare(definition.get(name)) for name in ("model", "instructions", "temperature", "top_p")}
     said["effort"] = (definition.get("reasoning") or {}).get("effort")
@@ -100,13 +101,13 @@ def digest(definition: Mapping[str, Any]) -> str:
 
 def _said_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     kind = str(tool.get("type"))
-    keys = _TOOL_KEYS.get(kind, tuple(tool))  # a kind that no spec can name counts whole
+    keys = _TOOL_KEYS.get(kind, tuple(tool))  # a tool kind that specs cannot name is hashed as it is
     said = {key: tool.get(key) for key in keys}
     return {"type": kind, **_bare({key: value for key, value in said.items() if value != _DEFAULTS.get(key)})}
 
 
 def _bare(value: Any) -> Any:
-    """Return the value without what says nothing, its numbers written in one way."""
+    """Return the value without empty fields, with numbers in one notation."""
     if isinstance(value, Mapping):
         inner = {str(key): _bare(each) for key, each in value.items()}
         return {key: each for key, each in inner.items() if each not in (None, "", [], {})}
@@ -118,7 +119,7 @@ def _bare(value: Any) -> Any:
 
 
 def _function(tool: FunctionTool) -> dict[str, Any]:
-    # Not strict: a strict function may have no optional parameters, and Python functions often do.
+    # Not strict: strict functions cannot have optional parameters, which Python functions often have.
     return {
         "type": "function",
         "name": tool.name,
@@ -140,7 +141,7 @@ def _hosted(tool: HostedTool) -> dict[str, Any]:
         case FileSearch():
             said = {"vector_store_ids": list(tool.vector_store_ids), "max_num_results": tool.max_num_results}
         case Mcp():
-            # Whether a call needs a person's approval is decided here, by its arguments: the service asks about each.
+            # The app decides by arguments whether a call needs an approval; the service would ask for each call.
             said = {**tool.model_dump(), "require_approval": "always" if tool.asks else "never"}
             said.pop("approval", None)
     return {"type": tool.type, **{name: value for name, value in said.items() if value is not None}}

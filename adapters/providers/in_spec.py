@@ -1,4 +1,4 @@
-"""What providers have in common whose agents live in their specs: nothing of an agent is kept where its model is."""
+"""Base of providers that store nothing of an agent at the endpoint: the agent is its spec, sent with every call."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 class InSpec:
-    """The part of `AgentProvider` that is the same for them: there is nothing to make, find or delete."""
+    """The common part of `AgentProvider`: there is nothing to create, find or delete."""
 
     def __init__(self, kind: str, clock: Clock, toolbox: Toolbox) -> None:
-        """Set what the ids of versions begin with, what tells when they were made, and what specs may name."""
+        """Set the prefix of version ids, the clock, and the tools that specs may name."""
         self._kind = kind
         self._clock = clock
         self._toolbox = toolbox
 
     async def find(self, wanted: VersionRequest) -> Sequence[ProviderVersion]:
-        """Return none: the endpoint keeps no agents, so there is never one to adopt."""
+        """Return an empty list: the endpoint stores no agents, so there is none to adopt."""
         return ()
 
     async def create(self, wanted: VersionRequest) -> ProviderVersion:
-        """Return the version that the spec's fingerprint names; no I/O, and the same for the same spec."""
+        """Return the version named by the spec's fingerprint; without I/O, equal for equal specs."""
         version = wanted.fingerprint[:12]
         return ProviderVersion(
             wanted.name,
@@ -40,37 +40,37 @@ class InSpec:
         )
 
     async def delete(self, version: ProviderVersion) -> None:
-        """Do nothing: there is nothing at the endpoint to delete."""
+        """Do nothing: the endpoint stores nothing to delete."""
 
     async def exists(self, version: ProviderVersion) -> bool:
-        """Return True: what lives in its spec cannot get lost at the endpoint."""
+        """Return True: an agent that is only its spec cannot get lost at the endpoint."""
         return True
 
     async def inventory(self, owner: str) -> AsyncIterator[ProviderAgent]:
-        """Yield nothing: the endpoint keeps no agents."""
+        """Yield nothing: the endpoint stores no agents."""
         for nothing in ():
             yield nothing
 
     async def definition(self, version: ProviderVersion) -> Mapping[str, Any] | None:
-        """Return None: the endpoint holds nothing of an agent."""
+        """Return None: the endpoint stores nothing of an agent."""
         return None
 
     async def disable(self, name: str, owner: str) -> bool:
-        """Return False: the endpoint has no switch for what it does not know."""
+        """Return False: the endpoint cannot disable an agent."""
         return False
 
     async def enable(self, name: str) -> None:
-        """Do nothing: there is no switch."""
+        """Do nothing: the endpoint cannot disable an agent."""
 
     async def conversation(self, version: ProviderVersion, session_key: str, known: str | None) -> str | None:
-        """Return None: every run is given its history."""
+        """Return None: every run sends its history."""
         return None
 
     async def forget_conversation(self, conversation: str) -> None:
         """Do nothing: there are no conversations."""
 
     async def warm(self, workspace: str, spec: AgentSpec) -> None:
-        """Connect to the spec's MCP servers and read what they offer."""
+        """Connect to the spec's MCP servers and list their tools."""
         await self.run_tools(spec)
 
     async def run_tools(self, spec: AgentSpec) -> Sequence[FunctionTool]:
@@ -78,6 +78,6 @@ class InSpec:
 
         Raises:
             Unavailable: One cannot be reached (code `mcp_unavailable`).
-            RunFailed: Something is missing in the app's settings (code `mcp_not_configured`).
+            RunFailed: A setting of the app is missing (code `mcp_not_configured`).
         """
         return await self._toolbox.remote(spec.mcp_servers)

@@ -1,4 +1,4 @@
-"""The pool of connections to a model endpoint; keeps the SDK from repeating at once what must not be or can wait."""
+"""The connection pool of a model endpoint, which limits the retries that the SDK makes."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ from kernel.clock import Clock
 
 _CONNECT_S = 5.0
 KEPT_OPEN_S = 60.0
-"""How long a connection that is not used is kept, in seconds: longer than most pauses between runs, shorter than load
-balancers forget connections without a word (Azure's after four minutes)."""
+"""How long an unused connection is kept, in seconds: longer than most pauses between runs, shorter than the idle
+timeout of load balancers, which drop connections silently (Azure's after four minutes).
+"""
 _PATIENCE_S = 5.0
 _RETRIES = "x-stainless-retry-count"
-"""The header in which the SDK says which repetition of a call a request is."""
+"""Header with which the SDK numbers the retries of a call."""
 _BROKEN: ContextVar[bool] = ContextVar("broken", default=False)
-"""Whether an earlier try at the task's call broke off after it may have been sent."""
+"""Whether an earlier try of the current task's call broke off after it may have been sent."""
 
 
 class ModelHttp(httpx2.AsyncClient):
-    """An HTTP client for the OpenAI SDK, which repeats a call at once unless it is told not to.
+    """An HTTP client for the OpenAI SDK, which by default retries a call at once.
 
     Attributes:
-        clock: Tells how long until the moment that a `Retry-After` names.
-        timeout_s: Longest wait for an answer, or for the next piece of a streamed one, in seconds.
-        stateful: Whether a call leaves something behind at the endpoint. Then only what certainly was not begun is
-            repeated: a connection that could not be made, and a throttled call.
-        transport: What makes the connections; None for the usual.
+        clock: Returns the current time, to compute the wait of a `Retry-After` date.
+        timeout_s: Timeout of a response, or of the next chunk of a streamed one, in seconds.
+        stateful: Whether a call leaves state at the endpoint. If so, only calls that certainly had no effect are
+            retried: a
+            failed connection, and a throttled call.
+        transport: The transport; None for the default.
     """
 
     def __init__(
@@ -48,13 +50,13 @@ class ModelHttp(httpx2.AsyncClient):
         self._stateful = stateful
 
     async def send(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:
-        """Send the request; what is raised as the SDK's own error is not repeated by it."""
+        """Send the request; the SDK does not retry exceptions of its own types raised here."""
         if request.headers.get(_RETRIES, "0") == "0":
             _BROKEN.set(False)
         try:
             response = await super().send(request, **kwargs)
         except httpx2.ReadTimeout as error:
-            # The model may have answered and been paid for: a repetition must be an attempt that the ledger counts.
+            # The model may have answered, and the call may be charged: a retry must be an attempt that is recorded.
             raise APITimeoutError(request) from error
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
             if not _BROKEN.get():
@@ -67,9 +69,11 @@ class ModelHttp(httpx2.AsyncClient):
             raise
         if response.is_success and response.headers.get("content-type", "").startswith("text/html"):
             await response.aclose()
-            raise unusable_answer()  # a gateway's page, which the SDK would pass on as a string
+            raise unusable_answer()  # a gateway's page, which the SDK would return as a string
         wait_s = named_wait_s(response.headers, self._clock())
         too_long = wait_s is not None and wait_s > _PATIENCE_S
         if too_long or (self._stateful and response.status_code != 429):
-            response.headers["x-should-retry"] = "false"  # the SDK obeys it; the queue waits without holding a worker
+            response.headers["x-should-retry"] = (
+                "false"  # the SDK follows this header; the queue can wait without occupying a worker
+            )
         return response

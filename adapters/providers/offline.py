@@ -1,7 +1,8 @@
-"""The provider without a model: agents that answer by rule, for trials, tests and demonstrations.
+"""The offline provider: agents that answer by rule without a model, for trials, tests and demonstrations.
 
-It behaves as a hosted provider does: it keeps its agents on its own side (the table `offlineagents`), makes a new
-version at every `create`, and calls "the model" through the Agent Framework's own client layers (`offline_client`).
+It behaves like a hosted provider: it stores its agents on its own side (table `offlineagents`), creates a new version
+with
+every `create`, and calls "the model" through Agent Framework's own client layers (`offline_client`).
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ if TYPE_CHECKING:
     from agent_framework import Agent, FunctionTool
 
 TABLE = "offlineagents"
-"""The provider's side. Partition = provider name, row key = version; counters are in the partition `<name>!counts`."""
+"""The provider's table. Partition = provider name, row key = version; counters in the partition `<name>!counts`."""
 
 
 class OfflineProvider:
-    """Agents kept in a table and answered by rule.
+    """Agents stored in a table that answer by rule.
 
     Attributes:
-        tables: Where the provider keeps its agents.
-        clock: Gives creation times and the built-in tools' time.
-        toolbox: What specs may name; None for the built-in tools.
+        tables: The tables.
+        clock: Returns the current time, for creation times and built-in tools.
+        toolbox: The tools that specs may name; None for the built-in ones.
     """
 
     def __init__(self, tables: Tables, clock: Clock, toolbox: Toolbox | None = None) -> None:
@@ -42,16 +43,16 @@ class OfflineProvider:
         self._toolbox = toolbox or Toolbox(builtin_tools(clock))
 
     async def find(self, wanted: VersionRequest) -> Sequence[ProviderVersion]:
-        """Return the versions that carry the owner and the fingerprint, oldest first."""
+        """Return the versions with the owner and the fingerprint, oldest first."""
         span = Span(wanted.name, where={"owner": wanted.owner, "fingerprint": wanted.fingerprint})
         rows = [row async for row in every(self._tables, TABLE, span)]
         return [_version(row) for row in sorted(rows, key=lambda row: int(row.key))]
 
     async def create(self, wanted: VersionRequest) -> ProviderVersion:
-        """Make a new version, as often as it is asked; version numbers are never used again.
+        """Create a new version, also when repeated; version numbers are never reused.
 
         Raises:
-            Unavailable: `simulate.fail_creates` asks for this attempt to fail.
+            Unavailable: `simulate.fail_creates` makes this attempt fail.
         """
         simulate = wanted.spec.simulate
         if simulate and simulate.fail_creates:
@@ -75,16 +76,16 @@ class OfflineProvider:
         return _version(row)
 
     async def delete(self, version: ProviderVersion) -> None:
-        """Delete the version; a version that is already gone is no error."""
+        """Delete the version; one that does not exist is no error."""
         with suppress(RowChanged):
             await self._tables.commit(TABLE, [Delete(version.name, version.version)])
 
     async def exists(self, version: ProviderVersion) -> bool:
-        """Return whether the version is still there; a version number never comes back for another."""
+        """Return whether the version exists; version numbers are never reused."""
         return await self._tables.get(TABLE, version.name, version.version) is not None
 
     async def inventory(self, owner: str) -> AsyncIterator[ProviderAgent]:
-        """Yield every version of every agent that has at least one version of the owner's."""
+        """Yield every version of every agent with at least one version of the owner."""
         agent: list[ProviderAgent] = []
         async for row in every(self._tables, TABLE, Span(" ", partition_before="~")):
             if row.partition.endswith("!counts"):
@@ -98,19 +99,19 @@ class OfflineProvider:
             yield found
 
     async def definition(self, version: ProviderVersion) -> Mapping[str, Any] | None:
-        """Return what the version was made from, as JSON; None when it is gone."""
+        """Return the spec that the version was created from, as JSON; None when it does not exist."""
         row = await self._tables.get(TABLE, version.name, version.version)
         return json.loads(row.text("definition") or "{}") if row else None
 
     async def disable(self, name: str, owner: str) -> bool:
-        """Return False: there is no switch; what the registry has switched off, nobody runs."""
+        """Return False: agents cannot be disabled here; the registry itself refuses runs of a disabled agent."""
         return False
 
     async def enable(self, name: str) -> None:
-        """Do nothing: there is no switch."""
+        """Do nothing: agents cannot be disabled here."""
 
     async def conversation(self, version: ProviderVersion, session_key: str, known: str | None) -> str | None:
-        """Return None: nothing is remembered, every run is given its history."""
+        """Return None: no conversation is stored, every run sends its history."""
         return None
 
     async def forget_conversation(self, conversation: str) -> None:
@@ -120,7 +121,7 @@ class OfflineProvider:
         """Return an agent that answers without a model; does no I/O.
 
         Raises:
-            InvalidInput: The spec names a tool the app does not have (code `unknown_tool`).
+            InvalidInput: The spec names a tool that does not exist (code `unknown_tool`).
         """
         from adapters.providers.offline_client import open_agent  # noqa: PLC0415 - imports the Agent Framework
 
@@ -128,7 +129,7 @@ class OfflineProvider:
         return open_agent(version, spec, tools, self._clock, context)
 
     async def warm(self, workspace: str, spec: AgentSpec) -> None:
-        """Connect to the spec's MCP servers and read what they offer."""
+        """Connect to the spec's MCP servers and list their tools."""
         await self.run_tools(spec)
 
     async def run_tools(self, spec: AgentSpec) -> Sequence[FunctionTool]:
@@ -136,7 +137,7 @@ class OfflineProvider:
 
         Raises:
             Unavailable: One cannot be reached (code `mcp_unavailable`).
-            RunFailed: Something is missing in the app's settings (code `mcp_not_configured`).
+            RunFailed: A setting of the app is missing (code `mcp_not_configured`).
         """
         return await self._toolbox.remote(spec.mcp_servers)
 
@@ -145,11 +146,11 @@ class OfflineProvider:
         return own_error(error) or unknown_error(error)
 
     async def aclose(self) -> None:
-        """Do nothing: the tables belong to whoever made them."""
+        """Do nothing: the caller closes the tables."""
 
     async def _count(self, name: str, what: str) -> int:
-        """Add one to a counter of the agent and return it: a number that no one else gets."""
-        partition = f"{name}!counts"  # no provider name holds a `!`
+        """Increment a counter of the agent and return it: each value is returned once."""
+        partition = f"{name}!counts"  # a provider name cannot contain `!`
         while True:
             row = await self._tables.get(TABLE, partition, what)
             number = row.integer("count") + 1 if row else 1
@@ -157,7 +158,7 @@ class OfflineProvider:
             try:
                 await self._tables.commit(TABLE, [put(counted)])
             except (RowExists, RowChanged):
-                continue  # somebody counted at the same time
+                continue  # another process incremented it at the same time
             return number
 
 
@@ -182,6 +183,6 @@ def _found(row: Row) -> ProviderAgent:
 
 
 def _if_of(owner: str, agent: list[ProviderAgent]) -> list[ProviderAgent]:
-    """Return the agent's versions, oldest first, if one of them is the owner's."""
+    """Return the agent's versions, oldest first, if at least one is the owner's; else an empty list."""
     ordered = sorted(agent, key=lambda found: int(found.version.version))
     return ordered if any(found.owner == owner for found in agent) else []

@@ -1,7 +1,8 @@
-"""The chat client behind `OfflineProvider`: answers by rule what a model would answer by weight.
+"""The chat client of `OfflineProvider`: computes answers by rule.
 
-Apart from the innermost step it is the Agent Framework's own stack, composed as its OpenAI client is, so the tool loop,
-the middleware per model call and the telemetry are those of production.
+Apart from the innermost step it is Agent Framework's own stack, composed as its OpenAI client is, so that the tool
+loop, the
+middleware per model call and the telemetry are those of production.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from lifecycle.registry.providers import AttemptId, ProviderVersion
 from lifecycle.specs.spec import AgentSpec, Simulation
 
 _BYTES_PER_TOKEN = 4
-_PIECE = 24  # characters of one streamed update
+_PIECE = 24  # characters per streamed update
 _FIRST = AttemptId("", 1)
 
 
@@ -60,21 +61,21 @@ def open_agent(
 
 
 def count_tokens(*texts: str) -> int:
-    """Return how many tokens the provider counts: one for every 4 bytes of UTF-8 of all texts together, rounded up."""
+    """Return the simulated token count: one per 4 bytes of UTF-8 of all texts together, rounded up."""
     return -(-sum(len(text.encode()) for text in texts) // _BYTES_PER_TOKEN)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the "model" answers to one call.
+    """The "model's" answer to one call.
 
     Attributes:
         content: The text, or the call of a tool.
-        finish_reason: `stop`, `length` (cut at the most tokens allowed) or `tool_calls`.
+        finish_reason: `stop`, `length` (cut at the output limit) or `tool_calls`.
         usage: Tokens by `count_tokens`: of instructions and messages, and of the answer.
-        model: The model that was asked for.
-        id: The response's id, the same for the same conversation.
-        created_at: When, as RFC 3339.
+        model: The requested model.
+        id: Id of the response, equal for equal conversations.
+        created_at: Time of creation, as RFC 3339.
     """
 
     content: Content
@@ -155,7 +156,7 @@ class _RawOfflineChatClient(BaseChatClient[Any]):
         return Answer(content, finish_reason, usage, str(options["model"]), f"offline_{digest}", rfc3339(self._clock()))
 
     def _tool_call(self, messages: Sequence[Message], options: Mapping[str, Any], call_id: str) -> Content | None:
-        """Return the call of `simulate.call_tool`, if it was not made yet since the user last spoke."""
+        """Return the call of `simulate.call_tool`, unless it was made since the user's last message."""
         offered: Sequence[Any] = options.get("tools") or ()
         tool = next((each for each in offered if each.name == self._simulate.call_tool), None)
         if tool is None or options.get("tool_choice") == "none" or _tool_results(messages):
@@ -198,7 +199,7 @@ def _failure(simulate: Simulation, attempt: AttemptId) -> AppError:
 
 
 def _text(content: Content) -> str:
-    """Return what a model would read of a content: its text, a tool's name and arguments, or a tool's result."""
+    """Return the text of a content as a model would read it: text, a tool's name and arguments, or its result."""
     if content.type == "function_call":
         arguments = content.arguments if isinstance(content.arguments, str) else json.dumps(content.arguments)
         return f"{content.name}{arguments}"
@@ -210,13 +211,13 @@ def _user_texts(messages: Sequence[Message]) -> list[str]:
 
 
 def _tool_results(messages: Sequence[Message]) -> list[str]:
-    """Return the results of tools since the user last spoke."""
+    """Return the tool results since the user's last message."""
     start = max((at for at, message in enumerate(messages) if message.role == "user"), default=0)
     return [_text(part) for m in messages[start:] for part in m.contents if part.type == "function_result"]
 
 
 def _arguments(tool: FunctionTool, said: Sequence[str]) -> dict[str, Any]:
-    """Return arguments a tool accepts: the user's message for each required text, an empty value for anything else."""
+    """Return arguments that a tool accepts: the user's message for each required text, an empty value for others."""
     schema = tool.parameters()
     empty = {"integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
     properties = cast("Mapping[str, Mapping[str, Any]]", schema.get("properties", {}))

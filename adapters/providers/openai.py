@@ -1,7 +1,8 @@
-"""The provider for every endpoint that speaks OpenAI's Chat Completions: OpenAI, Azure OpenAI, Ollama, vLLM and others.
+"""The provider for every endpoint with OpenAI's Chat Completions API: OpenAI, Azure OpenAI, Ollama, vLLM and others.
 
-Nothing of an agent is kept at such an endpoint: instructions, tools and options are sent with every call. So there is
-nothing to make, find or delete there, and the "version" is a name for what the spec says.
+Such an endpoint stores nothing of an agent: instructions, tools and options are sent with every call. So there is
+nothing to
+create, find or delete there, and the "version" is only a name for the spec's fingerprint.
 """
 
 from __future__ import annotations
@@ -26,16 +27,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where the models are and how to get in; give `base_url` or `azure_endpoint`.
+    """A model endpoint and its credentials; either `base_url` or `azure_endpoint`.
 
     Attributes:
-        base_url: Up to and with the version, e.g. `http://localhost:11434/v1` for Ollama.
+        base_url: Including the version, e.g. `http://localhost:11434/v1` for Ollama.
         azure_endpoint: An Azure OpenAI resource, e.g. `https://name.openai.azure.com`; models are deployment names.
         api_version: Data-plane version of the Azure endpoint; None for its `v1` API, which has none.
-        api_key: The key; None with a credential, or where none is asked for.
-        credential: Entra ID instead of a key: a credential of `azure.identity.aio`, or what returns a bearer token.
-        timeout_s: Longest wait for an answer, or for the next piece of a streamed one, in seconds.
-        max_retries: How often a call is repeated at once after a lost connection, a short throttling or a 5xx.
+        api_key: The key; None with a credential, or where no key is needed.
+        credential: Entra ID instead of a key: a credential of `azure.identity.aio`, or a function that returns a bearer
+            token.
+        timeout_s: Timeout of an answer, or of the next chunk of a streamed one, in seconds.
+        max_retries: Immediate retries of a call after a lost connection, a short throttling or a 5xx.
     """
 
     base_url: str | None = None
@@ -59,12 +61,12 @@ class Endpoint:
 
 
 class OpenAIProvider(InSpec):
-    """Agents that live in their specs and call one endpoint, through one pool of connections.
+    """Agents that are only their specs, and call one endpoint over one connection pool.
 
     Attributes:
-        endpoint: Where the models are.
-        clock: Gives creation times and the built-in tools' time.
-        toolbox: What specs may name; None for the built-in tools.
+        endpoint: The endpoint.
+        clock: Returns the current time, for creation times and built-in tools.
+        toolbox: The tools that specs may name; None for the built-in ones.
     """
 
     def __init__(self, endpoint: Endpoint, clock: Clock, toolbox: Toolbox | None = None) -> None:
@@ -77,7 +79,7 @@ class OpenAIProvider(InSpec):
         """Return an agent that calls the endpoint; does no I/O.
 
         Raises:
-            InvalidInput: The spec names a tool the app does not have (code `unknown_tool`).
+            InvalidInput: The spec names a tool that does not exist (code `unknown_tool`).
             ProviderRejected: No endpoint or key is set (code `provider_not_configured`).
         """
         endpoint = self._endpoint
@@ -94,10 +96,10 @@ class OpenAIProvider(InSpec):
         return openai_client.open_agent(client, self._endpoint, version, spec, tools, context)
 
     async def warm(self, workspace: str, spec: AgentSpec) -> None:
-        """Have a token and a connection ready, and the spec's MCP servers.
+        """Get a token, open a connection, and connect to the spec's MCP servers, in advance.
 
         Raises:
-            AppError: The endpoint, or a server, cannot be reached.
+            AppError: The endpoint, or an MCP server, cannot be reached.
         """
         if (client := self._client) is not None:
             from adapters.providers.warming import warm  # noqa: PLC0415 - imports openai
@@ -109,18 +111,18 @@ class OpenAIProvider(InSpec):
         await super().warm(workspace, spec)
 
     def translate(self, error: Exception) -> AppError:
-        """Return the error of our tree that an exception from the opened agent's `run` means; never the raw text."""
+        """Return the app's error for an exception of the opened agent's `run`; never the raw text."""
         from adapters.providers.openai_failures import translate  # noqa: PLC0415 - imports openai
 
         return translate(error, self._clock())
 
     async def aclose(self) -> None:
-        """Close the connections; agents opened before are of no use after it."""
+        """Close the connections; agents opened before cannot be used afterwards."""
         client, self._client = self._client, None
         if client is not None:
             await client.close()
 
 
 def _asks_for_a_key(endpoint: Endpoint) -> bool:
-    """Return whether the endpoint is OpenAI's own, which answers nobody without a key."""
+    """Return whether the endpoint is OpenAI's own, which needs a key."""
     return (endpoint.base_url or "").startswith("https://api.openai.com")

@@ -1,8 +1,10 @@
-"""Answers of Chat Completions as servers in the wild send them, brought into the shape that the framework reads.
+"""Normalising the various Chat Completions responses of servers into the form that the framework expects.
 
-An answer that came whole counts: without `finish_reason`, with `choices: null` in its last chunk, as one JSON body
-where a stream was asked for. One that broke off is told by the transport: the stream ended without `[DONE]` and without
-a `finish_reason`, or its body is incomplete.
+A complete answer counts even without `finish_reason`, with `choices: null` in its last chunk, or as one JSON body where
+a
+stream was requested. An answer is incomplete if its stream ends without `[DONE]` and without `finish_reason`, or its
+body is
+truncated.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from openai.resources.chat.completions import AsyncCompletions
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 UNKNOWN = "unknown"
-"""The finish reason of an answer that came whole and does not say why it ended."""
+"""Finish reason set for a complete answer without one."""
 
 _REASONS = {
     **{reason: reason for reason in ("stop", "length", "tool_calls", "content_filter")},
@@ -34,14 +36,14 @@ _REASONS = {
     "safety": "content_filter",
     "recitation": "content_filter",
 }
-"""What gateways pass on of other providers' reasons, in OpenAI's words; in lower case."""
+"""OpenAI's finish reasons for those of other providers that gateways pass on; in lower case."""
 
 
 class AnsweredError(APIError):
-    """An error that came with status 200, before any of an answer.
+    """An error that was sent with status 200, before any part of an answer.
 
     Attributes:
-        status_code: The status that it names itself, or 502.
+        status_code: The status in its body, or 502.
     """
 
     def __init__(self, error: Any, request: Any) -> None:
@@ -52,7 +54,7 @@ class AnsweredError(APIError):
 
 
 def mend(client: AsyncOpenAI) -> AsyncOpenAI:
-    """Have the client's chat completions return answers in shape, and return the client."""
+    """Make the client's chat completions return normalised answers, and return the client."""
     cast("Any", client).chat = _Chat(client)
     return client
 
@@ -72,11 +74,11 @@ class _Completions(AsyncCompletions):
 
 
 class _Chunks:
-    """A stream of chunks, closed by its context."""
+    """A stream of chunks, closed by its context manager."""
 
     def __init__(self, stream: AsyncStream[ChatCompletionChunk]) -> None:
         self._stream = stream
-        inner: Any = stream  # the SDK tells nobody whether `[DONE]` came
+        inner: Any = stream  # the SDK does not reveal whether `[DONE]` came
         self._events = inner._decoder = _Events(inner._decoder)  # noqa: SLF001
 
     async def __aenter__(self) -> Self:
@@ -113,7 +115,7 @@ class _Chunks:
 
 
 class _Events:
-    """The SDK's decoder of server-sent events, which notes whether the last one came."""
+    """The SDK's decoder of server-sent events, which also notes whether `[DONE]` came."""
 
     def __init__(self, decoder: Any) -> None:
         self._decoder = decoder
@@ -127,7 +129,7 @@ class _Events:
 
 
 def _whole(answer: Any, request: Any) -> ChatCompletion:
-    """Return the answer in shape.
+    """Return the answer, normalised.
 
     Raises:
         AnsweredError: It is an error.
@@ -135,7 +137,7 @@ def _whole(answer: Any, request: Any) -> ChatCompletion:
     if isinstance(answer, Mapping):
         answer = ChatCompletion.construct(**cast("Mapping[str, Any]", answer))
     if not isinstance(answer, ChatCompletion):
-        return answer  # no JSON, which the framework refuses
+        return answer  # not JSON, which the framework would reject
     answer.choices = [choice for choice in answer.choices or () if choice is not None and choice.message is not None]
     error = (answer.model_extra or {}).get("error")
     if error and not answer.choices:
@@ -160,15 +162,15 @@ def _chunk(chunk: ChatCompletionChunk) -> ChatCompletionChunk:
 
 
 def _envelope(answer: ChatCompletion | ChatCompletionChunk) -> None:
-    """Put in what the framework insists on."""
+    """Add fields that the framework requires."""
     if not isinstance(answer.created, int) or isinstance(answer.created, bool):
         answer.created = 0
     if not answer.usage or not hasattr(answer.usage, "to_dict") or not answer.usage.to_dict(warnings=False):
-        answer.usage = None  # an empty one must not stand in place of an earlier chunk's
+        answer.usage = None  # an empty value must not replace that of an earlier chunk
 
 
 def _reason(said: Any) -> Any:
-    """Return why an answer ended in OpenAI's words; what is none of them as it is."""
+    """Return OpenAI's name of a finish reason; an unknown one unchanged."""
     return _REASONS.get(said.lower(), said) if isinstance(said, str) else None
 
 
@@ -177,7 +179,7 @@ def _says(message: Any) -> bool:
 
 
 def _text(content: Any) -> Any:
-    """Return a content's text; some send it in parts, of which those of the model's thoughts are left out."""
+    """Return the text of a content; where it comes in parts, without the model's thoughts."""
     return "".join(_parts(content)) if isinstance(content, list) else content
 
 
@@ -188,7 +190,7 @@ def _parts(content: list[Any]) -> Iterator[str]:
 
 
 def _as_chunk(answer: ChatCompletion) -> ChatCompletionChunk:
-    """Return a whole answer as the one chunk of a stream."""
+    """Return a complete answer as the only chunk of a stream."""
     data: dict[str, Any] = answer.to_dict(mode="python", warnings=False)
     for choice in data["choices"]:
         delta = choice.pop("message")

@@ -25,14 +25,15 @@ _OPENAI_HOSTS = (".openai.com", ".azure.com", ".azure.us", ".azure.cn")
 
 
 def connect(endpoint: Endpoint, clock: Clock, http: ModelHttp | None = None) -> AsyncOpenAI:
-    """Return a client for the endpoint with a connection pool of its own; no I/O happens before its first call.
+    """Return a client for the endpoint with its own connection pool; no I/O before its first call.
 
-    What the SDK would take from the environment where it is given nothing is given here: a key meant for one endpoint
-    must not reach another because a variable happens to be set.
+    Every option that the SDK would otherwise read from the environment is set, so that a key meant for one endpoint is
+    not sent to
+    another because a variable happens to be set.
     """
     http = http or ModelHttp(clock, endpoint.timeout_s)
     token = _token_provider(endpoint)
-    key = endpoint.api_key or "none"  # the SDK refuses an empty one, keyless servers ignore it
+    key = endpoint.api_key or "none"  # the SDK rejects an empty one, servers without keys ignore it
     if endpoint.azure_endpoint and endpoint.api_version:
         client: AsyncOpenAI = AsyncAzureOpenAI(
             azure_endpoint=endpoint.azure_endpoint,
@@ -80,7 +81,7 @@ def chat_client(client: AsyncOpenAI, endpoint: Endpoint, model: str, **how: Any)
 
 
 def options_of(spec: AgentSpec) -> dict[str, Any]:
-    """Return what a spec says of every call."""
+    """Return the options that a spec sets for every call."""
     options: dict[str, Any] = {
         "temperature": spec.temperature,
         "top_p": spec.top_p,
@@ -101,10 +102,10 @@ class _ChatClient(OpenAIChatCompletionClient[Any]):
 
 
 class _CompatibleChatClient(_ChatClient):
-    """The client for servers other than OpenAI's, which get the output limit under the name they obey.
+    """The client for servers other than OpenAI's, which get the output limit under a name they support.
 
-    The framework sends `max_completion_tokens`, which OpenAI's reasoning models insist on. Ollama ignores it without a
-    word (github.com/ollama/ollama/issues/7125), which would break every budget; `max_tokens` is known to all of them.
+    The framework sends `max_completion_tokens`, which OpenAI's reasoning models require. Ollama ignores it silently
+    (github.com/ollama/ollama/issues/7125), which would break every budget; all servers support `max_tokens`.
     """
 
     def _prepare_options(self, messages: Sequence[Message], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,7 +116,7 @@ class _CompatibleChatClient(_ChatClient):
 
 
 def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
-    """Return the format as Chat Completions has it."""
+    """Return the response format for Chat Completions."""
     schema = {"name": wanted.name, "schema": dict(wanted.json_schema), "strict": wanted.strict}
     if wanted.description:
         schema["description"] = wanted.description
@@ -123,7 +124,7 @@ def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
 
 
 def _is_openai(endpoint: Endpoint) -> bool:
-    """Return whether OpenAI's models are behind the endpoint; an `azure_endpoint` may be a gateway of any name."""
+    """Return whether the endpoint serves OpenAI's models; an `azure_endpoint` may be a gateway with any host name."""
     return bool(endpoint.azure_endpoint) or (urlsplit(endpoint.base_url or "").hostname or "").endswith(_OPENAI_HOSTS)
 
 

@@ -1,6 +1,7 @@
-"""What goes wrong at a Chat Completions endpoint, in terms of our own errors.
+"""Errors of a Chat Completions endpoint as the app's errors.
 
-Details carry the status and the endpoint's short `code` and `param`, never its message: that quotes keys and prompts.
+Details contain the status and the endpoint's short `code` and `param`, never its message, which may quote keys and
+prompts.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ _PERMANENT_CODES = frozenset(
         "unsupported_value",
     }
 )
-"""What fails the same way however often it is tried, whatever the status that it came with."""
+"""Error codes of failures that no retry helps, whatever their status."""
 _PASSING = frozenset({408, 409, 425, 429})
 _SPENT_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
 def translate(error: Exception, now: datetime) -> AppError:
-    """Return the error of our tree that an exception from an agent's run means."""
+    """Return the app's error for an exception of an agent's run."""
     if ours := own_error(error):
         return ours
     for cause in causes(error):
@@ -61,7 +62,7 @@ def translate(error: Exception, now: datetime) -> AppError:
                 return _broke_off(cause)
             case _:
                 continue
-    # The framework's client wraps what it cannot read, e.g. an error sent as 200 or a gateway's HTML page.
+    # The framework's client wraps what it cannot parse, e.g. an error sent with status 200 or a gateway's HTML page.
     if any(isinstance(cause, ChatClientException) for cause in causes(error)):
         return unusable_answer()
     return unknown_error(error)
@@ -74,12 +75,12 @@ def content_filtered() -> ProviderRejected:
 
 
 def unusable_answer() -> Unavailable:
-    """Return the error for an answer that is not complete, or none at all."""
+    """Return the error for an answer that is incomplete or missing."""
     return _unavailable("sent an answer that is incomplete or none at all")
 
 
 def named_wait_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return how many seconds a response asks to wait (`Retry-After`, RFC 9110 §10.2.3); None when it does not say."""
+    """Return the seconds a response asks to wait (`Retry-After`, RFC 9110 §10.2.3); None without."""
     for header, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
         text = headers.get(header, "").strip()
         if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text):
@@ -92,7 +93,7 @@ def named_wait_s(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def _refused(error: APIError, status: int, wait_s: float | None) -> AppError:
-    """Return what a status other than success means."""
+    """Return the error for an unsuccessful status."""
     said = _said(error)
     if error.code in _FILTER_CODES:
         return content_filtered()
@@ -109,12 +110,12 @@ def _refused(error: APIError, status: int, wait_s: float | None) -> AppError:
 
 
 def _may_pass(status: int) -> bool:
-    """Return whether the same request may succeed later; what is not implemented (501, 505) stays so."""
+    """Return whether the same request may succeed later; not so if it is not implemented (501, 505)."""
     return status in _PASSING or (status >= 500 and status not in (501, 505))
 
 
 def _broke_off(error: APIError) -> AppError:
-    """Return what an error sent in the middle of a stream means, where there is no status any more."""
+    """Return the error for one sent in the middle of a stream, which has no status of its own."""
     if error.code in _FILTER_CODES:
         return content_filtered()
     if error.code in _SPENT_CODES:
@@ -129,7 +130,7 @@ def _broke_off(error: APIError) -> AppError:
 
 
 def _said(error: APIError) -> str:
-    """Return the endpoint's code and parameter in brackets where they are plain words, else nothing."""
+    """Return the endpoint's code and parameter in brackets if they are plain words, else an empty text."""
     words = [str(word) for word in (error.code, error.param) if word and _WORD.fullmatch(str(word))]
     return f" ({', '.join(words)})" if words else ""
 

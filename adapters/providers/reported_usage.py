@@ -1,7 +1,8 @@
-"""What a provider reports of usage in the Agent Framework's words.
+"""Usage reported by a provider, in Agent Framework's terms.
 
-The framework's own reading loses what only some providers send (`cache_creation_tokens`, `prompt_cache_hit_tokens`),
-passes on fractions and negative numbers, and raises on details that are no object: a paid answer would be lost.
+The framework's own parser loses fields that only some providers send (`cache_creation_tokens`,
+`prompt_cache_hit_tokens`),
+passes on fractions and negative numbers, and raises on details that are not objects, which would lose a paid answer.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def usage_details(reported: Any) -> UsageDetails:
-    """Return the usage that an SDK object holds; empty where it cannot be booked, which makes the call unmetered."""
+    """Return the usage in an SDK object; empty where it is unusable, which makes the call unmetered."""
     read = read_usage(reported.to_dict(mode="python", warnings=False) if hasattr(reported, "to_dict") else reported)
     if not isinstance(read, Usage):
         log.warning("an answer's usage cannot be used: %s", read.reason, extra={"event": "provider.usage_unusable"})

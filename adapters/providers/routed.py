@@ -1,4 +1,4 @@
-"""The provider `route`: agents whose `model` names a route; each model call goes to one of its deployments."""
+"""The provider `route`: the `model` of a spec names a route; each model call goes to one of its deployments."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How deployments are reached.
+    """How to connect to deployments.
 
     Attributes:
         own: The app's own endpoint, for deployments that name none.
-        setting: Returns app settings, where keys are.
-        timeout_s: Longest wait for an answer, or for the next piece of a streamed one, in seconds.
-        allow_private: Whether plain http and private addresses will do.
+        setting: Returns app settings by name, for keys.
+        timeout_s: Timeout of an answer, or of the next chunk of a streamed one, in seconds.
+        allow_private: Whether plain http and private addresses are allowed.
     """
 
     own: Endpoint
@@ -43,10 +43,10 @@ class Reach:
     allow_private: bool
 
     def endpoint(self, one: Deployment) -> Endpoint:
-        """Return the way into a deployment; nothing there is repeated by the SDK, as another one may do at once.
+        """Return the endpoint of a deployment; without retries by the SDK, because another deployment is tried instead.
 
         Raises:
-            ProviderRejected: The app setting that should hold its key does not (code `provider_auth`).
+            ProviderRejected: The app setting with its key is missing (code `provider_auth`).
         """
         if not one.endpoint:
             own = self.own
@@ -71,7 +71,7 @@ class Reach:
         )
 
     def _key(self, one: Deployment) -> str:
-        """Return the key; it is shown to the origin that the setting names, wherever a route points."""
+        """Return the key; it is only sent to the origin in the setting, whatever a route says."""
         try:
             said: Any = json.loads(self.setting(one.key_setting) or "")
             origin, key = str(said["origin"]), said["key"]
@@ -85,13 +85,13 @@ class Reach:
 
 
 class RoutedProvider(InSpec):
-    """Agents that live in their specs and call the deployments of routes.
+    """Agents that are only their specs, and call the deployments of routes.
 
     Attributes:
         router: Chooses deployments.
-        reach: How they are reached.
-        clock: Gives creation times and the built-in tools' time.
-        toolbox: What specs may name.
+        reach: How to connect to them.
+        clock: Returns the current time, for creation times and built-in tools.
+        toolbox: The tools that specs may name.
     """
 
     def __init__(self, router: Callable[[], Router], reach: Reach, clock: Clock, toolbox: Toolbox) -> None:
@@ -105,7 +105,7 @@ class RoutedProvider(InSpec):
         """Return an agent whose calls are routed; does no I/O.
 
         Raises:
-            InvalidInput: The spec names a tool the app does not have (code `unknown_tool`).
+            InvalidInput: The spec names a tool that does not exist (code `unknown_tool`).
         """
         from adapters.providers import routed_client  # noqa: PLC0415 - imports the Agent Framework and openai
 
@@ -117,7 +117,7 @@ class RoutedProvider(InSpec):
         return routed_client.open_agent(deployments, version, spec, tools, context)
 
     async def warm(self, workspace: str, spec: AgentSpec) -> None:
-        """Have tokens and connections to the route's deployments ready, and the spec's MCP servers.
+        """Get tokens, open connections to the route's deployments, and connect to the spec's MCP servers, in advance.
 
         Raises:
             AppError: There is no such route, or a deployment or server cannot be reached.
@@ -130,13 +130,13 @@ class RoutedProvider(InSpec):
         await super().warm(workspace, spec)
 
     def translate(self, error: Exception) -> AppError:
-        """Return the error of our tree that an exception from the opened agent's `run` means; never the raw text."""
+        """Return the app's error for an exception of the opened agent's `run`; never the raw text."""
         from adapters.providers.openai_failures import translate  # noqa: PLC0415 - imports openai
 
         return translate(error, self._clock())
 
     async def aclose(self) -> None:
-        """Close the connections; agents opened before are of no use after it."""
+        """Close the connections; agents opened before cannot be used afterwards."""
         deployments, self._deployments = self._deployments, None
         if deployments is not None:
             await deployments.aclose()

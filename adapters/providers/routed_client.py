@@ -1,8 +1,10 @@
-"""The chat client behind `RoutedProvider`: one model call, tried at one deployment after the other.
+"""The chat client of `RoutedProvider`: one model call, tried at one deployment after the other.
 
-The tries are made by chat middleware that is outside of whatever meters calls, so that each of them is a call of its
-own there: reserved before it is made, and priced and recorded under the deployment that made it. A stream is tried
-elsewhere only while nothing of it was passed on.
+Chat middleware makes the tries, outside the middleware that meters calls, so that each try is metered as a call of its
+own:
+reserved before it is made, and priced and recorded under its deployment. A stream moves to another deployment only
+while
+nothing of it has been passed on.
 """
 
 from __future__ import annotations
@@ -54,11 +56,11 @@ _BYTES_A_TOKEN = 4
 _USUAL_OUTPUT = 500
 _NOBODY = AttemptId("", 1, "default")
 _ELSEWHERE = frozenset({401, 403, 404})
-"""Refusals that are a deployment's own: another one may have the model, or let this app in."""
+"""Refusals that concern one deployment: another one may have the model, or accept this app's credentials."""
 
 
 class Deployments:
-    """The clients of deployments: one for each, kept; and what they tell of quotas is passed on to the router."""
+    """The clients of deployments, one for each; the quotas they report are passed to the router."""
 
     def __init__(self, router: Router, reach: Reach, clock: Clock) -> None:
         self.router = router
@@ -71,21 +73,21 @@ class Deployments:
         """Return the deployment's chat client, which makes one model call and calls no tools itself.
 
         Raises:
-            ProviderRejected: There is no way in (code `provider_auth`).
+            ProviderRejected: Its key is missing (code `provider_auth`).
         """
         call, deployment = one.call, one.deployment
         key = (call.workspace, call.route, deployment.name)
         known = self._clients.get(key)
         if known is None or known[0] != deployment:
-            # The client of one that was declared anew goes with the process: calls may be under way in it.
+            # The client of a changed deployment lives as long as the process, because calls may be under way in it.
             known = self._clients[key] = (deployment, self._made(call, deployment))
         return known[1]
 
     async def warm(self, workspace: str, route: str) -> None:
-        """Have a token and a connection ready for each deployment of the route.
+        """Get a token and open a connection for each deployment of the route.
 
         Raises:
-            AppError: There is no such route, or no way into a deployment.
+            AppError: There is no such route, or a deployment's key is missing.
             OpenAIError: A deployment did not answer.
         """
         call = RouteCall(workspace, route, "", 0)
@@ -111,7 +113,7 @@ class Deployments:
             if remaining is not None:
                 self.router.reported(call.workspace, call.route, one.name, remaining)
 
-        # The app's own endpoint is where its operator says, which may be this machine.
+        # The operator configures the app's own endpoint, which may be on this machine.
         guarded = GuardedTransport(allow_private=self._reach.allow_private, resolve=look_up) if one.endpoint else None
         connection = connect(endpoint, self.clock, _Http(self.clock, endpoint.timeout_s, heard, guarded))
         self._connections.append(connection)
@@ -119,7 +121,7 @@ class Deployments:
 
 
 class _Http(ModelHttp):
-    """The connections to one deployment, which pass on what it says is left of its quota."""
+    """The connections to one deployment, which report its remaining quota."""
 
     def __init__(
         self,
@@ -158,7 +160,7 @@ def open_agent(
 
 
 class _RawRoutedChatClient(BaseChatClient[Any]):
-    """The innermost step: one call, at the deployment that the middleware has chosen."""
+    """The innermost step: one call, to the deployment that the middleware has chosen."""
 
     def __init__(self, *, deployments: Deployments, **kwargs: Any) -> None:
         self._deployments = deployments
@@ -200,7 +202,7 @@ class _RawRoutedChatClient(BaseChatClient[Any]):
 
 
 class _RoutedChatClient(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], _RawRoutedChatClient):
-    """The client of a routed agent; the telemetry of a call is its deployment's own."""
+    """The client of a routed agent; a call's telemetry is recorded by its deployment's client."""
 
 
 class _Routing(ChatMiddleware):
@@ -212,7 +214,7 @@ class _Routing(ChatMiddleware):
         self._route = route
 
     async def process(self, context: ChatContext, call_next: CallNext) -> None:
-        """Make the call, at as many deployments as it takes."""
+        """Make the call, at as many deployments as necessary."""
         call = self._call(context)
         if context.stream:
             updates = self._streamed(call, context, call_next)
@@ -237,7 +239,9 @@ class _Routing(ChatMiddleware):
         failures: list[Exception] = []
         while True:
             one = await self._next(call, context, self._denied(failures))
-            held: list[ChatResponseUpdate] = []  # what says nothing yet, so that another deployment can begin anew
+            held: list[
+                ChatResponseUpdate
+            ] = []  # chunks without content are held back, so that another deployment can still start over
             begun = False
             try:
                 await call_next()
@@ -271,10 +275,10 @@ class _Routing(ChatMiddleware):
         return RouteCall(attempt.workspace, self._route, affinity, size // _BYTES_A_TOKEN + output)
 
     async def _next(self, call: RouteCall, context: ChatContext, denied: Exception | None) -> Try:
-        """Return the next try, and have everything further in know of it.
+        """Choose the next try, and pass it to the inner layers.
 
         Raises:
-            AppError: There is none. Where every deployment has refused the call for good, the last refusal.
+            AppError: There is none. Where every deployment refused the call permanently, the last refusal.
         """
         one: Try | None = None
         try:
@@ -282,7 +286,7 @@ class _Routing(ChatMiddleware):
         except Unavailable:
             if denied is None or not call.exhausted:
                 raise
-        if one is None:  # raised here, where it has no context: what an error means is read from all that led to it
+        if one is None:  # raised here, outside the handler, because an error's meaning is read from its context
             assert denied is not None  # noqa: S101 - else raised above
             raise denied
         context.options = {**(context.options or {}), "model": one.deployment.model}
@@ -290,21 +294,21 @@ class _Routing(ChatMiddleware):
         return one
 
     def _denied(self, failures: Sequence[Exception]) -> Exception | None:
-        """Return the last of the failures where none of them will pass; None where waiting may help."""
+        """Return the last failure where all are permanent; None where waiting may help."""
         passing = not failures or any(self._translated(failure).retriable for failure in failures)
         return None if passing else failures[-1]
 
     async def _failed(self, one: Try, error: BaseException) -> bool:
-        """Learn from what ended a try, and return whether another deployment may be asked."""
-        if one.error is None:  # not the deployment's doing: a budget, or somebody who stops the run
+        """Record the error that ended a try, and return whether another deployment may be tried."""
+        if one.error is None:  # not the deployment's failure: a budget, or a cancelled run
             await self._over(one)
             return False
         meaning = self._translated(one.error)
-        if isinstance(meaning, InternalError):  # a defect of ours, which says nothing of the deployment
+        if isinstance(meaning, InternalError):  # a defect of this app, which says nothing about the deployment
             await self._router.dropped(one)
             return False
         failure = _failure(one.error, meaning)
-        if failure is None:  # it has answered: the request is at fault, and would be everywhere
+        if failure is None:  # the deployment has answered: the request is at fault, and would fail everywhere
             one.tokens = 0
             await self._router.answered(one)
             return False
@@ -312,7 +316,7 @@ class _Routing(ChatMiddleware):
         return isinstance(error, Exception)
 
     async def _over(self, one: Try) -> None:
-        """Learn from a try that has not failed; its call may not have been made, where its answer was there before."""
+        """Record a try without an error; its call may not have been made, where the answer was already known."""
         await (self._router.answered(one) if one.done else self._router.dropped(one))
 
     def _translated(self, error: BaseException) -> AppError:
@@ -320,7 +324,7 @@ class _Routing(ChatMiddleware):
 
 
 def _failure(error: BaseException, meaning: AppError) -> Failure | None:
-    """Return what an error says of its deployment; None where it is the request's own fault."""
+    """Return the deployment's failure that an error means; None where the request itself is at fault."""
     statuses = (getattr(cause, "status_code", None) for cause in causes(error))
     status = next((status for status in statuses if isinstance(status, int)), None)
     if meaning.code == "provider_throttled":

@@ -1,4 +1,4 @@
-"""Having a token and an open connection ready before the first model call asks for them."""
+"""Getting a token and opening a connection before the first model call."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ _warmed: WeakKeyDictionary[AsyncOpenAI, float] = WeakKeyDictionary()
 
 
 async def warm(client: AsyncOpenAI, model: str) -> None:
-    """Ask the endpoint about the model: the client then has a token, and a connection that its first call uses.
+    """Ask the endpoint about the model, so that the client has a token and a connection for its first call.
 
-    Any answer will do, for servers need not know the question. It calls no model and costs no tokens. A client that was
-    warmed less than KEPT_OPEN_S ago is left as it is.
+    Any response will do, because servers need not support the request. It calls no model and costs no tokens. Does
+    nothing for a
+    client warmed less than KEPT_OPEN_S ago.
 
     Raises:
         OpenAIError: The endpoint did not answer.

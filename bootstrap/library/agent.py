@@ -1,4 +1,4 @@
-"""An agent as an object of a program."""
+"""An agent as a Python object."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class ProductionAgent:
-    """An agent to ask. One object holds one conversation at a time; `run` goes on with it."""
+    """An agent. One object has one session at a time; `run` continues it."""
 
     def __init__(
         self,
@@ -40,21 +40,22 @@ class ProductionAgent:
         on_progress: OnProgress | None = None,
         **fields: Any,
     ) -> None:
-        """Say what agent it is; it is made at its provider by the first run, or by `prewarm`.
+        """Set what agent it is; it is created at its provider by the first run, or by `prewarm`.
 
         Args:
             name: Its name, valid by `kernel.ids.agent_name`.
-            spec: What it is to be; or give the spec's fields by name. With neither, the agent as it was declared.
-            manager: Who keeps it; None for a manager of its own, which `aclose` closes.
-            storage: Where a manager of its own keeps everything; see ProductionAgentManager.
-            reuse_agent: False makes an agent of its own, under the name with a suffix, which `aclose` deletes.
-            session_id: A conversation to go on with; None for a new one.
-            on_progress: Is told the stages of each run.
-            fields: The spec's fields, like `model` and `instructions`; `tools` may hold functions of the program, too.
+            spec: Its spec; or give the spec's fields by name. With neither, the agent as declared before.
+            manager: Its manager; None for one of its own, which `aclose` closes.
+            storage: Storage of its own manager; see ProductionAgentManager.
+            reuse_agent: False creates an agent under the name with a random suffix, which `aclose` deletes.
+            session_id: The session to continue; None for a new one.
+            on_progress: Called for each stage of each run.
+            fields: The spec's fields, such as `model` and `instructions`; `tools` may also contain functions of the
+                program.
 
         Raises:
-            InvalidInput: The spec is not valid, is given twice, or storage is given beside a manager.
-            InvalidSettings: One of the environment is wrong.
+            InvalidInput: The spec is not valid, is given twice, or storage is given together with a manager.
+            InvalidSettings: A setting in the environment is not valid.
         """
         if manager is not None and storage is not None:
             msg = "Give a manager or a storage, not both."
@@ -70,14 +71,14 @@ class ProductionAgent:
         self.on_progress = on_progress
 
     def new_conversation(self) -> None:
-        """Start afresh: the next run does not know what was said before."""
+        """Start a new session with the next run, without the history so far."""
         self.session_id = new_id()
 
     async def prewarm(self) -> None:
-        """Declare the agent and have it at its provider before its first run; later calls do nothing.
+        """Declare the agent and create it at its provider before its first run; later calls do nothing.
 
         Raises:
-            ProviderRejected: The provider refuses to make it.
+            ProviderRejected: The provider refuses to create it.
             Unavailable: The provider or the storage cannot be reached.
             NotFound: It has no spec, and was never declared.
         """
@@ -93,10 +94,10 @@ class ProductionAgent:
         expected_topics: Iterable[str] = (),
         on_progress: OnProgress | None = None,
     ) -> Run:
-        """Ask, and return the run with its answer.
+        """Submit a query, and return the run with its answer.
 
         Raises:
-            AppError: The run failed; the code says why.
+            AppError: The run failed; the code is the reason.
         """
         await self.prewarm()
         request = RunRequest(
@@ -105,10 +106,10 @@ class ProductionAgent:
         return await self._manager.run(self.name, request, on_progress=on_progress or self.on_progress)
 
     async def stream(self, query: str, *, user_id: str | None = None) -> AsyncGenerator[Delta]:
-        """Ask, and yield the answer as it is written; closing the iterator early cancels the run.
+        """Submit a query, and yield the answer as it is written; closing the iterator early cancels the run.
 
         Raises:
-            AppError: The run failed; the code says why.
+            AppError: The run failed; the code is the reason.
         """
         await self.prewarm()
         request = RunRequest(query=query, session_id=self.session_id, user_id=user_id, stream=True)
@@ -117,19 +118,19 @@ class ProductionAgent:
                 yield piece
 
     async def session(self) -> Session | None:
-        """Return the conversation's state, limits and costs; None before its first run."""
+        """Return the session's state, limits and costs; None before its first run."""
         return await self._manager.session(self.session_id)
 
     async def history(self, limit: int = 1000) -> Sequence[Turn]:
-        """Return the conversation's first messages, up to `limit` (1-1000)."""
+        """Return the session's first messages, up to `limit` (1-1000)."""
         return await self._manager.history(self.session_id, limit=limit)
 
     async def export_session_data(self) -> Mapping[str, Any]:
-        """Return the conversation, its runs and events as JSON; see `ProductionAgentManager.export_session_data`."""
+        """Return the session, its runs and events as JSON; see `ProductionAgentManager.export_session_data`."""
         return await self._manager.export_session_data(self.session_id)
 
     async def aclose(self) -> None:
-        """Close the manager if it is its own, which deletes the agent if it was not to be reused."""
+        """Close the agent's own manager, if any, which deletes an agent created with `reuse_agent=False`."""
         if self._ready is not None:
             await asyncio.gather(self._ready, return_exceptions=True)
         if self._owns:

@@ -1,4 +1,4 @@
-"""Who keeps the agents of a program."""
+"""The manager of a program's agents."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from lifecycle.tools.definition import Tool, tool
 
 @dataclass(frozen=True, slots=True)
 class ManagerStats:
-    """How the agents of a workspace are used.
+    """Usage statistics of a workspace's agents.
 
     Attributes:
         agents: Agents declared.
-        active: Of these, at their provider now.
+        active: Agents that exist at their provider now.
         created: Versions created at providers.
         runs: Runs counted.
-        reused: Runs that found their agent already there.
-        cache_hits: Look-ups this process answered without any I/O.
+        reused: Runs that found their agent already created.
+        cache_hits: Look-ups in this process's cache that took no I/O.
         cache_misses: Look-ups that had to read.
     """
 
@@ -54,9 +54,9 @@ class ManagerStats:
 
 
 class ProductionAgentManager:
-    """Gets or creates agents, runs them, and cleans them up. Belongs to one event loop.
+    """Gets or creates agents, runs them, and cleans them up. Bound to one event loop.
 
-    Usable as a context manager, or without one and with `aclose` in the end.
+    Use it as a context manager, or call `aclose` at the end.
     """
 
     def __init__(
@@ -68,19 +68,20 @@ class ProductionAgentManager:
         services: Services | None = None,
         **settings: Any,
     ) -> None:
-        """Say where everything is kept; nothing is connected before it is used.
+        """Set the storage; nothing is connected before it is used.
 
         Args:
             storage: None for this process's memory; the path of a file, which processes of one machine can share; or
                 a storage account, by its connection string or its table endpoint (`https://…`), which is reached with
                 the identity of the environment.
-            workspace: The workspace whose agents these are.
-            on_progress: Is told the stages of every run.
-            services: What stands behind it, instead of a storage; it stays the caller's to close.
-            settings: Settings by their Python names, like `openai_api_key="…"`; the others are the environment's.
+            workspace: The workspace of the agents.
+            on_progress: Called for each stage of every run.
+            services: The services to use, instead of a storage; the caller closes them.
+            settings: Settings by their Python names, such as `openai_api_key="…"`; others are read from the
+                environment.
 
         Raises:
-            InvalidSettings: One is wrong, or there is no such setting.
+            InvalidSettings: A setting is not valid, or does not exist.
         """
         if services is not None and (storage is not None or settings):
             msg = "Give services, or a storage and settings, not both."
@@ -96,20 +97,20 @@ class ProductionAgentManager:
     async def get_or_create(
         self, name: str, spec: AgentSpec | None = None, *, reuse_agent: bool = True, **fields: Any
     ) -> ProductionAgent:
-        """Return the agent, made at its provider unless it is there already.
+        """Return the agent, after creating it at its provider unless it exists.
 
         Args:
             name: Its name, valid by `kernel.ids.agent_name`.
-            spec: What it is to be; another spec than before makes a new version. Or give the spec's fields by name;
-                with neither, the agent as it was declared.
-            reuse_agent: False makes an agent of its own, with a suffix to the name, which `cleanup_all` or closing the
+            spec: Its spec; a changed spec creates a new version. Or give the spec's fields by name; with neither, the
+                agent as declared before.
+            reuse_agent: False creates an agent under the name with a random suffix, which `cleanup_all` or closing the
                 manager deletes.
             fields: The spec's fields, like `model` and `instructions`.
 
         Raises:
             InvalidInput: The name, the spec or one of its tools is not valid.
             NotFound: It has no spec, and was never declared.
-            ProviderRejected: The provider refuses to make it.
+            ProviderRejected: The provider refuses to create it.
             Unavailable: The provider cannot be reached.
         """
         agent = ProductionAgent(name, spec, manager=self, reuse_agent=reuse_agent, **fields)
@@ -117,7 +118,7 @@ class ProductionAgentManager:
         return agent
 
     async def make(self, name: str, spec: AgentSpec | None) -> None:
-        """Declare the agent, if there is a spec, and have it at its provider."""
+        """Declare the agent, if a spec is given, and create it at its provider."""
         if spec is not None:
             await self.services.agents.administration.declare(self.workspace, name, spec, self._signals)
         if name in self._throwaway:
@@ -125,20 +126,21 @@ class ProductionAgentManager:
         await self.services.agents.resolver.resolve(self.workspace, name, self._signals)
 
     def throwaway_name(self, name: str) -> str:
-        """Return the name of an agent that is not to be reused; it is deleted when the manager is closed."""
+        """Return the name of an agent that is not reused; the agent is deleted when the manager is closed."""
         unique = f"{name[:50]}-{new_id()[-12:]}"
         self._throwaway[unique] = False
         return unique
 
     def named(self, tools: Iterable[Any]) -> Sequence[Any]:
-        """Return the tools as a spec has them: functions by their names, under which this process then has them.
+        """Return the tools as a spec has them: functions are registered in this process and replaced by their names.
 
         Args:
-            tools: Names, hosted tools and MCP servers as a spec has them; and functions with types and a docstring, as
-                they are or decorated with `lifecycle.extensions.tool`.
+            tools: Names, hosted tools and MCP servers as in a spec; and functions with type hints and a docstring,
+                plain or
+                decorated with `lifecycle.extensions.tool`.
 
         Raises:
-            InvalidInput: A function can be no tool, or another tool has its name.
+            InvalidInput: A function cannot be a tool, or another tool has its name.
         """
         return [self._named(each) if callable(each) or isinstance(each, Tool) else each for each in tools]
 
@@ -151,7 +153,7 @@ class ProductionAgentManager:
         return made.name
 
     async def prewarm(self, names: Iterable[str]) -> None:
-        """Make declared agents ready before their first run.
+        """Create declared agents at their providers before their first run.
 
         Raises:
             NotFound: One was never declared.
@@ -159,27 +161,27 @@ class ProductionAgentManager:
         await asyncio.gather(*(self.make(name, None) for name in names))
 
     async def run(self, name: str, request: RunRequest, *, on_progress: OnProgress | None = None) -> Run:
-        """Run the request to its end, trying again what can pass; one run at a time per session.
+        """Run the request to its end, retrying transient failures; one run at a time per session.
 
         Args:
             name: The agent.
-            request: What is asked, and in which session.
-            on_progress: Is told the run's stages, instead of the manager's.
+            request: The run request.
+            on_progress: Called for each stage of the run, instead of the manager's.
 
         Raises:
-            AppError: The run failed; the code says why.
+            AppError: The run failed; the code is the reason.
         """
         request = request.model_copy(update={"session_id": request.session_id or new_id()})
         tell, run_id = on_progress or self.on_progress, new_id()
         if tell is None:
             return await self._run(name, request, run_id)
-        return await self._told(name, request, run_id, tell)
+        return await self._with_progress(name, request, run_id, tell)
 
     async def stream(self, name: str, request: RunRequest) -> AsyncGenerator[Delta]:
         """Run the request, and yield its text as it is written; closing the iterator early cancels the run.
 
         Raises:
-            AppError: The run failed; the code says why.
+            AppError: The run failed; the code is the reason.
         """
         session_id, run_id = request.session_id or new_id(), new_id()
         request = request.model_copy(update={"session_id": session_id, "stream": True})
@@ -195,19 +197,19 @@ class ProductionAgentManager:
                 await self._stop(work, run_id)
 
     async def session(self, session_id: str) -> Session | None:
-        """Return a conversation's state, limits and costs; None where there is none."""
+        """Return a session's state, limits and costs; None where there is none."""
         return (await self.services.conversations.store.load(self.workspace, session_id)).session
 
     async def history(self, session_id: str, first: int = 0, limit: int = 1000) -> Sequence[Turn]:
-        """Return up to `limit` (1-1000) messages of a conversation in order, from number `first` on."""
+        """Return up to `limit` (1-1000) messages of a session in order, from number `first` on."""
         return await self.services.conversations.store.turns(self.workspace, session_id, first, limit)
 
     async def export_session_data(self, session_id: str) -> Mapping[str, Any]:
-        """Return a conversation as JSON: `session`, `messages`, `runs` and `events`, named as the API's export.
+        """Return a session as JSON: `session`, `messages`, `runs` and `events`, named as in the API's export.
 
         Raises:
             NotFound: There is no such session.
-            TooLarge: It is too large for one answer; read its `history` in pages instead.
+            TooLarge: It is too large for one response; read its `history` in pages instead.
         """
         session = await self.session(session_id)
         if session is None:
@@ -216,7 +218,7 @@ class ProductionAgentManager:
         return exported(await transcript_of(self.services.conversations.store, session))
 
     async def stats(self) -> ManagerStats:
-        """Return how the workspace's agents are used, up to now."""
+        """Return the usage statistics of the workspace's agents, up to now."""
         await self.services.agents.use_recorder.aclose(self._signals)
         agents = [agent async for agent in self._agents()]
         records = [agent.record for agent in agents if agent.record is not None]
@@ -241,17 +243,17 @@ class ProductionAgentManager:
         await self.services.agents.administration.delete(self.workspace, name, self._signals)
 
     async def cleanup_all(self) -> int:
-        """Delete all the workspace's agents, and return how many there were."""
+        """Delete all agents of the workspace, and return their number."""
         names = [agent.name async for agent in self._agents()]
         for name in names:
             await self.cleanup(name)
         return len(names)
 
     async def aclose(self) -> None:
-        """Delete the agents that are not to be reused, count what is not counted yet, and release every connection."""
+        """Delete the agents created with `reuse_agent=False`, store pending counts, and release every connection."""
         try:
             for name in [name for name, made in self._throwaway.items() if made]:
-                with suppress(NotFound):  # somebody was faster
+                with suppress(NotFound):  # another task was faster
                     await self.cleanup(name)
             await self.services.agents.use_recorder.aclose(self._signals)
         finally:
@@ -266,8 +268,8 @@ class ProductionAgentManager:
     ) -> None:
         await self.aclose()
 
-    async def _told(self, name: str, request: RunRequest, run_id: str, tell: OnProgress) -> Run:
-        """Run the request, and tell its stages meanwhile; nothing is left at work when this ends."""
+    async def _with_progress(self, name: str, request: RunRequest, run_id: str, tell: OnProgress) -> Run:
+        """Run the request, and report its stages meanwhile; no task is left running when this returns."""
         session_id = request.session_id or ""
         first = await self._next_event(session_id)
         work = asyncio.create_task(self._run(name, request, run_id))
@@ -287,7 +289,7 @@ class ProductionAgentManager:
         services = self.services
         check(request, services.core.settings.max_query_bytes)
         session = request.session_id or ""
-        turn = self._turns.setdefault(session, asyncio.Lock())  # forgotten once nobody holds or awaits it
+        turn = self._turns.setdefault(session, asyncio.Lock())  # dropped once nobody holds or awaits it
         async with turn:
             accepted = await services.runs.submission.submit(
                 self.workspace, name, request, run_id, self._signals, _keep
@@ -301,14 +303,14 @@ class ProductionAgentManager:
                         raise
                 run = await services.runs.queries.get(self.workspace, run.id)
                 if run.state is RunState.WAITING:
-                    msg = "The run waits until its session goes on."
+                    msg = "The run waits until its session is resumed."
                     raise RunFailed(run.error.detail if run.error else msg, code="run_waiting")
         if run.error is not None:
             raise RunFailed(run.error.detail, code=run.error.code)
         return run
 
     async def _stop(self, work: asyncio.Task[Run], run_id: str) -> None:
-        """Cancel the run, also one whose turn has not come, and return when nothing is at it any more."""
+        """Cancel the run, also one that has not started, and return when nothing works on it any more."""
         queries = self.services.runs.queries
         try:
             await queries.cancel(self.workspace, run_id)
@@ -333,14 +335,14 @@ class ProductionAgentManager:
 
 
 async def _keep(_submission: Submission) -> None:
-    """Leave the run where it is stored: this process runs it itself, at once."""
+    """Do nothing: the run stays stored, and this process runs it at once without a queue."""
 
 
 def _settings(given: Mapping[str, Any]) -> Settings:
-    """Return the environment's settings, but for those that are given.
+    """Return the settings given, and others from the environment.
 
     Raises:
-        InvalidSettings: One is wrong, or there is no such setting.
+        InvalidSettings: A setting is not valid, or does not exist.
     """
     environment = {name: os.environ[name] for name in Settings.names() if os.environ.get(name)}
     return Settings.of({**environment, **given})

@@ -1,4 +1,4 @@
-"""What a caller is told while a run goes on."""
+"""Progress of a run, as reported to a caller."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lifecycle.conversations.run import Stage
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A run has come to another stage.
+    """A run has entered another stage.
 
     Attributes:
         run_id: The run.
         stage: The stage it entered.
-        attempt: The attempt it is at, from 1.
-        at: When.
-        code: Why it failed, with the stage FAILED; else None.
+        attempt: The attempt, from 1.
+        at: When, aware UTC.
+        code: The error code, with the stage FAILED; else None.
     """
 
     run_id: str
@@ -30,11 +30,11 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], Awaitable[None] | None]
-"""Is called for each stage of a run, in order, while the run goes on; an exception of its own ends the call."""
+"""Called for each stage of a run, in order, while the run is carried out; an exception it raises ends the call."""
 
 
 def progress_of(event: Event) -> Progress | None:
-    """Return what an event of a run says of its progress; None where it says nothing of it."""
+    """Return the progress that an event of a run reports; None for other events."""
     if event.name != "run.stage":
         return None
     data = event.data

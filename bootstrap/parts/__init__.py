@@ -1,1 +1,1 @@
-"""The parts of `bootstrap.services.Services`, by what they are about."""
+"""The parts of `bootstrap.services.Services`, one module each."""

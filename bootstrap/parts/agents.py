@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class AgentServices:
-    """Makes the registry of agents, their providers, and the cache of live ones."""
+    """Builds the registry of agents, their providers, and the cache of live agents."""
 
     _core: Core
     _metrics: MetricServices
@@ -51,7 +51,7 @@ class AgentServices:
 
     @cached_property
     def providers(self) -> Mapping[str, AgentProvider]:
-        """The providers by the name that specs use."""
+        """The providers, by the name that specs use."""
         from bootstrap.providers import make_providers
 
         made = make_providers(
@@ -75,7 +75,7 @@ class AgentServices:
 
     @cached_property
     def resolver(self) -> AgentResolver:
-        """Get-or-create of agents, with this process's cache."""
+        """Gets or creates agents, with this process's cache."""
         from lifecycle.loader.resolver import AgentResolver
 
         return AgentResolver(
@@ -91,7 +91,7 @@ class AgentServices:
 
     @cached_property
     def _strategy(self) -> Strategy:
-        """How this worker keeps agents: one of those that are compared, or the only one."""
+        """This worker's cache strategy: one of those compared, or the only one."""
         from kernel.ids import new_id
         from lifecycle.loader.strategies import Strategy, read_strategies, strategy_of
 
@@ -116,7 +116,7 @@ class AgentServices:
 
     @cached_property
     def rankings(self) -> Rankings:
-        """Which agents are worth holding."""
+        """The ranking of agents by how worthwhile it is to hold them."""
         from lifecycle.loader.ranking import LearningPolicy, Rankings
 
         settings = self._core.settings
@@ -161,7 +161,7 @@ class AgentServices:
 
     @cached_property
     def loader_overview(self) -> LoaderOverview:
-        """How well the workers' caches do."""
+        """Reads the performance of the workers' caches."""
         from lifecycle.loader.overview import LoaderOverview
         from lifecycle.loader.ranking import AccessHistory
 
@@ -178,7 +178,7 @@ class AgentServices:
         )
 
     async def learn_accesses(self) -> Learned:
-        """Bring the ranking up to the accesses, and note the hit rates of its workspaces."""
+        """Update the ranking with new uses of agents, and store the hit rates of their workspaces."""
         learned = await self.rankings.learn()
         ranking = await self.rankings.read()
         await self._metrics.hit_rates.note(sorted({key[0] for key in ranking.book.agents}))
@@ -186,14 +186,14 @@ class AgentServices:
 
     @cached_property
     def use_recorder(self) -> UseRecorder:
-        """Tells actors of uses."""
+        """Reports uses of agents to their actors."""
         from lifecycle.loader.uses import UseRecorder
 
         return self._core.closes(UseRecorder(self._core.clock, self._core.settings.use_lag))
 
     @cached_property
     def administration(self) -> Administration:
-        """What owners and operators do to agents."""
+        """Operations of owners and operators on agents."""
         from lifecycle.registry.administration import Administration
 
         forget = self.resolver.forget
@@ -208,14 +208,14 @@ class AgentServices:
 
     @cached_property
     def offered_tools(self) -> OfferedTools:
-        """Notes and compares what MCP servers offer."""
+        """Stores and compares the tools that MCP servers offer."""
         from lifecycle.registry.offers import OfferedTools
 
         return OfferedTools(self._core.tables, self._extensions.tool_servers)
 
     @cached_property
     def propagation(self) -> Propagation:
-        """Has agents follow what they are composed of."""
+        """Updates agents when the items they are composed of change."""
         from lifecycle.propagation.propagation import Propagation
 
         due = self._core.due("configuration")
@@ -230,7 +230,7 @@ class AgentServices:
 
     @cached_property
     def configuration_changes(self) -> ConfigurationChanges:
-        """Changes what agents are composed of."""
+        """Changes the items that agents are composed of."""
         from lifecycle.propagation.changes import ConfigurationChanges
 
         return ConfigurationChanges(
@@ -248,7 +248,7 @@ class AgentServices:
         from lifecycle.registry.retention import IDLE, SURPLUS
 
         settings = self._core.settings
-        # A worker may use what it has cached without a look: what is retired is unused for longer than it may.
+        # Retire only what has been unused for longer than any worker may use its cached copy without reading.
         lag = settings.use_lag + timedelta(seconds=settings.agent_cache_trust)
         policy = PrunePolicy(
             self._look_after,
@@ -269,14 +269,14 @@ class AgentServices:
 
     @cached_property
     def memberships(self) -> Memberships:
-        """Which teams agents are members of."""
+        """The teams that agents are members of."""
         from lifecycle.teams.store import Memberships
 
         return Memberships(self._core.tables, self._configuration.items, self._core.clock)
 
     @cached_property
     def verification(self) -> Verification:
-        """Has agents verified at their providers."""
+        """Has agents checked at their providers."""
         from lifecycle.registry.retention import UNVERIFIED
         from lifecycle.registry.verification import Verification
 
@@ -285,7 +285,7 @@ class AgentServices:
 
     @cached_property
     def versions(self) -> Versions:
-        """The versions of agents, what is known of them, and their audit trails."""
+        """Reads agents' versions and audit trails."""
         from lifecycle.registry.agent_history import AgentHistory
         from lifecycle.registry.versions import Versions
 
@@ -307,7 +307,7 @@ class AgentServices:
         )
 
     def local_signals(self) -> LocalSignals:
-        """Return the actors inside this process, for when there is no Functions host: always the same, one an agent."""
+        """Return the in-process actors, one per agent, for use without a Functions host; always the same object."""
         return self._local_signals
 
     @cached_property
@@ -325,7 +325,7 @@ class AgentServices:
         from lifecycle.registry.retention import RetentionPolicy
 
         settings = self._core.settings
-        # A run goes on with the version it began with, which its worker may have had cached.
+        # A run continues with the version it began with, which its worker may have cached.
         in_use = settings.run_timeout + settings.agent_cache_trust + settings.provision_wait
         return RetentionPolicy(
             self._idle_after,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class AlertServices:
-    """Makes alert rules, their evaluation, and the delivery of notifications."""
+    """Builds alert rules, their evaluation, and the delivery of notifications."""
 
     _core: Core
     _events: EventServices
@@ -73,7 +73,7 @@ class AlertServices:
 
     @cached_property
     def store(self) -> AlertStore:
-        """Alert rules and what they did."""
+        """Stores alert rules, their states and their history."""
         from llmops.alerts.defaults import default_rules
         from llmops.alerts.store import AlertStore
 
@@ -83,21 +83,21 @@ class AlertServices:
 
     @cached_property
     def references(self) -> References:
-        """Whether what alert rules name is there."""
+        """Checks whether agents and channels that rules name exist."""
         from llmops.alerts.references import References
 
         return References(self._notifications.channels, self._agent_exists)
 
     @cached_property
     def activity(self) -> Activity:
-        """What goes on in a workspace."""
+        """Reads recent activity in a workspace."""
         from lifecycle.measures.activity import Activity
 
         return Activity(self._events.daily_counts, self._metrics.workers, self._budgets.waits, self._approvals.store)
 
     @cached_property
     def workspace_state(self) -> WorkspaceState:
-        """How a workspace is at the moment."""
+        """Reads the present state of a workspace."""
         from lifecycle.drift.store import PlanStore
         from lifecycle.measures.alarms import RegistryAlarms
         from lifecycle.measures.state import WorkspaceState
@@ -115,7 +115,7 @@ class AlertServices:
 
     @cached_property
     def sources(self) -> Sources:
-        """What alert rules look at."""
+        """The sources of metrics for alert rules."""
         from llmops.alerts.readings import Sources
 
         return Sources(self._spend.figures, self._spend.daily_costs, self.workspace_state.sources, self._workspaces)

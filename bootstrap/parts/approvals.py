@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class ApprovalServices:
-    """Makes approvals: policies, requests, decisions, links."""
+    """Builds approvals: policies, requests, decisions, links."""
 
     _core: Core
     _notifications: NotificationServices
@@ -28,7 +28,7 @@ class ApprovalServices:
 
     @cached_property
     def policies(self) -> PolicyStore:
-        """What workspaces demand approvals for."""
+        """Stores the approval policies of workspaces."""
         from lifecycle.approvals.policy import PolicyStore
 
         return PolicyStore(self._core.tables, self._core.clock, self._core.budget_trust)
@@ -50,28 +50,28 @@ class ApprovalServices:
 
     @cached_property
     def gate(self) -> ApprovalGate:
-        """Decides which tool calls of a run wait."""
+        """Decides which tool calls of a run need an approval."""
         from lifecycle.approvals.gate import ApprovalGate
 
         return ApprovalGate(self.store, self.policies, self._core.clock)
 
     @cached_property
     def requests(self) -> ApprovalRequests:
-        """Enters and announces requests for decisions."""
+        """Stores and announces requests for approval."""
         from lifecycle.approvals.requests import ApprovalRequests
 
         return ApprovalRequests(self.store, self._core.due("approval"), self._notifications.outbox, self._core.clock)
 
     @cached_property
     def store(self) -> ApprovalStore:
-        """What waits for a decision, and what was decided."""
+        """Stores pending and past approvals."""
         from lifecycle.approvals.store import ApprovalStore
 
         return ApprovalStore(self._core.tables)
 
     @cached_property
     def links(self) -> ApprovalLinks:
-        """Links that decide approvals."""
+        """Links that decide approvals without signing in."""
         from lifecycle.approvals.links import ApprovalLinks
 
         core, settings = self._core, self._core.settings

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class BudgetServices:
-    """Makes budgets: limits, reservations, usage, and the runs that wait for them."""
+    """Builds budgets: limits, reservations, usage, and the runs that wait for them."""
 
     _core: Core
     _events: EventServices
@@ -35,35 +35,35 @@ class BudgetServices:
 
     @cached_property
     def store(self) -> BudgetStore:
-        """The budgets as they are declared."""
+        """Stores declared budgets."""
         from llmops.budgets.store import BudgetStore
 
         return BudgetStore(self._core.tables, self._core.clock, self._core.budget_trust)
 
     @cached_property
     def counters(self) -> BudgetCounters:
-        """What is spent and reserved of them."""
+        """Counters of what is spent and reserved."""
         from llmops.budgets.counters import BudgetCounters
 
         return BudgetCounters(self._core.tables, self._core.clock)
 
     @cached_property
     def rates(self) -> RateStore:
-        """The workspaces' own rates."""
+        """Stores the workspaces' own rates."""
         from llmops.spend.rate_store import RateStore
 
         return RateStore(self._core.tables, self._core.clock, self._core.budget_trust)
 
     @cached_property
     def events(self) -> BudgetEvents:
-        """Tells what happens at budgets."""
+        """Publishes events of budgets."""
         from llmops.budgets.events import BudgetEvents
 
         return BudgetEvents(self._events.journal, self._notifications.outbox)
 
     @cached_property
     def service(self) -> BudgetService:
-        """What runs' model calls are paid from."""
+        """Reserves and settles the model calls of runs."""
         from llmops.budgets.call_budget import BudgetPolicy, BudgetService
 
         settings = self._core.settings
@@ -83,21 +83,21 @@ class BudgetServices:
 
     @cached_property
     def maintenance(self) -> BudgetMaintenance:
-        """Settles what the dead have left, and forgets what is over."""
+        """Settles reservations of dead workers, and deletes counters of past periods."""
         from llmops.budgets.maintenance import BudgetMaintenance
 
         return BudgetMaintenance(self.service)
 
     @cached_property
     def waits(self) -> BudgetWaits:
-        """Runs that wait for a budget."""
+        """The index of runs that wait for a budget."""
         from llmops.budgets.waits import BudgetWaits
 
         return BudgetWaits(self._core.tables, self.store, self.counters, self.rates, self._core.clock)
 
     @cached_property
     def usage(self) -> BudgetUsageReader:
-        """How much of each budget is used."""
+        """Reads the usage of budgets."""
         from llmops.budgets.usage import BudgetUsageReader
 
         return BudgetUsageReader(self.store, self.counters, self._core.clock)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class CapacityServices:
-    """Makes pools, and what takes room of them."""
+    """Builds pools, and admission to them."""
 
     _core: Core
     _conversations: ConversationServices
@@ -30,7 +30,7 @@ class CapacityServices:
 
     @cached_property
     def pools(self) -> PoolStore:
-        """The pools as they are declared, and what is taken of them."""
+        """Stores pools and their use."""
         from llmops.capacity.store import PoolStore
 
         return PoolStore(self._core.tables, self._core.clock, self._core.budget_trust)
@@ -44,7 +44,7 @@ class CapacityServices:
 
     @cached_property
     def admission(self) -> Capacity:
-        """The pools as this worker takes part in them."""
+        """This worker's share in pools."""
         from llmops.capacity.admission import Capacity
 
         wait_for = timedelta(seconds=self._core.settings.pool_wait)
@@ -52,21 +52,21 @@ class CapacityServices:
 
     @cached_property
     def usage(self) -> PoolUsageReader:
-        """How much of each pool is used."""
+        """Reads the usage of pools."""
         from llmops.capacity.usage import PoolUsageReader
 
         return PoolUsageReader(self.pools, self.sessions, self._core.clock)
 
     @cached_property
     def resources(self) -> ResourceReader:
-        """What is used of memory, CPU and pools."""
+        """Reads the use of memory, CPU and pools."""
         from llmops.capacity.resources import ResourceReader
 
         return ResourceReader(self._metrics.workers, self.usage, self._core.tables, self._core.clock)
 
     @cached_property
     def sampler(self) -> ResourceSampler:
-        """Samples what is used."""
+        """Takes samples of resource use."""
         from llmops.capacity.resources import ResourceSampler
 
         return ResourceSampler(self.resources, self.pools, self.sessions, self._core.tables, self._events.journal)

@@ -1,4 +1,4 @@
-"""Composition of configuration."""
+"""Composition of the layers that agents are composed of."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class ConfigurationServices:
-    """Makes what agents are composed of."""
+    """Builds the stores of layers, and the composer."""
 
     _core: Core
     _extensions: ExtensionServices
 
     @cached_property
     def items(self) -> ConfigurationStore:
-        """Templates, personalities, capabilities and overrides."""
+        """Stores templates, personalities, capabilities and overrides."""
         from lifecycle.configuration.store import ConfigurationStore
 
         return ConfigurationStore(self._core.tables, self._core.clock)
 
     @cached_property
     def dependents(self) -> Dependents:
-        """Who is composed of them."""
+        """The index of which agents and templates use them."""
         from lifecycle.configuration.dependents import Dependents
 
         return Dependents(self._core.tables, self._core.clock)
 
     @cached_property
     def users(self) -> UserPreferenceStore:
-        """What users prefer."""
+        """Stores users' preferences."""
         from lifecycle.configuration.user_preferences import UserPreferenceStore
 
         return UserPreferenceStore(self._core.tables)
 
     @cached_property
     def composer(self) -> Composer:
-        """Composes agents of them."""
+        """Composes agents' specs from layers."""
         from lifecycle.configuration.composing import Composer
         from lifecycle.configuration.sources import SpecNames
 

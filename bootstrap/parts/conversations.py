@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 _EVENTS = "sessionevents"
 _LOOK_EVERY_S = 0.5
 _LINGER = timedelta(milliseconds=100)
-"""How long a session's events wait for others to be published with."""
+"""How long a session's events wait to be published together with others."""
 
 
 @dataclass(eq=False)
 class ConversationServices:
-    """Makes the store of sessions with their runs, and what publishes their events."""
+    """Builds the store of sessions with their runs, and the publishing of their events."""
 
     _core: Core
     _events: EventServices
@@ -50,7 +50,7 @@ class ConversationServices:
 
     @cached_property
     def store(self) -> ConversationStore:
-        """Sessions with their runs, turns and events."""
+        """Stores sessions with their runs, turns and events."""
         from lifecycle.conversations.long_texts import LongTexts
         from lifecycle.conversations.store import ConversationStore
 
@@ -64,7 +64,7 @@ class ConversationServices:
 
     @cached_property
     def publisher(self) -> Publisher:
-        """Puts the sessions' events into their workspaces' streams."""
+        """Publishes sessions' events to their workspaces' streams."""
         from lifecycle.events.publisher import Publisher
 
         return self._core.closes(
@@ -80,7 +80,7 @@ class ConversationServices:
 
     @cached_property
     def event_retention(self) -> EventRetention:
-        """Deletes events that are old enough."""
+        """Deletes events after their retention time."""
         from lifecycle.events.retention import EventRetention
 
         due, kept_for = self._core.due(_EVENTS), self._events.kept_for
@@ -90,14 +90,14 @@ class ConversationServices:
 
     @cached_property
     def callback_records(self) -> CallbackRecords:
-        """What became of callbacks."""
+        """Reads the delivery of callbacks."""
         from lifecycle.callbacks.records import CallbackRecords
 
         return CallbackRecords(self._core.tables)
 
     @cached_property
     def callbacks(self) -> CallbackDelivery:
-        """Reports the ends of runs to whoever asked for it."""
+        """Sends callbacks at the end of runs."""
         from lifecycle.callbacks.delivery import CallbackDelivery, CallbackSender
         from lifecycle.conversations.callback import RunEnds
 
@@ -121,28 +121,28 @@ class ConversationServices:
 
     @cached_property
     def subscribers(self) -> Subscribers:
-        """Whoever follows a stream of events in this process."""
+        """The followers of event streams in this process."""
         from lifecycle.events.subscriptions import Subscribers
 
         return Subscribers(look_every_s=_LOOK_EVERY_S)
 
     @cached_property
     def recorder(self) -> FactWriter:
-        """Writes what came of runs."""
+        """Writes the facts of attempts."""
         from lifecycle.runs.fact_writer import FactWriter
 
         return FactWriter(self._spend.facts, self.store, self.waiters, self._tell_workflow)
 
     @cached_property
     def waiters(self) -> CompletionWaiters:
-        """Wakes what waits in this process for a run to end."""
+        """Wakes those in this process that wait for a run to end."""
         from lifecycle.runs.waiters import CompletionWaiters
 
         return CompletionWaiters()
 
     @cached_property
     def directory(self) -> Directory:
-        """Where runs and sessions are found."""
+        """The index of runs and sessions."""
         from lifecycle.conversations.directory import Directory
 
         return Directory(self._core.tables, self._core.clock)
@@ -156,7 +156,7 @@ class ConversationServices:
 
     @cached_property
     def pause(self) -> SessionPause:
-        """Pauses sessions and lets them go on."""
+        """Pauses and resumes sessions."""
         from lifecycle.sessions.pause import SessionPause
 
         return SessionPause(self.store, self._core.due("resumption"), self._core.clock)

@@ -1,4 +1,4 @@
-"""What every part of the app stands on."""
+"""What all parts share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Closeable(Protocol):
-    """Something with connections, processes or tasks of its own."""
+    """Something with connections, processes or tasks to release."""
 
     async def aclose(self) -> None:
         """Release them."""
@@ -30,18 +30,18 @@ C = TypeVar("C", bound=Closeable)
 
 
 def system_clock() -> datetime:
-    """Return the wall clock's time."""
+    """Return the current time, aware UTC."""
     return datetime.now(UTC)
 
 
 class Core:
-    """The storage, the settings and the clock that all parts share.
+    """Storage, settings and clock, shared by all parts.
 
     Attributes:
-        settings: The settings the app was made from.
-        tables: Where rows are stored.
-        clock: What tells the time.
-        started_at: Since when this process serves; aware UTC.
+        settings: The settings.
+        tables: The tables.
+        clock: Returns the current time.
+        started_at: When this process started, aware UTC.
         shared: Whether other processes may use the same storage.
     """
 
@@ -54,7 +54,7 @@ class Core:
         *,
         shared: bool = False,
     ) -> None:
-        """Take what everything stands on; without a store for large texts, they stay in this process."""
+        """Set the shared objects; without a store for large texts, these are kept in memory."""
         self.tables: Tables = AnyKeys(tables)
         self._make_large_texts = large_texts
         self.settings = settings
@@ -65,17 +65,17 @@ class Core:
         self.closes(self.tables)
 
     def closes(self, made: C) -> C:
-        """Return what was made, to be closed with the app, and before what was made earlier."""
+        """Register an object to be closed with the app, before those registered earlier, and return it."""
         self._closing.push_async_callback(made.aclose)
         return made
 
     async def aclose(self) -> None:
-        """Close everything that was made."""
+        """Close everything that was registered."""
         await self._closing.aclose()
 
     @cached_property
     def large_texts(self) -> LargeTexts:
-        """Where texts are stored that are too long for a row."""
+        """Store of texts too long for a row."""
         if self._make_large_texts is not None:
             return self.closes(self._make_large_texts())
         from adapters.memory_texts import MemoryTexts
@@ -84,23 +84,23 @@ class Core:
 
     @cached_property
     def texts(self) -> Texts:
-        """Texts of any length, for rows."""
+        """Texts of any length, for use in rows."""
         from kernel.large_texts import Texts
 
         return Texts(self.large_texts)
 
     def due(self, kind: str) -> DueIndex:
-        """Return the index of what is due of one kind."""
+        """Return the due index of a kind."""
         from kernel.due_index import DueIndex
 
         return DueIndex(self.tables, kind)
 
     @property
     def budget_trust(self) -> timedelta:
-        """How long budgets, prices and policies are taken to be as last read."""
+        """How long budgets, prices and policies are cached."""
         return timedelta(seconds=self.settings.budget_trust)
 
     @property
     def session_idle_after(self) -> timedelta:
-        """After how long without a run a session ends by itself."""
+        """Idle time after which a session ends."""
         return timedelta(seconds=self.settings.session_idle_after)

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class DriftServices:
-    """Makes plans of drift between the registry and the providers."""
+    """Builds plans of drift between the registry and the providers."""
 
     _core: Core
     _agents: AgentServices
 
     @cached_property
     def plans(self) -> Plans:
-        """Plans of what differs, and their application."""
+        """Makes and applies plans."""
         from lifecycle.drift.inventory import Inventory
         from lifecycle.drift.plan_service import Plans
         from lifecycle.drift.store import PlanStore

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 BUILTIN_PROCESSES = 2
 OWN_PROCESSES = 4
-"""Most processes of a worker for checks: of schemas and long texts, and for the app's own."""
+"""Most check processes per worker: for schemas and long texts, and for extensions' checks."""
 
 
 @dataclass(eq=False)
 class EvaluationServices:
-    """Makes the scoring of answers, and the comparison of versions."""
+    """Builds the scoring of answers, and the comparison of versions."""
 
     _core: Core
     _extensions: ExtensionServices
@@ -35,7 +35,7 @@ class EvaluationServices:
 
     @cached_property
     def scores(self) -> Evaluations:
-        """The scores of answers."""
+        """Reads and changes scores of answers."""
         from llmops.facts.scores import Evaluations
 
         return Evaluations(self._core.tables, self._core.clock)
@@ -48,13 +48,13 @@ class EvaluationServices:
         return VersionComparison(self._agents.catalog, self.scores)
 
     async def foundry_evaluator(self, policy: FoundryPolicy) -> FoundryEvaluation:
-        """Return the evaluators of Microsoft Foundry that the policy names."""
+        """Return the Microsoft Foundry evaluators that the policy names."""
         provider = cast("FoundryProvider", self._agents.providers["foundry"])
         return await provider.evaluator(policy.model, policy.evaluators)
 
     @cached_property
     def check_processes(self) -> tuple[CheckProcessPool, CheckProcessPool]:
-        """Where built-in checks run, and where the app's own; no process is started before one is needed."""
+        """The processes for built-in checks and for extensions' checks; none is started before it is needed."""
         from adapters.check_processes import CheckProcessPool
 
         closes = self._core.closes

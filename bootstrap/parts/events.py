@@ -16,32 +16,32 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class EventServices:
-    """Makes the journal of events, its daily counts and the status of timers."""
+    """Builds the event journal, its daily counts and the status of timers."""
 
     _core: Core
 
     @cached_property
     def journal(self) -> Journal:
-        """What happened in each workspace, in order."""
+        """The events of each workspace, in order."""
         from kernel.journal import Journal
 
         return Journal(self._core.tables)
 
     @cached_property
     def daily_counts(self) -> DailyEventCounts:
-        """How often what happened."""
+        """Numbers of events by day."""
         from lifecycle.events.daily_counts import DailyEventCounts
 
         return DailyEventCounts(self._core.tables, self.journal)
 
     @cached_property
     def timer_statuses(self) -> TimerStatusStore:
-        """When each timer last did its work."""
+        """Stores when each timer last succeeded and failed."""
         from kernel.timer_status import TimerStatusStore
 
         return TimerStatusStore(self._core.tables)
 
     @property
     def kept_for(self) -> timedelta:
-        """How long events can be read after they happened."""
+        """How long events are kept."""
         return timedelta(seconds=self._core.settings.events_retention)

@@ -21,31 +21,31 @@ if TYPE_CHECKING:
 
 
 ROOT = Path(__file__).parents[2] if __name__.startswith("bootstrap.") else None
-"""Where `function_app.py` is, and the app's own folder of extensions may be; None in an installed library."""
+"""Directory of `function_app.py` and, optionally, the app's own `extensions` folder; None in an installed library."""
 
 FOLDER = "extensions"
 
 
 @dataclass(eq=False)
 class ExtensionServices:
-    """Loads extensions, and puts what they bring beside what every app has."""
+    """Loads extensions, and combines their objects with the built-in ones."""
 
     _core: Core
 
     @cached_property
     def loaded(self) -> Extensions:
-        """What extensions bring."""
+        """The loaded extensions."""
         return loaded(self._core.settings.extensions, ROOT)
 
     @cached_property
     def tools(self) -> dict[str, Any]:
-        """The function tools that specs can name."""
+        """Function tools that specs can name."""
         from lifecycle.specs.tools import builtin_tools
 
         return {**self.loaded.tools, **builtin_tools(self._core.clock)}
 
     def add_tool(self, tool: Tool) -> None:
-        """Have specs name a tool that the program itself brings; adding it again changes nothing.
+        """Register a tool of the program; registering it again changes nothing.
 
         Raises:
             InvalidInput: Another tool has the name.
@@ -56,12 +56,12 @@ class ExtensionServices:
 
     @cached_property
     def checks(self) -> Checks:
-        """The checks of answers that specs can name."""
+        """Checks of answers that specs can name."""
         return self.loaded.checks
 
     @cached_property
     def toolbox(self) -> Toolbox:
-        """Tools and context providers as agents take them."""
+        """Tools and context providers, in the form that agents take."""
         from lifecycle.specs.tools import Toolbox
 
         return Toolbox(self.tools, self.loaded.context, self.tool_servers)
@@ -75,19 +75,19 @@ class ExtensionServices:
 
     @property
     def setting(self) -> Setting:
-        """Returns app settings by their names, to what extensions ask for."""
+        """Returns app settings by name, for extensions."""
         return os.environ.get
 
 
 def configured(setting: str, root: Path | None) -> list[str]:
-    """Return the modules to load: those that the setting names, else the app's own folder, if it is there."""
+    """Return the modules to load: those in the setting, else the app's own folder if it exists."""
     named = [name.strip() for name in setting.split(",") if name.strip()]
     return named or ([FOLDER] if root is not None and (root / FOLDER).is_dir() else [])
 
 
 @lru_cache(maxsize=16)
 def loaded(setting: str, root: Path | None) -> Extensions:
-    """Return what the modules bring that the setting names; they are imported once in a process."""
+    """Return what the modules in the setting provide; each is imported once per process."""
     from lifecycle.extensions.loading import Extensions, load
     from lifecycle.specs.tools import BUILTIN_TOOLS
     from lifecycle.tools.definition import Tool

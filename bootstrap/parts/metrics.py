@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class MetricServices:
-    """Makes what workers count and measure."""
+    """Builds the metrics of workers."""
 
     _core: Core
 
     @cached_property
     def workers(self) -> SharedMetrics:
-        """What the workers count."""
+        """Metrics shared between workers."""
         from adapters.process import ProcessSampler
         from llmops.capacity.resources import ProcessMeasure
         from llmops.metrics.push import Instruments
         from llmops.metrics.shared import SharedMetrics
 
         interval = timedelta(seconds=self._core.settings.metrics_every)
-        longest = timedelta(seconds=self._core.settings.run_timeout) + interval  # no run of a worker that died goes on
+        longest = timedelta(seconds=self._core.settings.run_timeout) + interval  # no run of a dead worker is under way
         shared = SharedMetrics(self._core.tables, self._core.clock, interval, Instruments().push, gauges_last=longest)
         shared.add_source(ProcessMeasure(shared, ProcessSampler(), self.run_times).collect)
         return self._core.closes(shared)
@@ -45,7 +45,7 @@ class MetricServices:
 
     @cached_property
     def measures(self) -> Measures:
-        """Turns what happens into metrics."""
+        """Records metrics from events."""
         from lifecycle.measures.workers import Measures
 
         timeout = timedelta(seconds=self._core.settings.run_timeout)
@@ -53,14 +53,14 @@ class MetricServices:
 
     @cached_property
     def hit_rates(self) -> HitRates:
-        """How often look-ups of agents take no I/O."""
+        """Shares of agent look-ups that took no I/O."""
         from lifecycle.loader.hit_rates import HitRates
 
         return HitRates(self._core.tables, self.workers, self._core.clock)
 
     @cached_property
     def lifecycle_counts(self) -> LifecycleCounts:
-        """How many agents there are, and what happened to them."""
+        """Counts of agents and of the steps in their life cycle."""
         from lifecycle.registry.counts import LifecycleCounts
 
         return LifecycleCounts(self._core.tables)

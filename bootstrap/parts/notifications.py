@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class NotificationServices:
-    """Makes channels, the outbox of notifications, and what sends to receivers outside."""
+    """Builds channels, the outbox of notifications, and the senders to external receivers."""
 
     _core: Core
     _extensions: ExtensionServices
@@ -44,7 +44,7 @@ class NotificationServices:
 
     @cached_property
     def targets(self) -> CallbackTargets:
-        """Says where callbacks and events may go."""
+        """Checks where callbacks and events may be sent."""
         from lifecycle.callbacks.targets import CallbackTargets
 
         queues = [name.strip() for name in self._core.settings.reply_queues.split(",") if name.strip()]
@@ -52,7 +52,7 @@ class NotificationServices:
 
     @cached_property
     def event_targets(self) -> EventTargets:
-        """Sends to channels, be they webhooks, Event Grid topics or queues."""
+        """Sends to channels: webhooks, Event Grid topics or queues."""
         from adapters.event_targets import EventTargets
 
         key = self._core.settings.event_grid_key.get_secret_value()
@@ -60,7 +60,7 @@ class NotificationServices:
 
     @cached_property
     def mailer(self) -> SmtpMailer | AzureMailer | None:
-        """Sends email; None where no way to is set."""
+        """Sends email; None where it is not configured."""
         from bootstrap.email import make_mailer
 
         mailer = make_mailer(self._core.settings)
@@ -75,7 +75,7 @@ class NotificationServices:
 
     @cached_property
     def channels(self) -> ChannelStore:
-        """Where notifications go."""
+        """Stores channels."""
         from lifecycle.events.catalogue import CATALOGUE
         from llmops.notifications.channels import ChannelStore
 
@@ -83,14 +83,14 @@ class NotificationServices:
 
     @cached_property
     def outbox(self) -> Outbox:
-        """Takes notifications."""
+        """Stores notifications for delivery."""
         from llmops.notifications.outbox import Outbox
 
         return Outbox(self._core.tables, self._core.clock)
 
     @cached_property
     def deliveries(self) -> DeliveryHistory:
-        """What became of notifications."""
+        """Stores the delivery history."""
         from llmops.notifications.history import DeliveryHistory
 
         return DeliveryHistory(self._core.tables)

@@ -1,4 +1,4 @@
-"""Composition of savings."""
+"""Composition of optimization."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class OptimizationServices:
-    """Makes what finds savings, and what replays history under other terms."""
+    """Builds savings proposals and what-if replays."""
 
     _core: Core
     _capacity: CapacityServices
@@ -29,7 +29,7 @@ class OptimizationServices:
 
     @cached_property
     def proposals(self) -> Optimizations:
-        """Finds, applies and measures savings."""
+        """Makes, applies and measures savings proposals."""
         from lifecycle.optimization.instances import InstanceSavings
         from lifecycle.optimization.selection import AgentSelection
         from lifecycle.optimization.service import Optimizations
@@ -47,7 +47,7 @@ class OptimizationServices:
 
     @cached_property
     def what_if(self) -> HistoryReplay:
-        """Replays history under other terms."""
+        """Replays recorded facts under other terms."""
         from lifecycle.optimization.replay import HistoryReplay
 
         return HistoryReplay(self._history, self._budgets.rates, self._agents.loader_overview, self._core.clock)

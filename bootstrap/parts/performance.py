@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class PerformanceServices:
-    """Makes what says how agents perform."""
+    """Builds the reading of agents' performance."""
 
     _core: Core
     _spend: SpendServices
 
     @cached_property
     def reader(self) -> PerformanceReader:
-        """How agents perform."""
+        """Reads the performance of agents."""
         from llmops.performance.monitor import PerformanceReader
 
         return PerformanceReader(self._spend.figures)
 
     @cached_property
     def insights(self) -> Insights:
-        """What figures say."""
+        """Finds insights in figures."""
         from llmops.performance.insights import Insights
 
         return Insights(self.reader, self._spend.daily_costs, self._core.clock)
 
     @property
     def sla(self) -> SlaTarget:
-        """What agents are to keep unless their specs say otherwise."""
+        """The default service level, for specs without their own."""
         from llmops.performance.sla import SlaTarget
 
         return SlaTarget(self._core.settings.sla_latency_ms, self._core.settings.sla_availability)

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class PlannedRunServices:
-    """Makes what submits runs by itself: schedules and batches."""
+    """Builds what submits runs on its own: schedules and batches."""
 
     _core: Core
     _runs: RunServices
 
     @cached_property
     def schedules(self) -> Schedules:
-        """Which agents are asked what, and when."""
+        """Stores schedules."""
         from lifecycle.schedules.store import Schedules
 
         return Schedules(self._core.tables, self._due("schedule"), self._core.clock)
@@ -41,14 +41,14 @@ class PlannedRunServices:
 
     @cached_property
     def batch_store(self) -> BatchStore:
-        """Batches as they are stored."""
+        """Stores batches."""
         from lifecycle.batches.store import BatchStore
 
         return BatchStore(self._core.tables)
 
     @cached_property
     def batches(self) -> Batches:
-        """Batches of runs."""
+        """Submits and reads batches of runs."""
         from lifecycle.batches.running import Batches
 
         return Batches(
@@ -56,7 +56,7 @@ class PlannedRunServices:
         )
 
     async def forget_user(self, workspace: str, user_id: str) -> AsyncIterator[int]:
-        """Have nothing more asked in the user's name; yield how many schedules and lines that were, piece by piece."""
+        """Erase the user from schedules and batches; yield the number of erased entries, part by part."""
         yield await self.schedules.forget_user(workspace, user_id)
         async for count in self.batch_store.forget_user(workspace, user_id):
             yield count

@@ -21,7 +21,7 @@ _MOST_BUDGETS = 50
 
 @dataclass(eq=False)
 class ReportServices:
-    """Makes cost reports."""
+    """Builds cost reports."""
 
     _core: Core
     _spend: SpendServices
@@ -30,7 +30,7 @@ class ReportServices:
 
     @cached_property
     def store(self) -> ReportStore:
-        """Reports of days, weeks and months."""
+        """Reads reports of days, weeks and months."""
         from llmops.reports.store import ReportStore
 
         return ReportStore(

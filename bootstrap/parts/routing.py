@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class RoutingServices:
-    """Makes routes, and what sends calls to their deployments."""
+    """Builds routes, and the router of calls to their deployments."""
 
     _core: Core
     _metrics: MetricServices
@@ -26,21 +26,21 @@ class RoutingServices:
 
     @cached_property
     def store(self) -> RouteStore:
-        """The declared routes."""
+        """Stores declared routes."""
         from llmops.routing.store import RouteStore
 
         return RouteStore(self._core.tables, allow_private=self._core.settings.routes_allow_private)
 
     @cached_property
     def statuses(self) -> RouteStatuses:
-        """How routes are doing."""
+        """Reads the status of routes."""
         from llmops.routing.status import RouteStatuses
 
         return RouteStatuses(self.store, self._core.clock)
 
     @cached_property
     def router(self) -> Router:
-        """Sends the calls of this worker to deployments."""
+        """Routes this worker's calls to deployments."""
         from kernel.ids import new_id
         from llmops.routing.router import Router
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class RunServices:
-    """Makes the use cases of runs: submission, work, queries, dead letters, judges."""
+    """Builds the use cases of runs: submission, work, queries, dead letters, judges."""
 
     _core: Core
     _events: EventServices
@@ -84,7 +84,7 @@ class RunServices:
 
     @cached_property
     def worker(self) -> RunWorker:
-        """Runs runs."""
+        """Carries out runs."""
         from lifecycle.runs.waiting import WaitingRuns
         from lifecycle.runs.worker import RunPolicy, RunWorker
 
@@ -108,14 +108,14 @@ class RunServices:
         )
 
     def requeue(self, send: SendAt) -> Requeue:
-        """Return the way of runs back to the queue."""
+        """Return the use case that puts runs back on the queue."""
         from lifecycle.runs.requeue import Requeue
 
         return Requeue(send, self._conversations.pause)
 
     @cached_property
     def attempts(self) -> AttemptFactory:
-        """Makes attempts at runs."""
+        """Creates attempts at runs."""
         from lifecycle.loader.uses import UsedAgents
         from lifecycle.runs.attempt import AttemptFactory, AttemptPolicy
         from lifecycle.runs.guard import GuardPolicy
@@ -143,7 +143,7 @@ class RunServices:
 
     @cached_property
     def feedback(self) -> RunFeedback:
-        """Records what people think of answers."""
+        """Records users' feedback on answers."""
         from lifecycle.evaluation.feedback import RunFeedback
 
         return RunFeedback(self._spend.facts, self._evaluation.scores, self._conversations.store, self._core.clock)
@@ -177,7 +177,7 @@ class RunServices:
 
     @cached_property
     def queries(self) -> RunQueries:
-        """Reads and cancels runs by their id."""
+        """Reads runs by their id."""
         from lifecycle.runs.queries import RunQueries
 
         return RunQueries(
@@ -186,7 +186,7 @@ class RunServices:
 
     @cached_property
     def cancel(self) -> RunCancel:
-        """Cancels runs, and lets sessions go on that waited for them."""
+        """Cancels runs, and lets sessions continue that waited for them."""
         from lifecycle.runs.cancel import RunCancel
 
         conversations = self._conversations
@@ -208,7 +208,7 @@ class RunServices:
 
     @cached_property
     def resume(self) -> RunResume:
-        """Lets runs go on that a budget has stopped."""
+        """Resumes runs that a budget stopped."""
         from lifecycle.runs.resume import RunResume
 
         return RunResume(
@@ -216,7 +216,7 @@ class RunServices:
         )
 
     def dead_letters(self, queue: RunQueue) -> DeadLetters:
-        """Return what looks after the queue's dead letters."""
+        """Return the use cases of the queue's dead letters."""
         from lifecycle.runs.dead_letters import DeadLetters, DeadMessageReader
         from lifecycle.workflows.request import parse_workflow_message
 
@@ -232,7 +232,7 @@ class RunServices:
 
     @cached_property
     def provenance(self) -> Provenance:
-        """Whose workspaces messages may name."""
+        """Which workspaces a message's sender may name."""
         from lifecycle.runs.provenance import Provenance, parse_queue_pins
 
         key = self._core.settings.queue_signing_key.get_secret_value()

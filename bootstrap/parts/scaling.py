@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class ScalingServices:
-    """Makes what recommends how the app is scaled, and scales it."""
+    """Builds the recommending and changing of the app's scale."""
 
     _core: Core
     _events: EventServices
@@ -25,14 +25,14 @@ class ScalingServices:
 
     @cached_property
     def store(self) -> ScalingStore:
-        """How the app is to be scaled."""
+        """Stores the scaling policy."""
         from llmops.capacity.scaler import ScalingStore
 
         return ScalingStore(self._core.tables)
 
     @cached_property
     def scaler(self) -> Scaler:
-        """Recommends, and applies."""
+        """Recommends a scale, and applies it."""
         from llmops.capacity.scaler import Scaler
 
         return Scaler(
@@ -47,7 +47,7 @@ class ScalingServices:
 
     @cached_property
     def target(self) -> ScaleTarget | None:
-        """The app that may be scaled; None where that is switched off."""
+        """The app to scale; None where that is disabled."""
         settings = self._core.settings
         if not settings.scaling_apply or not settings.scaling_site:
             return None

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class SessionServices:
-    """Makes the use cases of sessions: start, list, end, erasure, retention."""
+    """Builds the use cases of sessions: start, list, end, erasure, retention."""
 
     _core: Core
     _events: EventServices
@@ -139,14 +139,14 @@ class SessionServices:
 
     @cached_property
     def retention(self) -> RetentionStore:
-        """Retention policies, legal holds and receipts."""
+        """Stores retention policies, legal holds and receipts."""
         from lifecycle.retention.store import RetentionStore
 
         return RetentionStore(self._core.tables, self._events.journal, self._core.clock)
 
     @cached_property
     def retention_rounds(self) -> RetentionRounds:
-        """Deletes what retention policies no longer keep."""
+        """Deletes data whose retention time is over."""
         from lifecycle.retention.days import FactDays
         from lifecycle.retention.parts import SessionParts
         from lifecycle.retention.round import RetentionRounds

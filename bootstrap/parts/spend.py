@@ -18,42 +18,42 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class SpendServices:
-    """Makes the facts of attempts, and what they add up to."""
+    """Builds the facts of attempts, and their sums."""
 
     _core: Core
     _metrics: MetricServices
 
     @cached_property
     def facts(self) -> Facts:
-        """What every attempt did."""
+        """Writes and reads facts."""
         from llmops.facts.store import Facts
 
         return Facts(self._core.tables, self._metrics.measures.attempt_recorded)
 
     @cached_property
     def aggregation(self) -> FactAggregation:
-        """Adds facts up."""
+        """Adds facts to sums."""
         from llmops.facts.folding import FactAggregation
 
         return FactAggregation(self._core.tables)
 
     @cached_property
     def figures(self) -> Figures:
-        """What facts add up to."""
+        """Reads the sums of facts."""
         from llmops.facts.figures import Figures
 
         return Figures(self._core.tables)
 
     @cached_property
     def daily_costs(self) -> DailyCosts:
-        """What was spent, day by day."""
+        """Daily costs."""
         from llmops.reports.daily import DailyCosts
 
         return DailyCosts(self._core.tables)
 
     @cached_property
     def redaction(self) -> RunRedaction:
-        """Takes what is personal out of the facts of a run."""
+        """Erases personal data from a run's facts."""
         from llmops.facts.forgetting import RunRedaction
 
         return RunRedaction(self._core.tables, self.daily_costs.rewrite)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class StatusServices:
-    """Makes health checks and analytics."""
+    """Builds status and analytics."""
 
     _core: Core
     _events: EventServices
@@ -34,7 +34,7 @@ class StatusServices:
 
     @cached_property
     def system(self) -> SystemStatus:
-        """Looks how the system is."""
+        """Determines the status of the system."""
         from lifecycle.status.checks import SystemStatus
 
         return SystemStatus(
@@ -51,7 +51,7 @@ class StatusServices:
 
     @cached_property
     def analytics(self) -> AnalyticsReader:
-        """Reads what happened over some days."""
+        """Reads analytics of some days."""
         from lifecycle.status.analytics import AnalyticsReader
 
         return AnalyticsReader(
@@ -63,7 +63,7 @@ class StatusServices:
         )
 
     async def misconfigured_alerts(self, workspace: str) -> Sequence[str]:
-        """Return the names of the alert rules that are switched on and name what is not there."""
+        """Return the names of enabled alert rules that name an agent or channel that does not exist."""
         from llmops.alerts.store import MOST
 
         alerts, _ = await self._alerts.store.list(workspace, MOST * 2)

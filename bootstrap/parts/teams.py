@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class TeamServices:
-    """Makes what serves conversations with teams: routing, handoffs, people, status."""
+    """Builds the use cases of teams: routing, handoffs, people, status."""
 
     _core: Core
     _notifications: NotificationServices
@@ -39,7 +39,7 @@ class TeamServices:
 
     @cached_property
     def store(self) -> Teams:
-        """The teams."""
+        """Stores teams."""
         from lifecycle.teams.store import Teams
 
         return Teams(
@@ -54,21 +54,21 @@ class TeamServices:
 
     @cached_property
     def seats(self) -> Seats:
-        """How many conversations members hold."""
+        """Counts members' open conversations."""
         from lifecycle.teams.seats import Seats
 
         return Seats(self._core.tables, self._conversations.store, self._core.clock)
 
     @cached_property
     def inbox(self) -> Inbox:
-        """What waits for people, and for room."""
+        """The index of sessions that wait for people, or for a free member."""
         from lifecycle.teams.inbox import Inbox
 
         return Inbox(self._core.tables, self._conversations.store, self._core.clock)
 
     @cached_property
     def routing(self) -> TeamRouting:
-        """Says who of a team a run goes to."""
+        """Decides which member of a team a run goes to."""
         from lifecycle.teams.submit import TeamRouting
 
         return TeamRouting(
@@ -83,7 +83,7 @@ class TeamServices:
 
     @cached_property
     def rooms(self) -> Rooms:
-        """Gives what waits for room to who has some."""
+        """Assigns waiting sessions to members with a free seat."""
         from lifecycle.teams.submit import Rooms
 
         return Rooms(
@@ -98,7 +98,7 @@ class TeamServices:
 
     @cached_property
     def handoffs(self) -> Handoffs:
-        """Has conversations change hands."""
+        """Hands sessions off between members."""
         from lifecycle.teams.handoff import Handoffs
 
         return Handoffs(
@@ -113,7 +113,7 @@ class TeamServices:
 
     @cached_property
     def people(self) -> People:
-        """What people do with conversations."""
+        """Actions of people in sessions."""
         from lifecycle.teams.people import People
 
         return People(
@@ -128,20 +128,20 @@ class TeamServices:
 
     @cached_property
     def status(self) -> TeamStatusReader:
-        """How teams are doing."""
+        """Reads the status of teams."""
         from lifecycle.teams.status import TeamStatusReader
 
         return TeamStatusReader(self.store, self.seats, self.inbox, self._log, self._core.clock)
 
     @cached_property
     def figures(self) -> TeamFiguresReader:
-        """Figures of teams, for metrics and alert rules."""
+        """Reads figures of teams, for metrics and alert rules."""
         from lifecycle.teams.figures import TeamFiguresReader
 
         return TeamFiguresReader(self.store, self.seats, self.inbox, self._log, self._core.clock)
 
     async def left(self, session: Session) -> None:
-        """Remove what a session that is over is still entered in: its pin, and its seat in a team."""
+        """Remove the pin and the seat of a session that is over."""
         await self._conversations.pins.drop(session)
         served = session.served
         if served is not None and served.member:

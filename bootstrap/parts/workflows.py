@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class WorkflowServices:
-    """Makes workflows and what carries out their runs."""
+    """Builds workflows and the engine that carries out their runs."""
 
     _core: Core
     _events: EventServices
@@ -35,21 +35,21 @@ class WorkflowServices:
 
     @cached_property
     def definitions(self) -> Workflows:
-        """Workflows as they are declared."""
+        """Stores declared workflows."""
         from lifecycle.workflows.definitions import Workflows
 
         return Workflows(self._configuration.items, self._agents.catalog)
 
     @cached_property
     def store(self) -> WorkflowRuns:
-        """Their runs as stored."""
+        """Stores workflow runs."""
         from lifecycle.workflows.store import WorkflowRuns
 
         return WorkflowRuns(self._core.tables, self._core.texts)
 
     @cached_property
     def engine(self) -> WorkflowEngine:
-        """Carries out their runs."""
+        """Carries out workflow runs."""
         from lifecycle.workflows.checkpoints import Checkpoints
         from lifecycle.workflows.engine import WorkflowEngine
         from lifecycle.workflows.group_chat import GroupChats
@@ -71,6 +71,6 @@ class WorkflowServices:
         )
 
     async def deliver(self, signals: AgentSignals, send: Send) -> None:
-        """Do what is to be done about ends of steps' runs that this process took in; without any, nothing is loaded."""
+        """Continue the workflow runs whose steps ended in this process; without any, nothing is imported."""
         if "engine" in self.__dict__:
             await self.engine.deliver(signals, send)

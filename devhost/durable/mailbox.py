@@ -1,15 +1,17 @@
-"""The entity scheduler: one batch at a time for each entity, many entities at once.
+"""The entity scheduler: one batch at a time for each entity, many entities concurrently.
 
 It behaves as the Durable extension with an out-of-process worker does:
 
 - All signals waiting for an entity go to its function as one batch, at most `maxEntityOperationBatchSize`.
-- The new state and the removal of the batch's signals are one commit. A host killed before it runs the whole batch
-  again: operations happen at least once, their effect on the entity's state exactly once.
+- The new state and the deletion of the batch's signals are one commit. If the host is killed before it, the whole batch
+runs
+  again: operations run at least once, their effect on the entity's state is applied exactly once.
 - An operation that raises is only an error in the batch's results. The state is committed all the same (the SDK has no
   rollback), the invocation is logged as failed, nothing is retried.
-- A batch that times out counts as failed in every operation and leaves the state as it was.
-- A function that itself fails, or answers no valid response, has its batch put back and run again after a pause that
-  grows to a minute, without end: the extension never drops signals.
+- A batch that times out counts as failed in every operation and leaves the state unchanged.
+- If the function itself fails, or returns an invalid response, its batch is run again after a pause that grows to a
+minute,
+  without limit: the extension never drops signals.
 """
 
 import asyncio
@@ -31,11 +33,11 @@ _log = logging.getLogger("devhost.entities")
 
 
 class UnknownEntityError(ValueError):
-    """No entity function of that name is in the app."""
+    """The app has no entity function of that name."""
 
 
 class Mailboxes:
-    """Takes signals in and runs them."""
+    """Accepts signals and runs them."""
 
     def __init__(
         self,
@@ -47,15 +49,15 @@ class Mailboxes:
         max_batch_size: int,
         now: Callable[[], datetime],
     ) -> None:
-        """Make the mailboxes.
+        """Create the scheduler.
 
         Args:
             functions: Entity functions by lower-cased entity name.
-            store: Where states and signals are kept.
+            store: Stores states and signals.
             invoker: Runs the functions.
             max_concurrent: Most entities that run at the same time.
             max_batch_size: Most operations of one batch.
-            now: The current time, aware.
+            now: Returns the current time, aware.
         """
         self._functions = functions
         self._store = store
@@ -67,23 +69,23 @@ class Mailboxes:
         self._stopping = False
 
     def start(self) -> None:
-        """Take up the signals that an earlier host left undelivered."""
+        """Schedule the signals that an earlier host left undelivered."""
         for entity in self._store.entities_with_signals():
             self._wake(entity)
 
     async def stop(self) -> None:
-        """Stop between batches; what is undelivered stays in the store."""
+        """Stop between batches; undelivered signals stay in the store."""
         self._stopping = True
         for task in list(self._workers.values()):
             task.cancel()
         await asyncio.gather(*self._workers.values(), return_exceptions=True)
 
     def quiesce(self) -> None:
-        """Begin no further batch."""
+        """Start no further batch."""
         self._stopping = True
 
     def signal(self, entity: EntityId, operation: str, text: str | None) -> None:
-        """Accept a signal; when this returns it is durable and will be delivered.
+        """Accept a signal; when this returns, it is stored durably and will be delivered.
 
         Raises:
             UnknownEntityError: The app has no such entity function.
@@ -109,7 +111,8 @@ class Mailboxes:
         try:
             while True:
                 async with self._slots:
-                    # The batch is read when it may run: whatever arrived during the wait for a slot is part of it.
+                    # The batch is read only when it may run, so that it includes what arrived while it waited for a
+                    # slot.
                     batch = [] if self._stopping else self._store.pending(entity, self._max_batch_size)
                     if not batch:
                         return
@@ -121,7 +124,7 @@ class Mailboxes:
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(backoff_s * 2, _LONGEST_BACKOFF_S)
         finally:
-            # Nothing suspends between the last look at the store and here: no signal can slip in unseen.
+            # Nothing awaits between the last look at the store and here, so that no signal is missed.
             del self._workers[entity]
 
     async def _run_batch(self, entity: EntityId, function: Function, batch: list[tuple[int, Signal]]) -> bool:

@@ -1,4 +1,4 @@
-"""The JSON that passes between the Durable extension and the Python SDK 1.x, pure."""
+"""The JSON messages between the Durable extension and the Python SDK 1.x. Pure functions."""
 
 import json
 from collections.abc import Sequence
@@ -7,19 +7,19 @@ from typing import Any
 
 
 class ProtocolError(ValueError):
-    """An entity function answered something other than the protocol; the batch is not committed."""
+    """An entity function returned an invalid response; the batch is not committed."""
 
 
 @dataclass(frozen=True)
 class EntityId:
-    """An entity's identity; names are lower-cased as the extension does, keys keep their case."""
+    """An entity's id; names are lower-cased as the extension does, keys keep their case."""
 
     name: str
     key: str
 
     @classmethod
     def of(cls, name: str, key: str) -> "EntityId":
-        """Make an id from a name in any case."""
+        """Return an id from a name in any case."""
         return cls(name.lower(), key)
 
     def __str__(self) -> str:
@@ -28,7 +28,7 @@ class EntityId:
 
 @dataclass(frozen=True)
 class Signal:
-    """One operation for an entity; `input` is JSON text, None if the sender gave none."""
+    """One operation for an entity; `input` is JSON text, None without input."""
 
     id: str
     operation: str
@@ -37,7 +37,7 @@ class Signal:
 
 @dataclass(frozen=True)
 class EntityState:
-    """What an entity has committed; `value` is JSON text."""
+    """An entity's committed state; `value` is JSON text."""
 
     exists: bool
     value: str | None
@@ -45,7 +45,7 @@ class EntityState:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What a batch did."""
+    """The result of a batch."""
 
     state: EntityState
     #: Operation and error text of each failed operation.
@@ -55,13 +55,13 @@ class BatchResult:
 
 
 def signal_input(body: bytes, content_type: str) -> str | None:
-    """Turn the body of a signal request into an operation's input.
+    """Return the input of an operation, from the body of a signal request.
 
     JSON bodies are kept as JSON text, anything else becomes a JSON string. The SDK's client sends JSON of JSON and its
     `get_input` decodes twice: a plain JSON object sent by hand therefore breaks `get_input`, here as in production.
 
     Raises:
-        ValueError: The body claims to be JSON and is not.
+        ValueError: The body is declared as JSON and is not.
     """
     if not body:
         return None
@@ -72,9 +72,9 @@ def signal_input(body: bytes, content_type: str) -> str | None:
 
 
 def batch_request(entity: EntityId, state: EntityState, signals: Sequence[Signal]) -> str:
-    """Make the trigger value of one batch.
+    """Return the trigger value of one batch.
 
-    The SDK passes every unknown top-level key to a constructor that takes none: there must be no others.
+    The SDK passes every unknown top-level key to a constructor that takes none, so there must be no others.
     """
     batch = [{"name": item.operation, "input": item.input, "isSignal": True, "id": item.id} for item in signals]
     value = state.value if state.exists else None
@@ -84,16 +84,16 @@ def batch_request(entity: EntityId, state: EntityState, signals: Sequence[Signal
 
 
 def batch_response(answer: Any, signals: Sequence[Signal]) -> BatchResult:
-    """Read what an entity function returned.
+    """Return the result of a batch from the value that an entity function returned.
 
-    Failed operations do not undo the state: the SDK 1.x has no rollback and the extension commits what it gets.
+    Failed operations do not undo the state: the SDK 1.x has no rollback, and the extension commits what it gets.
 
     Args:
         answer: The function's return value, a JSON text.
         signals: The batch it was given; results match it by position.
 
     Raises:
-        ProtocolError: The answer is no valid response to this batch.
+        ProtocolError: It is not a valid response to this batch.
     """
     try:
         response = json.loads(answer)
@@ -113,7 +113,7 @@ def batch_response(answer: Any, signals: Sequence[Signal]) -> BatchResult:
 
 
 def client_binding(hub: str, base_url: str, rpc_base_url: str) -> str:
-    """Make the value of a `durableClient` binding.
+    """Return the value of a `durableClient` binding.
 
     Args:
         hub: The task hub's name.

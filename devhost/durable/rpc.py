@@ -1,4 +1,4 @@
-"""The HTTP routes of the Durable extension that the SDK's client calls, for entities."""
+"""The HTTP routes of the Durable extension that the SDK's client calls for entities."""
 
 import json
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ _NO_ORCHESTRATIONS = "devhost emulates durable entities only; orchestrations nee
 
 
 class DurableRoutes:
-    """Serves one set of routes under any prefix: on the RPC port and as the app's webhooks."""
+    """Serves the same routes under any prefix: on the RPC port and as the app's webhooks."""
 
     def __init__(self, store: EntityStore, mailboxes: Mailboxes) -> None:
         self._store = store
@@ -85,7 +85,7 @@ class DurableRoutes:
 
 def _entity(request: web.Request) -> EntityId:
     key = request.match_info["key"]
-    # The extension writes an empty key, which a path cannot hold, as "$".
+    # The extension writes an empty key, which a path cannot contain, as "$".
     return EntityId.of(request.match_info["name"], "" if key == "$" else key)
 
 

@@ -1,4 +1,4 @@
-"""Entity states and undelivered signals in SQLite: what was acknowledged survives the death of the process."""
+"""Entity states and undelivered signals in SQLite; what was acknowledged survives a crash of the process."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -22,19 +22,20 @@ CREATE INDEX IF NOT EXISTS signal_of_entity ON signal (name, key, sequence);
 
 
 class EntityStore:
-    """The durable half of the entity scheduler; used from one thread, each call one transaction.
+    """The storage of the entity scheduler; used from one thread, each call is one transaction.
 
-    Write-ahead log with `synchronous=NORMAL`: a commit is in the operating system's hands when it returns, so a killed
-    process loses nothing and no call waits for the disk. A power cut may lose the last commits, never the consistency;
-    that is the right price on a developer's machine. The file is locked for one host: two schedulers over the same
-    signals would run them twice.
+    Write-ahead log with `synchronous=NORMAL`: a commit is handed to the operating system when it returns, so that a
+    killed process
+    loses nothing and no call waits for the disk. A power cut may lose the last commits, but never consistency, which is
+    acceptable
+    on a developer's machine. The file is locked for one host, because two schedulers would run the same signals twice.
     """
 
     def __init__(self, path: Path) -> None:
         """Open or create the database file.
 
         Raises:
-            StartupError: Another host uses it.
+            StartupError: Another host uses the file.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
@@ -54,7 +55,7 @@ class EntityStore:
         self._db.close()
 
     def enqueue(self, entity: EntityId, signal: Signal) -> None:
-        """Add a signal behind the entity's others; it is durable when this returns."""
+        """Append a signal to the entity's others; it is stored durably when this returns."""
         self._insert([(entity, signal)])
 
     def pending(self, entity: EntityId, limit: int) -> list[tuple[int, Signal]]:
@@ -80,12 +81,12 @@ class EntityStore:
     def commit(
         self, entity: EntityId, consumed: Sequence[int], result: BatchResult, outbox: Sequence[Signal], now: datetime
     ) -> None:
-        """Write a batch's state, remove its signals and send its outgoing ones, all or nothing.
+        """Write a batch's state, delete its signals and store its outgoing ones, in one transaction.
 
         Args:
-            entity: Whose batch it was.
+            entity: The entity.
             consumed: Sequence numbers of the batch's signals.
-            result: What the batch did.
+            result: The result of the batch.
             outbox: The result's outgoing signals, in its order, with their ids.
             now: The time of the last operation, aware.
         """
@@ -109,7 +110,7 @@ class EntityStore:
     def list(
         self, name: str | None, since: str, until: str, after: tuple[str, str], limit: int
     ) -> "list[tuple[EntityId, str, str | None]]":
-        """Return `(id, time of last operation, state)` in order of name and key, at most `limit`, behind `after`."""
+        """Return `(id, time of last operation, state)` of at most `limit` entities after `after`, by name and key."""
         rows = self._db.execute(
             "SELECT name, key, last_operation, state FROM entity WHERE (? IS NULL OR name = ?)"
             " AND last_operation BETWEEN ? AND ? AND (name, key) > (?, ?) ORDER BY name, key LIMIT ?",

@@ -1,1 +1,1 @@
-"""Worker processes, for `--workers 2` and more: the host keeps every trigger, the workers run the functions."""
+"""Worker processes, for `--workers 2` and more: the host has all triggers, the workers run the functions."""

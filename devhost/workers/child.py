@@ -26,7 +26,7 @@ _log = logging.getLogger("devhost.workers")
 
 
 class Worker:
-    """Runs what the host sends, each invocation in a task of its own."""
+    """Runs the invocations that the host sends, each in a task of its own."""
 
     def __init__(self, functions: list[Function], invoker: Invoker, writer: asyncio.StreamWriter) -> None:
         self._functions = {function.name: function for function in functions}
@@ -35,7 +35,7 @@ class Worker:
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     async def serve(self, reader: asyncio.StreamReader) -> None:
-        """Serve until the host hangs up."""
+        """Serve until the host closes the connection."""
         while (message := await receive(reader)) is not None:
             if isinstance(message, Invoke):
                 task = asyncio.create_task(self._run(message))
@@ -59,7 +59,7 @@ class Worker:
             quiet=order.quiet,
         )
         error, value = outcome.error, outcome.value
-        if outcome.stream is not None:  # between processes, an answer travels when it is whole
+        if outcome.stream is not None:  # between processes, a response is sent when it is complete
             try:
                 value = await http_extension.collected(outcome.stream)
             except Exception as failure:  # noqa: BLE001 - a worker outlives every failure of its functions
@@ -80,7 +80,7 @@ class Worker:
 
 
 def without_code(function: Function) -> Function:
-    """Return what the host needs to know of a function: all but its code."""
+    """Return a function's descriptor without its code."""
     return dataclasses.replace(function, call=unloaded)
 
 
@@ -108,10 +108,10 @@ async def _serve(link: socket.socket) -> int:
 def main() -> int:
     """Run the worker and return the exit code."""
     number, parent = int(sys.argv[1]), int(sys.argv[2])
-    # Ctrl-C reaches the whole group; it is the host that ends its workers, in order.
+    # Ctrl-C reaches the whole process group; the host ends its workers in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a killed host leaves no worker behind
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: ends the worker when the host is killed
         if os.getppid() != parent:
             return 1
     os.set_inheritable(number, False)

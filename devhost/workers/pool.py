@@ -1,9 +1,12 @@
-"""The host's side of worker processes: starts them, hands each invocation to one, and replaces those that die.
+"""The host's side of worker processes: starts them, dispatches invocations, and replaces those that die.
 
-As on the platform, every worker loads the whole app and the host owns the triggers, so what must happen one at a time
-(a timer, the operations of an entity, the messages of a session) does, whichever worker runs it. An invocation whose
-worker dies fails: its message is abandoned and delivered again, its batch of entity operations runs again, its request
-is answered 500. A function that does not end at the time limit, because it never yields, takes its worker with it.
+As on the platform, every worker loads the whole app and the host has the triggers, so that what must happen one at a
+time (a
+timer, the operations of an entity, the messages of a session) does, whichever worker runs it. An invocation whose
+worker dies
+fails: its message is abandoned and delivered again, its batch of entity operations runs again, its request gets 500. If
+a function
+ignores the time limit because it never yields, its worker is killed.
 """
 
 import asyncio
@@ -38,15 +41,15 @@ _log = logging.getLogger("devhost.workers")
 
 
 class WorkerDiedError(Exception):
-    """The process that ran an invocation ended before the invocation did."""
+    """The process of an invocation ended before the invocation did."""
 
 
 class WorkerFailureError(Exception):
-    """What a function failed with in its worker, as text; the worker has logged the rest."""
+    """A function's exception in its worker, as text; the worker has logged the rest."""
 
 
 class _Worker:
-    """One process and what it runs."""
+    """One process, and the invocations it runs."""
 
     def __init__(self, process: asyncio.subprocess.Process, link: socket.socket) -> None:
         self.process = process
@@ -55,7 +58,7 @@ class _Worker:
         self._link = link
 
     async def begin(self, start: Start) -> list[Function]:
-        """Have it load the app, and return the app's functions.
+        """Have the process load the app, and return the app's functions.
 
         Raises:
             StartupError: It cannot; the message says why.
@@ -72,14 +75,14 @@ class _Worker:
         raise StartupError(f"A worker process ended with exit code {code} while it loaded the app; see above")
 
     async def read(self) -> None:
-        """Take answers in until the process has ended and everything it wrote is read."""
+        """Receive results until the process has ended and all its output is read."""
         while isinstance(message := await receive(self.reader), Done):
             future = self.running.pop(message.number, None)
             if future and not future.done():
                 future.set_result(message)
 
     def abandon(self) -> None:
-        """Fail everything it ran."""
+        """Fail all invocations of the process."""
         for future in self.running.values():
             if not future.done():
                 future.set_exception(WorkerDiedError(f"worker process {self.process.pid} died"))
@@ -91,7 +94,7 @@ class _Worker:
             self.process.kill()
 
     async def stop(self) -> None:
-        """Hang up, and wait for the process to end, for a few seconds."""
+        """Close the connection, and wait a few seconds for the process to end."""
         self.writer.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.process.wait(), _STOP_S)
@@ -103,11 +106,11 @@ class WorkerPool:
     """Dispatches invocations to a fixed number of worker processes."""
 
     def __init__(self, count: int, start: Start) -> None:
-        """Make a pool; `start()` starts it.
+        """Create a pool; `start` starts it.
 
         Args:
-            count: How many processes.
-            start: What they run.
+            count: Number of processes.
+            start: The message that each process gets first.
         """
         self._count = count
         self._start = start
@@ -121,7 +124,7 @@ class WorkerPool:
         """Start every process, and return the app's functions once all have loaded it.
 
         Raises:
-            StartupError: One cannot load it; the message says why, and none is left.
+            StartupError: One cannot load it; the message says why, and all are ended.
         """
         made = [await self._spawn() for _ in range(self._count)]
         loads = await asyncio.gather(*(worker.begin(self._start) for worker in made), return_exceptions=True)
@@ -159,7 +162,7 @@ class WorkerPool:
         about: str = "",
         quiet: bool = False,
     ) -> Outcome:
-        """Execute a function once, in the process that runs the fewest; see Invoker.invoke."""
+        """Run a function once, in the process with the fewest invocations; see Invoker.invoke."""
         order = Invoke(
             number=next(self._numbers),
             function=function.name,
@@ -180,7 +183,7 @@ class WorkerPool:
             try:
                 return _outcome(await self._ask(worker, order.number, data))
             except WorkerDiedError as error:
-                _log.error("%s: failed, for its worker process died (%s)", function.name, about)
+                _log.error("%s: failed because its worker process died (%s)", function.name, about)
                 return Outcome(error=error)
 
     async def _ask(self, worker: _Worker, number: int, data: bytes) -> Done:
@@ -194,7 +197,7 @@ class WorkerPool:
         except TimeoutError:
             _log.error("Worker process %d does not answer and is replaced", worker.process.pid)
             worker.kill()
-            return Done(number=number, error=f"passed the functionTimeout of {limit_s} s", timed_out=True)
+            return Done(number=number, error=f"exceeded the functionTimeout of {limit_s} s", timed_out=True)
         except asyncio.CancelledError:
             if worker.running.pop(number, None) is not None:
                 await _send_if_alive(worker, pack(Cancel(number)))
@@ -214,13 +217,13 @@ class WorkerPool:
         return _Worker(process, ours)
 
     async def _keep(self, worker: _Worker) -> None:
-        """See a process end, fail what it ran, and start another in its place, again and again."""
+        """Whenever a process ends, fail its invocations and start another one in its place."""
         backoff_s = _FIRST_BACKOFF_S
         while True:
             reading = asyncio.create_task(worker.read())
             try:
                 code = await worker.process.wait()
-                # Its last answers may still be on the way; a process that it has forked may hold the other end open.
+                # Its last results may still be in the pipe; a process it has forked may hold the other end open.
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(reading, 0.5)
             finally:
@@ -253,7 +256,7 @@ class WorkerPool:
 
 
 async def _send_if_alive(worker: _Worker, data: bytes) -> None:
-    """Send; should the process be gone, its keeper fails what it ran."""
+    """Send a message; if the process has ended, the task that watches it fails its invocations."""
     with contextlib.suppress(OSError):
         await send(worker.writer, data)
 

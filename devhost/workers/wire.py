@@ -1,8 +1,10 @@
-"""What passes between the host and a worker process, and how: length-prefixed pickles over a socket pair.
+"""The messages between the host and a worker process: length-prefixed pickles over a socket pair.
 
-The socket pair is made by the host and inherited by the worker, so nobody else can write to it. Still, unpickling makes
-only the classes listed here: what a function returns must be plain data before it leaves its process, and the host
-never imports a class of the app.
+The host creates the socket pair and the worker inherits it, so nobody else can write to it. Still, only the classes
+listed here can
+be unpickled: what a function returns must be plain data before it leaves its process, and the host never imports a
+class of the
+app.
 """
 
 import asyncio
@@ -68,14 +70,14 @@ class Invoke:
 
 @dataclass(frozen=True)
 class Cancel:
-    """Interrupt an invocation, which is not answered."""
+    """Interrupt an invocation; there is no reply."""
 
     number: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """How an invocation ended."""
+    """The outcome of an invocation."""
 
     number: int
     #: What the function failed with, as text; None means success.
@@ -97,7 +99,7 @@ _CLASSES = {
 
 class _Pickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
-        # Such as a StrEnum for a content type: text, whatever its class.
+        # for example a StrEnum as content type: text, whatever its class
         return (str, (str.__str__(obj),)) if isinstance(obj, str) else NotImplemented
 
 
@@ -110,15 +112,15 @@ class _Unpickler(pickle.Unpickler):
 
 
 def pack(message: Message) -> bytes:
-    """Make a message's bytes.
+    """Return a message as bytes.
 
     Raises:
-        TypeError: It holds something that is no plain data.
+        TypeError: It contains something that is not plain data.
     """
     buffer = io.BytesIO()
     try:
         _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(message)
-        # Read back here: the other side could only hang up.
+        # Checked here by unpickling, because the other side could only close the connection.
         if isinstance(message, Done):
             unpack(buffer.getvalue())
     except Exception as error:
@@ -127,26 +129,26 @@ def pack(message: Message) -> bytes:
 
 
 def unpack(data: bytes) -> Any:
-    """Make a message of its bytes.
+    """Return a message from its bytes.
 
     Raises:
-        pickle.UnpicklingError: They hold a class that does not pass.
+        pickle.UnpicklingError: They contain a class that is not allowed.
     """
     return _Unpickler(io.BytesIO(data)).load()
 
 
 async def send(writer: asyncio.StreamWriter, data: bytes) -> None:
-    """Send a packed message; returns when the stream has room again.
+    """Send a packed message; returns when the stream's buffer has space again.
 
     Raises:
-        OSError: The other side is gone.
+        OSError: The other side has closed the connection.
     """
     writer.writelines((_LENGTH.pack(len(data)), data))
     await writer.drain()
 
 
 async def receive(reader: asyncio.StreamReader) -> Any:
-    """Receive a message, None when the other side is gone."""
+    """Receive a message; None when the other side has closed the connection."""
     try:
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
         return unpack(await reader.readexactly(length))

@@ -1,9 +1,10 @@
-"""The main job and what stands around it, unattended, over the whole local stack.
+"""The demo of all main features over the whole local stack, unattended.
 
     python -m examples.demo
 
-Starts Azurite, the Service Bus emulator and the app on free ports with data of their own, and stops them afterwards.
-Exits with 0 only if everything it prints came true.
+It starts Azurite, the Service Bus emulator and the app on free ports with their own data, and stops them afterwards.
+The exit
+code is 0 only if every expectation that it prints was met.
 """
 
 import asyncio

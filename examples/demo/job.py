@@ -1,4 +1,4 @@
-"""The main job: register → ask → reuse → cost → prune → ask again."""
+"""The main use case: declare → ask → reuse → cost → prune → ask again."""
 
 import asyncio
 
@@ -6,11 +6,11 @@ from examples.demo.kit import Kit
 from kernel.money import format_usd
 
 IDLE = 11
-"""Agents that the demo uses and does not pin."""
+"""Agents of the demo that are not pinned."""
 
 
 async def main_job(kit: Kit) -> None:
-    """Ask agents, again and again, and let them go."""
+    """Ask agents repeatedly, and retire them."""
     first = await asyncio.gather(*(kit.ask("market_analyst", f"Question {n} at once?") for n in range(20)))
     answered = sum(run["state"] == "succeeded" for run in first)
     stats = await kit.call("GET", "/api/agents/market_analyst/stats")
@@ -63,7 +63,7 @@ async def _costs(kit: Kit) -> None:
 
 
 async def end_sessions(kit: Kit) -> None:
-    """End all conversations: an agent with an open one is kept."""
+    """End all sessions: an agent with an open one is not retired."""
     after = ""
     while True:
         page = await kit.call("GET", f"/api/sessions?limit=50&next={after}")
@@ -75,7 +75,7 @@ async def end_sessions(kit: Kit) -> None:
 
 
 async def prune(kit: Kit) -> None:
-    """Let idle agents go, keep the others, and have one back."""
+    """Retire idle agents, keep the others, and restore one."""
     await end_sessions(kit)
     plan = await kit.until(
         lambda: kit.call("POST", "/api/prune?dry_run=true"),

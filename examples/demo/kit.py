@@ -1,4 +1,4 @@
-"""What the demo's parts share: calling the app, waiting for it, and noting what was shown."""
+"""Helpers of the demo: calling the app, waiting, and collecting results."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ PATIENCE_S = 30
 
 
 class Kit:
-    """A way into the app, and the table of what was shown."""
+    """Access to the app, and the table of results."""
 
     def __init__(self, http: aiohttp.ClientSession, client: Client, queue: str, console: Console) -> None:
         self._http = http
@@ -29,7 +29,7 @@ class Kit:
         self.failed = False
 
     def note(self, done: str, shows: str, found: object, *, true: bool) -> None:
-        """Add a line to the table, and show meanwhile what was done; what came of it only if it is wrong."""
+        """Add a line to the table, and print what was done; what was found only if it is wrong."""
         if done:
             self._console.print(f"  {done}", highlight=False)
         if not true:
@@ -38,13 +38,13 @@ class Kit:
         self.failed = self.failed or not true
 
     async def call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
-        """Call the API and return the JSON it answers."""
+        """Call the API and return the response's JSON."""
         async with self._http.request(method, path, json=body, headers=headers) as response:
             text = await response.text()
             return json.loads(text) if text else None
 
     async def text(self, path: str) -> str:
-        """Return what a GET answers, as it is."""
+        """Return the text of a GET's response."""
         async with self._http.get(path) as response:
             return await response.text()
 
@@ -57,11 +57,11 @@ class Kit:
         return run.model_dump(mode="json")
 
     async def run_timer(self, name: str) -> None:
-        """Run a timer now, and wait for its end."""
+        """Run a timer now, and wait for it to end."""
         await self.call("POST", f"/api/timers/{name}/run")
 
     async def until(self, ask: Callable[[], Awaitable[Any]], true: Callable[[Any], bool]) -> Any:
-        """Return the answer once it is as wanted, or the last one when patience ends."""
+        """Return the result of `ask` once `true` accepts it, or the last one at the timeout."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE_S
         while True:

@@ -1,4 +1,4 @@
-"""What an operator sees: a run followed live, a budget that holds, judged answers, and an alert that is told."""
+"""The operator's view: a run followed live, a budget, judged answers, and an alert with its notification."""
 
 import asyncio
 import json
@@ -36,11 +36,11 @@ async def live(kit: Kit) -> None:
 
 
 async def budget(kit: Kit) -> None:
-    """Let a run reach its agent's budget, and raise it."""
+    """Let a run reach its agent's budget, and raise the budget."""
     await kit.call("PUT", "/api/agents/thrifty", {"model": "gpt-5-mini"})
     limit = {"unit": "calls", "period": "day", "limit": 2}
     await kit.call("PUT", "/api/budgets/agent:thrifty", {"limits": [limit]})
-    await asyncio.sleep(0.6)  # until the workers trust what they have read of budgets no longer
+    await asyncio.sleep(0.6)  # until workers read the budgets again
     runs = [await kit.ask("thrifty", f"Question {number}") for number in range(2)]
     third = await kit.call("POST", "/api/agents/thrifty/runs", {"query": "One too many?"})
     waiting = await kit.until(
@@ -57,7 +57,7 @@ async def budget(kit: Kit) -> None:
 
 
 async def approvals(kit: Kit) -> None:
-    """Have a tool's calls wait for a person, who allows one and refuses the other."""
+    """Have a tool's calls wait for a person, who approves one and rejects the other."""
     rule = {"tools": ["calculator"], "when": "size(expression) > 4"}
     cashier = {"model": "gpt-5-mini", "tools": ["calculator"], "simulate": {"call_tool": "calculator"}}
     await kit.call("PUT", "/api/agents/cashier", cashier | {"approvals": [rule]})
@@ -96,7 +96,7 @@ async def quality(kit: Kit) -> None:
 
 
 async def alert(kit: Kit) -> None:
-    """Have an agent fail until an alert fires, and receive its webhook."""
+    """Make an agent fail until an alert fires, and receive its webhook."""
     async with _receiver() as (url, received):
         await kit.call("PUT", "/api/channels/ops", {"url": url, "events": ["alert.*"]})
         rule = {"metric": "error_rate", "agent": "broken", "condition": "gt", "threshold": 0.5}
@@ -110,7 +110,7 @@ async def alert(kit: Kit) -> None:
             await kit.run_timer("deliver_notifications")
             return await kit.call("GET", "/api/alerts/fired")
 
-        def ours() -> list[str]:  # default rules fire, too: the demo has used up a budget before
+        def ours() -> list[str]:  # default rules fire too: the demo has exhausted a budget before
             return [each["data"]["title"] for each in received if each["data"]["title"].startswith("broken")]
 
         fired = await kit.until(
@@ -122,7 +122,7 @@ async def alert(kit: Kit) -> None:
 
 
 async def _events(kit: Kit, path: str) -> list[tuple[str, str, Any]]:
-    """Return the id, name and data of each event in an answer."""
+    """Return the id, name and data of each event in a response."""
     found: list[tuple[str, str, Any]] = []
     for block in (await kit.text(path)).split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
@@ -133,7 +133,7 @@ async def _events(kit: Kit, path: str) -> list[tuple[str, str, Any]]:
 
 @asynccontextmanager
 async def _receiver() -> AsyncIterator[tuple[str, list[Any]]]:
-    """Listen for webhooks, and provide the address and what has come."""
+    """Listen for webhooks; yield the address and the list of received bodies."""
     received: list[Any] = []
 
     async def take(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""A team: a conversation that goes from one agent to another, to a person and back."""
+"""A team: a session that goes from one agent to another, to a person and back."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ ANN = {"by": "ann@example.com"}
 
 
 async def teams(kit: Kit) -> None:
-    """Have a support team answer, hand over, wait for a person, and go on."""
+    """Have a support team answer, hand off, wait for a person, and continue."""
     greeter = {"simulate": {"reply": "Let me see.", "call_tool": "handoff_to_billing"}}
     await kit.call("PUT", "/api/agents/greeter", {"model": "gpt-5-mini"} | greeter)
     await kit.call("PUT", "/api/agents/biller", {"model": "gpt-5-mini", "simulate": {"reply": "The invoice is paid."}})

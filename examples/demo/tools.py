@@ -34,7 +34,7 @@ async def tools(kit: Kit) -> None:
 
 @contextmanager
 def _tool_server() -> Iterator[str]:
-    """Run the server on a free port, and provide its address."""
+    """Run the server on a free port; yield its address."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "examples.mcp_server", str(port)]

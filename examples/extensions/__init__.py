@@ -1,4 +1,4 @@
-"""One extension of each kind, to copy: each is a module of its own, and works alone.
+"""One extension of each kind, to copy: each is a separate module and works alone.
 
-The setting EXTENSIONS names this package for the local app; docs/tools.md tells how to have your own.
+The setting EXTENSIONS names this package for the local app; docs/tools.md explains how to write your own.
 """

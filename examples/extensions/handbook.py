@@ -1,4 +1,4 @@
-"""A context provider: what the model is given to read before it answers, here two pages of a handbook."""
+"""A context provider: text that the model gets before it answers, here two pages of a handbook."""
 
 from lifecycle.extensions import context_provider
 
@@ -10,6 +10,6 @@ PAGES = {
 
 @context_provider
 async def handbook(query: str) -> str | None:
-    """Return the pages that speak of what is asked; a real one would search an index."""
+    """Return the pages that mention the question's subject; a real provider would search an index."""
     found = [text for word, text in PAGES.items() if word in query.lower()]
     return "\n".join(found) or None

@@ -1,4 +1,4 @@
-"""The tool of docs/quickstart.md: the smallest one there is."""
+"""The tool of docs/quickstart.md: the smallest possible one."""
 
 from lifecycle.extensions import tool
 

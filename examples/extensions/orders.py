@@ -19,5 +19,5 @@ async def refund_order(
     order_id: Annotated[str, "As printed on the invoice"], usd: Annotated[float, "How much"], context: ToolContext
 ) -> dict[str, str]:
     """Pay back an order, or a part of it."""
-    # The payment service knows a payment by this key, so that one that is asked for twice is made once.
+    # The payment service identifies a payment by this key, so that a repeated request pays only once.
     return {"order_id": order_id, "paid_back": f"{usd:.2f} USD", "reference": context.idempotency_key}

@@ -1,4 +1,4 @@
-"""A chat client: any client of Agent Framework's becomes a provider that specs can name, here `second_endpoint`."""
+"""A chat client: any Agent Framework client becomes a provider that specs can name, here `second_endpoint`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from lifecycle.extensions import chat_client
 
 @chat_client("second_endpoint")
 def second_endpoint(model: str, setting: Callable[[str], str | None]) -> Any:
-    """Return the client for a model; import its package here, so that only who uses it pays for that."""
+    """Return the client for a model; import its package here, so that it is loaded only when used."""
     from agent_framework.openai import OpenAIChatCompletionClient  # noqa: PLC0415 - as the docstring says
 
     return OpenAIChatCompletionClient(

@@ -1,11 +1,12 @@
-"""Fill a running local stack with a month of sample data, so that there is something to look at.
+"""Fill a running local stack with a month of sample data for the web app.
 
     python -m examples.sample
 
-`make sample` starts a stack on a directory of its own for it, so that sample and real data never meet, and
-`make unsample` removes it. What happened is written as runs write it: one fact for each attempt, which the app's own
-timer adds up, and the conversation that it was in. All of it is marked: sessions and users are called `sample-…`. Doing
-it again adds only what is newer.
+`make sample` starts a stack on its own directory for it, so that sample and real data never mix, and `make unsample`
+removes it. The
+data is written as runs write it: one fact for each attempt, which the app's own timer adds up, and the session of each.
+All of it is
+marked: sessions and users are named `sample-…`. Repeating it adds only newer data.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ from llmops.budgets.rules import Amounts, AppliedLimit, CostAttribution, applyin
 from llmops.facts.model import AttemptFact
 
 AT_ONCE = 8
-"""Facts that are written at the same time."""
+"""Facts written concurrently."""
 _BUDGETS = {
     "workspace": [
         {"unit": "usd", "period": "month", "limit": 6},
@@ -55,7 +56,7 @@ _REFUNDS = {
 
 
 async def record(services: Services, found: Sequence[AttemptFact]) -> int:
-    """Write the facts and return how many there are."""
+    """Write the facts and return their number."""
     room = asyncio.Semaphore(AT_ONCE)
 
     async def write(fact: AttemptFact) -> None:
@@ -67,16 +68,17 @@ async def record(services: Services, found: Sequence[AttemptFact]) -> int:
 
 
 async def add_up(services: Services, now: datetime) -> None:
-    """Have the facts in the sums, also those of days that a timer has closed while they were written.
+    """Add the facts to the sums, also those of days that a timer closed while they were written.
 
-    Facts of closed days are looked for once a day, when another day is closed: so this is done as it is tomorrow.
+    Late facts of closed days are looked for once a day, when another day is closed: so this runs the timer as of
+    tomorrow.
     """
     await services.spend.daily_costs.aggregate(now)
     await services.spend.daily_costs.aggregate(now + timedelta(days=1))
 
 
 async def count(services: Services, found: Sequence[AttemptFact], now: datetime) -> None:
-    """Have the budgets' counters hold at least what the facts of their periods spent."""
+    """Set the budgets' counters to at least what the facts of their periods spent."""
     budgets = await services.budgets.store.of("default", refresh=True)
     for habit in HABITS:
         who = CostAttribution("default", habit.agent, "sample", new_id())
@@ -115,7 +117,7 @@ class App:
         self.url = url
 
     def send(self, path: str, method: str, body: object = None, **headers: str) -> Any:
-        """Send a request and return the answer's JSON; None where it has none."""
+        """Send a request and return the response's JSON; None where it has none."""
         content = json.dumps(body).encode() if body is not None else b""
         named = {
             "Content-Type": "application/json",
@@ -127,7 +129,7 @@ class App:
         return json.loads(answer) if answer else None
 
     def change(self, agent: str, model: str) -> None:
-        """Have the agent made with an earlier model first, so that it has two versions to compare."""
+        """Declare the agent with an earlier model first, so that it has two versions to compare."""
         if self.send(f"api/agents/{agent}", "GET")["version"] is not None:
             return
         spec = yaml.safe_load((AGENTS / f"{agent}.yaml").read_text(encoding="utf-8"))["spec"]
@@ -145,13 +147,13 @@ class App:
             time.sleep(0.1)
 
     def declare(self, what: str, items: Mapping[str, object]) -> None:
-        """Put each item where its name says."""
+        """Put each item under its name."""
         for name, body in items.items():
             self.send(f"api/{what}/{name}", "PUT", body)
 
 
 async def main() -> None:
-    """Write a month of facts and conversations, have them added up, and ask each example agent once."""
+    """Write a month of facts and sessions, add them up, and ask each example agent once."""
     now = datetime.now(UTC)
     app = App(os.environ.get("DEVHOST_URL", "http://127.0.0.1:7071"))
     example = json.loads((Path(__file__).parents[2] / "local.settings.example.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The conversations that the sample facts are about, as they are stored once their runs have ended."""
+"""The sessions of the sample facts, as they are stored once their runs have ended."""
 
 import asyncio
 import itertools
@@ -20,7 +20,7 @@ from llmops.facts.model import AttemptFact, Ending
 from llmops.spend.usage import Spend
 
 AT_ONCE = 16
-"""Sessions that are written at the same time."""
+"""Sessions written concurrently."""
 _IDLE_AFTER = timedelta(hours=1)
 QUESTIONS = {
     "customer_service": (
@@ -55,15 +55,15 @@ def conversations(facts: Sequence[AttemptFact]) -> Iterator[Sequence[Sequence[At
 
 
 async def converse(services: Services, facts: Sequence[AttemptFact], now: datetime) -> int:
-    """Write the conversations, and return how many there are. One that is there already stays as it is."""
+    """Write the sessions, and return their number. Existing ones are left unchanged."""
     room = asyncio.Semaphore(AT_ONCE)
-    # Without those who are told of changes: nothing of this happens now.
+    # Without followers of changes: none of this happens now.
     store = ConversationStore(services.core.tables, LongTexts(services.core.texts))
 
     async def write(runs: Sequence[Sequence[AttemptFact]]) -> None:
         async with room:
             await _enter(services, runs)
-            # Together, so that the store commits them in one transaction, in this order.
+            # In one transaction, in this order.
             last = len(runs) - 1
             await asyncio.gather(*(_keep(store, run, n, now if n == last else None) for n, run in enumerate(runs)))
             if _over(runs[last], now):
@@ -85,7 +85,7 @@ def _begun(fact: AttemptFact) -> Session:
 
 
 async def _enter(services: Services, runs: Sequence[Sequence[AttemptFact]]) -> None:
-    """Have the runs and their session found."""
+    """Enter the runs and their session in the indexes."""
     for attempts in runs:
         who, accepted = attempts[0].who, attempts[0].timing.accepted_at
         directory = Directory(services.core.tables, lambda accepted=accepted: accepted)
@@ -94,7 +94,7 @@ async def _enter(services: Services, runs: Sequence[Sequence[AttemptFact]]) -> N
 
 
 async def _keep(store: ConversationStore, attempts: Sequence[AttemptFact], number: int, now: datetime | None) -> None:
-    """Store a run; with `now` its session, too, as it is by then."""
+    """Store a run; with `now` also its session, as of then."""
     who = attempts[0].who
     query = QUESTIONS[who.agent][number % len(QUESTIONS[who.agent])]
 
@@ -112,7 +112,7 @@ async def _keep(store: ConversationStore, attempts: Sequence[AttemptFact], numbe
 
 
 def ended_run(session: Session, attempts: Sequence[AttemptFact], query: str, number: int) -> ConversationChange:
-    """Return what a run that these were the attempts at has left in its session."""
+    """Return the stored result of a run with these attempts, as a change of its session."""
     first, final = attempts[0], attempts[-1]
     accepted, ended = first.timing.accepted_at, final.timing.ended_at
     succeeded = final.ending is Ending.SUCCEEDED

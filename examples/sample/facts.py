@@ -1,4 +1,4 @@
-"""What a month of sample runs did, as values: the same for the same day, whenever it is asked."""
+"""The sample runs of a month, as values: deterministic for the day."""
 
 import random
 import uuid
@@ -21,16 +21,16 @@ _RUNS_A_SESSION = 3
 
 @dataclass(frozen=True)
 class Habit:
-    """How an agent is used.
+    """The use of an agent.
 
     Attributes:
         agent: Its name.
-        models: Its model before it was changed, and after; the same where it was not.
+        models: Its model before and after its change; the same where it was not changed.
         runs: Runs on a working day.
-        tokens: Mean tokens of a question with what the model is told, and of an answer.
-        seconds: Mean time to an answer.
-        quality: Mean score before, and after.
-        fails: Share of attempts that fail.
+        tokens: Mean tokens of the input, and of an answer.
+        seconds: Mean time to an answer, in seconds.
+        quality: Mean score before and after the change.
+        fails: Share of attempts that fail, 0-1.
     """
 
     agent: str
@@ -48,11 +48,11 @@ HABITS = (
     Habit("tech_advisor", ("gpt-5-nano", "gpt-5-mini"), 8, (4200, 900), 6.2, (74, 86)),
     Habit("technical_support", ("gpt-5-mini", "gpt-5-mini"), 7, (3800, 700), 5.1, (79, 79), 0.04),
 )
-"""One agent is worse since it changed, though cheaper; another is better."""
+"""One agent got worse with its change, though cheaper; another got better."""
 
 
 def facts(today: date, now: datetime) -> Iterator[AttemptFact]:
-    """Yield what a month's runs did up to now."""
+    """Yield the facts of a month's runs up to now."""
     for offset in range(DAYS):
         day = today - timedelta(days=DAYS - 1 - offset)
         changed = offset >= DAYS - CHANGED

@@ -1,8 +1,9 @@
-"""Deciding approvals, and letting the runs go on that wait for them.
+"""Decides approvals and resumes the runs that wait for them.
 
-A decision is first stored with the approval, where it is final, and then taken to the run: the run's row lists what it
-waits for (`Dispatch.awaits`), and loses an entry in the transaction that adds the event. When the list is empty its
-session goes on. Whoever dies in between leaves an entry in the index `due`, by which `sweep` finds the run.
+A decision is stored with the approval first; from then on it is final. It is then applied to the run: the run's row
+lists the approvals that it waits for (`Dispatch.awaits`), and loses an entry in the transaction that adds the event.
+When the list is empty, the session is resumed. If a process dies in between, an entry in the index `due` is left, by
+which `sweep` finds the run.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ _LOOK_AGAIN = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class DecisionRequest:
-    """What somebody decides.
+    """A person's decision, as the API receives it.
 
     Attributes:
-        verb: What.
+        verb: The decision.
         reason: Why, at most MAX_REASON characters.
-        arguments: The arguments to call the tool with instead, for `amend`; else None.
-        always: Whether the same call needs nobody from now on: `call` with these arguments, `tool` with any; None for
-            this once. It ends with the agent's version.
+        arguments: With `amend`, the arguments to call the tool with instead; else None.
+        always: What to approve from now on, until the agent's version changes: `call` with these arguments, `tool` with
+            any; None for this call only.
     """
 
     verb: Verb
@@ -55,7 +56,7 @@ class DecisionRequest:
 
 
 class ApprovalDecisions:
-    """Decides approvals."""
+    """Decides approvals and resumes their runs."""
 
     def __init__(
         self,
@@ -76,67 +77,70 @@ class ApprovalDecisions:
         self._clock = clock
 
     async def decide(self, workspace: str, ident: str, person: Person, ruling: DecisionRequest, send: Send) -> Record:
-        """Decide the approval, let its run go on if nothing else is to be decided, and return the approval.
+        """Store the decision, resume the run if nothing else of it waits, and return the approval.
 
-        The same decision again changes nothing, and finishes what an earlier call could not.
+        Repeating the same decision changes nothing, except that it completes what an earlier call could not.
 
         Raises:
             NotFound: There is no such approval.
             Forbidden: The person may not decide.
-            InvalidInput: The arguments or the reason do not fit.
-            Conflict: It is decided otherwise, the time is over, or there is nothing to decide any more.
-            Unavailable: Decided, but the run could not be queued; the timer does it, or the same call.
+            InvalidInput: The arguments or the reason are not valid.
+            Conflict: It was decided differently, it has expired, or the run no longer waits for it.
+            Unavailable: The decision is stored, but the run could not be queued; a timer queues it, or a repeated call.
         """
         _check(ruling)
         record = await self._approvals.get(workspace, ident)
         await self._due.add(workspace, record.approval.place.run_id, self._clock())
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             await self._check_wanted(record.approval)
-            after = self._ruled(record, person, ruling)
+            after = self._with_decision(record, person, ruling)
             if after.approval is record.approval or await self._approvals.save(record, after):
                 if ruling.always and after.approval.state is State.APPROVED:
-                    await self._stand(after.approval, ruling.always)
+                    await self._add_standing_rule(after.approval, ruling.always)
                 await self.settle(workspace, after.approval.place.run_id, send)
                 return await self._approvals.get(workspace, ident)
             record = await self._approvals.get(workspace, ident)
-        msg = "The approval is being decided by too many at once."
+        msg = "The approval is being decided by too many callers at once."
         raise Unavailable(msg, code="approval_busy", retry_after_s=1)
 
     async def settle(self, workspace: str, run_id: str, send: Send) -> bool:
-        """Do what is to be done about a run's approvals: expire, withdraw, take decisions to the run, let it go on.
+        """Bring a run's approvals up to date: expire or withdraw them, apply decisions to the run, and resume it.
 
         Returns:
-            Whether something of it still waits.
+            Whether the run still has pending approvals.
         """
         records = await self._approvals.of_run(workspace, run_id)
         if not records:
             return False
         place = records[0].approval.place
         stored = await self._conversations.load(workspace, place.session_id, run_id)
-        current = [await self._aged(record, stored) for record in records]
+        current = [await self._up_to_date(record, stored) for record in records]
         for record in current:
             if not record.approval.open and stored.run and record.approval.id in stored.run.dispatch.awaits:
                 stored = await self._conversations.update(
-                    workspace, place.session_id, run_id, lambda found, one=record.approval: self._taken(found, one)
+                    workspace,
+                    place.session_id,
+                    run_id,
+                    lambda found, one=record.approval: self._applied_to_run(found, one),
                 )
         session = stored.session
-        if session is not None and self._over(stored) and session.state is SessionState.WAITING:
+        if session is not None and self._waits_for_none(stored) and session.state is SessionState.WAITING:
             await self._pause.resume(workspace, place.session_id, send)
         return any(record.approval.open for record in current)
 
     async def sweep(self, send: Send) -> int:
-        """Settle every run that something of is due, and return how many approvals' runs were looked at."""
+        """Settle the runs with a due approval, and return how many were looked at."""
         count = 0
         async for entry in self._due.until(self._clock()):
             try:
-                await self._swept(entry, send)
+                await self._settle_due(entry, send)
             except AppError as error:
                 log.warning("run not settled: %s", error.code, extra={"event": "approval.not_settled"})
                 continue
             count += 1
         return count
 
-    async def _swept(self, entry: Entry, send: Send) -> None:
+    async def _settle_due(self, entry: Entry, send: Send) -> None:
         if await self.settle(entry.workspace, entry.name, send):
             records = await self._approvals.of_run(entry.workspace, entry.name)
             open_ones = [record.approval for record in records if record.approval.open]
@@ -145,13 +149,13 @@ class ApprovalDecisions:
             later = min([approval.due for approval in open_ones if approval.due] + [now + _LOOK_AGAIN])
             await self._due.add(entry.workspace, entry.name, max(later, now))
             if hour_bucket(max(later, now)) == entry.hour:
-                return  # it stands there already
-        elif not await self._gone_on(entry):
+                return  # it is entered already
+        elif not await self._no_longer_waits(entry):
             return
         await self._due.drop(entry.workspace, entry.name, entry.hour)
 
-    async def _gone_on(self, entry: Entry) -> bool:
-        """Return whether the run does not wait any more, nor is about to."""
+    async def _no_longer_waits(self, entry: Entry) -> bool:
+        """Return whether the run no longer waits and is not about to wait."""
         records = await self._approvals.of_run(entry.workspace, entry.name)
         if not records:
             return outlasted(entry, self._clock())
@@ -159,7 +163,7 @@ class ApprovalDecisions:
         run = await self._conversations.run(entry.workspace, place.session_id, entry.name)
         return run is None or not (run.state is RunState.RUNNING or _awaits(run))
 
-    def _ruled(self, record: Record, person: Person, ruling: DecisionRequest) -> Record:
+    def _with_decision(self, record: Record, person: Person, ruling: DecisionRequest) -> Record:
         approval = model.decided(record.approval, ruling.verb, person, ruling.reason, ruling.arguments, self._clock())
         if approval is record.approval:
             return record
@@ -171,24 +175,24 @@ class ApprovalDecisions:
         """Withdraw an approval whose run has ended, or waits for something else, before it is decided.
 
         Raises:
-            Conflict: There is nothing to decide any more.
-            Unavailable: The run is about to wait for it, or to ask again.
+            Conflict: The run no longer waits for it.
+            Unavailable: The run is about to wait for it, or to request it again.
         """
         if not approval.open:
             return
         place = approval.place
         stored = await self._conversations.load(place.workspace, place.session_id, place.run_id)
-        if not _wanted(approval, stored.run):
+        if not _may_be_waited_for(approval, stored.run):
             record = await self._approvals.get(place.workspace, approval.id)
             if record.approval.open:
-                gone = model.withdrawn(record.approval, self._clock())
-                await self._approvals.save(record, replace(record, approval=gone))
-                raise model.too_late(gone)
+                withdrawn = model.withdrawn(record.approval, self._clock())
+                await self._approvals.save(record, replace(record, approval=withdrawn))
+                raise model.too_late(withdrawn)
         elif approval.id not in _awaits(stored.run):
             msg = "The run is about to wait for this; try again in a moment."
             raise Unavailable(msg, code="approval_not_waiting", retry_after_s=2)
 
-    async def _stand(self, approval: Approval, always: str) -> None:
+    async def _add_standing_rule(self, approval: Approval, always: str) -> None:
         place, subject = approval.place, approval.subject
         decision = approval.decision
         standing = StandingRule(
@@ -202,14 +206,14 @@ class ApprovalDecisions:
         )
         await self._policies.add_standing(place.workspace, standing)
 
-    async def _aged(self, record: Record, stored: StoredConversation) -> Record:
-        """Return the approval as it is by now: withdrawn or expired where it is to be."""
+    async def _up_to_date(self, record: Record, stored: StoredConversation) -> Record:
+        """Return the approval as of now: withdrawn if its run no longer wants it, expired if overdue."""
         now = self._clock()
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             approval = record.approval
             if not approval.open:
                 return record
-            if not _wanted(approval, stored.run):
+            if not _may_be_waited_for(approval, stored.run):
                 after = model.withdrawn(approval, now)
             elif model.overdue(approval, now):
                 after = model.after_deadline(approval, now)
@@ -220,30 +224,30 @@ class ApprovalDecisions:
             record = await self._approvals.get(approval.place.workspace, approval.id)
         return record
 
-    def _taken(self, stored: StoredConversation, approval: Approval) -> ConversationChange | None:
-        """Return the change that takes what became of an approval to its run, with the event of it."""
+    def _applied_to_run(self, stored: StoredConversation, approval: Approval) -> ConversationChange | None:
+        """Return the change that applies a closed approval to its run, with the event; None if already applied."""
         run, session = stored.run, stored.session
         if run is None or session is None or session.state is SessionState.ERASED:
             return None
         if approval.id not in run.dispatch.awaits:
             return None
         event = _event(approval, run)
-        left = runs.decided(run, approval.id)
+        decided = runs.decided(run, approval.id)
         if run.finished:
-            return ConversationChange(session, left, events=[event])
+            return ConversationChange(session, decided, events=[event])
         if approval.subject.kind != "budget":
-            return ConversationChange(session, left, events=[event])
+            return ConversationChange(session, decided, events=[event])
         if approval.state is State.APPROVED:
-            return ConversationChange(session, runs.approved(left), events=[event])
+            return ConversationChange(session, runs.approved(decided), events=[event])
         if approval.state is State.WITHDRAWN or run.state is not RunState.WAITING:
-            return ConversationChange(session, left, events=[event])
+            return ConversationChange(session, decided, events=[event])
         reason = model.rejection(approval)
         failure = RunFailed(f"It was to go on beyond a share of its budget, but {reason}.", code="approval_rejected")
         now = self._clock()
-        return outcome(session, run, runs.failed(left, failure, now), [event], (), now)
+        return outcome(session, run, runs.failed(decided, failure, now), [event], (), now)
 
-    def _over(self, stored: StoredConversation) -> bool:
-        """Return whether the session waits for nothing that is decided here any more."""
+    def _waits_for_none(self, stored: StoredConversation) -> bool:
+        """Return whether the session no longer waits for any approval."""
         run, session = stored.run, stored.session
         if run is None or session is None:
             return False
@@ -268,13 +272,13 @@ def _awaits(run: Run | None) -> Sequence[str]:
     return () if run is None or run.finished else run.dispatch.awaits
 
 
-def _wanted(approval: Approval, run: Run | None) -> bool:
-    """Return whether there is something to decide, or may be in a moment."""
+def _may_be_waited_for(approval: Approval, run: Run | None) -> bool:
+    """Return whether the run waits for the approval, or may do so in a moment."""
     if run is None or run.finished:
         return False
     waits = run.state is RunState.WAITING
     if approval.id in run.dispatch.awaits:
-        return waits or approval.subject.kind != "budget"  # which has found room again
+        return waits or approval.subject.kind != "budget"  # a budget's run may have found the budget free again
     return not (waits and run.dispatch.asked)
 
 
@@ -283,5 +287,5 @@ def _check(ruling: DecisionRequest) -> None:
         msg = f"A reason has at most {MAX_REASON} characters."
         raise InvalidInput(msg, code="reason_too_long", fields={"/reason": msg})
     if ruling.always is not None and ruling.verb != "approve":
-        msg = "Only what is approved as it was asked for can be approved from now on."
+        msg = "Only a call approved with its original arguments can be approved from now on."
         raise InvalidInput(msg, code="nothing_to_repeat", fields={"/always": msg})

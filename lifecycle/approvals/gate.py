@@ -1,4 +1,4 @@
-"""The gate that every tool call of a run passes before it is made."""
+"""Decides about every tool call of a run, before it is made, whether it needs an approval."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from lifecycle.tools.definition import Approval
 log = logging.getLogger(__name__)
 
 ANSWER: Final = "answer"
-"""What a draft is kept as: its kind, its tool, and the name of its one argument."""
+"""The kind, the tool name and the name of the one argument under which a draft of an answer is stored."""
 _EXCERPT = 500
 _CHANGES_BEFORE_GIVING_UP = 10
 
@@ -48,9 +48,9 @@ class RequestedCall:
         tool: The tool's name, as the model knows it.
         call_id: The model's id of the call, unique in the run.
         arguments: Its arguments, as JSON has them.
-        approval: When a call of the tool needs an approval.
+        approval: When a call of the tool needs an approval, as the tool itself states.
         version: The agent's version that asks for it.
-        hosted: Whether the provider makes the call itself, once it is told that it may.
+        hosted: Whether the provider makes the call itself, once it is approved.
     """
 
     tool: str
@@ -66,7 +66,7 @@ class Allowed:
     """The call may be made.
 
     Attributes:
-        arguments: With these.
+        arguments: The arguments to call with; amended ones where a person changed them.
         approval_id: The approval that allows it; empty where it needs none.
     """
 
@@ -76,25 +76,25 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The call waits for a decision, and the run with it."""
+    """The call, and its run with it, waits for a decision."""
 
     approval_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The call is not made; the model is given the reason."""
+    """The call is not made; the model is given the reason as the call's result."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What is known of an approved call that is about to be made.
+    """What is stored of an approved call that is about to be made.
 
     Attributes:
-        result: What it returned where it was made before; else None.
-        repeated: Whether it was begun before, by somebody who could not note a result.
+        result: The result, if the call was made before; else None.
+        repeated: Whether an earlier attempt began the call and stored no result.
     """
 
     result: str | None = None
@@ -102,34 +102,34 @@ class Begun:
 
 
 Gate = Callable[[Run, RequestedCall], Awaitable[Allowed | Pending | Rejected]]
-"""Decides whether a call of a run is made."""
+"""Decides whether a call of a run may be made."""
 
 
 async def no_approvals(run: Run, call: RequestedCall) -> Allowed:
-    """Allow every call that needs no approval.
+    """Allow every call that needs no approval; for apps without an approval store.
 
     Raises:
-        RunFailed: It needs one, which nobody can give here (code `approval_unavailable`).
+        RunFailed: The call needs an approval (code `approval_unavailable`).
     """
     if call.approval == "never":
         return Allowed(call.arguments)
-    msg = f"The tool {call.tool!r} needs an approval, and this app has nobody who could give it."
+    msg = f"The tool {call.tool!r} needs an approval, which this app cannot ask for."
     raise RunFailed(msg, code="approval_unavailable")
 
 
 class ApprovalPending(AppError):
-    """Tool calls of the run wait for a decision."""
+    """Raised when tool calls of the run wait for a decision; has their records."""
 
     code = APPROVAL_NEEDED
 
     def __init__(self, records: Sequence[Record]) -> None:
-        """Set what is to be decided."""
+        """Set the approvals that are to be decided."""
         super().__init__()
         self.records = records
 
 
 class ApprovalGate:
-    """Finds out which calls of a run wait, and notes what becomes of those that were approved."""
+    """Finds out which calls of a run need an approval, and stores the progress of approved calls."""
 
     def __init__(self, approvals: ApprovalStore, policies: PolicyStore, clock: Clock) -> None:
         self._approvals = approvals
@@ -139,15 +139,16 @@ class ApprovalGate:
     async def judge(
         self, run: Run, call: RequestedCall, rules: Sequence[ApprovalRule], *, held: bool = False
     ) -> Allowed | Rejected | Record:
-        """Return whether the call may be made; a record where that is to be decided, stored if it has an ETag.
+        """Decide about a call; returns a record where a person has to decide, already stored if it has an ETag.
 
         Args:
             run: The run.
             call: The call.
-            rules: What the agent's spec demands.
-            held: Whether it was looked at before: what was decided then holds, whatever is demanded by now.
+            rules: The approval rules of the agent's spec.
+            held: Whether an earlier attempt asked for this call: its decision then holds, even if the rules have
+                changed.
         """
-        if held and (decided := await self._known(run, call)) is not None:
+        if held and (decided := await self._stored_record(run, call)) is not None:
             return _verdict(decided)
         policy = await self._policies.of(run.workspace)
         needed = need(run.agent, call.tool, call.arguments, policy, rules, call.approval)
@@ -156,49 +157,52 @@ class ApprovalGate:
         try:
             arguments = canonical(call.arguments)
         except (ValueError, TypeError, RecursionError):
-            return Rejected("its arguments are no JSON")
+            return Rejected("its arguments are not JSON")
         if len(arguments) > MAX_ARGUMENTS_BYTES:
-            msg = f"it needs an approval, and nobody can review {len(arguments)} bytes of arguments; "
+            msg = f"it needs an approval, and a person cannot review {len(arguments)} bytes of arguments; "
             return Rejected(f"{msg}at most {MAX_ARGUMENTS_BYTES} are possible")
-        found = await self._known(run, call)
+        found = await self._stored_record(run, call)
         if found is not None:
             return _verdict(found)
         subject = _subject(call, needed.why)
-        if needed.waivable and await self._stands(run, subject):
+        if needed.waivable and await self._is_waived(run, subject):
             return Allowed(call.arguments)
         asked = requested(place_of(run), subject, needed.terms, run.spend.cost_micro_usd, self._clock())
         return Record(asked, arguments, excerpt=excerpt_of(run))
 
     async def check_asked(self, run: Run, servers: Sequence[Mcp]) -> None:
-        """Check that the provider asks before it calls tools that the workspace's policy names.
+        """Check that the provider asks for approval before it calls tools that the workspace's policy names.
 
         Args:
             run: The run.
             servers: The MCP servers whose tools the provider calls itself.
 
         Raises:
-            RunFailed: It does not (code `approval_not_asked`).
+            RunFailed: It does not ask (code `approval_not_asked`).
         """
         if all(server.asks for server in servers):
             return
         policy = await self._policies.of(run.workspace)
         server = unasked(rules_for(policy, run.agent), servers)
         if server is not None:
-            msg = f"The workspace's policy is not kept: {unasked_because(server)}."
+            msg = f"The workspace's policy cannot be enforced: {unasked_because(server)}."
             raise RunFailed(msg, code="approval_not_asked")
 
     async def drafts(self, run: Run) -> Sequence[Record]:
-        """Return the drafts of the run's answer that people were asked about, in order."""
+        """Return the drafts of the run's answer for which approvals were requested, in order."""
         found = [
             each for each in await self._approvals.of_run(run.workspace, run.id) if each.approval.subject.kind == ANSWER
         ]
         return sorted(found, key=lambda each: (each.approval.requested_at, each.approval.subject.call_id))
 
     def draft(self, run: Run, version: str, text: str, approvers: Sequence[str]) -> ApprovalPending:
-        """Return what has a run wait until a draft of its answer is approved; with none named, anybody may."""
+        """Return the exception that has a run wait until a draft of its answer is approved.
+
+        Without `approvers`, anybody in the workspace may decide.
+        """
         arguments = {ANSWER: text}
         if len(canonical(arguments)) > MAX_ARGUMENTS_BYTES:
-            msg = f"The answer needs an approval, and nobody can review more than {MAX_ARGUMENTS_BYTES} bytes."
+            msg = f"The answer needs an approval, and a person cannot review more than {MAX_ARGUMENTS_BYTES} bytes."
             raise RunFailed(msg, code="draft_too_long")
         subject = Subject(ANSWER, ANSWER, f"answer-{run.attempt}", digest(arguments), version, "the team")
         terms = ApprovalTerms((tuple(approvers),) if approvers else ())
@@ -206,12 +210,12 @@ class ApprovalGate:
         return ApprovalPending([Record(asked, canonical(arguments), excerpt=excerpt_of(run))])
 
     async def begin(self, workspace: str, approval_id: str) -> Begun:
-        """Note that an approved call is about to be made; it must not be where it has a result.
+        """Store that an approved call is about to be made. The caller must not make it if a result is returned.
 
         Raises:
-            Conflict: It is not approved any more.
-            NotFound: There is no such approval any more.
-            Unavailable: It cannot be noted; the call must not be made.
+            Conflict: It is no longer approved.
+            NotFound: The approval does not exist any more.
+            Unavailable: It cannot be stored; the call must not be made.
         """
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             record = await self._approvals.get(workspace, approval_id)
@@ -221,13 +225,13 @@ class ApprovalGate:
                 raise too_late(record.approval)
             if await self._approvals.save(record, replace(record, approval=begun(record.approval, self._clock()))):
                 return Begun(repeated=record.approval.execution is not None)
-        msg = "The approval is being changed by too many at once."
+        msg = "The approval is being changed by too many callers at once."
         raise Unavailable(msg, code="approval_busy")
 
     async def finish(self, workspace: str, approval_id: str, result: str) -> None:
-        """Note what an approved call returned, for an attempt that comes after this one.
+        """Store what an approved call returned, for later attempts.
 
-        Where that cannot be noted, such an attempt makes the call again, with the same idempotency key.
+        If it cannot be stored, a later attempt makes the call again, with the same idempotency key.
         """
         try:
             for _ in range(_CHANGES_BEFORE_GIVING_UP):
@@ -237,16 +241,16 @@ class ApprovalGate:
                 if erased or record.result is not None or await self._approvals.save(record, after):
                     return
         except AppError as error:
-            log.warning("result not noted: %s", error.code, extra={"event": "approval.result_not_noted"})
+            log.warning("result not stored: %s", error.code, extra={"event": "approval.result_not_noted"})
 
-    async def _known(self, run: Run, call: RequestedCall) -> Record | None:
+    async def _stored_record(self, run: Run, call: RequestedCall) -> Record | None:
         try:
             ident = approval_id(run.id, _subject(call))
         except (ValueError, TypeError, RecursionError):
             return None
         return await self._approvals.find(run.workspace, ident)
 
-    async def _stands(self, run: Run, subject: Subject) -> bool:
+    async def _is_waived(self, run: Run, subject: Subject) -> bool:
         found = await self._policies.standing(
             run.workspace, run.agent, subject.version, subject.tool, subject.arguments_hash
         )
@@ -263,12 +267,12 @@ class ApprovalGate:
 
 
 def place_of(run: Run) -> RunRef:
-    """Return whose run waits."""
+    """Return the workspace, agent, session, run and user of a run."""
     return RunRef(run.workspace, run.agent, run.session_id, run.id, run.user_id or "")
 
 
 def excerpt_of(run: Run) -> str:
-    """Return what the user asked, as an approval shows it."""
+    """Return the beginning of the user's query, as an approval shows it."""
     return run.query if len(run.query) <= _EXCERPT else run.query[: _EXCERPT - 1] + "…"
 
 

@@ -1,9 +1,8 @@
 """Links that decide an approval without signing in: a one-time token each, of which only the hash is stored.
 
-Table `approvals`, partition `{workspace}`: `link!{approval}!{SHA-256 of the secret}`, until the link's time is over. A
-token is `{workspace and approval}.{secret}`. It is made when a notification is sent, one for each try at each channel,
-so that no notification that waits to be sent holds one. It decides once: the approval is decided once, and the link is
-used up with that.
+Table `approvals`, partition `{workspace}`: `link!{approval}!{SHA-256 of the secret}`, until the link expires. A token
+is `{workspace and approval}.{secret}`. It is made when a notification is sent, one for each try at each channel, so
+that no stored notification contains one. A link decides once: it is marked as used after the decision.
 """
 
 from __future__ import annotations
@@ -40,9 +39,9 @@ class Link:
     """A link as it is stored.
 
     Attributes:
-        level: The level of approvers that it was sent at; it decides at no other.
-        until: When its time is over, aware UTC.
-        used: Whether it has decided.
+        level: The level of approvers that it was sent to; it decides at no other.
+        until: When it expires, aware UTC.
+        used: Whether a decision was made with it.
     """
 
     level: int
@@ -54,7 +53,7 @@ _LINK = JsonCodec(Link)
 
 
 class ApprovalLinks:
-    """Makes links, and finds what they are for."""
+    """Makes links, and finds the approvals that they decide."""
 
     def __init__(
         self,
@@ -65,15 +64,15 @@ class ApprovalLinks:
         url: str,
         clock: Clock,
     ) -> None:
-        """Set where links lead.
+        """Set the collaborators and the address that links point to.
 
         Args:
-            tables: Where their hashes are stored.
-            approvals: What they are for.
-            decisions: Decides it.
-            due: Where approvals are entered whose links are to be forgotten.
-            url: Where the app is reached, like `https://app.example.com/api`; empty for no links.
-            clock: The time.
+            tables: Where the hashes of links are stored.
+            approvals: Storage of approvals.
+            decisions: Decides approvals.
+            due: Where approvals are entered whose links are to be deleted.
+            url: The app's base URL, like `https://app.example.com/api`; empty for no links.
+            clock: Gives the time.
         """
         self._tables = tables
         self._approvals = approvals
@@ -83,7 +82,7 @@ class ApprovalLinks:
         self._clock = clock
 
     async def completed(self, notification: Notification) -> Notification:
-        """Return the notification with the link that decides, where it asks for a decision and a link may decide it."""
+        """Return the notification; where its approval takes links, with a link that decides it."""
         ident = notification.facts.get("Approval")
         if notification.event != REQUESTED or ident is None or not self._url:
             return notification
@@ -94,7 +93,7 @@ class ApprovalLinks:
         return replace(notification, facts={**notification.facts, "Decide": link})
 
     async def issue(self, approval: Approval) -> str:
-        """Return the token of a new link of an approval at its present level."""
+        """Return the token of a new link for an approval at its present level."""
         until = min(approval.due or approval.requested_at + _LONGEST, self._clock() + _LONGEST)
         workspace, secret = approval.place.workspace, secrets.token_urlsafe(32)
         await self._due.add(workspace, approval.id, until)
@@ -103,11 +102,11 @@ class ApprovalLinks:
         return f"{_encoded(f'{workspace}!{approval.id}')}.{secret}"
 
     async def find(self, token: str) -> tuple[Record, Person]:
-        """Return the approval that a token is for, and who whoever has it is.
+        """Return the approval that a token is for, and the person that its holder counts as.
 
         Raises:
-            NotFound: It is none of ours (code `link_not_found`).
-            Conflict: It has decided (code `link_used`), its time is over, or the approval went to the next level (code
+            NotFound: The token is unknown (code `link_not_found`).
+            Conflict: It was used (code `link_used`), it has expired, or the approval went to the next level (code
                 `link_expired`).
         """
         workspace, ident, secret = _read(token)
@@ -123,43 +122,43 @@ class ApprovalLinks:
         return record, Person(link=True)
 
     async def decide(self, token: str, ruling: DecisionRequest, send: Send) -> Record:
-        """Decide what a token is for, use the link up, and return the approval.
+        """Decide the approval that a token is for, mark the link as used, and return the approval.
 
         Raises:
-            AppError: See `find` and `ApprovalDecisions.decide`; the link is then as it was.
+            AppError: See `find` and `ApprovalDecisions.decide`; the link is then unchanged.
         """
         record, person = await self.find(token)
         approval = record.approval
         decided = await self._decisions.decide(approval.place.workspace, approval.id, person, ruling, send)
-        await self._use_up(token)
+        await self._mark_used(token)
         return decided
 
-    async def _use_up(self, token: str) -> None:
+    async def _mark_used(self, token: str) -> None:
         workspace, ident, secret = _read(token)
         row = await self._tables.get(TABLE, workspace, _key(ident, secret))
         if row is None:
-            return  # its time is over, and it was forgotten
+            return  # it has expired and was deleted
         used = replace(_LINK.load(row.text("link")), used=True)
         try:
             await self._tables.commit(TABLE, [Replace(replace(row, values={"link": _LINK.dump(used)}))])
         except RowChanged:
-            return  # somebody else has used it at the same time, and was told what it came to
+            return  # another caller has used it at the same time
 
     async def sweep(self) -> int:
-        """Forget links whose time is over, and return how many."""
+        """Delete expired links, and return how many."""
         count, now = 0, self._clock()
         async for entry in self._due.until(now):
-            left = False
+            remains = False
             async for row in every(self._tables, TABLE, Span.prefix(entry.workspace, f"link!{entry.name}!")):
                 if _LINK.load(row.text("link")).until > now:
-                    left = True
+                    remains = True
                     continue
                 try:
                     await self._tables.commit(TABLE, [Delete(row.partition, row.key)])
                     count += 1
                 except RowChanged:
                     continue
-            if not left:
+            if not remains:
                 await self._due.drop(entry.workspace, entry.name, entry.hour)
         return count
 
@@ -168,7 +167,7 @@ def _read(token: str) -> tuple[str, str, str]:
     """Return workspace, approval and secret of a token.
 
     Raises:
-        NotFound: It is none.
+        NotFound: The token is malformed (code `link_not_found`).
     """
     place, _, secret = token.partition(".")
     try:

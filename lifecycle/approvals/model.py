@@ -1,4 +1,4 @@
-"""An approval: what is to be decided, by whom and until when, and what was decided. Pure rules.
+"""The approval: what is to be decided, by whom and until when, and the decision. Pure rules.
 
 pending ──decide──► approved | rejected
    ├────expiry────► expired, or the next level, or longer
@@ -19,34 +19,35 @@ from kernel.errors import Conflict, Forbidden, InvalidInput
 from lifecycle.specs.approvals import LINK, OnExpiry
 
 Kind = Literal["tool", "hosted", "budget", "answer"]
-"""What waits: `tool` a call of a tool, `hosted` one that the provider makes itself, `budget` a degradation step of the
-agent (`ask`), `answer` a draft of an answer."""
+"""What waits: `tool` a tool call, `hosted` a tool call that the provider makes itself, `budget` a degradation step of
+the agent (`ask`), `answer` a draft of an answer."""
 Verb = Literal["approve", "reject", "amend"]
 
 MAX_ARGUMENTS_BYTES = 65_536
-"""Most bytes of arguments, as JSON, that a person can be asked about; a call with more is rejected."""
+"""Largest arguments that a person can be asked about, in bytes of JSON; a call with more is rejected."""
 MAX_REASON = 2_000
 
 
 class State(StrEnum):
-    """Where an approval is."""
+    """State of an approval."""
 
     PENDING = "pending"
     APPROVED = "approved"  # as asked, or with amended arguments
     REJECTED = "rejected"
-    EXPIRED = "expired"  # nobody decided in time, which rejects
-    WITHDRAWN = "withdrawn"  # there is nothing to decide any more
+    EXPIRED = "expired"  # not decided in time; counts as rejected
+    WITHDRAWN = "withdrawn"  # its run no longer waits for it
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalTerms:
-    """On what terms it is decided.
+    """Who may decide an approval, and within which time.
 
     Attributes:
-        approvers: Who may decide, by level: `user:…`, `role:…`, `group:…` or `link`; none for anybody in the workspace.
-        expires_s: Seconds that each level has.
-        on_expiry: What then becomes of it. `escalate` goes to the next level, and rejects after the last.
-        not_requester: Whether whoever asked the agent may not decide.
+        approvers: Who may decide, by level: `user:…`, `role:…`, `group:…` or `link`; an empty level allows anybody in
+            the workspace.
+        expires_s: Seconds until each level expires.
+        on_expiry: What happens then. `escalate` goes to the next level, and rejects after the last.
+        not_requester: Whether the user who asked the agent may not decide.
     """
 
     approvers: tuple[tuple[str, ...], ...] = ()
@@ -57,15 +58,16 @@ class ApprovalTerms:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is to be decided.
+    """The call, budget step or answer that is to be decided.
 
     Attributes:
-        kind: See Kind.
+        kind: See `Kind`.
         tool: The tool; empty for a budget, `answer` for an answer.
-        call_id: The model's id of the call; of a budget, which of the run's waits it is; of an answer, which draft.
+        call_id: The model's id of the call; for a budget, the number of the run's wait; for an answer, the number of
+            the draft.
         arguments_hash: SHA-256 (hex) of the arguments, as canonical JSON.
-        version: The agent's version that asks.
-        why: What demands the approval, in words.
+        version: The agent's version that makes the call.
+        why: What demands the approval, for people to read.
     """
 
     kind: Kind
@@ -78,14 +80,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class RunRef:
-    """Whose run waits.
+    """The run that waits, and whose it is.
 
     Attributes:
         workspace: Workspace of the run.
         agent: The agent.
         session_id: The run's session.
         run_id: The run.
-        user_id: Who asked; empty when nobody in particular, or when that was erased.
+        user_id: The user who asked; empty if unknown or erased.
     """
 
     workspace: str
@@ -97,14 +99,15 @@ class RunRef:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided.
+    """A decision about an approval.
 
     Attributes:
-        decision: What.
-        by: Who, as sign-in names them; `link` for whoever had the link, `rule:…` for a standing rule, empty unknown.
-        reason: Why, in the decider's words; the model is told it where the call was rejected.
+        decision: The decision.
+        by: Who decided, as sign-in names them; `link` for the holder of a link, `rule:…` for a standing rule, empty if
+            unknown.
+        reason: The decider's reason; given to the model if the call was rejected.
         at: When, aware UTC.
-        arguments_hash: Of the arguments that the decision is about: those amended, where they were.
+        arguments_hash: Hash of the arguments that were decided on; if amended, of the amended ones.
     """
 
     decision: Verb
@@ -116,12 +119,12 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What became of an approved call.
+    """How often and when an approved call was made.
 
     Attributes:
-        times: How often it was begun: more than once only where a worker died before it could note the result.
-        started_at: When it was begun last.
-        finished_at: When its result was noted; None while it was not.
+        times: How often it was begun; more than once only if a worker died before it stored the result.
+        started_at: When it was last begun, aware UTC.
+        finished_at: When its result was stored; None before.
     """
 
     times: int
@@ -131,21 +134,21 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Something that waits for a person's decision, or did.
+    """Something that waits, or waited, for a person's decision.
 
     Attributes:
-        id: Unique in the workspace; the same call of the same run has the same.
-        place: Whose run waits.
+        id: Unique in the workspace, and the same each time that a run asks for the same call.
+        place: The run that waits.
         subject: What is to be decided.
-        terms: On what terms.
+        terms: Who may decide it and until when.
         requested_at: When it was asked for, aware UTC.
-        due: When the present level's time is over; None for never.
-        level: The level of approvers whose turn it is, from 0.
-        state: See State.
-        cost_micro_usd: What the run had cost by then.
-        decision: What was decided; None while it is not, and where nobody did.
-        closed_at: When it left `pending`; None before.
-        execution: What became of the call; None before it was begun.
+        due: When the present level expires; None for never.
+        level: The present level of approvers, from 0.
+        state: See `State`.
+        cost_micro_usd: What the run had cost when it asked, in millionths of a USD.
+        decision: The decision; None before it, and where nobody decided.
+        closed_at: When it left the state `pending`; None before.
+        execution: When the call was made; None before it was begun.
     """
 
     id: str
@@ -163,31 +166,31 @@ class Approval:
 
     @property
     def open(self) -> bool:
-        """Whether it is yet to be decided."""
+        """Whether it is pending."""
         return self.state is State.PENDING
 
     @property
     def approvers(self) -> tuple[str, ...]:
-        """Who may decide now; none for anybody in the workspace."""
+        """Who may decide at the present level; empty if anybody in the workspace may."""
         levels = self.terms.approvers
         return levels[min(self.level, len(levels) - 1)] if levels else ()
 
     @property
     def takes_links(self) -> bool:
-        """Whether whoever has the link may decide."""
+        """Whether the holder of a link may decide at the present level."""
         return not self.terms.not_requester and (not self.approvers or LINK in self.approvers)
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who decides.
+    """A person who decides, as authenticated.
 
     Attributes:
-        name: What records call them; empty when unknown.
-        ids: Every id that sign-in vouches for.
-        roles: Their roles, as sign-in vouches for them.
-        groups: Their groups, likewise.
-        link: Whether they have come by the link of a notification.
+        name: Their name in records; empty when unknown.
+        ids: Every id that sign-in gives for them.
+        roles: Their roles, by sign-in.
+        groups: Their groups, by sign-in.
+        link: Whether they hold the link of a notification.
     """
 
     name: str = ""
@@ -198,34 +201,34 @@ class Person:
 
     @property
     def entries(self) -> frozenset[str]:
-        """The entries of a list of approvers that name them."""
-        known = {"user": self.ids, "role": self.roles, "group": self.groups}
-        named = {f"{kind}:{value}" for kind, values in known.items() for value in values}
+        """The entries by which a list of approvers can name them."""
+        by_prefix = {"user": self.ids, "role": self.roles, "group": self.groups}
+        named = {f"{kind}:{value}" for kind, values in by_prefix.items() for value in values}
         return frozenset(named | ({LINK} if self.link else set()))
 
 
 def canonical(arguments: Mapping[str, Any]) -> str:
-    """Return the arguments as JSON, in ASCII, that is the same for the same arguments.
+    """Return the arguments as canonical JSON in ASCII: equal arguments give equal text.
 
     Raises:
-        ValueError: They are no JSON: one is NaN, or nested in itself.
+        ValueError: They are not JSON: a number is NaN, or a value contains itself.
     """
     return json.dumps(arguments, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(arguments: Mapping[str, Any]) -> str:
-    """Return the SHA-256 (hex) of the arguments."""
+    """Return the SHA-256 (hex) of the arguments' canonical JSON."""
     return hashlib.sha256(canonical(arguments).encode()).hexdigest()
 
 
 def approval_id(run_id: str, subject: Subject) -> str:
     """Return the id of the approval of a call: the same for the same run, call, arguments and version."""
-    said = f"{subject.kind}\n{subject.tool}\n{subject.call_id}\n{subject.arguments_hash}\n{subject.version}"
-    return f"{run_id}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+    identity = f"{subject.kind}\n{subject.tool}\n{subject.call_id}\n{subject.arguments_hash}\n{subject.version}"
+    return f"{run_id}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def requested(place: RunRef, subject: Subject, terms: ApprovalTerms, cost_micro_usd: int, now: datetime) -> Approval:
-    """Return the approval that is asked for."""
+    """Return a new pending approval."""
     ident = approval_id(place.run_id, subject)
     return Approval(ident, place, subject, terms, now, _due(terms, now), cost_micro_usd=cost_micro_usd)
 
@@ -234,7 +237,7 @@ def check_may_decide(approval: Approval, person: Person) -> None:
     """Check that the person may decide.
 
     Raises:
-        Forbidden: They may not.
+        Forbidden: They may not (codes `approver_not_allowed`, `approver_unknown`, `approver_is_requester`).
     """
     if person.link and not approval.takes_links:
         raise Forbidden("This approval is not decided by a link; sign in.", code="approver_not_allowed")
@@ -243,14 +246,14 @@ def check_may_decide(approval: Approval, person: Person) -> None:
         raise Forbidden(msg, code="approver_not_allowed")
     if approval.terms.not_requester:
         if not person.ids:
-            msg = "Whoever asked the agent may not decide this, and sign-in does not say who you are."
+            msg = "Whoever asked the agent may not decide this, and sign-in does not tell who you are."
             raise Forbidden(msg, code="approver_unknown")
         if approval.place.user_id in person.ids:
             raise Forbidden("Whoever asked the agent may not decide this.", code="approver_is_requester")
 
 
 def may_decide(approval: Approval, person: Person) -> bool:
-    """Return whether it is open and the person may decide it."""
+    """Return whether the approval is pending and the person may decide it."""
     try:
         check_may_decide(approval, person)
     except Forbidden:
@@ -261,20 +264,20 @@ def may_decide(approval: Approval, person: Person) -> bool:
 def decided(
     approval: Approval, verb: Verb, person: Person, reason: str, amended: Mapping[str, Any] | None, now: datetime
 ) -> Approval:
-    """Return the approval with the decision; the same decision again changes nothing.
+    """Return the approval with the decision; unchanged if the same decision was made before.
 
     Args:
         approval: The approval.
-        verb: What is decided.
-        person: By whom.
-        reason: Why.
-        amended: The arguments to call the tool with instead, for `amend` and nothing else.
+        verb: The decision.
+        person: Who decides.
+        reason: Their reason.
+        amended: With `amend`, the arguments to call the tool with instead; else None.
         now: The time.
 
     Raises:
         Forbidden: The person may not decide.
-        InvalidInput: The arguments do not fit what is decided.
-        Conflict: It is decided otherwise, or there is nothing to decide any more.
+        InvalidInput: The arguments do not fit the decision.
+        Conflict: It was decided differently, has expired, or was withdrawn.
     """
     check_may_decide(approval, person)
     _check_amended(approval, verb, amended)
@@ -292,24 +295,24 @@ def decided(
 
 
 def too_late(approval: Approval) -> Conflict:
-    """Return why an approval that is not pending cannot be decided."""
+    """Return the error for an approval that is no longer pending."""
     match approval.state:
         case State.EXPIRED:
             return Conflict("The time to decide is over.", code="approval_expired")
         case State.WITHDRAWN:
-            msg = "There is nothing to decide any more: the run has ended, or goes on otherwise."
+            msg = "The run no longer waits for this: it has ended, or continued without it."
             return Conflict(msg, code="approval_withdrawn")
         case _:
             return Conflict(f"It is {approval.state.value} already.", code="approval_decided")
 
 
 def overdue(approval: Approval, now: datetime) -> bool:
-    """Return whether the present level's time is over."""
+    """Return whether the present level has expired."""
     return approval.open and approval.due is not None and approval.due <= now
 
 
 def after_deadline(approval: Approval, now: datetime) -> Approval:
-    """Return an overdue approval as its terms leave it: expired, at the next level, or with more time."""
+    """Return an overdue approval after applying `on_expiry`: expired, at the next level, or with more time."""
     terms = approval.terms
     if terms.on_expiry == "keep":
         return replace(approval, due=None)
@@ -319,24 +322,24 @@ def after_deadline(approval: Approval, now: datetime) -> Approval:
 
 
 def withdrawn(approval: Approval, now: datetime) -> Approval:
-    """Return the approval, with nothing to decide any more."""
+    """Return the approval as withdrawn."""
     return replace(approval, state=State.WITHDRAWN, closed_at=now)
 
 
 def begun(approval: Approval, now: datetime) -> Approval:
-    """Return the approval whose call is about to be made."""
+    """Return the approval with its call begun once more."""
     times = approval.execution.times if approval.execution else 0
     return replace(approval, execution=Execution(times + 1, now))
 
 
 def finished(approval: Approval, now: datetime) -> Approval:
-    """Return the approval whose call was made and has a result."""
+    """Return the approval with its call finished."""
     execution = approval.execution or Execution(1, now)
     return replace(approval, execution=replace(execution, finished_at=now))
 
 
 def rejection(approval: Approval) -> str:
-    """Return what the model is told of a call that was not approved."""
+    """Return the text that the model is given for a call that was not approved."""
     if approval.state is State.EXPIRED:
         return "nobody approved it in time"
     reason = approval.decision.reason if approval.decision else ""

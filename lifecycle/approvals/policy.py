@@ -1,6 +1,6 @@
-"""What a workspace demands approvals for, whatever its agents' specs say; and its standing rules.
+"""Which tool calls need an approval by the workspace's policy, and its standing rules, which waive approvals.
 
-Table `approvals`, partition `{workspace}`: `policy`, and `standing!{agent}!{digest}` for calls that may pass.
+Table `approvals`, partition `{workspace}`: `policy`, and `standing!{agent}!{digest}` for a standing rule.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ _MOST_STANDING = 1_000
 
 
 class PolicyRule(ApprovalRule):
-    """Tool calls of a workspace's agents that need an approval.
+    """A rule of a policy: which tool calls of which agents need an approval.
 
     Attributes:
-        agents: Names of agents; `*` and `?` stand for any characters, and any one.
+        agents: Patterns of agents' names: `*` stands for any characters, `?` for one.
     """
 
     agents: Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=64)] = ("*",)
 
 
 class Policy(BaseModel):
-    """What a workspace demands. No spec can weaken it.
+    """A workspace's approval policy. Agents' specs can add to it, but not weaken it.
 
     Attributes:
-        rules: Which calls need an approval; the first that covers a call says on what terms.
-        standing: Whether standing rules may let calls pass that these rules cover.
+        rules: Which calls need an approval; the first rule that matches a call sets its terms.
+        standing: Whether standing rules may waive approvals that these rules demand.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -57,9 +57,9 @@ class Need:
     """Why a call needs an approval, and on what terms.
 
     Attributes:
-        terms: On what terms it is decided.
-        why: What demands it, in words.
-        waivable: Whether a standing rule may let the call pass.
+        terms: Who may decide it and until when.
+        why: What demands it, for people to read.
+        waivable: Whether a standing rule may waive it.
     """
 
     terms: ApprovalTerms
@@ -69,15 +69,15 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class StandingRule:
-    """A call that needs nobody's decision any more, for as long as the agent's version lasts.
+    """Calls that no longer need an approval, as long as the agent's version is the same.
 
     Attributes:
         agent: The agent.
         version: Its version; the rule ends with it.
         tool: The tool.
-        arguments_hash: The arguments; empty for any.
-        by: Who has said so.
-        approval_id: Deciding which approval.
+        arguments_hash: Hash of the arguments; empty for any.
+        by: Who made the rule.
+        approval_id: The approval that they decided then.
         at: When, aware UTC.
     """
 
@@ -91,12 +91,12 @@ class StandingRule:
 
     @property
     def digest(self) -> str:
-        """What it is found by: the same for the same call."""
+        """The rule's key: the same for the same version, tool and arguments."""
         return standing_digest(self.version, self.tool, self.arguments_hash)
 
 
 def standing_digest(version: str, tool: str, arguments_hash: str) -> str:
-    """Return what a standing rule of an agent is found by; an empty hash stands for any arguments."""
+    """Return the key of a standing rule; an empty hash stands for any arguments."""
     return hashlib.sha256(f"{version}\n{tool}\n{arguments_hash}".encode()).hexdigest()[:32]
 
 
@@ -108,18 +108,18 @@ def need(
     rules: Sequence[ApprovalRule],
     own: ToolApproval,
 ) -> Need | None:
-    """Return why a call needs an approval; None where it does not.
+    """Return why a call needs an approval; None where it needs none.
 
-    Whatever demands one is enough. The terms are the policy's where it does, else the spec's, else the usual ones; that
-    the requester may not decide holds if either says so.
+    One demand is enough: the policy's, the spec's or the tool's. The terms are the policy's where it demands one, else
+    the spec's, else the defaults; `not_requester` holds if either has it.
 
     Args:
         agent: The agent.
         tool: The tool.
         arguments: The call's arguments.
-        policy: What the workspace demands.
-        rules: What the agent's spec demands.
-        own: What the tool itself demands.
+        policy: The workspace's policy.
+        rules: The approval rules of the agent's spec.
+        own: When the tool itself demands an approval.
     """
     by_policy = covering(rules_for(policy, agent), tool, arguments)
     by_spec = covering(rules, tool, arguments)
@@ -134,12 +134,12 @@ def need(
 
 
 def rules_for(policy: Policy, agent: str) -> Sequence[PolicyRule]:
-    """Return the rules of a policy that are about an agent."""
+    """Return the rules of a policy that apply to an agent."""
     return [rule for rule in policy.rules if any(fnmatchcase(agent, pattern) for pattern in rule.agents)]
 
 
 class PolicyStore:
-    """Keeps workspaces' policies and standing rules."""
+    """Stores workspaces' policies and standing rules."""
 
     def __init__(self, tables: Tables, clock: Clock, trust_for: timedelta) -> None:
         self._tables = tables
@@ -148,24 +148,24 @@ class PolicyStore:
         self._known: dict[str, tuple[datetime, Policy]] = {}
 
     async def of(self, workspace: str) -> Policy:
-        """Return the workspace's policy as it was at most `trust_for` ago; one that says nothing where it has none."""
+        """Return the workspace's policy, at most `trust_for` old; an empty one where it has none."""
         now = self._clock()
-        known = self._known.get(workspace)
-        if known is None or known[0] + self._trust_for <= now:
+        cached = self._known.get(workspace)
+        if cached is None or cached[0] + self._trust_for <= now:
             row = await self._tables.get(TABLE, workspace, "policy")
-            known = self._known[workspace] = (now, _read(row))
-        return known[1]
+            cached = self._known[workspace] = (now, _read(row))
+        return cached[1]
 
     async def get(self, workspace: str) -> tuple[Policy, str]:
-        """Return the workspace's policy and its ETag; one that says nothing and no ETag where it has none."""
+        """Return the workspace's policy and its ETag; an empty policy and an empty ETag where it has none."""
         row = await self._tables.get(TABLE, workspace, "policy")
         return _read(row), row.etag if row else ""
 
     async def put(self, workspace: str, policy: Policy, if_match: str | None) -> str:
-        """Set the policy and return its ETag; every worker goes by it within `trust_for`.
+        """Store the policy and return its ETag. Other workers use it within `trust_for`.
 
         Raises:
-            EtagMismatch: It is not as the caller has read it.
+            EtagMismatch: It was changed since the caller read it.
         """
         row = Row(workspace, "policy", {"policy": policy.model_dump_json()})
         etag, _ = await put_row(self._tables, TABLE, row, if_match)
@@ -173,14 +173,14 @@ class PolicyStore:
         return etag
 
     async def add_standing(self, workspace: str, standing: StandingRule) -> None:
-        """Let calls pass from now on; saying so again changes nothing."""
+        """Store a standing rule; storing the same one again changes nothing."""
         key = f"standing!{standing.agent}!{standing.digest}"
         await self._tables.commit(TABLE, [Upsert(Row(workspace, key, {"standing": _STANDING.dump(standing)}))])
 
     async def standing(
         self, workspace: str, agent: str, version: str, tool: str, arguments_hash: str
     ) -> StandingRule | None:
-        """Return the standing rule that lets a call pass; None where there is none."""
+        """Return the standing rule that applies to a call; None where there is none."""
         for hashed in (arguments_hash, ""):
             key = f"standing!{agent}!{standing_digest(version, tool, hashed)}"
             row = await self._tables.get(TABLE, workspace, key)
@@ -190,15 +190,15 @@ class PolicyStore:
         return None
 
     async def all_standing(self, workspace: str) -> Sequence[StandingRule]:
-        """Return the workspace's standing rules by agent, at most a thousand."""
+        """Return the workspace's standing rules by agent, at most 1000."""
         rows = await first_rows(self._tables, TABLE, Span.prefix(workspace, "standing!"), _MOST_STANDING)
         return list(readable(rows, lambda row: _STANDING.load(row.text("standing")), "rule"))
 
     async def revoke(self, workspace: str, agent: str, digest: str) -> None:
-        """End a standing rule.
+        """Delete a standing rule.
 
         Raises:
-            NotFound: There is none.
+            NotFound: It does not exist (code `standing_rule_not_found`).
         """
         missing = NotFound("There is no such standing rule.", code="standing_rule_not_found")
         await delete_row(self._tables, TABLE, (workspace, f"standing!{agent}!{digest}"), None, missing)

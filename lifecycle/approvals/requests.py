@@ -1,4 +1,4 @@
-"""Asking for decisions: stored before the run waits, announced once it does."""
+"""Requests approvals: stores them before the run waits, and sends notifications once it does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REQUESTED = "approval.requested"
 
 
 class ApprovalRequests:
-    """Asks for decisions."""
+    """Requests approvals."""
 
     def __init__(self, approvals: ApprovalStore, due: DueIndex, outbox: Outbox, clock: Clock) -> None:
         self._approvals = approvals
@@ -30,13 +30,13 @@ class ApprovalRequests:
         self._clock = clock
 
     async def enter(self, run: Run, records: Sequence[Record]) -> None:
-        """Store what is asked for; call it before the run waits, or nobody would find it."""
-        # First of all, so that whatever dies from here on, the timer looks at the run.
+        """Store the approvals. Call it before the run waits, or they would not be found."""
+        # First of all: if the process dies after this, the timer still finds the run.
         await self._due.add(run.workspace, run.id, self._clock())
         await self._approvals.add([record for record in records if not record.etag])
 
     def budget(self, run: Run, version: str, why: str) -> Record:
-        """Return the request to let the run past a degradation step of its agent."""
+        """Return an approval that would let the run past a degradation step of its agent; not stored yet."""
         subject = Subject("budget", "", f"wait-{run.dispatch.waits + 1}", "", version, why)
         asked = requested(
             place_of(run), subject, ApprovalTerms(on_expiry="keep"), run.spend.cost_micro_usd, self._clock()
@@ -44,7 +44,7 @@ class ApprovalRequests:
         return Record(asked, excerpt=excerpt_of(run))
 
     async def announce(self, approvals: Sequence[Approval]) -> None:
-        """Tell the workspace's channels of what waits; the same again, at the same level, tells nothing."""
+        """Notify the workspace's channels of pending approvals; once for each level."""
         for approval in approvals:
             try:
                 await self._outbox.put(notification_of(approval))
@@ -53,11 +53,11 @@ class ApprovalRequests:
 
 
 def notification_of(approval: Approval) -> Notification:
-    """Return what channels are told of an approval that waits; whoever sends it adds the link that decides."""
+    """Return the notification of a pending approval; the delivery timer adds the link that decides."""
     place, subject = approval.place, approval.subject
     call = f"call {subject.tool}"
     whats = {"tool": call, "hosted": call, "answer": "give its answer"}
-    what = whats.get(subject.kind, "go on beyond a share of its budget")
+    purpose = whats.get(subject.kind, "go on beyond a share of its budget")
     facts = {"Approval": approval.id, "Agent": place.agent, "Run": place.run_id, "Session": place.session_id}
     if approval.due is not None:
         facts["Decide by"] = f"{approval.due:%Y-%m-%d %H:%M} UTC"
@@ -66,7 +66,7 @@ def notification_of(approval: Approval) -> Notification:
         place.workspace,
         REQUESTED,
         "warning",
-        f"{place.agent} asks to {what}",
+        f"{place.agent} asks to {purpose}",
         f"A run waits for a decision, which {subject.why} demands.",
         facts,
         at=approval.requested_at,

@@ -1,7 +1,7 @@
-"""Storage of approvals. A decision is one transaction guarded by an ETag, so that there is one.
+"""Storage of approvals. A decision is one transaction under an ETag, so only one can be stored.
 
-Table `approvals`, partition `{workspace}`: `pending!{id}` until it is decided, then `closed!{id}`. An id begins with
-its run's. Arguments, excerpt and result stand in properties of their own, which erasing empties.
+Table `approvals`, partition `{workspace}`: `pending!{id}` until it is decided, then `closed!{id}`. An approval's id
+begins with its run's id. Arguments, excerpt and result are in properties of their own, which erasing empties.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lifecycle.approvals.model import Approval, State
 from lifecycle.approvals.policy import TABLE
 
 MAX_RESULT_CHARS = 200_000
-"""Most of a result that is kept; a longer one is cut, and says so."""
+"""Longest result that is stored, in characters; a longer one is cut and marked as cut."""
 _MOST_COUNTED = 1_000
 _APPROVAL = JsonCodec(Approval)
 _CUT = "\n[cut off: the rest of the result was not kept]"
@@ -29,12 +29,12 @@ class Record:
     """An approval as stored.
 
     Attributes:
-        approval: It.
-        arguments: What it is about, as JSON; for an amended one, what was decided. Empty for a budget, or once erased.
-        asked: The arguments that the model asked for where others were decided; else empty.
-        excerpt: What the user had said last; empty once erased.
-        result: What the call returned; None before it did.
-        etag: The version that was read; empty for a new one.
+        approval: The approval.
+        arguments: The arguments as JSON, amended ones where a person changed them. Empty for a budget, or once erased.
+        asked: The model's arguments, if they were amended; else empty.
+        excerpt: The beginning of the user's last query; empty once erased.
+        result: What the call returned; None before.
+        etag: ETag of the stored row; empty for a new approval.
     """
 
     approval: Approval
@@ -46,13 +46,13 @@ class Record:
 
 
 class ApprovalStore:
-    """Reads and changes approvals."""
+    """Reads and stores approvals."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     async def add(self, records: Sequence[Record]) -> None:
-        """Store approvals that are asked for; those that are known already stay as they are."""
+        """Store new approvals; those that exist stay as they are."""
         for record in records:
             if await self.find(record.approval.place.workspace, record.approval.id) is None:
                 try:
@@ -61,8 +61,8 @@ class ApprovalStore:
                     continue
 
     async def find(self, workspace: str, ident: str) -> Record | None:
-        """Return the approval; None when there is none."""
-        for prefix in ("pending!", "closed!", "pending!"):  # it may be moved on between two looks
+        """Return the approval; None if it does not exist."""
+        for prefix in ("pending!", "closed!", "pending!"):  # it may move from one to the other between two reads
             row = await self._tables.get(TABLE, workspace, f"{prefix}{ident}")
             if row is not None:
                 return _record(row)
@@ -72,7 +72,7 @@ class ApprovalStore:
         """Return the approval.
 
         Raises:
-            NotFound: There is none.
+            NotFound: It does not exist (code `approval_not_found`).
         """
         found = await self.find(workspace, ident)
         if found is None:
@@ -80,7 +80,7 @@ class ApprovalStore:
         return found
 
     async def save(self, before: Record, after: Record) -> bool:
-        """Store a change of an approval, and return whether it was stored: nobody has changed it in between."""
+        """Store a changed approval; return False, with nothing stored, if it was changed since it was read."""
         row = _row(replace(after, etag=before.etag))
         if before.approval.open and not after.approval.open:
             old = f"pending!{before.approval.id}"
@@ -97,7 +97,7 @@ class ApprovalStore:
         return True
 
     async def of_run(self, workspace: str, run_id: str) -> Sequence[Record]:
-        """Return the approvals that a run has asked for."""
+        """Return all approvals of a run."""
         found: list[Record] = []
         for prefix in ("pending!", "closed!"):
             rows = every(self._tables, TABLE, Span.prefix(workspace, f"{prefix}{run_id}."))
@@ -107,14 +107,14 @@ class ApprovalStore:
     async def list(
         self, workspace: str, limit: int, after: str | None = None, *, pending: bool, where: Mapping[str, str]
     ) -> tuple[Sequence[Record], str | None]:
-        """Return up to `limit` approvals in the order of their runs, and the id to continue after; None at the end.
+        """Return up to `limit` approvals, ordered by run id, and the id to continue after; None at the end.
 
         Args:
-            workspace: Whose.
-            limit: How many.
+            workspace: The workspace.
+            limit: How many at most.
             after: The id to continue after.
-            pending: Those that wait, or those that do not any more.
-            where: `state`, `agent`, `run` or `session` that they must have.
+            pending: Whether to list pending approvals, else those that are closed.
+            where: Required values of `state`, `agent`, `run` or `session`.
         """
         prefix = "pending!" if pending else "closed!"
         span = replace(Span.prefix(workspace, prefix, after=prefix + after if after else None), where=where)
@@ -123,13 +123,13 @@ class ApprovalStore:
         return found, rows[limit - 1].key.removeprefix(prefix) if len(rows) > limit else None
 
     async def waiting(self, workspace: str) -> tuple[int, datetime | None]:
-        """Return how many approvals wait, a thousand at most, and since when the longest of these does."""
+        """Return how many approvals wait, at most 1000, and since when the oldest does; None if none waits."""
         rows = await first_rows(self._tables, TABLE, Span.prefix(workspace, "pending!"), _MOST_COUNTED)
         found = [record.approval.requested_at for record in readable(rows, _record, "approval")]
         return len(rows), min(found, default=None)
 
     async def erase(self, workspace: str, run_id: str) -> int:
-        """Take arguments, excerpts, results and the user out of a run's approvals; the decisions stay."""
+        """Erase arguments, excerpts, results and the user from a run's approvals; decisions stay. Return how many."""
         count = 0
         for found in await self.of_run(workspace, run_id):
             record: Record | None = found
@@ -147,7 +147,7 @@ class ApprovalStore:
 
 
 def cut(result: str) -> str:
-    """Return the result as it is kept."""
+    """Return the result, cut to MAX_RESULT_CHARS."""
     return result if len(result) <= MAX_RESULT_CHARS else result[:MAX_RESULT_CHARS] + _CUT
 
 

@@ -1,1 +1,1 @@
-"""Many runs as one: submitted a few at a time, behind all conversations, within a cost."""
+"""Batches: many run requests posted at once, submitted a few at a time with low priority, within a cost cap."""

@@ -1,4 +1,4 @@
-"""What a batch is, how it is read from JSON lines, and how many of its runs are submitted when. Pure."""
+"""What a batch is, how it is parsed from JSON lines, and how many of its runs may be submitted now. Pure rules."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from lifecycle.conversations.submission import RunRequest, check
 MAX_LINES = 10_000
 MAX_BYTES = 10_000_000
 WINDOW = 100
-"""Runs of a batch that are on their way at once."""
+"""Most runs of a batch that are submitted and not ended at a time."""
 FIRST_SLICE = 5
-"""Of these, how many before it is known what one costs, where the batch has a cost cap."""
+"""The same, until the cost of a run is known, for a batch with a cost cap."""
 _TOLD = 10
 _NOT_OF_LINES = ("priority", "callback", "stream")
 
 
 class BatchState(StrEnum):
-    """How a batch stands."""
+    """State of a batch."""
 
-    RUNNING = "running"  # runs are submitted, or on their way
-    CANCELLING = "cancelling"  # no more are submitted; those on their way are being cancelled
+    RUNNING = "running"  # runs are being submitted, or have not ended
+    CANCELLING = "cancelling"  # no more are submitted; those submitted are being cancelled
     COMPLETED = "completed"  # every run has ended
     CANCELLED = "cancelled"  # cancelled on request
-    STOPPED = "stopped"  # no more were submitted because of its cost; `stopped_by` says why
+    STOPPED = "stopped"  # no more were submitted because of its cost; see `stopped_by`
 
 
 class BatchLine(RunRequest):
-    """A line of a batch: a run request with its agent, and an id by which its result is known.
+    """A line of a batch: a run request, its agent, and an id for its result.
 
     Attributes:
         id: Unique in the batch; the line's number unless given.
-        agent: The agent asked; the batch's unless given.
+        agent: The agent to ask; the batch's agent if left out.
     """
 
     id: str | None = Field(default=None, min_length=1, max_length=128)
@@ -49,13 +49,13 @@ class BatchLine(RunRequest):
 
     @property
     def request(self) -> RunRequest:
-        """The request alone."""
+        """The run request without agent and id."""
         return RunRequest.model_validate(self.model_dump(include=set(RunRequest.model_fields), exclude_unset=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A run that a batch is to submit: its place in the batch, from 0, its id there, and what is asked of whom."""
+    """A run that a batch is to submit: its position from 0, its id in the batch, the agent and the request."""
 
     number: int
     id: str
@@ -65,19 +65,19 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a batch is.
+    """How far a batch has come.
 
     Attributes:
-        submitted: How many of its runs were submitted, or refused; they are taken in order.
-        underway: The numbers of those that have not ended.
-        succeeded: How many were answered.
+        submitted: How many of its runs were submitted or refused, in order.
+        underway: The numbers of submitted runs that have not ended.
+        succeeded: How many runs succeeded.
         failed: How many failed, or were refused.
         cancelled: How many were cancelled.
-        cost_micro_usd: What those that have ended cost.
-        uncosted: How many of them had a model call whose price is not known.
-        unmeasured: How many of them say nothing of what a run costs: they were refused or erased, or failed or were
-            cancelled before they cost anything.
-        erased: How many of these were erased, so that what they cost is not known any more.
+        cost_micro_usd: What the ended runs cost, in millionths of a USD.
+        uncosted: How many of them had a model call with an unknown price.
+        unmeasured: How many of them do not count towards the average cost of a run: they were refused or erased, or
+            ended before they cost anything.
+        erased: How many of these were erased, so that their cost is not known.
     """
 
     submitted: int = 0
@@ -92,29 +92,29 @@ class Progress:
 
     @property
     def ended(self) -> int:
-        """How many have ended."""
+        """How many runs have ended."""
         return self.succeeded + self.failed + self.cancelled
 
     @property
     def measured(self) -> int:
-        """How many of those that have ended say what a run costs."""
+        """How many of the ended runs count towards the average cost of a run."""
         return self.ended - self.unmeasured
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Many runs as one.
+    """A batch of runs.
 
     Attributes:
         id: Unique in the workspace.
         total: How many runs it has.
-        digest: SHA-256 of what was posted, in hexadecimal.
-        max_cost_micro_usd: What it may cost; None for anything.
+        digest: SHA-256 of the posted items and the cost cap, in hexadecimal.
+        max_cost_micro_usd: Its cost cap, in millionths of a USD; None for none.
         created_at: When it was accepted, aware UTC.
-        state: See BatchState.
-        stopped_by: Why no more are submitted (`cost_cap`, `cost_unknown`); None where they are, or all were.
-        progress: How far it is.
-        finished_at: When the last of its runs ended; None while it has not.
+        state: See `BatchState`.
+        stopped_by: Why no more runs are submitted (`cost_cap`, `cost_unknown`); None if it was not stopped.
+        progress: How far it has come.
+        finished_at: When its last run ended, aware UTC; None before.
     """
 
     id: str
@@ -129,7 +129,7 @@ class Batch:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether the batch has reached a final state."""
         return self.finished_at is not None
 
 
@@ -139,16 +139,16 @@ def item_run_id(workspace: str, batch_id: str, number: int) -> str:
 
 
 def parse_lines(body: bytes, agent: str | None, max_query_bytes: int) -> Sequence[Item]:
-    """Return the items of a batch that is posted as JSON lines; blank lines count for nothing.
+    """Return the items of a batch that was posted as JSON lines; blank lines are skipped.
 
     Args:
         body: One JSON object a line.
-        agent: Whom lines ask that name nobody.
-        max_query_bytes: Limit of each query.
+        agent: The agent of lines that name none.
+        max_query_bytes: Limit of each query, in bytes.
 
     Raises:
-        TooLarge: There are too many lines, or bytes.
-        InvalidInput: A line is wrong (`invalid_batch`): the fields say which and how, never what it holds.
+        TooLarge: There are too many lines or bytes (`batch_too_large`).
+        InvalidInput: Lines are invalid (`invalid_batch`); `fields` names the lines and the faults, never their content.
     """
     if len(body) > MAX_BYTES:
         raise TooLarge(f"A batch has at most {MAX_BYTES} bytes.", code="batch_too_large")
@@ -171,7 +171,7 @@ def parse_lines(body: bytes, agent: str | None, max_query_bytes: int) -> Sequenc
         seen.setdefault(line_id, number)
         items.append(Item(len(items), line_id, named, request))
     if wrong:
-        raise InvalidInput("The batch has lines that are no run requests.", code="invalid_batch", fields=wrong)
+        raise InvalidInput("The batch has lines that are not valid run requests.", code="invalid_batch", fields=wrong)
     if not items:
         raise InvalidInput("The batch is empty.", code="invalid_batch", fields={"": "one JSON object a line"})
     return items
@@ -180,7 +180,7 @@ def parse_lines(body: bytes, agent: str | None, max_query_bytes: int) -> Sequenc
 def _read(
     number: int, line: bytes, agent: str | None, max_query_bytes: int
 ) -> tuple[str, str, RunRequest] | dict[str, str]:
-    """Return a line's id, agent and request, or what is wrong with it, by place."""
+    """Return a line's id, agent and request; or its faults by JSON pointer."""
     try:
         values = parse_json(line)
     except ValueError:
@@ -199,20 +199,20 @@ def _read(
         request = read.request
         check(request, max_query_bytes)
     except ValidationError as error:
-        places = {f"/{number}/{place.lstrip('/')}": what for place, what in wrong_places(error).items()}
+        places = {f"/{number}/{place.lstrip('/')}": fault for place, fault in wrong_places(error).items()}
         return places or {f"/{number}": unknown_fields(error, BatchLine)}
     except AppError as error:
-        return {f"/{number}{place}": what for place, what in error.fields.items()} or {f"/{number}": error.detail}
+        return {f"/{number}{place}": fault for place, fault in error.fields.items()} or {f"/{number}": error.detail}
     return read.id or str(number), named, request
 
 
 def room(batch: Batch) -> int:
-    """Return how many more runs may be submitted now, so that what a batch with a cost cap costs stays within it.
+    """Return how many more runs may be submitted now, so that a batch with a cost cap stays within it.
 
-    What a run costs is not known before it has ended, so that the runs on their way are taken to cost what those
-    before them did on average, as are those that were erased. They can cost more, and the cap be passed by what they
-    do. Lines that were refused, or failed without cost, count for nothing there: as long as there are no others, there
-    is room for a first slice only.
+    A run's cost is known only when it has ended. Runs that have not ended, and those that were erased, are assumed to
+    cost the average of those that have; they may cost more, and then pass the cap by the difference. Lines that were
+    refused, or failed without cost, are not part of the average; while there is none, only `FIRST_SLICE` runs are
+    submitted.
     """
     progress = batch.progress
     free = min(WINDOW - len(progress.underway), batch.total - progress.submitted)
@@ -223,15 +223,20 @@ def room(batch: Batch) -> int:
     if progress.measured == 0:
         return max(0, min(free, FIRST_SLICE - len(progress.underway)))
     each = max(1, -(-progress.cost_micro_usd // progress.measured))
-    left = batch.max_cost_micro_usd - progress.cost_micro_usd - each * progress.erased
-    return max(0, min(free, left // each - len(progress.underway)))
+    remaining_micro_usd = batch.max_cost_micro_usd - progress.cost_micro_usd - each * progress.erased
+    return max(0, min(free, remaining_micro_usd // each - len(progress.underway)))
 
 
 def settled(batch: Batch, now: datetime) -> Batch:
-    """Return the batch as its progress leaves it: stopped by its cost, or over."""
+    """Return the batch in the state that its progress implies: stopped by its cost, or ended."""
     progress = batch.progress
-    rest = batch.total - progress.submitted
-    if batch.max_cost_micro_usd is not None and batch.state is BatchState.RUNNING and rest and not batch.stopped_by:
+    remaining = batch.total - progress.submitted
+    if (
+        batch.max_cost_micro_usd is not None
+        and batch.state is BatchState.RUNNING
+        and remaining
+        and not batch.stopped_by
+    ):
         if progress.uncosted:
             batch = replace(batch, stopped_by="cost_unknown")
         elif progress.ended and not progress.underway and room(batch) == 0:
@@ -242,4 +247,4 @@ def settled(batch: Batch, now: datetime) -> Batch:
         return replace(batch, state=BatchState.CANCELLED, finished_at=now)
     if batch.stopped_by is not None:
         return replace(batch, state=BatchState.STOPPED, finished_at=now)
-    return batch if rest else replace(batch, state=BatchState.COMPLETED, finished_at=now)
+    return batch if remaining else replace(batch, state=BatchState.COMPLETED, finished_at=now)

@@ -1,7 +1,7 @@
-"""Taking batches in, moving them on, cancelling them, and what came of their runs.
+"""Creates batches, submits their runs step by step, cancels them and returns their results.
 
-An item's run id is made of the batch's and the item's number, so that submitting it again is the same run; the batch's
-row says how far it is only after the runs are submitted.
+An item's run id is derived from the batch's id and the item's number, so submitting it again gives the same run. The
+batch's row records a submission only after the run is submitted.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEEP_FOR = timedelta(days=30)
-"""How long a batch is kept once it is over; its runs are kept as any others."""
+"""How long a batch is kept after it has ended; its runs are kept like any others."""
 _LOOK_AGAIN = timedelta(seconds=1)
 _READS_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What came of an item; `run` is None where it has none, and `refused` the code why, if it was refused."""
+    """The result of an item: its run, None if it has none; and the error code if it was refused."""
 
     item: Item
     run_id: str
@@ -59,7 +59,7 @@ class BatchResult:
 
 
 class Batches:
-    """Batches of runs."""
+    """Creates, advances and cancels batches."""
 
     def __init__(self, store: BatchStore, due: DueTimes, intake: RunSubmission, desk: RunQueries, clock: Clock) -> None:
         self._store = store
@@ -71,10 +71,10 @@ class Batches:
     async def create(
         self, workspace: str, batch_id: str, items: Sequence[Item], max_cost_micro_usd: int | None
     ) -> tuple[Batch, bool]:
-        """Take a batch in, and return it and whether it is new; the same id again is the same batch.
+        """Store a batch, and return it and whether it is new; a repeated request returns the batch that exists.
 
         Raises:
-            Conflict: The id was used for another batch.
+            Conflict: The id was used for a different batch.
         """
         digest = _digest(items, max_cost_micro_usd)
         found = await self._store.find(workspace, batch_id)
@@ -91,18 +91,18 @@ class Batches:
         return found.batch, False
 
     async def run(self, signals: AgentSignals, send: Send) -> int:
-        """Move every batch on, and return how many runs were submitted."""
+        """Advance every due batch, and return how many runs were submitted."""
         submitted = 0
         async for entry in self._due.until(self._clock()):
             try:
-                submitted += await self._move_on(entry, signals, send)
+                submitted += await self._process_due(entry, signals, send)
             except AppError as error:
-                # The next one may be luckier, and this one the next time.
+                # One batch's failure must not stop the others; it is tried again in the next round.
                 log.warning("batch %s: %s", entry.name, error.code, extra={"event": "batch.postponed"})
         return submitted
 
     async def cancel(self, workspace: str, batch_id: str) -> Batch:
-        """Submit no more of the batch, cancel what is on its way, and return the batch; one that is over stays so.
+        """Submit no more runs of the batch, cancel those submitted, and return it; unchanged if it has ended.
 
         Raises:
             NotFound: There is no such batch.
@@ -121,7 +121,7 @@ class Batches:
         return found.batch
 
     async def results(self, workspace: str, batch_id: str, first: int, limit: int) -> Sequence[BatchResult]:
-        """Return what came of up to `limit` (1-1000) of the batch's items in order, from the number on.
+        """Return the results of up to `limit` (1-1000) items in order, starting with number `first`.
 
         Raises:
             NotFound: There is no such batch.
@@ -139,11 +139,11 @@ class Batches:
         items = await self._store.items(workspace, batch_id, first, limit)
         return await asyncio.gather(*map(result, items))
 
-    async def _move_on(self, entry: DueThing, signals: AgentSignals, send: Send) -> int:
+    async def _process_due(self, entry: DueThing, signals: AgentSignals, send: Send) -> int:
         workspace, now = entry.workspace, self._clock()
         found = await self._store.find(workspace, entry.name)
         if found is None:
-            if entry.outlasted(now):  # it never came about
+            if entry.outlasted(now):  # its creation was never completed
                 await self._store.remove(workspace, entry.name, None)
                 await self._due.drop(entry)
             return 0
@@ -161,12 +161,12 @@ class Batches:
         return submitted
 
     async def _advance(self, workspace: str, found: StoredBatch, signals: AgentSignals, send: Send) -> int:
-        batch = replace(found.batch, progress=await self._counted(workspace, found.batch))
+        batch = replace(found.batch, progress=await self._with_ended_runs(workspace, found.batch))
         batch = settled(batch, self._clock())
         before = batch.progress.submitted
         failure: AppError | None = None
         try:
-            # Lines that are refused take no room: those after them are come to in the same round.
+            # Refused lines do not count against the limit: the lines after them are submitted in the same round.
             while count := min(room(batch), WINDOW - (batch.progress.submitted - before)):
                 if not (some := await self._store.items(workspace, batch.id, batch.progress.submitted, count)):
                     break
@@ -175,20 +175,20 @@ class Batches:
         except AppError as error:
             failure = error
         batch = settled(batch, self._clock())
-        batch = await self._stored(workspace, found, batch)
+        batch = await self._store_progress(workspace, found, batch)
         if batch.state is BatchState.CANCELLING:
             await self._cancel_runs(workspace, batch)
         if failure is not None:
             raise failure
         return batch.progress.submitted - before
 
-    async def _stored(self, workspace: str, found: StoredBatch, batch: Batch) -> Batch:
-        """Store how far the batch is, and return it as it then is: it may have been cancelled meanwhile."""
+    async def _store_progress(self, workspace: str, found: StoredBatch, batch: Batch) -> Batch:
+        """Store the batch's progress, and return it as stored: it may have been cancelled meanwhile."""
         was = found.batch
         while batch != found.batch and await self._store.replace(workspace, batch, found.etag) is None:
             latest = await self._store.find(workspace, batch.id)
             if latest is None or latest.batch.progress != was.progress:
-                break  # somebody else has moved it on: the runs are the same, whoever submits them
+                break  # another process advances it: it submits the same runs
             found, batch = latest, settled(replace(latest.batch, progress=batch.progress), self._clock())
         return batch
 
@@ -212,8 +212,8 @@ class Batches:
             progress = replace(progress, underway=(*progress.underway, item.number))
         return replace(batch, progress=replace(progress, submitted=item.number + 1))
 
-    async def _counted(self, workspace: str, batch: Batch) -> Progress:
-        """Return the progress with the runs counted that have ended since."""
+    async def _with_ended_runs(self, workspace: str, batch: Batch) -> Progress:
+        """Return the progress, with runs counted that have ended since the last round."""
         progress = batch.progress
         idents = [item_run_id(workspace, batch.id, number) for number in progress.underway]
         runs = await asyncio.gather(*(self._run(workspace, ident) for ident in idents))
@@ -256,7 +256,7 @@ class Batches:
 
 
 def new_batch_id() -> str:
-    """Return an id for a batch."""
+    """Return a new id for a batch."""
     return new_id()
 
 

@@ -1,1 +1,1 @@
-"""Reporting the ends of runs to whoever asked for them: by webhook, or by a message to a reply queue."""
+"""Callbacks: reports of the ends of runs, by webhook or by a message to a reply queue."""

@@ -1,4 +1,4 @@
-"""Reports of runs' ends as push notifications of the Agent2Agent protocol (a2a-protocol.org): a run as a task."""
+"""Callbacks as push notifications of the Agent2Agent protocol (a2a-protocol.org); a run is a task there."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from lifecycle.conversations.run import Run
 
 A2A = "a2a"
-"""The format of versions 1.x of the protocol: a `StreamResponse` with the task."""
+"""Callback format for versions 1.x of the protocol: a `StreamResponse` with the task."""
 A2A_OLD = "a2a-0.3"
-"""The format of version 0.3: the task."""
+"""Callback format for version 0.3: the task."""
 FORMATS = (A2A, A2A_OLD)
 _STATES = {"succeeded": "completed", "failed": "failed", "cancelled": "canceled"}
 _TEXT = "text/plain"
 
 
 def task_of(run: Run, form: str) -> bytes:
-    """Return the notification of an ended run: its task with its answer, and why it failed."""
+    """Return the notification of an ended run as JSON: its task, with the answer or the error."""
     old = form == A2A_OLD
     state = _STATES[run.state.value]
     status: dict[str, Any] = {"state": state if old else f"TASK_STATE_{state.upper()}"}
@@ -40,14 +40,14 @@ def task_of(run: Run, form: str) -> bytes:
     task: dict[str, Any] = {"id": run.id, "contextId": run.session_id, "status": status}
     if run.answer is not None:
         task["artifacts"] = [{"artifactId": "answer", "name": "answer", "parts": [_part(run.answer, old=old)]}]
-    told = task | {"kind": "task"} if old else {"task": task}
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    payload = task | {"kind": "task"} if old else {"task": task}
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def headers_of(callback: Callback) -> dict[str, str]:
-    """Return what the receiver knows the sender by."""
-    known = {"X-A2A-Notification-Token": callback.token, "Authorization": callback.authorization}
-    return {name: value for name, value in known.items() if value}
+    """Return the headers by which the receiver authenticates the sender."""
+    headers = {"X-A2A-Notification-Token": callback.token, "Authorization": callback.authorization}
+    return {name: value for name, value in headers.items() if value}
 
 
 def _part(text: str, *, old: bool) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Changing where a run's end is reported while it has not come yet."""
+"""Changes where a run's end will be reported, while the run has not ended."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 
 async def change_callback(conversations: ConversationStore, run: Run, callback: Callback | None) -> Run:
-    """Have a run's end reported as a push notification to there, or to nobody (None), and return the run.
+    """Set or remove (None) the push notification of a run's end, and return the run.
 
     Raises:
-        NotFound: The run is erased.
-        Conflict: It has ended (`run_ended`), or its end is reported in another way (`callback_taken`).
+        NotFound: The run does not exist any more (`run_not_found`).
+        Conflict: It has ended (`run_ended`), or it has a callback of another format (`callback_taken`).
     """
 
     def decide(stored: StoredConversation) -> ConversationChange | None:
         if stored.run is None:
             raise NotFound("The run is erased.", code="run_not_found")
-        known = stored.run.input.callback
-        if known == callback:
+        current = stored.run.input.callback
+        if current == callback:
             return None
         if stored.run.finished and callback is not None:
-            raise Conflict("The run has ended; what comes of it can be read.", code="run_ended")
-        if known is not None and known.format not in FORMATS:
+            raise Conflict("The run has ended; its result can be read.", code="run_ended")
+        if current is not None and current.format not in FORMATS:
             raise Conflict("The run's end is reported in another way.", code="callback_taken")
         return ConversationChange(run=replace(stored.run, input=replace(stored.run.input, callback=callback)))
 

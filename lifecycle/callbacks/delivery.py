@@ -1,7 +1,7 @@
-"""Sending reports of runs' ends: at least once, retried with growing pauses, given up in the end and said so.
+"""Sends callbacks: at least once, retried with growing pauses, finally given up with that recorded.
 
-The process that ends a run reports it at once; what it leaves behind when it dies, or fails to send, is found by
-whoever looks for what is due.
+The process that ends a run sends its callback at once. What was not sent, because it failed or the process died, is
+sent by a timer that reads the index of due callbacks.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEEP_FOR = timedelta(days=30)
-"""How long it is known what became of a callback."""
-_CLAIM = timedelta(minutes=2)  # longer than a report can take, so that nobody else sends it meanwhile
+"""How long the delivery status of a callback is kept."""
+_CLAIM = timedelta(minutes=2)  # longer than sending can take, so that no other process sends it too
 _NOT_ENDED_YET = timedelta(seconds=30)
 _AT_ONCE = 8
 
@@ -46,7 +46,7 @@ class Reply:
     """A message to a reply queue.
 
     Attributes:
-        message_id: The same however often it is sent, so that a queue that detects duplicates takes it once.
+        message_id: Always the same for the same report, so that a queue with duplicate detection accepts it once.
         session_id: Its SessionId.
         correlation_id: Its CorrelationId.
         subject: Its subject.
@@ -65,26 +65,26 @@ class Replies(Protocol):
     """Sends messages to queues of the app's own namespace."""
 
     async def send(self, queue: str, reply: Reply) -> None:
-        """Put the message on the queue; returns once the broker has accepted it.
+        """Put the message on the queue; return once the broker has accepted it.
 
         Raises:
-            Unavailable: It did not.
+            Unavailable: The broker did not accept it.
         """
         ...
 
 
 class CallbackSender:
-    """Sends one report."""
+    """Sends one callback."""
 
     def __init__(self, targets: CallbackTargets, webhooks: Webhooks, replies: Replies | None, clock: Clock) -> None:
-        """Set where reports may go and by what; without `replies` there is no broker."""
+        """Set the collaborators; without `replies` there is no Service Bus."""
         self._targets = targets
         self._webhooks = webhooks
         self._replies = replies
         self._clock = clock
 
     async def send(self, callback: Callback, run: Run) -> DeliveryAttempt:
-        """Send the report of the run's end, and return how that ended."""
+        """Send the callback for the run's end, and return the attempt with its outcome."""
         try:
             if callback.queue:
                 await self._reply(callback, run)
@@ -98,7 +98,7 @@ class CallbackSender:
             }
             return attempt_of(await self._webhooks.post(callback.url, headers, body))
         except AppError as error:
-            # A setting that is missing or wrong may be mended; an address that is refused stays so.
+            # A missing or wrong setting may be corrected, so it is retried; a refused address is final.
             again = error.retriable or error.code == "callback_secret_unknown"
             return DeliveryAttempt(None, error.code, again=again, retry_after_s=error.retry_after_s)
 
@@ -117,7 +117,7 @@ class CallbackSender:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What one round did: reports sent, failed so far, and given up."""
+    """Result of one round: how many callbacks were sent, failed, and given up."""
 
     delivered: int
     retrying: int
@@ -125,7 +125,7 @@ class Reported:
 
 
 class CallbackDelivery:
-    """Reports what is due. Two at the same time do not send the same report, unless one of them takes too long."""
+    """Sends due callbacks. Concurrent rounds do not send the same one, unless sending takes longer than the claim."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class CallbackDelivery:
         self._soon: set[asyncio.Task[None]] = set()
 
     def run_changed(self, before: Run | None, after: Run) -> None:
-        """Report an end that this process has just committed, in the background."""
+        """Send the callback of a run that this process has just ended, in the background."""
         if after.input.callback is None or not after.finished or (before is not None and before.finished):
             return
         task = asyncio.create_task(self._report_now(end_of(after)))
@@ -152,7 +152,7 @@ class CallbackDelivery:
         task.add_done_callback(self._soon.discard)
 
     async def deliver(self) -> Reported:
-        """Report what is due."""
+        """Send all due callbacks."""
         now = self._clock()
         due = [end async for end in self._ends.due(now)]
         reports = (if_readable(self._report(end), "run", f"{end.session_id}/{end.run_id}") for end in due)
@@ -165,7 +165,7 @@ class CallbackDelivery:
         return Reported(*(counts[kind] for kind in kinds))
 
     async def redeliver(self, run: Run) -> None:
-        """Report a run's end again, however often that was tried, and whether or not it succeeded.
+        """Send a run's callback again, whatever its delivery status.
 
         Raises:
             NotFound: The run has no callback (`callback_not_found`).
@@ -181,7 +181,7 @@ class CallbackDelivery:
         await self._ends.again(end_of(run), self._clock())
 
     async def aclose(self) -> None:
-        """Wait for what is being reported in the background."""
+        """Wait for callbacks that are being sent in the background."""
         await asyncio.gather(*self._soon, return_exceptions=True)
 
     async def _report_now(self, end: RunEnd) -> None:
@@ -203,19 +203,19 @@ class CallbackDelivery:
                 return None
             run = await self._conversations.run(end.workspace, end.session_id, end.run_id)
             if run is None or run.input.callback is None or run.redriven > end.redriven or run.never_queued:
-                # Erased; or put back since, so that its next end is reported; or refused as it was submitted.
+                # The run was erased; or redriven, so that its next end is reported; or refused when it was submitted.
                 await self._ends.remove(claimed)
                 return None
             if not run.finished or run.redriven < end.redriven:
-                return await self._not_ended(claimed)
+                return await self._reschedule(claimed)
             record = await self._records.get(run.workspace, run.created_at, run.id)
             if record is not None and record.redriven == end.redriven and record.state is DeliveryState.DELIVERED:
-                await self._ends.remove(claimed)  # by another entry for the same end
+                await self._ends.remove(claimed)  # a second entry for the same end
                 return None
             return await self._send(run, run.input.callback, claimed)
 
-    async def _not_ended(self, end: RunEnd) -> None:
-        """Look again later: the entry may be ahead of the run, or of a commit that was never made."""
+    async def _reschedule(self, end: RunEnd) -> None:
+        """Reschedule the entry: it is written before the run ends, and the run may not have ended yet."""
         now = self._clock()
         if now - end.ended_at >= GIVE_UP_AFTER:
             await self._ends.remove(end)
@@ -247,13 +247,13 @@ class CallbackDelivery:
             last_at=now,
             next_at=at,
         )
-        # The record first: dying in between sends once more, which the receiver sees by the id; the other way round
-        # what became of it could be missing for ever.
+        # The record is written before the entry is removed: dying in between sends the callback once more, which the
+        # receiver notices by its id. The other order could lose the record.
         await self._records.put(run.workspace, record)
         await self._ends.move(end, at or now + KEEP_FOR, attempts=end.attempts, reported=at is None)
         return state
 
 
 def no_callback(run_id: str) -> NotFound:
-    """Return the error for a run whose end is not reported."""
+    """Return the error for a run without a callback."""
     return NotFound(f"Run {run_id!r} has no callback.", code="callback_not_found")

@@ -1,4 +1,4 @@
-"""What became of callbacks: one row a run, kept for a while.
+"""Delivery status of callbacks: one row for each run, kept for `KEEP_FOR`.
 
 Table `callbacks`, partition `of!{workspace}`, newest run first.
 """
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CallbackRecord:
-    """What became of the latest report of a run's end.
+    """Delivery status of a run's latest callback.
 
     Attributes:
-        id: What receivers know the report by.
+        id: Id of the report, as sent to the receiver.
         run_id: The run.
         created_at: When the run was accepted, aware UTC.
-        agent: Whom it was with.
+        agent: The run's agent.
         target: Where the report goes: a host, or a queue.
-        redriven: How often the run had been put back before it ended so.
-        state: See DeliveryState.
+        redriven: How often the run had been redriven before this end.
+        state: See `DeliveryState`.
         attempts: How often it was sent.
         status: HTTP status of the last answer; None when there was none.
-        error: Why the last attempt failed, as a code; None after a success.
-        last_at: When it was sent last; None when it was given up unsent.
-        next_at: When it is sent again; None for never.
+        error: Code of the last attempt's error; None after a success.
+        last_at: When it was last sent, aware UTC; None when it was given up unsent.
+        next_at: When it will be sent again; None for never.
     """
 
     id: str
@@ -57,21 +57,21 @@ _RECORD = JsonCodec(CallbackRecord)
 
 
 class CallbackRecords:
-    """Writes and reads what became of callbacks."""
+    """Stores and reads the delivery status of callbacks."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     async def put(self, workspace: str, record: CallbackRecord) -> None:
-        """Write how a run's callback stands; the last one written is the one that is shown."""
+        """Store the status of a run's callback, replacing the previous one."""
         values = {"record": _RECORD.dump(record), "state": record.state.value}
         await self._tables.commit(
-            TABLE, [Upsert(Row(_home(workspace), _key(record.created_at, record.run_id), values))]
+            TABLE, [Upsert(Row(_partition(workspace), _key(record.created_at, record.run_id), values))]
         )
 
     async def get(self, workspace: str, created_at: datetime, run_id: str) -> CallbackRecord | None:
-        """Return how the run's callback stands; None before its first attempt."""
-        row = await self._tables.get(TABLE, _home(workspace), _key(created_at, run_id))
+        """Return the status of a run's callback; None before its first attempt."""
+        row = await self._tables.get(TABLE, _partition(workspace), _key(created_at, run_id))
         return next(readable([row], _record, "callback"), None) if row else None
 
     async def list(
@@ -79,20 +79,20 @@ class CallbackRecords:
     ) -> tuple[Sequence[CallbackRecord], str | None]:
         """Return up to `limit` (1-999) records, newest run first, and the key to continue after; None at the end."""
         where = {} if state is None else {"state": state.value}
-        span = Span(_home(workspace), key_from=None if after is None else f"{after}\x20", where=where)
+        span = Span(_partition(workspace), key_from=None if after is None else f"{after}\x20", where=where)
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
         found = list(readable(rows[:limit], _record, "callback"))
         return found, rows[limit - 1].key if len(rows) > limit else None
 
     async def forget(self, workspace: str, created_at: datetime, run_id: str) -> None:
-        """Remove what became of a run's callback; nothing there is fine."""
+        """Remove the status of a run's callback; does nothing if there is none."""
         try:
-            await self._tables.commit(TABLE, [Delete(_home(workspace), _key(created_at, run_id))])
+            await self._tables.commit(TABLE, [Delete(_partition(workspace), _key(created_at, run_id))])
         except RowChanged:
             return
 
 
-def _home(workspace: str) -> str:
+def _partition(workspace: str) -> str:
     return f"of!{workspace}"
 
 

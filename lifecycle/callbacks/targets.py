@@ -1,4 +1,4 @@
-"""Where callbacks may go, and what they say."""
+"""Checks of callbacks' targets, and the content of reports."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ Setting = Callable[[str], str | None]
 """Returns an app setting by its name; None where there is none."""
 
 LARGEST_MESSAGE = 200_000
-"""Bytes of a reply's body; a queue message of the standard tier holds 256 KiB in all."""
+"""Most bytes of a reply's body; a queue message of the standard tier holds 256 KiB in all."""
 _SECRET_SETTING = re.compile(r"CALLBACK_SECRET(?:_[A-Z0-9_]{1,50})?")
 _CORRELATION = 128
 _HEADER = 4096
 
 
 class CallbackTargets:
-    """Says where callbacks may go, and what they are signed with."""
+    """Checks where callbacks may go, and finds the secrets that sign them."""
 
     def __init__(self, urls: UrlCheck, setting: Setting, queues: Collection[str]) -> None:
-        """Set what checks URLs, what reads app settings, and the queues that replies may go to."""
+        """Set what checks URLs, what reads app settings, and the names of allowed reply queues."""
         self._urls = urls
         self._setting = setting
         self._queues = {queue.casefold(): queue for queue in queues}
 
     async def check(self, callback: Callback) -> None:
-        """Check that a run's end can be reported so.
+        """Check that a callback is valid and allowed.
 
         Raises:
-            InvalidInput: It names both a URL and a queue, or neither (`invalid_callback`), a URL that webhooks may not
-                go to (its own code), a setting that holds no secret (`callback_secret_unknown`) or a queue that is not
-                for replies (`reply_queue_not_allowed`).
+            InvalidInput: It has both a URL and a queue, or neither (`invalid_callback`), a URL that webhooks may not
+                use (its own code), a setting without a secret (`callback_secret_unknown`), or a queue that is not
+                allowed for replies (`reply_queue_not_allowed`).
         """
         if bool(callback.url) == bool(callback.queue):
             raise _invalid("", "give either url or queue")
@@ -54,7 +54,7 @@ class CallbackTargets:
         if callback.format and callback.queue:
             raise _invalid("/format", "is for urls")
         if (callback.token or callback.authorization or callback.id) and not callback.format:
-            raise _invalid("/token", "token, authorization and id are for push notifications; say their format")
+            raise _invalid("/token", "token, authorization and id are for push notifications; set their format")
         if not all(_fits_header(value) for value in (callback.token, callback.authorization, callback.id)):
             raise _invalid("/token", "printable ASCII characters, at most 4,096")
         if callback.url:
@@ -63,24 +63,24 @@ class CallbackTargets:
             try:
                 await self._urls.check(callback.url)
             except InvalidInput as error:
-                fields = {f"/callback{place}": what for place, what in error.fields.items()}
+                fields = {f"/callback{place}": fault for place, fault in error.fields.items()}
                 raise InvalidInput(error.detail, code=error.code, fields=fields) from None
             if callback.secret_setting:
                 self.secret(callback.secret_setting)
             return
         if callback.secret_setting:
-            raise _invalid("/secret_setting", "is for urls; a queue says itself who may send to it")
+            raise _invalid("/secret_setting", "is for urls; queues have their own access control")
         self.queue(callback.queue)
         if callback.session_id and not is_text(callback.session_id):
-            raise _invalid("/session_id", "is no session id")
+            raise _invalid("/session_id", "is not a session id")
         if len(callback.correlation_id) > _CORRELATION or not callback.correlation_id.isprintable():
             raise _invalid("/correlation_id", f"at most {_CORRELATION} printable characters")
 
     def secret(self, name: str) -> str:
-        """Return what webhooks are signed with; an empty name signs nothing.
+        """Return the secret that signs a webhook; empty for an empty name, which signs nothing.
 
         Raises:
-            InvalidInput: There is no such setting, or it holds no secret.
+            InvalidInput: There is no such setting, or it is not a secret (`callback_secret_unknown`).
         """
         if not name:
             return ""
@@ -95,16 +95,16 @@ class CallbackTargets:
         return value
 
     def queue(self, name: str, place: str = "/callback/queue") -> str:
-        """Return the queue of that name, as the broker spells it; `place` says where the name stands.
+        """Return the queue's name in the spelling of the settings.
 
         Raises:
-            InvalidInput: Replies may not go there; a queue of runs is never one of them.
+            InvalidInput: It is not allowed for replies (`reply_queue_not_allowed`); queues of runs never are.
         """
         found = self._queues.get(name.casefold())
         if found is None:
-            known = ", ".join(sorted(self._queues.values())) or "none; see REPLY_QUEUES"
-            fields = {place: f"one of: {known}"}
-            msg = f"Replies go to queues that the app's settings name: {known}."
+            allowed = ", ".join(sorted(self._queues.values())) or "none; see REPLY_QUEUES"
+            fields = {place: f"one of: {allowed}"}
+            msg = f"Replies go to queues that the app's settings name: {allowed}."
             raise InvalidInput(msg, code="reply_queue_not_allowed", fields=fields)
         return found
 
@@ -114,21 +114,21 @@ def _fits_header(value: str) -> bool:
 
 
 def shown(callback: Callback) -> str:
-    """Return where a callback goes, without what may be a secret in it."""
+    """Return the target of a callback for display, without secrets."""
     return f"queue {callback.queue}" if callback.queue else urlsplit(callback.url).hostname or ""
 
 
 def report_id(run_id: str, redriven: int) -> str:
-    """Return what receivers know a report by: the same however often it is sent."""
+    """Return the id of a report: the same each time it is sent."""
     return f"run_{run_id}_{redriven}"
 
 
 def report_of(run: Run, *, most_bytes: int | None = None) -> bytes:
-    """Return what is told of an ended run: the envelope that Standard Webhooks recommends, with the run as its data.
+    """Return an ended run's report as JSON: the envelope that Standard Webhooks recommends, with the run as its data.
 
     Args:
         run: The run.
-        most_bytes: The most that the receiver takes; a longer answer is left out with its tool calls, and
+        most_bytes: Size limit of the receiver; if the report is larger, the answer and its tool calls are left out and
             `answer_omitted` is true.
     """
     body = _dumped(run, omitted=False)
@@ -160,12 +160,12 @@ def _dumped(run: Run, *, omitted: bool) -> bytes:
 
 
 def event_of(run: Run) -> str:
-    """Return what a report's type is: `run.succeeded`, `run.failed` or `run.cancelled`."""
+    """Return the report's type: `run.succeeded`, `run.failed` or `run.cancelled`."""
     return f"run.{run.state.value}"
 
 
 def no_broker() -> Unavailable:
-    """Return the error where there is no Service Bus that replies could go by."""
+    """Return the error for a reply queue where no Service Bus is configured."""
     return Unavailable("There is no Service Bus namespace to reply by.", code="reply_queues_not_configured")
 
 

@@ -1,1 +1,1 @@
-"""The command line: one module a command, listed in `lifecycle.cli.main`."""
+"""The command line: one module for each command, listed in `lifecycle.cli.main`."""

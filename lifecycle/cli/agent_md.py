@@ -1,7 +1,7 @@
-"""The `.agent.md` files of Microsoft's azurefunctions-agents-runtime (0.1.0b17), read as declarations of agents.
+"""Reads `.agent.md` files of Microsoft's azurefunctions-agents-runtime (0.1.0b17) as agents' declarations.
 
-Fields that mean something here are taken over. Any other is refused by name, so that nobody believes an agent to do
-what it does not; `Reading.ignored` leaves one out knowingly. Format:
+Fields with an equivalent here are converted. Any other field is an error, so that no setting is silently lost, unless
+`Reading.ignored` names it. Format:
 learn.microsoft.com/azure/azure-functions/functions-serverless-agents-runtime-reference
 """
 
@@ -23,7 +23,7 @@ _VARIABLE = re.compile(
     r"\$\$(?P<dollar>[A-Za-z_]\w*)|%%(?P<percent>[A-Za-z_]\w*)%%|\$(?P<a>[A-Za-z_]\w*)|%(?P<b>[A-Za-z_]\w*)%", re.ASCII
 )
 _SHARED = {"mcp": "mcp.json", "skills": "skills", "tools": "tools"}
-"""What every agent of an app has unless its field says false, and where it lies beside the agents."""
+"""What every agent of an app shares unless its own field is false, with its path in the app's directory."""
 
 _NOT_HERE = {
     "timeout": "an agent has no time limit of its own; the setting RUN_TIMEOUT_S holds for all",
@@ -42,14 +42,14 @@ _NOT_HERE = {
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What `.agent.md` files leave open.
+    """How to read `.agent.md` files.
 
     Attributes:
-        provider: Who runs the agents' models.
-        model: The model of agents that name none; empty for none.
-        ignored: Fields to leave out, wherever they occur.
-        environ: Values of the variables that files refer to.
-        root: The directory that holds what the app's agents share.
+        provider: Provider of the agents.
+        model: Model of agents that name none; empty for none.
+        ignored: Fields to leave out of every file.
+        environ: Values of variables that files refer to.
+        root: The directory with what the app's agents share.
     """
 
     provider: str = "foundry"
@@ -60,10 +60,10 @@ class Reading:
 
 
 def read_agent_md(path: Path, reading: Reading) -> tuple[str, Mapping[str, Any]]:
-    """Return the agent's name, which is the file's, and what it declares.
+    """Return the agent's name, from the file's name, and its declaration.
 
     Raises:
-        BadFile: The file is not valid, or says what there is not here.
+        BadFile: The file is not valid, or has a field without an equivalent here.
     """
     matter, body = _parts(path)
     fields = {name: value for name, value in matter.items() if name not in reading.ignored}
@@ -81,7 +81,7 @@ def read_agent_md(path: Path, reading: Reading) -> tuple[str, Mapping[str, Any]]
         "response_format": _format(path, name, fields.pop("response_schema", None)),
     }
     if not spec["model"]:
-        raise BadFile(path, "model", "is missing; say it here, in agents.config.yaml or with --model")
+        raise BadFile(path, "model", "is missing; set it here, in agents.config.yaml or with --model")
     for field_name, value in fields.items():
         _check_rest(path, field_name, value)
     return name, {key: value for key, value in spec.items() if value not in (None, {})}
@@ -100,7 +100,7 @@ def _parts(path: Path) -> tuple[Mapping[str, Any], str]:
 
 
 def _slug(filename: str) -> str:
-    """Return the name that the runtime gives an agent, in lower case as it must be here."""
+    """Return the runtime's name for the agent, in lower case."""
     stem = filename[: -len(".agent.md")] if filename.lower() != "agent.md" else "main"
     slug = re.sub(r"[^a-z0-9_]", "_", stem.lower()).strip("_")
     return f"fn_{slug}" if slug[:1].isdigit() else slug
@@ -119,7 +119,7 @@ def _check_shared(path: Path, fields: dict[str, Any], reading: Reading) -> None:
 
 
 def _check_rest(path: Path, name: str, value: Any) -> None:
-    """Refuse a field that asks for something that there is not here."""
+    """Raise BadFile for a field that has no equivalent here."""
     harmless = (
         value is None
         or (name == "trigger" and is_object(value) and value.get("type") == "http_trigger")
@@ -190,7 +190,7 @@ def _substituted(path: Path, place: str, value: Any, environ: Mapping[str, str])
 
 
 def _substituted_text(path: Path, text: str, environ: Mapping[str, str]) -> str:
-    """Return a text with its variables filled in, but for code between fences."""
+    """Return a text with its variables replaced, except inside fenced code."""
     parts = text.split("```")
     parts[::2] = [_filled(path, "instructions", part, environ) for part in parts[::2]]
     return "```".join(parts)

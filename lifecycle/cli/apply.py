@@ -1,4 +1,4 @@
-"""`apply DIR`: declares a directory of agents, and does what the registry's plan says."""
+"""`apply DIR`: declares a directory of agents, and applies the registry's plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lifecycle.cli.server import Server
 
 
 def declare(parser: ArgumentParser) -> None:
-    """Add the arguments of `plan`, and those that say how far to go."""
+    """Add the arguments of `plan` and those of `apply`."""
     planning.declare(parser)
     parser.add_argument("--destructive", action="store_true", help="also do what deletes something")
     parser.add_argument("--yes", action="store_true", help="do not ask before changing anything")
@@ -31,17 +31,17 @@ def declare(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace, environ: Mapping[str, str], out: TextIO) -> int:
-    """Show what changes, ask, do it, and return what is left."""
+    """Show the changes, ask for confirmation, make them, and return the exit code."""
     with Server.of(arguments, environ) as server:
         changes = planning.pending(planning.read_changes(server, arguments, environ))
         registry = make_plan(server)
         show(out, str(arguments.directory), changes, registry)
-        if not _anything(changes, registry, destructive=arguments.destructive):
+        if not _has_changes(changes, registry, destructive=arguments.destructive):
             return SOMETHING_LEFT if changes or registry.lines else NOTHING_TO_DO
         if not arguments.yes:
             _ask(out)
         out.write("\n")
-        left = _declare(server, changes, out, destructive=arguments.destructive)
+        left_out = _declare(server, changes, out, destructive=arguments.destructive)
         applied = apply_plan(
             server,
             make_plan(server) if changes else registry,
@@ -53,11 +53,11 @@ def run(arguments: Namespace, environ: Mapping[str, str], out: TextIO) -> int:
     show_outcome(out, done)
     if done.outcomes["failed"]:
         return FAILED
-    return SOMETHING_LEFT if left or done.outcomes.keys() - {"done"} else NOTHING_TO_DO
+    return SOMETHING_LEFT if left_out or done.outcomes.keys() - {"done"} else NOTHING_TO_DO
 
 
-def _anything(changes: Sequence[Change], registry: RegistryPlan, *, destructive: bool) -> bool:
-    """Return whether there is something that would be done."""
+def _has_changes(changes: Sequence[Change], registry: RegistryPlan, *, destructive: bool) -> bool:
+    """Return whether anything would be changed."""
     declared = any(destructive or change.kind is not ChangeKind.DELETE for change in changes)
     lines = (line for line in registry.lines if line["action"] != "none")
     return declared or any(destructive or not line["destructive"] for line in lines)
@@ -65,7 +65,7 @@ def _anything(changes: Sequence[Change], registry: RegistryPlan, *, destructive:
 
 def _ask(out: TextIO) -> None:
     if not sys.stdin.isatty():
-        msg = "there is no terminal to ask at; say --yes"
+        msg = "there is no terminal for the confirmation; use --yes"
         raise CommandFailed(msg)
     out.write("Apply this? Only 'yes' is taken for it: ")
     out.flush()
@@ -75,8 +75,8 @@ def _ask(out: TextIO) -> None:
 
 
 def _declare(server: Server, changes: Sequence[Change], out: TextIO, *, destructive: bool) -> int:
-    """Make the changes; return how many were left out because they delete."""
-    left = 0
+    """Make the changes, and return how many deletions were left out."""
+    left_out = 0
     for change in changes:
         condition = {"If_Match": change.etag} if change.etag else {}
         if change.config is not None:
@@ -84,10 +84,10 @@ def _declare(server: Server, changes: Sequence[Change], out: TextIO, *, destruct
         elif destructive:
             server.call("DELETE", f"{change.resource}/{change.name}", **condition)
         else:
-            left += 1
+            left_out += 1
             continue
         out.write(f"{change.name}: {change.kind.value}d\n")
-    return left
+    return left_out
 
 
 COMMAND = Command(

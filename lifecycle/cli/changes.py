@@ -1,4 +1,4 @@
-"""What declaring the files of a directory changes in a workspace. Pure, but for `look`."""
+"""The changes that declaring a directory's files makes in a workspace. Pure, except for `look`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_VALUE = 40
 
 
 class ChangeKind(StrEnum):
-    """What happens to an agent's declaration."""
+    """What happens to a declaration."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -28,7 +28,7 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """An agent as the workspace has it: what its owner declared, and that declaration's entity tag."""
+    """An agent as declared in the workspace, with the declaration's entity tag."""
 
     name: str
     config: AgentConfig
@@ -36,7 +36,7 @@ class Declared:
 
     @property
     def managed_by(self) -> str | None:
-        """Which directory manages it, by its own label; None for none."""
+        """The directory that manages it, from its label; None for none."""
         return _managed_by(self.config)
 
 
@@ -46,10 +46,10 @@ class Change:
 
     Attributes:
         kind: What happens.
-        name: The agent, the team or the workflow.
-        details: The fields that change, as lines to read.
-        config: What is declared; None for a deletion.
-        etag: The declaration that is changed or deleted; empty where there is none.
+        name: Name of the agent, team or workflow.
+        details: The changed fields, as lines of text.
+        config: The declaration to store; None for a deletion.
+        etag: ETag of the declaration that is changed or deleted; empty for a new one.
         resource: `agents`, `teams` or `workflows`.
     """
 
@@ -62,10 +62,10 @@ class Change:
 
 
 def look(server: Server, files: Sequence[AgentFile], managed_by: str | None) -> Mapping[str, Declared]:
-    """Return what the workspace has of the files' agents, and of those that the directory manages.
+    """Return the workspace's declarations of the files' agents, and of other agents with the label `managed_by`.
 
     Raises:
-        CommandFailed: The app cannot be reached, or refuses.
+        CommandFailed: The app cannot be reached, or answers with an error.
     """
     names = [file.name for file in files]
     if managed_by is not None:
@@ -83,12 +83,12 @@ def look(server: Server, files: Sequence[AgentFile], managed_by: str | None) -> 
 def changes_of(
     files: Iterable[AgentFile], declared: Mapping[str, Declared], managed_by: str | None = None
 ) -> Sequence[Change]:
-    """Return what declaring the files changes, by agent.
+    """Return the changes of agents, by name.
 
     Args:
         files: The directory's agents.
         declared: The workspace's agents, by name.
-        managed_by: Names the directory: agents with this label whose files are gone are deleted. None deletes none.
+        managed_by: Name of the directory: agents with this label and without a file are deleted. None deletes none.
 
     Raises:
         BadFile: A file's agent is managed by another directory.
@@ -97,28 +97,28 @@ def changes_of(
     kept: set[str] = set()
     for file in files:
         kept.add(file.name)
-        there = declared.get(file.name)
-        if there is None:
+        current = declared.get(file.name)
+        if current is None:
             changes.append(Change(ChangeKind.CREATE, file.name, (), file.config))
             continue
-        if there.managed_by not in (None, _managed_by(file.config)):
-            raise BadFile(file.path, "name", f"{file.name!r} is managed by {there.managed_by!r} (label {MANAGED_BY})")
-        details = _details(there.config, file.config)
-        kind = ChangeKind.UPDATE if there.config != file.config else ChangeKind.UNCHANGED
-        changes.append(Change(kind, file.name, details, file.config, there.etag))
+        if current.managed_by not in (None, _managed_by(file.config)):
+            raise BadFile(file.path, "name", f"{file.name!r} is managed by {current.managed_by!r} (label {MANAGED_BY})")
+        details = _details(current.config, file.config)
+        kind = ChangeKind.UPDATE if current.config != file.config else ChangeKind.UNCHANGED
+        changes.append(Change(kind, file.name, details, file.config, current.etag))
     changes += [
-        Change(ChangeKind.DELETE, name, (), None, there.etag)
-        for name, there in declared.items()
-        if managed_by is not None and there.managed_by == managed_by and name not in kept
+        Change(ChangeKind.DELETE, name, (), None, current.etag)
+        for name, current in declared.items()
+        if managed_by is not None and current.managed_by == managed_by and name not in kept
     ]
     return sorted(changes, key=lambda change: change.name)
 
 
 def kind_changes(server: Server, files: Iterable[KindFile]) -> Sequence[Change]:
-    """Return what declaring the files of teams or workflows changes, by name. What has lost its file stays.
+    """Return the changes of teams or workflows, by name; never a deletion.
 
     Raises:
-        CommandFailed: The app cannot be reached, or refuses.
+        CommandFailed: The app cannot be reached, or answers with an error.
     """
     changes: list[Change] = []
     for file in files:
@@ -127,10 +127,10 @@ def kind_changes(server: Server, files: Iterable[KindFile]) -> Sequence[Change]:
         if found is None:
             changes.append(Change(ChangeKind.CREATE, file.name, (), file.content, resource=resource))
             continue
-        there = KINDS[file.kind].model_validate(found["team" if file.kind is Kind.TEAM else "content"])
-        kind = ChangeKind.UNCHANGED if there == file.content else ChangeKind.UPDATE
+        current = KINDS[file.kind].model_validate(found["team" if file.kind is Kind.TEAM else "content"])
+        kind = ChangeKind.UNCHANGED if current == file.content else ChangeKind.UPDATE
         etag = f'"{found["version"]}"'
-        changes.append(Change(kind, file.name, _details(there, file.content), file.content, etag, resource))
+        changes.append(Change(kind, file.name, _details(current, file.content), file.content, etag, resource))
     return changes
 
 

@@ -1,4 +1,4 @@
-"""What a command is. A new one is a module with a `COMMAND`, listed in `lifecycle.cli.main`."""
+"""Definition of a command. A new one is a module with a `COMMAND`, listed in `lifecycle.cli.main`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TextIO
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command.
+    """A command of the command line.
 
     Attributes:
-        name: What it is called with.
-        help: What it does, in a sentence.
-        declare: Adds its own arguments; `--url`, `--key` and `--workspace` are there already.
-        run: Given the arguments, the environment and where to write: does it, and returns the exit code
-            (`lifecycle.cli.failures`). Raises CommandFailed where it cannot be done.
+        name: Its name on the command line.
+        help: One sentence for `--help`.
+        declare: Adds its own arguments to the parser, besides `--url`, `--key` and `--workspace`.
+        run: Runs it with the arguments, the environment and the output; returns the exit code
+            (`lifecycle.cli.failures`). Raises CommandFailed on errors.
     """
 
     name: str

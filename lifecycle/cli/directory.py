@@ -1,4 +1,4 @@
-"""A directory of agents, teams and workflows as code: YAML files, and `.agent.md` files of Microsoft's runtime."""
+"""Reads a directory of agents, teams and workflows: YAML files, and `.agent.md` files of Microsoft's runtime."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from lifecycle.specs.team import Team
 from lifecycle.specs.workflow import WorkflowSpec
 
 MANAGED_BY = "managed_by"
-"""Label of the agents that a directory manages: its value names the directory."""
+"""Label of agents that a directory manages; its value names the directory."""
 
 _RUNTIME_CONFIG = "agents.config.yaml"
 
 
 @dataclass(frozen=True, slots=True)
 class AgentFile:
-    """An agent as a file declares it."""
+    """A file with the agent that it declares."""
 
     path: Path
     name: str
@@ -37,15 +37,15 @@ class AgentFile:
 
 
 OfAgents = Team | WorkflowSpec
-"""What a file declares that is made of agents."""
+"""A declaration that refers to agents."""
 
 KINDS: Mapping[Kind, type[OfAgents]] = {Kind.TEAM: Team, Kind.WORKFLOW: WorkflowSpec}
-"""What there is of them; a file says `name` and the kind."""
+"""The kinds of these declarations; a file has `name` and one of these keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class KindFile:
-    """A team or a workflow as a file declares it."""
+    """A file with the team or workflow that it declares."""
 
     path: Path
     name: str
@@ -54,10 +54,10 @@ class KindFile:
 
 
 def read_kind(directory: Path, kind: Kind) -> Sequence[KindFile]:
-    """Return the teams, or the workflows, of a directory, by name: the YAML files that say `name` and the kind.
+    """Return the teams, or the workflows, of a directory, by name; from YAML files with `name` and the kind as keys.
 
     Raises:
-        BadFile: One is not valid, or two declare the same name.
+        BadFile: A file is not valid, or two declare the same name.
     """
     by_name: dict[str, KindFile] = {}
     for path in _yaml_files(directory):
@@ -65,7 +65,7 @@ def read_kind(directory: Path, kind: Kind) -> Sequence[KindFile]:
         if kind.value not in content:
             continue
         if unknown := sorted(map(str, content.keys() - {"name", kind.value})):
-            raise BadFile(path, unknown[0], f"is not known here; a file of a {kind.value} says name and {kind.value}")
+            raise BadFile(path, unknown[0], f"is not known here; a file of a {kind.value} has name and {kind.value}")
         try:
             declared = KINDS[kind].model_validate(content[kind.value])
             file = KindFile(path, item_name(kind, content["name"]), kind, declared)
@@ -84,15 +84,15 @@ def read_directory(directory: Path, reading: Reading, managed_by: str | None = N
     """Return the agents of a directory, by name.
 
     Args:
-        directory: Holds `*.yaml` and `*.yml`, and `*.agent.md` there or in `agents/`.
-        reading: What `.agent.md` files leave open.
-        managed_by: Put into the label MANAGED_BY of every agent; None to leave labels as they are.
+        directory: Has `*.yaml` and `*.yml`, and `*.agent.md` there or in `agents/`.
+        reading: How to read `.agent.md` files.
+        managed_by: Value for the label MANAGED_BY of every agent; None to leave labels unchanged.
 
     Raises:
-        CommandFailed: There is no such directory, nothing in it, or a file is not valid.
+        CommandFailed: The directory does not exist or has no agents, or a file is not valid.
     """
     if not directory.is_dir():
-        msg = f"{directory} is no directory"
+        msg = f"{directory} is not a directory"
         raise CommandFailed(msg)
     files = [_read_yaml(path) for path in _yaml_files(directory) if not KINDS.keys() & _loaded(path).keys()]
     files += [
@@ -126,17 +126,17 @@ def _loaded(path: Path) -> Mapping[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise BadFile(path, "", f"cannot be read: {where(error)}") from None
     if not is_object(content) or not isinstance(content.get("name"), str):
-        raise BadFile(path, "name", "is missing; a file says name and spec")
+        raise BadFile(path, "name", "is missing; a file has name and spec")
     return cast("Mapping[str, Any]", content)
 
 
 def _read_yaml(path: Path) -> AgentFile:
     content = _loaded(path)
     if unknown := sorted(map(str, content.keys() - {"name", "spec"})):
-        raise BadFile(path, unknown[0], "is not known here; a file says name and spec")
+        raise BadFile(path, unknown[0], "is not known here; a file has name and spec")
     spec = content.get("spec")
     if not is_object(spec):
-        raise BadFile(path, "spec", "is missing; it says what the agent is to be")
+        raise BadFile(path, "spec", "is missing; it describes the agent")
     return _agent(path, content["name"], spec)
 
 
@@ -154,7 +154,7 @@ def _agent(path: Path, name: str, spec: Mapping[str, Any]) -> AgentFile:
 
 def _managed(file: AgentFile, managed_by: str) -> AgentFile:
     labels = dict(file.config.given.get("labels") or {})
-    said = labels.setdefault(MANAGED_BY, managed_by)
-    if said != managed_by:
-        raise BadFile(file.path, f"spec.labels.{MANAGED_BY}", f"is {said!r}, but --managed-by is {managed_by!r}")
+    label = labels.setdefault(MANAGED_BY, managed_by)
+    if label != managed_by:
+        raise BadFile(file.path, f"spec.labels.{MANAGED_BY}", f"is {label!r}, but --managed-by is {managed_by!r}")
     return _agent(file.path, file.name, {**file.config.given, "labels": labels})

@@ -1,4 +1,4 @@
-"""The one place where the command line reads the environment."""
+"""The only place where the command line reads environment variables."""
 
 from __future__ import annotations
 

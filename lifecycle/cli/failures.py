@@ -1,4 +1,4 @@
-"""What ends a command: a message for the person at the terminal, and the exit code."""
+"""Errors that end a command, and the exit codes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ SOMETHING_LEFT = 2
 
 
 class CommandFailed(Exception):
-    """The command cannot go on; the text says why and what to do."""
+    """The command failed; the text has the reason and what to do."""
 
 
 class BadFile(CommandFailed):
-    """A file is not what it should be; the text names the file and the field."""
+    """A file is not valid; the text names the file and the field."""
 
     def __init__(self, path: Path, field: str, problem: str) -> None:
         super().__init__(f"{path}: {field}: {problem}" if field else f"{path}: {problem}")
 
 
 def where(error: Exception) -> str:
-    """Return what is wrong with a file that cannot be read, and where in it, in one line that quotes nothing of it."""
+    """Return, in one line, why and where a file cannot be parsed; never quotes the file's content."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     mark = getattr(error, "problem_mark", None)
-    what = getattr(error, "problem", None) or "it is not UTF-8 text"
-    return f"{what} (line {mark.line + 1}, column {mark.column + 1})" if mark else str(what)
+    problem = getattr(error, "problem", None) or "it is not UTF-8 text"
+    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark else str(problem)

@@ -1,4 +1,4 @@
-"""The commands and what they have in common."""
+"""The list of commands, and their common arguments."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COMMANDS: Sequence[Command] = (plan.COMMAND, apply.COMMAND, status.COMMAND)
 
 
 def main(words: Sequence[str], environ: Mapping[str, str] | None = None, out: TextIO | None = None) -> int:
-    """Run the command that the words name, and return the exit code."""
+    """Run the command given by `words`, and return the exit code."""
     arguments = _parser().parse_args(words)
     environ = environment() if environ is None else environ
     command: Command = arguments.command
@@ -46,7 +46,7 @@ def main(words: Sequence[str], environ: Mapping[str, str] | None = None, out: Te
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - it ends here, too
-        # argparse's own code for this, 2, means something else here.
+        # argparse exits with 2, which means something else here.
         self.exit(FAILED, f"{self.format_usage()}error: {message}\n")
 
 

@@ -1,4 +1,4 @@
-"""`plan DIR`: what declaring a directory changes, and how the registry and the providers differ."""
+"""`plan DIR`: shows what declaring a directory would change, and the drift between registry and providers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lifecycle.cli.server import Server
 
 
 def declare(parser: ArgumentParser) -> None:
-    """Add the arguments that say which directory, and how to read it."""
+    """Add the arguments for the directory and for reading it."""
     parser.add_argument("directory", type=Path, help="*.yaml files of agents, teams and workflows, *.agent.md files")
     parser.add_argument(
         "--managed-by",
@@ -33,7 +33,7 @@ def declare(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace, environ: Mapping[str, str], out: TextIO) -> int:
-    """Show the plan and return whether there is something in it."""
+    """Show the plan, and return the exit code: 2 if it has changes, else 0."""
     with Server.of(arguments, environ) as server:
         changes = read_changes(server, arguments, environ)
         registry = make_plan(server)
@@ -42,10 +42,10 @@ def run(arguments: Namespace, environ: Mapping[str, str], out: TextIO) -> int:
 
 
 def read_changes(server: Server, arguments: Namespace, environ: Mapping[str, str]) -> Sequence[Change]:
-    """Return what declaring the directory's files changes.
+    """Return the changes that declaring the directory's files makes.
 
     Raises:
-        CommandFailed: A file is not valid, or the app cannot be reached, or refuses.
+        CommandFailed: A file is not valid, or the app cannot be reached or answers with an error.
     """
     reading = Reading(arguments.provider, arguments.model, frozenset(arguments.ignore), environ)
     files = read_directory(arguments.directory, reading, arguments.managed_by)
@@ -55,7 +55,7 @@ def read_changes(server: Server, arguments: Namespace, environ: Mapping[str, str
 
 
 def pending(changes: Sequence[Change]) -> Sequence[Change]:
-    """Return the changes that change something."""
+    """Return the changes without those that change nothing."""
     return [change for change in changes if change.kind is not ChangeKind.UNCHANGED]
 
 

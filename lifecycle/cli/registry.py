@@ -1,4 +1,4 @@
-"""The app's plan of drift, as the commands read and apply it."""
+"""Reads and applies the app's drift plan for the commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOOK_EVERY_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class RegistryPlan:
-    """A plan of the app: its id, its lines as the API shows them, and the providers that could not be looked at."""
+    """A drift plan: its id, its lines as the API returns them, and the providers that could not be read."""
 
     id: str
     lines: Sequence[Mapping[str, Any]]
@@ -26,15 +26,15 @@ class RegistryPlan:
 
     @property
     def outcomes(self) -> Counter[str]:
-        """How many lines have come to what."""
+        """How many lines have which outcome."""
         return Counter(line["outcome"] for line in self.lines)
 
 
 def make_plan(server: Server) -> RegistryPlan:
-    """Have the app look around, and return its plan.
+    """Have the app make a new plan, and return it.
 
     Raises:
-        CommandFailed: The app cannot be reached, or refuses.
+        CommandFailed: The app cannot be reached, or answers with an error.
     """
     return _whole(server, server.call("GET", "registry/plan?limit=200"))
 
@@ -42,32 +42,32 @@ def make_plan(server: Server) -> RegistryPlan:
 def apply_plan(
     server: Server, plan: RegistryPlan, shown: RegistryPlan, touched: Collection[str], *, destructive: bool
 ) -> RegistryPlan:
-    """Apply a plan, unless it holds what was not shown before, and return it.
+    """Apply a plan and return it, unless it has lines that were not shown to the user.
 
     Args:
         server: The app.
         plan: The plan to apply.
-        shown: The plan that was shown.
-        touched: Agents that were declared or deleted since; their lines are new, as was to be expected.
-        destructive: Whether lines that delete are applied, too.
+        shown: The plan that the user saw.
+        touched: Agents declared or deleted since then; new lines about them are expected.
+        destructive: Whether to apply deletions too.
 
     Raises:
-        CommandFailed: It holds more than was shown, or the app cannot be reached, or refuses.
+        CommandFailed: The plan has lines that were not shown, or the app cannot be reached or answers with an error.
     """
-    known = {_said(line) for line in shown.lines}
+    shown_lines = {_comparable(line) for line in shown.lines}
     for line in plan.lines:
-        if line["agent"] not in touched and _said(line) not in known:
-            msg = f"{line['agent']}: {line['why']} That was not so when the plan was shown; run the command again."
+        if line["agent"] not in touched and _comparable(line) not in shown_lines:
+            msg = f"{line['agent']}: {line['why']} This was not in the plan that was shown; run the command again."
             raise CommandFailed(msg)
     server.call("POST", "registry/apply", {"plan_id": plan.id, "destructive": destructive})
     return plan
 
 
 def follow(server: Server, plan: RegistryPlan, wait_s: float) -> RegistryPlan:
-    """Return the plan once nothing of it is pending, or as it is after `wait_s` seconds.
+    """Return the plan once none of its lines is pending, or after `wait_s` seconds.
 
     Raises:
-        CommandFailed: The app cannot be reached, or refuses.
+        CommandFailed: The app cannot be reached, or answers with an error.
     """
     until = time.monotonic() + wait_s
     while True:
@@ -85,6 +85,6 @@ def _whole(server: Server, page: Mapping[str, Any]) -> RegistryPlan:
     return plan
 
 
-def _said(line: Mapping[str, Any]) -> tuple[Any, ...]:
+def _comparable(line: Mapping[str, Any]) -> tuple[Any, ...]:
     versions = [] if line["action"] in ("ensure", "renew") else sorted(each["id"] for each in line["versions"])
     return line["agent"], line["action"], line["revision"], *versions

@@ -22,7 +22,7 @@ _SIGNS = {
 
 
 def show(out: TextIO, directory: str, changes: Sequence[Change], plan: RegistryPlan) -> None:
-    """Write what differs, line by line, and a summary."""
+    """Write the differences line by line, and a summary."""
     pending = [change for change in changes if change.kind is not ChangeKind.UNCHANGED]
     rows = [row for change in pending for row in _rows_of(change)]
     _table(out, f"Declared in {directory}", rows or [("", "", "", "as in the workspace")])
@@ -46,7 +46,7 @@ def show(out: TextIO, directory: str, changes: Sequence[Change], plan: RegistryP
 
 
 def show_outcome(out: TextIO, plan: RegistryPlan) -> None:
-    """Write what has become of a plan that was applied: each line that is not done, and a summary."""
+    """Write the outcome of an applied plan: every line that is not done, and a summary."""
     rows = [
         (_SIGNS[line["kind"]], line["agent"], line["outcome"], line["detail"] or line["why"])
         for line in plan.lines
@@ -58,12 +58,12 @@ def show_outcome(out: TextIO, plan: RegistryPlan) -> None:
 
 
 def _rows_of(change: Change) -> Iterable[tuple[str, str, str, str]]:
-    said = change.details or [""]
+    details = change.details or [""]
     if change.kind is ChangeKind.DELETE:
-        said = [f"its file is gone{_marked(destructive=True)}"]
+        details = [f"its file is gone{_marked(destructive=True)}"]
     name = change.name if change.resource == "agents" else f"{change.resource[:-1]} {change.name}"
-    yield _SIGNS[change.kind.value], name, change.kind.value, said[0]
-    for more in said[1:]:
+    yield _SIGNS[change.kind.value], name, change.kind.value, details[0]
+    for more in details[1:]:
         yield "", "", "", more
 
 

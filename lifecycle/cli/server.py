@@ -1,4 +1,4 @@
-"""The app's HTTP API, as the commands use it."""
+"""Client of the app's HTTP API for the commands."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "http://127.0.0.1:7071"
 _TIMEOUT_S = 240
-"""A little more than Azure lets an HTTP function take: an inventory of a large project is long."""
+"""Longer than Azure allows an HTTP function (230 s): an inventory of a large project takes long."""
 
 
 class Server:
-    """A running app. A context manager; closes its connections."""
+    """The API of a running app. A context manager that closes its connections."""
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         self.url = url.rstrip("/")
         if urlsplit(self.url).scheme not in ("http", "https") or not urlsplit(self.url).netloc:
-            msg = f"{url!r} is no address; use one like {DEFAULT_URL}"
+            msg = f"{url!r} is not a URL; use one like {DEFAULT_URL}"
             raise CommandFailed(msg)
         from httpx2 import Client  # noqa: PLC0415 - `--help` needs none
 
@@ -31,7 +31,7 @@ class Server:
 
     @classmethod
     def of(cls, arguments: Namespace, environ: Mapping[str, str]) -> Server:
-        """Return the app that the arguments, or else the environment, name."""
+        """Return the app named by the arguments, else by the environment."""
         headers: dict[str, str] = {}
         if key := arguments.key or environ.get("LIFECYCLE_KEY"):
             headers["x-functions-key"] = key
@@ -48,27 +48,27 @@ class Server:
         self._http.close()
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """Return the JSON of the answer; None where there is none.
+        """Return the response's JSON; None if it has no body.
 
         Raises:
-            CommandFailed: The app cannot be reached, or refuses.
+            CommandFailed: The app cannot be reached, or answers with an error.
         """
-        return self._answered(method, path, self._send(method, path, body, headers))
+        return self._result_of(method, path, self._send(method, path, body, headers))
 
     def find(self, path: str) -> Any:
-        """Return the JSON of a thing, or None where there is no such thing.
+        """Return the JSON of a resource; None if it does not exist.
 
         Raises:
-            CommandFailed: The app cannot be reached, or refuses.
+            CommandFailed: The app cannot be reached, or answers with another error.
         """
         response = self._send("GET", path, None, {})
-        return None if response.status_code == 404 else self._answered("GET", path, response)
+        return None if response.status_code == 404 else self._result_of("GET", path, response)
 
     def every(self, path: str) -> Iterator[Any]:
-        """Yield every item of a list, page by page.
+        """Yield every item of a list, reading page by page.
 
         Raises:
-            CommandFailed: The app cannot be reached, or refuses.
+            CommandFailed: The app cannot be reached, or answers with an error.
         """
         after = ""
         while True:
@@ -89,16 +89,16 @@ class Server:
             msg = f"The app at {self.url} cannot be reached: {type(error).__name__}.{hint}"
             raise CommandFailed(msg) from None
 
-    def _answered(self, method: str, path: str, response: Response) -> Any:
+    def _result_of(self, method: str, path: str, response: Response) -> Any:
         if response.is_success:
             return response.json() if response.content else None
-        what = f"{method} {path.partition('?')[0]}: {response.status_code}"
+        request = f"{method} {path.partition('?')[0]}: {response.status_code}"
         try:
             problem = response.json()
-            said = f"{what} {problem['code']}: {problem['detail']}"
+            message = f"{request} {problem['code']}: {problem['detail']}"
             wrong = [f"  {each['pointer']}: {each['detail']}" for each in problem.get("errors", ())]
         except (ValueError, KeyError, TypeError):
-            said, wrong = f"{what}; this is not the app's answer, is {self.url} its address?", []
+            message, wrong = f"{request}; this is not the app's answer, is {self.url} its address?", []
         if response.status_code == 401:
-            said += " Set LIFECYCLE_KEY to a function key of the app, or LIFECYCLE_TOKEN where users sign in."
-        raise CommandFailed("\n".join([said, *wrong]))
+            message += " Set LIFECYCLE_KEY to a function key of the app, or LIFECYCLE_TOKEN where users sign in."
+        raise CommandFailed("\n".join([message, *wrong]))

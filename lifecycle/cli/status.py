@@ -1,4 +1,4 @@
-"""`status`: how the running app is, part by part."""
+"""`status`: shows the health of the running app, by part."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def declare(_parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace, environ: Mapping[str, str], out: TextIO) -> int:
-    """Show how the app is; 0 when it is healthy, 2 when somebody should look, 1 when it does not work."""
+    """Show the health, and return the exit code: 0 healthy, 2 with warnings, 1 not working."""
     with Server.of(arguments, environ) as server:
         found = server.call("GET", "status")
     up = timedelta(seconds=round(found["uptime_s"]))
@@ -32,4 +32,4 @@ def run(arguments: Namespace, environ: Mapping[str, str], out: TextIO) -> int:
     return _CODES[found["status"]]
 
 
-COMMAND = Command("status", "Show how the app is, part by part, and why.", declare, run)
+COMMAND = Command("status", "Show the app's health, part by part, with reasons.", declare, run)

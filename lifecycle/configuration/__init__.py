@@ -1,1 +1,1 @@
-"""What agents are composed of: layers, shared items and how they are merged."""
+"""Agents' configuration: layers, shared items such as templates, and how they are merged into specs."""

@@ -1,4 +1,4 @@
-"""Composes declared agents, and keeps the index of what they are composed of."""
+"""Composes declared agents into specs, and keeps the index of the items that agents depend on."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore
 
 
 class Composer:
-    """Composes agents from what is stored now."""
+    """Composes agents from the items that are stored now."""
 
     def __init__(self, items: ConfigurationStore, dependents: Dependents, names: SpecNames) -> None:
-        """Set where items are, and what specs can name."""
+        """Set the stores and the names that specs can use."""
         self._items = items
         self._dependents = dependents
         self._names = names
 
     def sources(self, workspace: str, assuming: ConfigurationItem | None = None) -> Sources:
-        """Return the items of a workspace as they are from now on, one of them perhaps taken for granted."""
+        """Return the workspace's items; with `assuming` in place of the stored item of that name."""
         return Sources(self._items, self._names, workspace, assuming=assuming)
 
     async def compose(self, workspace: str, name: str, config: AgentConfig) -> Resolved:
-        """Return what a declaration comes to, once the agent is entered as depending on what it is composed of.
+        """Enter the agent in the index of dependents, and return its composed spec.
 
         Raises:
             InvalidInput: See `Sources.resolve`.
@@ -35,6 +35,6 @@ class Composer:
         return resolved
 
     async def enter(self, workspace: str, name: str, sources: Iterable[str]) -> None:
-        """Enter an agent in the index as depending on sources; on the overrides every agent depends anyway."""
+        """Enter an agent in the index as depending on the sources, except overrides: every agent depends on those."""
         refs = [ref for ref in map(Ref.parse, sources) if ref.kind is not Kind.OVERRIDES]
         await self._dependents.enter(workspace, Dependent(DependentKind.AGENT, name), refs)

@@ -1,12 +1,12 @@
-"""How layers become one spec.
+"""Composition of layers into one spec.
 
-From the lowest to the highest, where the higher one counts:
+Layers from the lowest to the highest; the highest that sets a value wins:
 
     defaults < the template's ancestors, root first < the template < the workspace's overrides < the agent's own
 
-for each field of the spec, each label, each guideline, each capability's switch and the choice of a personality.
-Added instructions and prohibitions accumulate in that order: no layer takes back another's. The personality and the
-capabilities so chosen are put in last. They add text and tools, and change no field.
+This holds for each field of the spec, each label, each guideline, each capability's switch and the choice of a
+personality. Added instructions and prohibitions accumulate in that order: no layer removes another's. The chosen
+personality and capabilities are added last. They add text and tools, and change no field.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ from lifecycle.specs.spec import AgentSpec
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """A spec, and where everything in it comes from.
+    """A composed spec, with the origin of each value.
 
     Attributes:
         spec: The spec.
         values: By JSON pointer into the spec: each field, each label, and each tool by its place. The instructions'
             origins are in `sections`.
         sections: What the instructions consist of, in order; `rendering.as_text` joins them.
-        chosen: By JSON pointer into a layer: the personality, the capabilities' switches and the guidelines.
+        chosen: By JSON pointer into a layer: the choice of a personality, the capabilities' switches and the
+            guidelines.
     """
 
     spec: AgentSpec
@@ -49,21 +50,21 @@ def composed(
     personality: tuple[Personality, Origin] | None,
     capabilities: Iterable[tuple[Capability, Origin]],
 ) -> Effective:
-    """Return the spec that merged layers make, with the personality and capabilities that they choose.
+    """Return the spec of merged layers, with the personality and capabilities that they choose.
 
     Raises:
-        InvalidInput: They make no valid spec; `fields` says where.
+        InvalidInput: The result is not a valid spec; `fields` says where.
     """
     capabilities = list(capabilities)
     parts = sections(merged, personality, capabilities)
     tools = _tools(merged, capabilities)
     labels = merged.keyed("labels")
     given = {path[0]: value for path, value in merged.values.items() if path[0] in AgentSpec.model_fields}
-    said = {name: value.value for name, value in given.items()}
-    said |= {"labels": {key: label.value for key, label in labels.items()}} if labels else {}
-    said |= {"tools": [tool.value for tool in tools]} if tools else {}
-    said |= {"instructions": as_text(parts)} if parts else {}
-    spec = _valid(said)
+    fields = {name: value.value for name, value in given.items()}
+    fields |= {"labels": {key: label.value for key, label in labels.items()}} if labels else {}
+    fields |= {"tools": [tool.value for tool in tools]} if tools else {}
+    fields |= {"instructions": as_text(parts)} if parts else {}
+    spec = _valid(fields)
     values = {
         f"/{name}": OriginValue(getattr(spec, name), given[name].origin if name in given else DEFAULT)
         for name in AgentSpec.model_fields
@@ -75,7 +76,7 @@ def composed(
 
 
 def escaped(key: str) -> str:
-    """Return a key as a step of a JSON pointer (RFC 6901 §3)."""
+    """Return a key escaped as a step of a JSON pointer (RFC 6901 §3)."""
     return key.replace("~", "~0").replace("/", "~1")
 
 

@@ -1,8 +1,8 @@
-"""An index of what is composed of what, so that a change reaches those it affects without a look at the others.
+"""Index of which agents and items depend on an item, so that a change of it updates only those.
 
-Table `configuration`, partition `{workspace}!{kind}!{name}`, row `{dependent kind}!{dependent name}`. It is a superset:
-an entry is written before the dependent refers to the item and removed after it no longer does. Whoever reads one looks
-at the dependent itself.
+Table `configuration`, partition `{workspace}!{kind}!{name}`, row `{dependent kind}!{dependent name}`. It may have
+entries too many: an entry is written before the dependent refers to the item and removed after it no longer does. So
+readers check the dependent itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lifecycle.configuration.store import TABLE
 
 
 class DependentKind(StrEnum):
-    """What can refer to an item."""
+    """What can depend on an item."""
 
     AGENT = "agent"
     TEMPLATE = "template"
@@ -29,7 +29,7 @@ class DependentKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dependent:
-    """Something that refers to an item, and when it was entered."""
+    """Something that depends on an item, and when it was entered."""
 
     kind: DependentKind
     name: str
@@ -42,20 +42,20 @@ class Dependent:
 
 
 class Dependents:
-    """Who depends on which item."""
+    """Stores which agents and items depend on which item."""
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
         self._clock = clock
 
     async def enter(self, workspace: str, who: Dependent, refs: Iterable[Ref]) -> None:
-        """Enter who is about to refer to the items."""
+        """Enter a dependent of the items; call it before the dependent is stored."""
         values = {"entered_at": self._clock()}
         rows = [Row(_partition(workspace, ref), who.key, values) for ref in refs]
         await asyncio.gather(*(self._tables.commit(TABLE, [Upsert(row)]) for row in rows))
 
     async def leave(self, workspace: str, who: Dependent, refs: Iterable[Ref]) -> None:
-        """Remove who no longer refers to the items; what is already gone is no error."""
+        """Remove a dependent of the items; does nothing where it is gone already."""
         await asyncio.gather(*(self._drop(_partition(workspace, ref), who.key) for ref in refs))
 
     async def agents(self, workspace: str, ref: Ref) -> AsyncIterator[Dependent]:
@@ -66,7 +66,7 @@ class Dependents:
     async def page(
         self, workspace: str, ref: Ref, limit: int, after: str | None = None
     ) -> tuple[Sequence[Dependent], str | None]:
-        """Return up to `limit` entries, and the key to continue after; None when these were the last."""
+        """Return up to `limit` entries, and the key to continue after; None at the end."""
         span = Span.prefix(_partition(workspace, ref), "", after=after)
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
         found = [_dependent(row) for row in rows[:limit]]
@@ -89,11 +89,11 @@ def _dependent(row: Row) -> Dependent:
 
 
 def dependent_key(text: str) -> str:
-    """Return the text if it is a key to continue `page` after.
+    """Return the text if it is a key that `page` can continue after.
 
     Raises:
-        ValueError: It is none.
-        InvalidInput: It names nothing that can be.
+        ValueError: It is not of the right form.
+        InvalidInput: It has an invalid name.
     """
     kind, _, name = text.partition("!")
     return Dependent(DependentKind(kind), item_name(Kind.TEMPLATE, name)).key

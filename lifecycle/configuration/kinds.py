@@ -1,4 +1,4 @@
-"""The kinds of things that are stored under names: what agents are composed of, what it refers to, and workflows."""
+"""Kinds of items that are stored under a name with versions: parts of agents, teams and workflows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lifecycle.specs.workflow import WorkflowSpec
 
 
 class Kind(StrEnum):
-    """What can be stored under a name, with its versions."""
+    """Kind of a named, versioned item."""
 
     TEMPLATE = "template"
     PERSONALITY = "personality"
@@ -30,7 +30,7 @@ CONTENT: Mapping[Kind, type[Content]] = {
     Kind.CAPABILITY: Capability,
     Kind.OVERRIDES: Overrides,
 }
-"""What agents are composed of."""
+"""Kinds of items that agents are composed of."""
 StoredContent = Content | Team | WorkflowSpec
 STORED: Mapping[Kind, type[StoredContent]] = {**CONTENT, Kind.TEAM: Team, Kind.WORKFLOW: WorkflowSpec}
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
@@ -47,20 +47,20 @@ class Ref(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Ref:
-        """Return what `str` wrote."""
+        """Return the reference from the text that `str` gives."""
         kind, _, name = text.partition(":")
         return cls(Kind(kind), name)
 
 
 OVERRIDES = Ref(Kind.OVERRIDES, "workspace")
-"""A workspace's overrides, of which there is one."""
+"""The reference to a workspace's overrides; there is one set."""
 
 
 def item_name(kind: Kind, text: str) -> str:
-    """Return the name if it is a valid one: 1-63 of a-z, 0-9, `_`, `-`, with alphanumeric ends.
+    """Return the name if it is valid: 1-63 of a-z, 0-9, `_`, `-`, alphanumeric at both ends.
 
     Raises:
-        InvalidInput: It is not (code `invalid_template_name`, …).
+        InvalidInput: It is not valid (code `invalid_template_name`, …).
     """
     if not _NAME.fullmatch(text):
         msg = f"Not a valid {kind.value} name: use 1-63 characters of a-z, 0-9, '_' and '-', alphanumeric at both ends."
@@ -69,7 +69,7 @@ def item_name(kind: Kind, text: str) -> str:
 
 
 def references(content: StoredContent | AgentConfig) -> Mapping[Ref, str]:
-    """Return what an item or declaration refers to by name, each with the JSON pointer of the place that says so."""
+    """Return the items that an item or a declaration refers to, each with the JSON pointer of the reference."""
     if not isinstance(content, Layer):
         return {}
     found: dict[Ref, str] = {}

@@ -1,7 +1,7 @@
-"""What an agent is composed of: layers of settings over one another, and the personalities and capabilities they name.
+"""Layers of agents' settings, and the personalities and capabilities that they name.
 
-A layer says some fields of a spec and leaves out the rest; what it leaves out is another layer's to say. Leaving a
-field out and giving it as null are two things: null is the provider's default, said on purpose.
+A layer sets some fields of a spec and leaves the others to other layers. Null is not the same as leaving a field out:
+it sets the provider's default.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ MAX_MORE_INSTRUCTIONS = 20_000
 
 
 class Partial(BaseModel):
-    """Fields that may be left out; only those that were given are written down."""
+    """A model whose fields may be left out; only given fields are serialized."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @property
     def given(self) -> Mapping[str, Any]:
-        """The fields that were given, null ones included, in the order of the class."""
+        """The fields that were given, including nulls, in the order of the class."""
         return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
 
     @model_serializer(mode="plain")
@@ -43,13 +43,13 @@ class Partial(BaseModel):
 
 
 class Guideline(BaseModel):
-    """What to do in a case.
+    """An instruction for one case.
 
     Attributes:
         when: The case, to be read after "When".
         then: What to do in it.
-        priority: 0-100; of two guidelines that conflict, the one with the higher priority counts.
-        category: What it is about, like `safety`; None for nothing in particular.
+        priority: 0-100; if two guidelines conflict, the higher one wins.
+        category: A topic such as `safety`; None for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -61,18 +61,18 @@ class Guideline(BaseModel):
 
 
 class Personality(BaseModel):
-    """How an agent speaks, whatever it speaks of.
+    """How an agent speaks, whatever the subject.
 
     Attributes:
-        description: What it is for, shown in lists.
-        formality: 0 casual - 100 formal. This and the other traits: None, or about 50, says nothing.
+        description: Its purpose, shown in lists.
+        formality: 0 casual - 100 formal. For all traits, None and values near 50 add no instruction.
         verbosity: 0 terse - 100 thorough.
         helpfulness: 0 answers only what is asked - 100 anticipates what is needed next.
         creativity: 0 sticks to the established - 100 looks for the unusual.
         empathy: 0 keeps to the matter - 100 attends to how the user feels.
-        modifiers: Sentences of your own about how it speaks.
+        modifiers: More sentences about how it speaks.
         response_templates: The wording to use, by situation.
-        prohibited: What it must never do, to be read after "Never".
+        prohibited: What it must never do; each is read after "Never".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -91,12 +91,12 @@ class Personality(BaseModel):
 
 
 class Capability(BaseModel):
-    """Something an agent can be switched to be able to do.
+    """An ability that can be switched on for an agent: instructions and tools.
 
     Attributes:
-        description: What it is for, shown in lists.
-        instructions: What the agent is told about it; at most 10,000 characters.
-        tools: What it may call for it, in addition to its own tools.
+        description: Its purpose, shown in lists.
+        instructions: Added to the agent's instructions; at most 10,000 characters.
+        tools: Tools that it adds to the agent's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -106,41 +106,41 @@ class Capability(BaseModel):
     tools: tuple[SpecTool, ...] = Field(default=(), max_length=64)
 
 
-def _undefaulted(schema: dict[str, Any]) -> None:
-    schema.pop("default", None)  # left out is not null
+def _without_defaults(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)  # leaving a field out is not the same as null
 
 
 if TYPE_CHECKING:
 
     class SpecFields(Partial):
-        """The fields of a spec, any of which may be left out."""
+        """The fields of a spec, all optional."""
 
 else:
-    # Made from AgentSpec, so that a field it gets is one that every layer can say.
+    # Generated from AgentSpec, so that layers can set every new field of it too.
     SpecFields = create_model(
         "SpecFields",
         __base__=Partial,
         __doc__="The fields of a spec, any of which may be left out.",
         **{
-            name: (Annotated[field.annotation, *field.metadata, Field(json_schema_extra=_undefaulted)], None)
+            name: (Annotated[field.annotation, *field.metadata, Field(json_schema_extra=_without_defaults)], None)
             for name, field in AgentSpec.model_fields.items()
         },
     )
 
 
 class Layer(SpecFields):
-    """Fields of a spec, and what is put together with them.
+    """Fields of a spec, and what is merged with other layers' instead of replacing it.
 
     Attributes:
-        more_instructions: Added to the instructions, where `instructions` replaces those of the layers below.
-        personality: The personality to speak with; null for none.
+        more_instructions: Added to the instructions; `instructions` replaces those of lower layers.
+        personality: Name of the personality; null for none.
         capabilities: Capabilities by name: true switches one on, false off.
-        guidelines: What to do in which case, by name; null takes away one of a layer below.
-        prohibited: What the agent must never do, to be read after "Never"; no other layer can take it back.
+        guidelines: Guidelines by name; null removes one of a lower layer.
+        prohibited: What the agent must never do; each is read after "Never". Other layers cannot remove one.
     """
 
     more_instructions: Annotated[
-        str, Field(min_length=1, max_length=MAX_MORE_INSTRUCTIONS, json_schema_extra=_undefaulted)
+        str, Field(min_length=1, max_length=MAX_MORE_INSTRUCTIONS, json_schema_extra=_without_defaults)
     ] = ""
     personality: ItemName | None = None
     capabilities: Mapping[ItemName, StrictBool] = Field(default={}, max_length=64)
@@ -149,11 +149,11 @@ class Layer(SpecFields):
 
 
 class Template(Layer):
-    """What agents of a kind have in common.
+    """What agents of one kind have in common.
 
     Attributes:
-        extends: The template that this one goes on from.
-        category: What kind of template it is, to find it by.
+        extends: Name of the template that this one is based on; None for none.
+        category: Its category, for searching.
     """
 
     extends: ItemName | None = None
@@ -161,15 +161,15 @@ class Template(Layer):
 
 
 class Overrides(Layer):
-    """What a workspace says for all its agents, where they do not say it themselves."""
+    """A workspace's settings for all its agents; agents' own settings win over them."""
 
 
 class AgentConfig(Layer):
     """An agent as its owner declares it.
 
     Attributes:
-        template: The template that it is made from; None for a spec of its own.
-        overrides: Whether the workspace's overrides apply to it.
+        template: Name of the template that it is based on; None for none.
+        overrides: Whether the workspace's overrides apply.
     """
 
     template: ItemName | None = None
@@ -177,22 +177,22 @@ class AgentConfig(Layer):
 
     @classmethod
     def of(cls, spec: AgentSpec) -> Self:
-        """Return the declaration that says what the spec was given, and nothing else."""
+        """Return the declaration that sets exactly the fields that the spec was given."""
         return cls.model_validate({name: getattr(spec, name) for name in spec.model_fields_set})
 
     @classmethod
     def exactly(cls, spec: AgentSpec) -> Self:
-        """Return the declaration that comes to this very spec, whatever the workspace says for all its agents."""
+        """Return the declaration that always gives this spec, whatever the workspace's overrides."""
         values = {name: getattr(spec, name) for name in AgentSpec.model_fields}
         return cls.model_validate({**values, "overrides": False})
 
     @classmethod
     def behind(cls, spec: AgentSpec) -> Self:
-        """Return the declaration that a stored spec without one stands for: what is not as by default."""
+        """Return the declaration for a stored spec that has none: it sets the fields that differ from the defaults."""
         usual = {name: field.get_default(call_default_factory=True) for name, field in AgentSpec.model_fields.items()}
         values = {name: getattr(spec, name) for name in usual}
         return cls.model_validate({name: value for name, value in values.items() if value != usual[name]})
 
 
 Content = Template | Personality | Capability | Overrides
-"""What can be stored under a name and shared by agents."""
+"""Content of a named item that agents can share."""

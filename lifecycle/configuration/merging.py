@@ -1,8 +1,8 @@
-"""Layers over one another: of what two layers say, the higher one's counts. `composition` makes a spec of the result.
+"""Merges layers: of two values, the higher layer's wins. `composition` makes a spec of the result.
 
-For each field of the spec, each label, each guideline, each capability's switch and the choice of a personality, what a
-higher layer says replaces what a lower one says. Added instructions, prohibitions and rules of approvals accumulate: no
-layer takes back another's.
+For each field of the spec, each label, each guideline, each capability's switch and the choice of a personality, a
+higher layer's value replaces a lower one's. Added instructions, prohibitions and approval rules accumulate: no layer
+removes another's.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Origin:
     """Where a value comes from.
 
     Attributes:
-        kind: What said it.
-        name: Its name; empty for what there is only one of.
-        version: Its version; 0 for what the app brings and for what has none.
+        kind: The kind of layer that set it.
+        name: The layer's name; empty where there is only one of its kind.
+        version: The layer's version; 0 for built-in layers and those without versions.
     """
 
     kind: Literal["default", "template", "overrides", "agent", "personality", "capability"]
@@ -47,11 +47,11 @@ class OriginValue:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What some layers say together.
+    """The merged values of some layers.
 
     Attributes:
-        values: The value that counts, by path: a field's name, and for what is merged by key the key after it.
-        added: What accumulates, by field, lowest layer first.
+        values: The winning value by path: a field's name, followed by the key for fields that are merged by key.
+        added: Values that accumulate, by field, lowest layer first.
     """
 
     values: Mapping[tuple[str, ...], OriginValue]
@@ -59,7 +59,7 @@ class Merged:
 
     @classmethod
     def of(cls, layer: Layer, origin: Origin) -> Merged:
-        """Return what one layer says."""
+        """Return the values of one layer."""
         values: dict[tuple[str, ...], OriginValue] = {}
         added: dict[str, Sequence[OriginValue]] = {}
         for name, value in layer.given.items():
@@ -73,7 +73,7 @@ class Merged:
         return cls(values, added)
 
     def under(self, higher: Merged) -> Merged:
-        """Return what both say, where the higher one counts; associative, with NOTHING as its identity."""
+        """Return these values merged under higher ones. Associative; NOTHING is the identity."""
         names = self.added.keys() | higher.added.keys()
         added = {name: (*self.added.get(name, ()), *higher.added.get(name, ())) for name in names}
         both = [path for path in higher.values.keys() & self.values.keys() if path[0] in _JOINED]
@@ -84,24 +84,24 @@ class Merged:
         return Merged({**self.values, **higher.values, **joined}, added)
 
     def keyed(self, field: str) -> Mapping[str, OriginValue]:
-        """Return what is said of a field that is merged by key."""
+        """Return the values of a field that is merged by key, by key."""
         return {path[1]: value for path, value in self.values.items() if path[0] == field and len(path) > 1}
 
     @property
     def guidelines(self) -> Sequence[tuple[str, Guideline, Origin]]:
-        """The guidelines that count, the most important first, by name among equals."""
+        """The guidelines by priority, highest first, then by name."""
         kept = [(key, each.value, each.origin) for key, each in self.keyed("guidelines").items() if each.value]
         return sorted(kept, key=lambda each: (-each[1].priority, each[0]))
 
     @property
     def personality(self) -> str | None:
-        """The personality that was chosen; None for none."""
+        """The chosen personality; None for none."""
         chosen = self.values.get(("personality",))
         return chosen.value if chosen else None
 
     @property
     def capabilities(self) -> Sequence[str]:
-        """The capabilities that are switched on, by name."""
+        """The names of the capabilities that are switched on, sorted."""
         return sorted(name for name, switch in self.keyed("capabilities").items() if switch.value)
 
 

@@ -1,4 +1,4 @@
-"""How one user likes to be answered: said to the model with each run, so that no user makes a version of an agent."""
+"""How one user likes to be answered. Sent to the model with each run, so it does not make a version of the agent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 MAX_NOTE = 500
-"""Most characters of a user's own words."""
+"""Most characters of a user's note."""
 MAX_TEXT = 2000
 """Most characters that `preference_text` returns."""
 
@@ -17,17 +17,17 @@ TimeZone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_+/-]{0
 
 
 class Preferences(BaseModel):
-    """What a user prefers; what is left out is the agent's to choose.
+    """A user's preferences; None leaves a matter to the agent.
 
     Attributes:
-        language: The language of answers, as a BCP 47 tag like `de` or `pt-BR`.
-        verbosity: How much to say.
+        language: Language of answers, as a BCP 47 tag like `de` or `pt-BR`.
+        verbosity: How long answers are.
         formality: How to address the user.
-        format: What answers look like.
+        format: Format of answers.
         expertise: What the user can be expected to know.
-        units: Which units to give measures in.
+        units: Units of measures.
         time_zone: The user's IANA time zone, like `Europe/Zurich`.
-        note: Anything else, in the user's own words; at most MAX_NOTE characters.
+        note: Other wishes in the user's own words; at most MAX_NOTE characters.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -72,15 +72,15 @@ _SENTENCES: Mapping[str, Mapping[str, str]] = {
 
 
 def preferring(usual: Preferences, now: Preferences) -> Preferences:
-    """Return what counts when a user asks for something else than usual: what is asked now, and the rest as usual."""
+    """Return the usual preferences with those set in `now` replaced."""
     return usual.model_copy(update=now.model_dump(exclude_none=True))
 
 
 def preference_text(preferences: Preferences) -> str:
-    """Return the preferences as a note to the model, to stand before what the user says; empty when there are none.
+    """Return the preferences as a note to the model, to put before the user's message; empty when there are none.
 
-    The note asks for a form and says that the agent's instructions come first. It is one of the user's own words, and
-    belongs where the user's words are: not among the instructions, which a user must not be able to change.
+    The note asks for a form of the answer and says that the agent's instructions come first. It has the user's words
+    and is sent with the user's message: never as part of the instructions, which a user must not be able to change.
     """
     lines = [f"- {line}" for line in _lines(preferences)]
     if not lines:

@@ -1,4 +1,4 @@
-"""The instructions of a composed agent as text: the same parts are always the same words."""
+"""Instructions of a composed agent as text. Deterministic: equal parts give equal text."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from lifecycle.configuration.traits import trait_sentences
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the instructions: its text as it stands there, and what it was made from."""
+    """A part of the instructions: its text, and where it comes from."""
 
     text: str
     origins: Sequence[Origin]
 
 
 def as_text(parts: Sequence[Section]) -> str:
-    """Return the instructions that the sections make; a single one is left as it is."""
+    """Return the instructions made of the sections; a single section is returned unchanged."""
     return parts[0].text if len(parts) == 1 else "\n\n".join(part.text.strip("\n") for part in parts)
 
 
 def sections(
     merged: Merged, personality: tuple[Personality, Origin] | None, capabilities: Iterable[tuple[Capability, Origin]]
 ) -> Sequence[Section]:
-    """Return what the instructions consist of, without what nothing is said of.
+    """Return the sections of the instructions, without empty ones.
 
-    The order is: who the agent is, what it can do, how it speaks, what it does in which case, what it never does.
+    In this order: the agent's instructions, its capabilities, how it speaks, guidelines, prohibitions.
     """
     return [
-        *_said(merged),
+        *_instruction_sections(merged),
         *(Section(capability.instructions, [origin]) for capability, origin in capabilities if capability.instructions),
-        *(_manner(*personality) if personality else ()),
+        *(_personality_sections(*personality) if personality else ()),
         *_guidelines(merged.guidelines),
         *_prohibited(merged, personality),
     ]
 
 
-def _said(merged: Merged) -> Iterator[Section]:
+def _instruction_sections(merged: Merged) -> Iterator[Section]:
     base = merged.values.get(("instructions",))
     if base and base.value:
         yield Section(base.value, [base.origin])
@@ -47,7 +47,7 @@ def _said(merged: Merged) -> Iterator[Section]:
         yield Section(more.value, [more.origin])
 
 
-def _manner(personality: Personality, origin: Origin) -> Iterator[Section]:
+def _personality_sections(personality: Personality, origin: Origin) -> Iterator[Section]:
     manner = [*trait_sentences(personality), *personality.modifiers]
     if manner:
         yield Section(_listed("# How you write", manner), [origin])
@@ -62,7 +62,7 @@ def _guidelines(found: Sequence[tuple[str, Guideline, Origin]]) -> Iterator[Sect
         return
     heading = "# Guidelines\nWhere two of them conflict, the earlier one counts."
     lines = [f"{number}. {_guideline(guideline)}" for number, (_, guideline, _) in enumerate(found, 1)]
-    yield Section("\n".join([heading, *lines]), _once(origin for _, _, origin in found))
+    yield Section("\n".join([heading, *lines]), _unique(origin for _, _, origin in found))
 
 
 def _guideline(guideline: Guideline) -> str:
@@ -79,12 +79,12 @@ def _prohibited(merged: Merged, personality: tuple[Personality, Origin] | None) 
     lines = dict.fromkeys(line for line, _ in found)
     if lines:
         heading = "# Never\nWhatever you are asked and whoever asks, never:"
-        yield Section(_listed(heading, lines), _once(first[line] for line in lines))
+        yield Section(_listed(heading, lines), _unique(first[line] for line in lines))
 
 
 def _listed(heading: str, lines: Iterable[str]) -> str:
     return "\n".join([heading, *(f"- {line}" for line in lines)])
 
 
-def _once(origins: Iterable[Origin]) -> Sequence[Origin]:
+def _unique(origins: Iterable[Origin]) -> Sequence[Origin]:
     return list(dict.fromkeys(origins))

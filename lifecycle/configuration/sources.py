@@ -1,4 +1,4 @@
-"""From what an agent's owner declares to its spec: reads what the declaration refers to, and composes it."""
+"""Reads the items that a declaration refers to, and composes the agent's spec from them."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from llmops.evaluation.policy import EvaluationPolicy
 T = TypeVar("T", bound=Content)
 
 MAX_CHAIN = 8
-"""Most templates that may extend one another in a row."""
+"""Most templates in a chain of `extends`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpecNames:
-    """What specs can name.
+    """The names that specs can use.
 
     Attributes:
-        tools: The function tools.
-        checks: The app's own checks of answers.
-        context: The context providers.
-        providers: The providers of models.
-        servers: What connects to MCP servers; None where nothing does.
+        tools: Names of function tools.
+        checks: Names of the app's own checks of answers.
+        context: Names of context providers.
+        providers: Names of model providers.
+        servers: Connects to MCP servers; None where none can be used.
     """
 
     tools: Tools
@@ -43,11 +43,11 @@ class SpecNames:
     servers: ToolServers | None = None
 
     def check(self, spec: AgentSpec) -> None:
-        """Check that what the spec names is there.
+        """Check that everything the spec names exists.
 
         Raises:
-            InvalidInput: It is not (`unknown_tool`, `unknown_check`, `unknown_context_provider`, `unknown_provider`),
-                or an MCP server may not be connected to (`mcp_url_refused`).
+            InvalidInput: Something does not exist (`unknown_tool`, `unknown_check`, `unknown_context_provider`,
+                `unknown_provider`), or an MCP server's URL is refused (`mcp_url_refused`).
         """
         if spec.provider not in self.providers:
             msg = f"Unknown provider: {spec.provider}. This app has: {one_of(sorted(self.providers))}."
@@ -62,11 +62,11 @@ class SpecNames:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a declaration comes to.
+    """The result of composing a declaration.
 
     Attributes:
         effective: The spec, with the origin of everything in it.
-        versions: The version of each item it was composed of, by `kind:name`; also of overrides that say nothing.
+        versions: The version of each item it was composed of, by `kind:name`; includes empty overrides.
     """
 
     effective: Effective
@@ -74,25 +74,25 @@ class Resolved:
 
 
 class Sources:
-    """The items of a workspace as they were when each was first asked for; make another one to see them again."""
+    """Items of a workspace, each read once and then cached; make a new instance to read them again."""
 
     def __init__(
         self, items: ConfigurationStore, names: SpecNames, workspace: str, *, assuming: ConfigurationItem | None = None
     ) -> None:
-        """Set what specs can name, whose items these are, and one to take for granted, whatever is stored."""
+        """Set the workspace, the names that specs can use, and an item to use in place of the stored (`assuming`)."""
         self._items = items
         self._names = names
         self._workspace = workspace
         self._found: dict[Ref, ConfigurationItem] = {assuming.ref: assuming} if assuming else {}
 
     async def resolve(self, config: AgentConfig) -> Resolved:
-        """Return what the declaration comes to.
+        """Return the composed spec of a declaration.
 
         Raises:
-            InvalidInput: It refers to what there is not (`unknown_template`, `unknown_personality`,
-                `unknown_capability`), its templates extend one another in a circle (`template_cycle`) or too often
-                (`template_chain_too_long`), it makes no valid spec, names what there is not (see `SpecNames.check`), or
-                its answers could not be validated (`invalid_schema`).
+            InvalidInput: It refers to an item that does not exist (`unknown_template`, `unknown_personality`,
+                `unknown_capability`), its templates extend one another in a circle (`template_cycle`) or in a chain
+                longer than MAX_CHAIN (`template_chain_too_long`), the spec is not valid or uses unknown names (see
+                `SpecNames.check`), or its answers could not be validated (`invalid_schema`).
         """
         chain = await self.chain(config.template, "/template") if config.template else ()
         overrides = await self._find(OVERRIDES)
@@ -122,7 +122,7 @@ class Sources:
         return Resolved(effective, {str(item.ref): item.version for item in used})
 
     async def check(self, content: Content) -> None:
-        """Check what an item refers to.
+        """Check that the items an item refers to exist.
 
         Raises:
             InvalidInput: See `resolve`.
@@ -139,10 +139,10 @@ class Sources:
         await check_response_format(getattr(content, "response_format", None))
 
     async def chain(self, template: str, pointer: str) -> Sequence[ConfigurationItem]:
-        """Return the template and those it goes on from, the root first.
+        """Return the template and those that it extends, the root first.
 
         Raises:
-            InvalidInput: See `resolve`; `pointer` is the place that says `template`.
+            InvalidInput: See `resolve`; `pointer` is the JSON pointer of the reference.
         """
         chain: list[ConfigurationItem] = []
         name: str | None = template

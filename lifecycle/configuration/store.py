@@ -1,8 +1,8 @@
-"""The templates, personalities, capabilities, overrides and workflows of workspaces, with their versions.
+"""Storage of templates, personalities, capabilities, overrides, teams and workflows, with their versions.
 
-Table `configuration`, partition = workspace. Row `{kind}!{name}` is the item as it is now, guarded by its ETag; row
-`history!{kind}!{name}!{version}` is each version of it, written with it in one transaction and never changed. A deleted
-item's row stays, so that its versions go on counting.
+Table `configuration`, partition = workspace. Row `{kind}!{name}` is the current item, guarded by its ETag; row
+`history!{kind}!{name}!{version}` is one version of it, written in the same transaction and never changed. A deleted
+item's row stays, so that version numbers are not used again.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _NEWEST_FIRST = 10**10
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationItem:
-    """A named thing, like a template.
+    """A named, versioned item, such as a template.
 
     Attributes:
-        workspace: Whose it is.
-        ref: What it is.
-        content: What it says; None once it was deleted.
-        version: Counts its changes, from 1; 0 for one of the app's that the workspace never had its own of.
-        builtin: Whether it is the app's and not the workspace's own.
-        updated_at: When this version was made; None for the app's.
-        row_etag: The stored row's version; empty when there is none.
+        workspace: The workspace that it belongs to.
+        ref: Its kind and name.
+        content: Its content; None if it was deleted or never existed.
+        version: Number of its changes, from 1; 0 for a built-in item that the workspace never replaced.
+        builtin: Whether it is built in, not the workspace's own.
+        updated_at: When this version was stored, aware UTC; None for a built-in item.
+        row_etag: The stored row's ETag; empty when there is none.
     """
 
     workspace: str
@@ -56,7 +56,7 @@ Ahead = Callable[[ConfigurationItem], Awaitable[None]]
 
 
 def unknown(ref: Ref) -> NotFound:
-    """Return the error of asking for what there is not."""
+    """Return the error for an item that does not exist."""
     return NotFound(f"There is no {ref.kind.value} {ref.name!r}.", code=f"{ref.kind.value}_not_found")
 
 
@@ -68,7 +68,7 @@ class ConfigurationStore:
         self._clock = clock
 
     async def find(self, workspace: str, ref: Ref) -> ConfigurationItem:
-        """Return the item, the app's own where the workspace has none; one without content where there is neither."""
+        """Return the item; the built-in one where the workspace has none; without content where neither exists."""
         row = await self._tables.get(TABLE, workspace, _key(ref))
         own = _item(ref, row) if row else ConfigurationItem(workspace, ref, None, 0, builtin=False, updated_at=None)
         builtin = preset(ref) if own.content is None else None
@@ -82,7 +82,7 @@ class ConfigurationStore:
         """Return the item.
 
         Raises:
-            NotFound: There is none.
+            NotFound: It does not exist.
         """
         item = await self.find(workspace, ref)
         if item.content is None:
@@ -92,21 +92,21 @@ class ConfigurationStore:
     async def list(
         self, workspace: str, kind: Kind, limit: int, after: str | None = None
     ) -> tuple[Sequence[ConfigurationItem], str | None]:
-        """Return up to `limit` items by name, and the name to continue after; None when these were the last."""
+        """Return up to `limit` items by name, and the name to continue after; None at the end."""
         start = after or ""
         own: list[ConfigurationItem] = []
-        gone: set[str] = set()
+        stored: set[str] = set()
         while True:
             span = Span.prefix(workspace, f"{kind.value}!", after=f"{kind.value}!{start}" if start else None)
             rows = await first_rows(self._tables, TABLE, span, limit + 1)
             found = [_item(Ref(kind, row.key.partition("!")[2]), row) for row in rows]
             own += [item for item in found if item.content is not None]
-            gone |= {item.ref.name for item in found}
+            stored |= {item.ref.name for item in found}
             if len(own) > limit or len(rows) <= limit:
                 break
             start = found[-1].ref.name
         shadowed = {item.ref.name for item in own}
-        deleted = gone - shadowed
+        deleted = stored - shadowed
         builtin = [
             await self.find(workspace, Ref(kind, name))
             if name in deleted
@@ -122,7 +122,7 @@ class ConfigurationStore:
     async def versions(
         self, workspace: str, ref: Ref, limit: int, before: int | None = None
     ) -> tuple[Sequence[ConfigurationItem], int | None]:
-        """Return up to `limit` versions, newest first, and the version to continue before; None when these were all."""
+        """Return up to `limit` versions, newest first, and the version to continue before; None at the end."""
         prefix = f"history!{_key(ref)}!"
         after = None if before is None else f"{prefix}{_NEWEST_FIRST - before:010d}"
         rows = await first_rows(self._tables, TABLE, Span.prefix(workspace, prefix, after=after), limit + 1)

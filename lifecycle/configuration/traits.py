@@ -1,4 +1,4 @@
-"""What a personality's numbers mean in words. A number near the middle says nothing: the model's own way will do."""
+"""Personality traits as sentences. A value near the middle adds no sentence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from lifecycle.configuration.layers import Personality
 
 _UP_TO = (20, 40, 60, 80, 100)
-"""Bounds of very low, low, middling, high and very high, inclusive."""
+"""Upper bounds, inclusive, of very low, low, middle, high and very high."""
 
 _SAID: Mapping[str, tuple[str, str, str, str, str]] = {
     "formality": (
@@ -49,11 +49,11 @@ _SAID: Mapping[str, tuple[str, str, str, str, str]] = {
 
 
 def trait_sentences(personality: Personality) -> Iterator[str]:
-    """Yield a sentence for each trait that is not middling, in the order of the traits."""
+    """Yield a sentence for each trait outside the middle, in the order of the traits."""
     for trait, sentences in _SAID.items():
         value: int | None = getattr(personality, trait)
         if value is None:
             continue
-        sentence = next(said for bound, said in zip(_UP_TO, sentences, strict=True) if value <= bound)
+        sentence = next(candidate for bound, candidate in zip(_UP_TO, sentences, strict=True) if value <= bound)
         if sentence:
             yield sentence

@@ -1,4 +1,4 @@
-"""What users usually prefer: taken into each session of theirs when it starts.
+"""Storage of users' preferences; a session takes a copy when it starts.
 
 Table `configuration`, partition `{workspace}!preferences`, row = the user's id.
 """
@@ -17,7 +17,7 @@ from lifecycle.configuration.store import TABLE
 
 @dataclass(frozen=True, slots=True)
 class UserPreferences:
-    """What a user usually prefers, and how often that was changed; version 0 for never."""
+    """A user's preferences, and their version: how often they were changed, 0 for never."""
 
     user_id: str
     preferences: Preferences
@@ -31,7 +31,7 @@ class UserPreferences:
 
 
 class UserPreferenceStore:
-    """Keeps what users prefer."""
+    """Stores users' preferences."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -41,10 +41,10 @@ class UserPreferenceStore:
         return _read(user_id, await self._tables.get(TABLE, _partition(workspace), user_id))
 
     async def get(self, workspace: str, user_id: str) -> UserPreferences:
-        """Return what the user prefers.
+        """Return the user's preferences.
 
         Raises:
-            NotFound: That was never said (code `preferences_not_found`).
+            NotFound: None are stored (code `preferences_not_found`).
         """
         found = await self.find(workspace, user_id)
         if not found.row_etag:
@@ -54,10 +54,10 @@ class UserPreferenceStore:
     async def put(
         self, workspace: str, user_id: str, preferences: Preferences, if_match: str | None = None
     ) -> tuple[UserPreferences, bool]:
-        """Make this what the user prefers, and return it and whether it is new. The same again changes nothing.
+        """Store the user's preferences, and return them and whether they are new. Storing equal ones changes nothing.
 
         Raises:
-            EtagMismatch: `if_match` is given and something else was preferred.
+            EtagMismatch: `if_match` is given and they were changed since.
         """
 
         async def decide(stored: Row | None) -> tuple[tuple[UserPreferences, bool], Sequence[Write]]:
@@ -73,11 +73,11 @@ class UserPreferenceStore:
         return replace(changed, row_etag=etag), new
 
     async def delete(self, workspace: str, user_id: str, if_match: str | None = None) -> None:
-        """Forget what the user prefers; sessions that have started keep it.
+        """Delete the user's preferences; sessions that have started keep their copy.
 
         Raises:
-            NotFound: Nothing is known of the user (code `preferences_not_found`).
-            EtagMismatch: `if_match` is given and something else is preferred.
+            NotFound: None are stored (code `preferences_not_found`).
+            EtagMismatch: `if_match` is given and they were changed since.
         """
         place = (_partition(workspace), user_id)
         await delete_row(self._tables, TABLE, place, if_match, _unknown(), etag_of=lambda row: _read(user_id, row).etag)

@@ -1,1 +1,1 @@
-"""A session and its runs, which are changed together: values, rules, storage, and where they are found."""
+"""Sessions and their runs, which change together in one transaction: values, rules, storage and indexes."""

@@ -1,4 +1,4 @@
-"""Taking a run up in its session, and taking it up again: pure rules."""
+"""Rules of accepting a run into its session, and of accepting it again. Pure."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def accepted(
     new: bool,
     step_of: str | None = None,
 ) -> ConversationChange:
-    """Return the change that takes up the run: on the queue from now on, or kept if its session is on hold.
+    """Return the change that accepts the run: queued, or waiting if its session is on hold.
 
     Args:
         agent: The agent asked.
         request: What is asked.
-        run_id: The run.
+        run_id: The run's id.
         session: Its session.
-        team: How its team has it; None where no team was asked.
+        team: The team's state for this run; None if no team was asked.
         now: The time.
-        new: Whether the session starts with it.
-        step_of: The workflow run that it is a step of; None for none.
+        new: Whether the run starts the session.
+        step_of: Id of the workflow run that it is a step of; None for none.
     """
     events: list[Event] = [state_event(session, now, session.pause_reason)] if new else []
     sessions.check_room(session)
@@ -82,10 +82,10 @@ def accepted(
 
 
 def check_tools(agent: Agent, request: RunRequest, *, of_team: bool) -> None:
-    """Check that the agent takes the tools that its caller brings.
+    """Check that the agent accepts the client tools of the request.
 
     Raises:
-        InvalidInput: It takes none, or not these.
+        InvalidInput: It accepts none, or not these.
     """
     spec = agent.declaration.spec
     own = [tool for tool in spec.tools if isinstance(tool, str)] + [f"{one.server_label}_*" for one in spec.mcp_servers]
@@ -98,7 +98,7 @@ def _reason(session: Session) -> str:
 
 
 def resubmitted(stored: StoredConversation, run: Run) -> ConversationChange | None:
-    """Have the run's message sent once more where it may not be on the queue; leave any other run as it is."""
+    """Return the change that sends a run's message again, if it may not be queued; else None."""
     if stored.session is None:
         return None
     if runs.needs_message(run):

@@ -1,4 +1,4 @@
-"""What a run's attempts cost, and what of it was wasted. Pure rules, in one place."""
+"""What a run's attempts cost, and how much of that was wasted. Pure rules, in this place only."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from llmops.spend.usage import Spend
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What the attempts at a run came to.
+    """What the attempts at a run cost.
 
     Attributes:
         spend: Of all attempts.
-        wasted: Of these, attempts that gave no answer and that no other went on from.
-        carried: What attempts spent that the next one can go on from.
-        progress: Where a budget stopped the run, for the next attempt to go on from (`lifecycle.runs.progress`);
-            None for its beginning.
-        handed: What members of a team spent that handed over: they gave no answer, and it was not wasted.
+        wasted: Of these, attempts without an answer that no other attempt continued.
+        carried: What attempts spent whose progress the next one can continue.
+        progress: Where a budget stopped the run, for the next attempt to continue from (`lifecycle.runs.progress`);
+            None to start from the beginning.
+        handed: What attempts spent that handed over to another team member: without an answer, but not wasted.
     """
 
     spend: Spend = field(default_factory=Spend)
@@ -35,8 +35,8 @@ def after(before: Costs, own: Spend, ending: Ending, progress: str | None, *, we
         before: The costs before it.
         own: What it spent.
         ending: How it ended.
-        progress: How far it came, where a budget stopped it; else None.
-        went_on: Whether it went on from where an earlier one was stopped.
+        progress: Its progress, if a budget stopped it; else None.
+        went_on: Whether it continued from an earlier attempt's progress.
     """
     spend, handed = before.spend + own, before.handed
     carried = before.carried if went_on else Spend()

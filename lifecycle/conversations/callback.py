@@ -1,8 +1,8 @@
-"""Where a run's end is to be reported, and which ends are yet to be.
+"""Where a run's end is to be reported, and the index of callbacks that are due.
 
 Table `callbacks`, partition `due`, row `{time}!{workspace}!{session}!{run}!{redriven}`: one for each end of a run that
-has a callback, written before the run's row says that it ended. There may be one too many, never one too few: whoever
-reads an entry looks at the run itself.
+has a callback, written before the run's row says that it ended. There may be entries too many, never too few: readers
+check the run itself.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _PARTITION = "due"
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """Where a run's end is to be reported: a webhook's URL, or a Service Bus queue of the app's own namespace.
+    """Where a run's end is reported: a webhook's URL, or a Service Bus queue of the app's own namespace.
 
     Attributes:
-        url: The webhook; itself a secret with many receivers, so it appears in no log and no answer.
+        url: The webhook's URL. Treated as a secret, as it is one with many receivers: it is in no log and no response.
         secret_setting: Name of the app setting with the secret that the webhook is signed with; empty for no signature.
         queue: The reply queue.
         session_id: SessionId of the reply; empty for the run's own session.
         correlation_id: CorrelationId of the reply; empty for the run's id.
-        format: What the webhook is sent: empty for the run, `a2a` or `a2a-0.3` for a push notification of A2A.
+        format: Format of the webhook's body: empty for the run, `a2a` or `a2a-0.3` for A2A's push notification.
         token, authorization: Headers of push notifications (X-A2A-Notification-Token, Authorization); secrets.
-        id: What a push notification's configuration is known by; empty for the task's id.
+        id: Id of the push notification's configuration; empty for the task's id.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
@@ -53,18 +53,18 @@ class Callback:
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """An end of a run that is to be reported, or was and is to be forgotten.
+    """An end of a run that has to be reported, or whose delivery status has to be deleted.
 
     Attributes:
         workspace: The run's workspace.
         session_id: The run's session.
         run_id: The run.
-        redriven: How often the run had been put back before it ended so.
+        redriven: How often the run had been redriven before this end.
         created_at: When the run was accepted, aware UTC.
         ended_at: When it ended, aware UTC.
-        attempts: How often its report was begun.
-        reported: Whether nothing is left to do but to forget what became of it.
-        row: As stored; its key and ETag are what a step is claimed by.
+        attempts: How often sending its report was begun.
+        reported: Whether sending is over, so that only the delivery status is left to delete.
+        row: The stored row; its key and ETag are used to claim a step.
     """
 
     workspace: str
@@ -79,10 +79,10 @@ class RunEnd:
 
 
 def end_of(run: Run) -> RunEnd:
-    """Return the end that a finished run has come to, as `enter` stores it.
+    """Return the end of a finished run, as `enter` stores it.
 
     Raises:
-        ValueError: It has not finished.
+        ValueError: The run has not finished.
     """
     if run.finished_at is None:
         msg = "the run has not ended"
@@ -93,32 +93,32 @@ def end_of(run: Run) -> RunEnd:
 
 
 class RunEnds:
-    """The index of ends that are to be reported."""
+    """The index of ends of runs that have to be reported."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     async def enter(self, run: Run) -> None:
-        """Enter the end of a run; call it before the run is stored as ended. Entering it again changes nothing."""
+        """Enter the end of a run; call it before the run is stored as ended. Idempotent."""
         await self._tables.commit(TABLE, [Upsert(end_of(run).row)])
 
     async def again(self, end: RunEnd, at: datetime) -> None:
-        """Enter an end once more, to be reported from that time on, whatever became of it before."""
+        """Enter an end to be reported from `at` on, whatever its earlier delivery status."""
         again = replace(end, attempts=0, reported=False)
         await self._tables.commit(TABLE, [Upsert(Row(_PARTITION, _key(end, at), _values(again)))])
 
     async def due(self, now: datetime) -> AsyncIterator[RunEnd]:
-        """Yield what is due by now, the oldest first."""
+        """Yield the due ends, oldest first."""
         async for row in every(self._tables, TABLE, Span(_PARTITION, key_before=f"{_stamp(now)}~")):
             yield _end(row)
 
     async def find(self, end: RunEnd) -> RunEnd | None:
-        """Return the end as it is stored under the same key, or None."""
+        """Return the stored end with the same key; None if there is none."""
         row = await self._tables.get(TABLE, _PARTITION, end.row.key)
         return _end(row) if row else None
 
     async def move(self, end: RunEnd, at: datetime, *, attempts: int, reported: bool = False) -> RunEnd | None:
-        """Have the end looked at again at that time and return it; None if somebody else has taken it on."""
+        """Reschedule the end and return it; None if another process has claimed it."""
         moved, mover = replace(end, attempts=attempts, reported=reported), new_id()
         row = Row(_PARTITION, _key(end, at), _values(moved) | {"mover": mover})
         if row.key == end.row.key:
@@ -131,15 +131,15 @@ class RunEnds:
             found = await self._tables.get(TABLE, _PARTITION, row.key)
             if found is None or found.text("mover") != mover:
                 return None
-            return replace(moved, row=found)  # it took effect, and the client repeated it
+            return replace(moved, row=found)  # an earlier try of this commit took effect
         return replace(moved, row=replace(row, etag=etags[-1]))
 
     async def remove(self, end: RunEnd) -> None:
-        """Remove an end that was taken on."""
+        """Remove an end that this process has claimed."""
         try:
             await self._tables.commit(TABLE, [Delete(_PARTITION, end.row.key, end.row.etag)])
         except RowChanged:
-            return  # our own earlier try took effect, or somebody else has it
+            return  # an earlier try took effect, or another process has it
 
 
 _NO_ROW = Row("", "", {})

@@ -1,4 +1,4 @@
-"""What is read of a session, and what a decision changes in it."""
+"""A session and run as read, and the change that a decision makes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from lifecycle.conversations.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message of the history: who said what in which run.
+    """One message of a session's history.
 
     Attributes:
-        role: `user`, `assistant`, or `tool`, whose text is what came of calls (`client_tools.results_text`).
-        text: The words.
-        run_id: The run.
-        at: When.
-        author: The person who answered; empty where none did.
-        tool_calls: The calls of the caller's tools that the model asked for.
+        role: `user`, `assistant`, or `tool` for results of tool calls (`client_tools.results_text`).
+        text: The message's text.
+        run_id: The run that it belongs to.
+        at: When, aware UTC.
+        author: The person who answered; empty for an agent.
+        tool_calls: The calls of client tools that the model asked for.
     """
 
     role: str
@@ -35,7 +35,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class StoredConversation:
-    """A session and one of its runs as read, with the ETags that a change is guarded by; None where there is no row."""
+    """A session and one of its runs as read, with their ETags; None where there is no row."""
 
     session: Session | None
     run: Run | None
@@ -45,7 +45,7 @@ class StoredConversation:
 
 @dataclass(frozen=True, slots=True)
 class ConversationChange:
-    """What a decision changes, committed whole or not at all; None leaves the session or run untouched.
+    """A change of a session and run, committed as a whole; None leaves the session or run unchanged.
 
     Turns and events are numbered by the session's counters, so a change that adds any changes the session too.
     """
@@ -57,15 +57,15 @@ class ConversationChange:
 
 
 Decide = Callable[[StoredConversation], ConversationChange | None]
-"""Returns the change to commit, or None when there is nothing (left) to do; called again when somebody was faster."""
+"""Returns the change to commit, None for nothing; called again if the session was changed meanwhile."""
 
 
 Committed = Callable[[Session, Sequence[Event]], None]
-"""Is told of events that were committed, and of the session, whose last events they are, as it is then."""
+"""Called after a commit, with the session and the committed events, which are its last ones."""
 
 Doubted = Callable[[str, str], None]
-"""Is told of a workspace's session that it cannot be said whether something was committed."""
+"""Called with workspace and session id when it is unknown whether a commit took effect."""
 
 
 RunChanged = Callable[[Run | None, Run], None]
-"""Is told of a run as it was, None for a new one, and as it is."""
+"""Called after a run was changed, with the run before (None for a new one) and after."""

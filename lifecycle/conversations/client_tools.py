@@ -1,7 +1,7 @@
-"""Tools of the caller's own: offered to the model with a run, called by whoever asked, their results the next run.
+"""Client tools: offered to the model with a run, called by the caller, who sends the results with the next run.
 
-A run whose model asks for them ends with the calls instead of an answer. The results come with the session's next run,
-and the model goes on from there. Pure rules.
+A run whose model asks for them ends with the calls instead of an answer. The session's next run brings the results, and
+the model continues from there. Pure rules.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from kernel.errors import InvalidInput, TooLarge
 
 MAX_TOOLS = 128
 MAX_CALLS = 99
-"""Most calls of a run: their ids have two digits for their number."""
+"""Most calls of a run: a call's id has two digits for its number."""
 MAX_BYTES = 100_000
-"""Most bytes of JSON that the tools of a run are described with."""
+"""Most bytes of JSON of a run's tool descriptions."""
 TOOL_CALLS = "tool_calls"
-"""The finish reason of a run that ended with calls."""
+"""Finish reason of a run that ended with calls."""
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _CALL = re.compile(r"call_([0-9a-f]{32})[0-9]{2}")
 _LONGEST_ID = 128
@@ -30,11 +30,11 @@ _CHOICES = ("auto", "none", "required")
 
 @dataclass(frozen=True, slots=True)
 class ClientTool:
-    """A tool of the caller's.
+    """A tool that the caller executes.
 
     Attributes:
-        name: What the model calls it by.
-        description: What the model is told of it.
+        name: Its name, as the model knows it.
+        description: Its description for the model.
         parameters: JSON Schema of its arguments, an object.
     """
 
@@ -47,7 +47,7 @@ class ClientTool:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What came of a call: the call's id, and what the model is told."""
+    """The result of a call: the call's id, and the text for the model."""
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
 
@@ -57,12 +57,12 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class ClientTools:
-    """The caller's tools, as a run comes with them.
+    """The client tools of a run request.
 
     Attributes:
-        tools: Those that the model may ask for, beside the agent's own.
-        choice: `auto`; `none` for none of them; `required` for some tool; or the name of the one it has to call.
-        results: What came of the calls that the session's run before ended with: of all of them.
+        tools: Tools that the model may ask for, besides the agent's own.
+        choice: `auto`; `none`; `required` for at least one tool; or the name of the tool that the model must call.
+        results: Results of all the calls that the session's previous run ended with.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
@@ -73,18 +73,18 @@ class ClientTools:
 
     @property
     def offered(self) -> tuple[ClientTool, ...]:
-        """The tools that the model is offered."""
+        """The tools to offer to the model: none if `choice` is `none`."""
         return () if self.choice == "none" else self.tools
 
 
 @dataclass(frozen=True, slots=True)
 class ClientCall:
-    """A call of a caller's tool that a model asked for.
+    """A call of a client tool that a model asked for.
 
     Attributes:
-        id: Unique in the workspace; names the run that ended with it.
-        name: The tool.
-        arguments: As the model wrote them: JSON, unless it has erred.
+        id: Unique in the workspace; contains the id of the run that ended with it.
+        name: The tool's name.
+        arguments: As written by the model: JSON, unless the model made an error.
     """
 
     id: str
@@ -93,22 +93,22 @@ class ClientCall:
 
 
 def call_id(run_id: str, number: int) -> str:
-    """Return the id of a run's call; 39 characters, as providers take no more than 40."""
+    """Return the id of a run's call: 39 characters, as providers allow at most 40."""
     return f"call_{uuid.UUID(run_id).hex}{number:02d}"
 
 
 def run_of_call(ident: str) -> str | None:
-    """Return the id of the run that ended with the call; None where it is no id of ours."""
+    """Return the id of the run that ended with the call; None if `ident` was not made by `call_id`."""
     found = _CALL.fullmatch(ident)
     return str(uuid.UUID(hex=found[1])) if found else None
 
 
 def check(given: ClientTools, max_result_bytes: int) -> None:
-    """Check what a caller says of its tools.
+    """Check a request's client tools.
 
     Raises:
-        InvalidInput: A name, choice, schema or id is none, or one comes twice (`invalid_client_tools`).
-        TooLarge: The results have more bytes than that (`tool_results_too_large`).
+        InvalidInput: A name, choice, schema or id is not valid, or occurs twice (`invalid_client_tools`).
+        TooLarge: The results have more than `max_result_bytes` (`tool_results_too_large`).
     """
     names = [tool.name for tool in given.tools]
     if len(names) > MAX_TOOLS:
@@ -136,21 +136,22 @@ def check(given: ClientTools, max_result_bytes: int) -> None:
 
 
 def check_allowed(given: ClientTools | None, *, allowed: bool, taken: Collection[str]) -> None:
-    """Check that an agent takes tools of its callers.
+    """Check that an agent accepts the client tools.
 
     Args:
-        given: What the run comes with.
+        given: The request's client tools.
         allowed: Whether the agent's spec allows it.
-        taken: The names of the agent's own tools, and what those of its MCP servers begin with, with a `*` at the end.
+        taken: Names of the agent's own tools, and prefixes of its MCP servers' tools, each with a `*` at the end.
 
     Raises:
-        InvalidInput: It does not (`client_tools_not_allowed`), or has a tool of that name (`client_tool_taken`).
+        InvalidInput: The agent accepts none (`client_tools_not_allowed`), or has a tool of that name
+            (`client_tool_taken`).
     """
     if given is None:
         return
     if not allowed:
         rule = "only for agents whose spec has client_tools: true, and not for teams"
-        msg = "This agent takes no tools of its callers."
+        msg = "This agent does not accept client tools."
         raise InvalidInput(msg, code="client_tools_not_allowed", fields={"/client_tools": rule})
     for number, tool in enumerate(given.tools):
         if any(tool.name == name or (name[-1] == "*" and tool.name.startswith(name[:-1])) for name in taken):
@@ -159,17 +160,17 @@ def check_allowed(given: ClientTools | None, *, allowed: bool, taken: Collection
 
 
 def described(given: ClientTools) -> str:
-    """Return what a model is told of the tools, as JSON."""
+    """Return the tools' descriptions for a model, as JSON."""
     return json.dumps([[tool.name, tool.description, dict(tool.parameters or {})] for tool in given.offered])
 
 
 def results_text(given: ClientTools) -> str:
-    """Return the results as the text of a message of the history."""
+    """Return the results as the text of a history message."""
     return json.dumps([{"call_id": each.call_id, "output": each.output} for each in given.results], ensure_ascii=False)
 
 
 def results_of(text: str) -> tuple[ToolResult, ...]:
-    """Return the results that `results_text` wrote."""
+    """Return the results from a text that `results_text` made."""
     return tuple(ToolResult(each["call_id"], each["output"]) for each in json.loads(text))
 
 

@@ -1,10 +1,11 @@
-"""Finding runs by id and sessions by age, agent or user.
+"""Indexes of runs by id and age, and of sessions by age, agent or user.
 
-Table `runs`, partition `{workspace}!{shard}`, row `id!{run}`: which session a run is in, and what was asked; and, in
-the same transaction, row `at!` with a key that sorts newest first: which runs there are.
-Table `sessions`, partition `{workspace}!{shard}`, row key newest first: which sessions there are.
-Table `opensessions`, partition `{workspace}!{agent}`, row `{session}`: which sessions keep an agent from being retired.
-All are written before the session itself, so what exists can always be found; what is found may not exist (yet).
+Table `runs`, partition `{workspace}!{shard}`, row `id!{run}`: a run's session and the digest of its request; and, in
+the same transaction, row `at!…` with a key that sorts newest first: the list of runs.
+Table `sessions`, partition `{workspace}!{shard}`, row key newest first: the list of sessions.
+Table `opensessions`, partition `{workspace}!{agent}`, row `{session}`: the sessions that keep an agent from being
+retired.
+All are written before the session itself, so what exists is always found; what is found may not exist (yet).
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ RUNS = "runs"
 SESSIONS = "sessions"
 OPEN = "opensessions"
 SHARDS = 8
-"""Partitions a workspace's sessions are spread over, so that none passes the service's 2,000 rows a second."""
+"""Number of partitions for a workspace's sessions, so that none exceeds the service's 2,000 rows a second."""
 
-_TICK = timedelta(milliseconds=1)  # what keys are precise to
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # keys know no earlier time
+_TICK = timedelta(milliseconds=1)  # resolution of times in keys
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # earliest time that a key can have
 _AT_THE_SAME_TIME = timedelta(hours=1)
 _LOOKED_AT = 10
 _OVER = frozenset({SessionState.ENDED.value, SessionState.ERASED.value})
@@ -36,7 +37,7 @@ _OVER = frozenset({SessionState.ENDED.value, SessionState.ERASED.value})
 
 @dataclass(frozen=True, slots=True)
 class RunPlace:
-    """Where a run is: its session, the agent asked, and the digest of the request."""
+    """Where a run is: its session, its agent, and the digest of the request."""
 
     session_id: str
     agent: str
@@ -45,19 +46,19 @@ class RunPlace:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A session as entered: its id, and the row key it was entered under."""
+    """A session's index entry: its id and row key."""
 
     session_id: str
     key: str
 
     def is_of(self, session: Session) -> bool:
-        """Return whether the session was made by the caller that made this entry, as just one entry of it was."""
+        """Return whether this entry is the session's own: concurrent callers may each have entered one for its id."""
         return self.key == newest_first(session.created_at, session.id)
 
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """A run as listed: its session, its id, and where it stands in the list."""
+    """A run's list entry: session id, run id and row key."""
 
     session_id: str
     run_id: str
@@ -65,7 +66,7 @@ class RunEntry:
 
 
 class Directory:
-    """Enters and finds runs and sessions."""
+    """Stores and reads the indexes of runs and sessions."""
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
@@ -74,8 +75,8 @@ class Directory:
     async def claim_run(
         self, workspace: str, run_id: str, place: RunPlace, user_id: str | None = None
     ) -> tuple[RunPlace, bool]:
-        """Enter the run and return its place and True, or the place under which it was entered before and False."""
-        home, listed = _home(workspace, run_id), f"at!{newest_first(self._clock(), run_id)}"
+        """Enter the run and return its place and True; if it was entered before, its first place and False."""
+        home, listed = _partition(workspace, run_id), f"at!{newest_first(self._clock(), run_id)}"
         where = {"session_id": place.session_id, "agent": place.agent}
         claim = Row(home, f"id!{run_id}", {**where, "digest": place.digest, "listed": listed})
         try:
@@ -85,30 +86,30 @@ class Directory:
         return place, True
 
     async def find_run(self, workspace: str, run_id: str) -> RunPlace | None:
-        """Return where the run is, or None."""
-        row = await self._tables.get(RUNS, _home(workspace, run_id), f"id!{run_id}")
+        """Return where the run is; None if unknown."""
+        row = await self._tables.get(RUNS, _partition(workspace, run_id), f"id!{run_id}")
         return RunPlace(row.text("session_id"), row.text("agent"), row.text("digest")) if row else None
 
     async def enter_session(self, session: Session) -> None:
-        """Enter the session; entering it again changes nothing."""
+        """Enter the session. Idempotent."""
         values = {"session_id": session.id, "agent": session.agent, "user_id": session.user_id or ""}
         key = newest_first(session.created_at, session.id)
         entered = {"at": session.created_at}
         await asyncio.gather(
-            self._tables.commit(SESSIONS, [Upsert(Row(_home(session.workspace, session.id), key, values))]),
+            self._tables.commit(SESSIONS, [Upsert(Row(_partition(session.workspace, session.id), key, values))]),
             self._tables.commit(OPEN, [Upsert(Row(f"{session.workspace}!{session.agent}", session.id, entered))]),
         )
 
     async def close_session(self, workspace: str, agent: str, session_id: str) -> None:
-        """Note that the session has ended or never came to be."""
+        """Remove the session from the open sessions of the agent: it has ended or was never stored."""
         try:
             await self._tables.commit(OPEN, [Delete(f"{workspace}!{agent}", session_id)])
         except RowChanged:
             return
 
     async def forget_run(self, workspace: str, run_id: str) -> None:
-        """Remove the run's entries; one that is gone is no error."""
-        home = _home(workspace, run_id)
+        """Remove the run's entries; does nothing where there are none."""
+        home = _partition(workspace, run_id)
         claim = await self._tables.get(RUNS, home, f"id!{run_id}")
         if claim is None:
             return
@@ -118,8 +119,8 @@ class Directory:
             return
 
     async def forget_user(self, workspace: str, run_id: str) -> None:
-        """Take the user out of the run's entry in the list."""
-        home = _home(workspace, run_id)
+        """Remove the user from the run's list entry."""
+        home = _partition(workspace, run_id)
         claim = await self._tables.get(RUNS, home, f"id!{run_id}")
         listed = await self._tables.get(RUNS, home, claim.text("listed")) if claim else None
         if listed is not None:
@@ -127,9 +128,9 @@ class Directory:
             await self._tables.commit(RUNS, [Upsert(Row(home, listed.key, values))])
 
     async def leave(self, session: Session) -> None:
-        """Remove the session's entries, also those of callers who were at it at the same time as its maker."""
+        """Remove the session's entries, including those of concurrent callers that did not create it."""
         await self.close_session(session.workspace, session.agent, session.id)
-        home, made = _home(session.workspace, session.id), session.created_at
+        home, made = _partition(session.workspace, session.id), session.created_at
         span = Span(
             home,
             key_from=newest_first(made + _AT_THE_SAME_TIME, ""),
@@ -143,13 +144,13 @@ class Directory:
                 continue
 
     async def open_sessions(self, workspace: str, agent: str) -> frozenset[str]:
-        """Return the ids of the agent's open sessions; one that is over may be among them for a while."""
+        """Return the ids of the agent's open sessions; ended ones may be among them for a while."""
         return frozenset([row.key async for row in every(self._tables, OPEN, Span(f"{workspace}!{agent}"))])
 
     async def has_open_session(self, workspace: str, agent: str) -> bool:
-        """Return whether any session with the agent is open, or is being started.
+        """Return whether any session with the agent is open or is being started.
 
-        An entry is made before its session; that of one that never came to be, or has ended, is removed.
+        An entry is made before its session. Entries whose session ended or was never stored are removed.
         """
         async for row in every(self._tables, OPEN, Span(f"{workspace}!{agent}"), page=_LOOKED_AT):
             entered = row.moment("at")
@@ -161,7 +162,7 @@ class Directory:
             try:
                 await self._tables.commit(OPEN, [Delete(row.partition, row.key, row.etag)])
             except RowChanged:
-                return True  # it is being started after all
+                return True  # a session is being started meanwhile
         return False
 
     async def sessions(
@@ -169,7 +170,7 @@ class Directory:
     ) -> tuple[Sequence[Entry], str | None]:
         """Return up to `limit` entries, newest first, and the token to continue after; None at the end.
 
-        Callers that were at it at the same time may each have entered a session: see `Entry.is_of`.
+        Concurrent callers may each have entered the same session: see `Entry.is_of`.
         """
         where = {"agent": agent, "user_id": user_id}
         span = Span("", key_from=f"{after} " if after else None)
@@ -189,7 +190,7 @@ class Directory:
     ) -> tuple[Sequence[RunEntry], str | None]:
         """Return up to `limit` runs, newest first, and the token to continue after; None at the end.
 
-        Only those that were entered at `first` or later, and before `before`; None for any time.
+        Lists only runs entered at `first` or later and before `before`; None for no bound.
         """
         where = {"agent": agent, "user_id": user_id}
         newest = f"at!{newest_first(before - _TICK, '')}" if before else "at!"
@@ -202,7 +203,7 @@ class Directory:
     async def _newest(
         self, table: str, workspace: str, span: Span, where: Mapping[str, str | None], limit: int
     ) -> tuple[Sequence[Row], bool]:
-        """Return the span's first rows of all shards in the order of their keys, and whether there are more."""
+        """Return the first rows of the span over all shards, in the order of their keys, and whether there are more."""
         wanted = {name: value for name, value in where.items() if value is not None}
         spans = [
             Span(f"{workspace}!{shard}", key_from=span.key_from, key_before=span.key_before, where=wanted)
@@ -213,5 +214,5 @@ class Directory:
         return rows[:limit], len(rows) > limit
 
 
-def _home(workspace: str, session_id: str) -> str:
+def _partition(workspace: str, session_id: str) -> str:
     return f"{workspace}!{hashlib.sha256(session_id.encode()).digest()[0] % SHARDS}"

@@ -1,8 +1,8 @@
-"""What becomes of a run whose message has come: its session decides whether it is its turn.
+"""Decides what to do with a run when its message arrives, by its session's state.
 
-Runs of a session on hold are kept as rows, without messages, and queued again in order when the session goes on. That
-resumption has a number, which the messages that it sends carry (`call`): a message of an earlier one is stale
-and is ignored, so that no run can get ahead of another that was kept.
+Runs of a session on hold are kept as rows, without messages, and queued again in order when the session is resumed.
+Each resumption has a number, which its messages carry (`call`): a message with an older number is stale and is ignored,
+so that runs stay in order.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from lifecycle.conversations.submission import Submission
 from lifecycle.conversations.transitions import outcome, state_event
 
 SESSION_EXPIRED = "session_expired"
-"""Error code of a run whose session ended before its turn came."""
+"""Error code of a run whose session ended before it could start."""
 
 _EARLY = timedelta(seconds=2)
-"""How early the message of a retried run may come and still be run: clocks differ."""
+"""How early the message of a retried run may arrive and still be run, because clocks differ."""
 _WRONG_QUEUE = "Its session has {} priority: its messages go to the queue of that."
 _ID_REUSED = "The run id was used for another request."
 
 
 class DispatchDecision(StrEnum):
-    """What is to be done with a run whose message has come."""
+    """What to do with a run whose message has arrived."""
 
     RUN = "run"
     KEEP = "keep"  # its session is on hold
     EXPIRE = "expire"  # its session has ended, or lasted too long
-    FORGET = "forget"  # another message stands for it, or nothing is left of it
-    PAUSE = "pause"  # it is not due yet: its message is to be sent for later
-    AGAIN = "again"  # what earlier attempts did is to be recorded first
+    FORGET = "forget"  # another message will run it, or the run does not exist any more
+    PAUSE = "pause"  # it is not due yet: schedule its message for then
+    AGAIN = "again"  # an earlier attempt has to be recorded first
 
 
 def misuse(submission: Submission, stored: StoredConversation) -> str | None:
-    """Return why the message can never be run, whatever else happens; None when it can.
+    """Return why the message can never be run; None if it can.
 
     Args:
-        submission: What the message says.
-        stored: Its session and its run as they are.
+        submission: The message.
+        stored: Its session and its run as stored.
     """
     run, session = stored.run, stored.session
     if session is not None and session.priority is not submission.priority:
@@ -54,15 +54,15 @@ def misuse(submission: Submission, stored: StoredConversation) -> str | None:
     if run is None:
         return None
     team = run.team
-    whom = run.agent == submission.agent if team is None else submission.team in (None, team.team)
-    return None if whom and submission.query in (None, run.query) else _ID_REUSED
+    same_target = run.agent == submission.agent if team is None else submission.team in (None, team.team)
+    return None if same_target and submission.query in (None, run.query) else _ID_REUSED
 
 
 def may_have_overtaken(stored: StoredConversation) -> bool:
-    """Return whether a run accepted before this one may still be unfinished although this one's message has come.
+    """Return whether a run accepted before this one may be unfinished although this one's message arrived first.
 
-    Messages are sent after runs are accepted, so the later run's can be first. Runs of a session that is on hold are
-    sent in order when it goes on.
+    Messages are sent after runs are accepted, so a later run's message can arrive first. Runs of a session on hold are
+    sent in order when it is resumed.
     """
     session, run = stored.session, stored.run
     if session is None or run is None or run.finished or session.on_hold or session.over:
@@ -71,12 +71,12 @@ def may_have_overtaken(stored: StoredConversation) -> bool:
 
 
 def decide(session: Session, run: Run, call: int, now: datetime) -> DispatchDecision:
-    """Return what is to be done with a run that is not finished and that nobody is running.
+    """Return what to do with a run that is not finished and that no worker holds.
 
     Args:
         session: Its session.
         run: The run.
-        call: The resumption that sent the message; 0 for a submission.
+        call: Number of the resumption that sent the message; 0 for a submission.
         now: The current time.
     """
     if session.state is SessionState.ERASED:
@@ -84,7 +84,7 @@ def decide(session: Session, run: Run, call: int, now: datetime) -> DispatchDeci
     if session.over or sessions.outlived(session, now):
         return DispatchDecision.EXPIRE
     if call < run.call:
-        return DispatchDecision.FORGET  # also where the session is on hold: the later message is there, or has been
+        return DispatchDecision.FORGET  # also on hold: the later message was sent
     if session.retry is not None and not session.stopped:
         if run.id != session.retry.run_id:
             return DispatchDecision.KEEP
@@ -99,14 +99,14 @@ def decide(session: Session, run: Run, call: int, now: datetime) -> DispatchDeci
 
 
 def kept(session: Session, run: Run, now: datetime) -> ConversationChange | None:
-    """Return the change that keeps the run until its session goes on; None where that is done."""
+    """Return the change that keeps the run waiting until its session is resumed; None if it waits already."""
     if run.state is RunState.WAITING:
         return None
     return outcome(session, run, runs.deferred(run), (), (), now)
 
 
 def expired(session: Session, run: Run, now: datetime) -> ConversationChange:
-    """Return the change that ends the run because its session is over, and ends the session if it is still open."""
+    """Return the change that ends the run because its session is over, and also ends the session if it is open."""
     noted: Sequence[Event] = ()
     if not session.over:
         session = sessions.ended(session, MAX_DURATION, now)
@@ -115,6 +115,6 @@ def expired(session: Session, run: Run, now: datetime) -> ConversationChange:
 
 
 def too_late(session: Session) -> Conflict:
-    """Return why a run of an ended session is not run."""
-    msg = f"Its session ended before its turn came ({session.end_reason})."
+    """Return the error for a run of an ended session."""
+    msg = f"Its session ended before it could start ({session.end_reason})."
     return Conflict(msg, code=SESSION_EXPIRED)

@@ -1,9 +1,9 @@
-"""What a queue message says beside its body, and CloudEvents around its body.
+"""Headers of a queue message, and CloudEvents in its body or headers.
 
 CloudEvents 1.0 (github.com/cloudevents/spec): in structured mode the body is the envelope and its `data` is the run
 message; in binary mode the body is the run message, and the envelope's attributes are application properties that begin
-with `cloudEvents:` or `cloudEvents_` (AMQP protocol binding, 3.1.3). `source` and `id` together name an event, so that
-whoever delivers it twice submits one run.
+with `cloudEvents:` or `cloudEvents_` (AMQP protocol binding, 3.1.3). `source` and `id` together identify an event, so
+that delivering it twice submits one run.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _REQUIRED = ("source", "id", "type")
 
 
 class NoCloudEvent(ValueError):
-    """It looks like a CloudEvent and is none; the text says why and repeats nothing of it."""
+    """A CloudEvent is not valid; the text says why and quotes nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageHeaders:
-    """What a queue message says beside its body, its ids apart.
+    """Headers of a queue message, without its ids.
 
     Attributes:
-        reply_to: Its ReplyTo: the queue that wants to know the run's end; empty for none.
-        reply_to_session_id: Its ReplyToSessionId: the SessionId of the reply; empty for the run's own session.
-        correlation_id: Its CorrelationId, which the reply has too; empty for its MessageId.
-        event: The attributes of the CloudEvent that its body is the data of, by name; empty for none.
+        reply_to: ReplyTo: the queue for the report of the run's end; empty for none.
+        reply_to_session_id: ReplyToSessionId: the SessionId of the report; empty for the run's own session.
+        correlation_id: CorrelationId, copied to the report; empty for the message's MessageId.
+        event: Attributes of the CloudEvent in binary mode, by name; empty for none.
     """
 
     reply_to: str = ""
@@ -42,7 +42,7 @@ class MessageHeaders:
     event: tuple[tuple[str, str], ...] = ()
 
     def callback(self, message_id: str | None) -> dict[str, str] | None:
-        """Return the callback that the headers ask for, as a run request has it; None for none."""
+        """Return the callback that the headers ask for, in the form of a run request; None for none."""
         if not self.reply_to:
             return None
         asked = {
@@ -62,8 +62,8 @@ def headers_of(
     """Return a message's headers.
 
     Args:
-        properties: Its application properties.
-        reply_to: Its ReplyTo; None for none, or where nobody is replied to.
+        properties: The message's application properties.
+        reply_to: Its ReplyTo; None for none, or where replies are not supported.
         reply_to_session_id: Its ReplyToSessionId.
         correlation_id: Its CorrelationId.
     """
@@ -77,10 +77,10 @@ def headers_of(
 
 
 def opened(body: Any, headers: MessageHeaders) -> tuple[Any, str | None]:
-    """Return a body's run message, and the idempotency key that its CloudEvent stands for; None without one.
+    """Return the run message in a body, and the idempotency key made from its CloudEvent; None without one.
 
     Raises:
-        NoCloudEvent: The envelope is not one of CloudEvents 1.0, or holds no JSON.
+        NoCloudEvent: The envelope is not a valid one of CloudEvents 1.0, or its data is not JSON.
     """
     if (event := _envelope(body)) is not None:
         return _data(event), _key(event)

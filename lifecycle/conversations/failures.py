@@ -1,7 +1,7 @@
-"""Which runs failed though trying again might help, so that each is found whatever became of its message.
+"""Index of runs that failed but might succeed when redriven, whatever happened to their messages.
 
 Table `failedruns`, partition workspace, row `{time accepted}!{run}`: written before the run's row says that it failed,
-and removed after it was redriven or dismissed. There may be one too many, never one too few.
+and removed after it was redriven or dismissed. There may be entries too many, never too few.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TABLE = "failedruns"
 
 @dataclass(frozen=True, slots=True)
 class FailedRun:
-    """An entry: the run, its session, and the entry's key and version."""
+    """An entry: the run, its session, and the entry's key and ETag."""
 
     workspace: str
     session_id: str
@@ -37,24 +37,24 @@ class FailedRuns:
         self._tables = tables
 
     async def enter(self, run: Run) -> None:
-        """Enter the run; call it before the run is stored as failed. Entering it again changes nothing."""
+        """Enter the run; call it before the run is stored as failed. Idempotent."""
         row = Row(run.workspace, _key(run), {"session_id": run.session_id})
         await self._tables.commit(TABLE, [Upsert(row)])
 
     async def after(self, workspace: str, key: str, limit: int) -> Sequence[FailedRun]:
-        """Return up to `limit` entries of the workspace behind the key, those accepted first before others."""
+        """Return up to `limit` entries after the key, oldest accepted first."""
         rows = await first_rows(self._tables, TABLE, Span(workspace, key_from=f"{key} " if key else None), limit)
         return [
             FailedRun(workspace, row.text("session_id"), row.key.partition("!")[2], row.key, row.etag) for row in rows
         ]
 
     async def find(self, run: Run) -> FailedRun | None:
-        """Return the run's entry, or None."""
+        """Return the run's entry; None if there is none."""
         row = await self._tables.get(TABLE, run.workspace, _key(run))
         return FailedRun(run.workspace, run.session_id, run.id, row.key, row.etag) if row else None
 
     async def remove(self, entry: FailedRun) -> None:
-        """Remove the entry, unless the run was entered again since it was read; one that is gone is no error."""
+        """Remove the entry, unless the run was entered again since it was read; does nothing if it is gone."""
         try:
             await self._tables.commit(TABLE, [Delete(entry.workspace, entry.key, entry.etag)])
         except RowChanged:

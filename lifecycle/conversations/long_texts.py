@@ -1,8 +1,8 @@
-"""Texts of runs and messages that are too long for their rows: kept apart, named by the row, and whole when read.
+"""Texts of runs and messages that are too long for their rows: stored separately, and restored on reading.
 
-A row holds the texts that fit as it always did. Of one that does not it holds an empty text, and where the text is in
-the property `long`. The session says that there are such texts (`Session.long_texts`) before the first is kept, so
-that erasing it deletes them, and erasing any other costs no request.
+A row holds texts that fit in it. For a longer text it holds an empty text, and in the property `long` the location and
+the beginning of the text. `Session.long_texts` is set before the first such text is stored, so that erasing a session
+looks for long texts only where there can be some.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from kernel.large_texts import Text, Texts
 
 PROPERTY = "long"
-"""The property of a row that says where its long texts are."""
+"""Property of a row with the locations of its long texts."""
 _MOST_REMEMBERED = 4_000_000
-"""Characters of long texts that a process remembers, so that looking at a run while it is running fetches none."""
+"""Most characters of long texts that a process caches, so that looking at a running run does not fetch them again."""
 _WHERE: JsonCodec[dict[str, LargeText]] = JsonCodec(dict[str, LargeText])
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A text of a run that may be long: how to get it, and the run with another in its place."""
+    """A text of a run that may be long: how to read it, and how to replace it."""
 
     get: Callable[[Run], str | None]
     put: Callable[[Run, str], Run]
@@ -50,7 +50,7 @@ FIELDS: Mapping[str, Field] = {
 
 
 def writable(text: str) -> str:
-    """Return the text with half a surrogate pair, which is no text, as U+FFFD."""
+    """Return the text with lone surrogates, which cannot be encoded, replaced by U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -59,24 +59,24 @@ def writable(text: str) -> str:
 
 
 def is_long(text: str | None) -> bool:
-    """Return whether the text is kept apart from its row."""
+    """Return whether the text is too long for its row."""
     return text is not None and not fits_in_row(writable(text))
 
 
 def has_long(run: Run | None) -> bool:
-    """Return whether any of the run's texts is kept apart from its row."""
+    """Return whether any of the run's texts is too long for its row."""
     return run is not None and any(is_long(each.get(run)) for each in FIELDS.values())
 
 
 class LongTexts:
-    """Keeps long texts apart from their rows, and brings them back."""
+    """Stores long texts separately from their rows, and restores them."""
 
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
         self._known: OrderedDict[tuple[Owner, str, str], LargeText] = OrderedDict()
 
     async def packed(self, run: Run) -> tuple[Run, str | None]:
-        """Return the run as its row holds it, and where its long texts are; None where there are none."""
+        """Return the run as its row holds it, and the locations of its long texts; None where it has none."""
         owner = Owner(run.workspace, run.session_id, run.id)
         where: dict[str, LargeText] = {}
         for kind, each in FIELDS.items():
@@ -87,7 +87,7 @@ class LongTexts:
         return run, _WHERE.dump(where) if where else None
 
     async def whole(self, run: Run, where: str) -> Run:
-        """Return the run with its long texts, from what `packed` said of them.
+        """Return the run with its long texts, from the locations that `packed` returned.
 
         Raises:
             TextNotFound: One is gone; the session was erased meanwhile.
@@ -102,19 +102,19 @@ class LongTexts:
         return run
 
     def begun(self, run: Run, where: str) -> Run:
-        """Return the run with the beginnings of its long texts, which its row holds."""
+        """Return the run with only the beginnings of its long texts."""
         for kind, large in _WHERE.load(where).items() if where else ():
             run = FIELDS[kind].put(run, shown(large))
         return run
 
     async def packed_text(self, owner: Owner, kind: str, text: str) -> tuple[str, str | None]:
-        """Return a text as a row holds it, and where it is if it is long."""
+        """Return a text as a row holds it, and its location if it is long."""
         if not is_long(text):
             return text, None
         return "", _WHERE.dump({kind: await self._kept(owner, kind, writable(text))})
 
     async def whole_text(self, owner: Owner, text: str, where: str) -> str:
-        """Return the text that `packed_text` was given.
+        """Return the full text, from what `packed_text` returned.
 
         Raises:
             TextNotFound: It is gone; the session was erased meanwhile.
@@ -124,7 +124,7 @@ class LongTexts:
         return text
 
     async def erase(self, workspace: str, session_id: str) -> int:
-        """Delete the session's long texts and return how many there were; call it once nothing can add any."""
+        """Delete the session's long texts and return how many. Call it once none can be added any more."""
         for key in [key for key in self._known if (key[0].workspace, key[0].session) == (workspace, session_id)]:
             self._known.pop(key, None)
         return await self._texts.erase(workspace, session_id)
@@ -141,9 +141,9 @@ class LongTexts:
         return large
 
     async def _fetched(self, owner: Owner, kind: str, large: LargeText) -> str:
-        for key, known in self._known.items():
-            if known.key == large.key:
-                self._remember(key, known)
+        for key, cached in self._known.items():
+            if cached.key == large.key:
+                self._remember(key, cached)
                 return key[2]
         text = await self._texts.whole(large)
         self._remember((owner, kind, text), large)

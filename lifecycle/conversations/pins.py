@@ -1,7 +1,8 @@
-"""Which open sessions are pinned to which versions of an agent.
+"""Index of the open sessions that are pinned to a version of an agent.
 
 Table `opensessions`, partition `{workspace}!{agent}!pins`, row `{fingerprint}!{session}`. A row is written before the
-session is pinned, so a version that a session is pinned to is always found; a row too many is dropped when it is met.
+session is pinned, so a version that a session is pinned to is always found; outdated rows are removed when they are
+read.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from lifecycle.conversations.session import Session
 from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 
 _YOUNG = timedelta(hours=1)
-"""For so long a row without its session may belong to one that is about to be stored."""
+"""For this long, a row without a session may belong to a session that is about to be stored."""
 _AT_ONCE = 16
 
 
 class Pins:
-    """Enters, counts and lets go of pinned sessions."""
+    """Stores and counts pinned sessions."""
 
     def __init__(self, tables: Tables, conversations: ConversationStore, clock: Clock) -> None:
         self._tables = tables
@@ -38,16 +39,16 @@ class Pins:
         """Enter a session that is about to be stored, if it is pinned."""
         if session.pin is not None:
             key = f"{session.pin.fingerprint}!{session.id}"
-            row = Row(_home(session.workspace, session.agent), key, {"at": self._clock()})
+            row = Row(_partition(session.workspace, session.agent), key, {"at": self._clock()})
             await self._tables.commit(OPEN, [Upsert(row)])
 
     async def drop(self, session: Session) -> None:
-        """Remove the entry of a session that is over, if it was pinned."""
+        """Remove the entry of a session that has ended, if it was pinned."""
         if session.pin is not None:
             await self._drop(session.workspace, session.agent, f"{session.pin.fingerprint}!{session.id}")
 
     async def unpin(self, workspace: str, session_id: str) -> Session:
-        """Let the session go on with the agent as it is declared; one that is not pinned stays as it is.
+        """Have the session use the agent as currently declared; does nothing if it is not pinned.
 
         Raises:
             NotFound: There is no such session.
@@ -85,21 +86,21 @@ class Pins:
         """Return how many open sessions are pinned to each version of the agent, by the version's fingerprint."""
         counts: Counter[str] = Counter()
         rows: list[Row] = []
-        async for row in every(self._tables, OPEN, Span(_home(workspace, agent))):
+        async for row in every(self._tables, OPEN, Span(_partition(workspace, agent))):
             rows.append(row)
             if len(rows) == _AT_ONCE:
-                counts += await self._checked(workspace, agent, rows)
+                counts += await self._count_valid(workspace, agent, rows)
                 rows = []
-        return counts + await self._checked(workspace, agent, rows)
+        return counts + await self._count_valid(workspace, agent, rows)
 
-    async def _checked(self, workspace: str, agent: str, rows: list[Row]) -> Counter[str]:
-        """Return the counts of those that hold, dropping the others."""
-        holds = await asyncio.gather(*(self._holds(workspace, row) for row in rows))
+    async def _count_valid(self, workspace: str, agent: str, rows: list[Row]) -> Counter[str]:
+        """Return the counts of valid rows, and remove the others."""
+        holds = await asyncio.gather(*(self._is_valid(workspace, row) for row in rows))
         left_over = [row.key for row, held in zip(rows, holds, strict=True) if not held]
         await asyncio.gather(*(self._drop(workspace, agent, key) for key in left_over))
         return Counter(row.key.split("!", 1)[0] for row, held in zip(rows, holds, strict=True) if held)
 
-    async def _holds(self, workspace: str, row: Row) -> bool:
+    async def _is_valid(self, workspace: str, row: Row) -> bool:
         made_from, session_id = row.key.split("!", 1)
         session = (await self._conversations.load(workspace, session_id)).session
         if session is None:
@@ -108,8 +109,8 @@ class Pins:
 
     async def _drop(self, workspace: str, agent: str, key: str) -> None:
         with suppress(RowChanged):
-            await self._tables.commit(OPEN, [Delete(_home(workspace, agent), key)])
+            await self._tables.commit(OPEN, [Delete(_partition(workspace, agent), key)])
 
 
-def _home(workspace: str, agent: str) -> str:
-    return f"{workspace}!{agent}!pins"  # no agent's name holds a `!`
+def _partition(workspace: str, agent: str) -> str:
+    return f"{workspace}!{agent}!pins"  # agents' names cannot contain `!`

@@ -1,4 +1,4 @@
-"""A session's priority: which of the queues its runs travel on, for all its life."""
+"""A session's priority: on which queue its runs are sent, for the whole life of the session."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from kernel.errors import Conflict
 
 
 class Priority(StrEnum):
-    """Which queue the runs of a session travel on, and so which workers they wait for."""
+    """Priority of a session: the queue of its runs, and so which workers take them."""
 
     NORMAL = "normal"
-    HIGH = "high"  # people who are not to wait behind others
-    LOW = "low"  # work in bulk, which nobody waits for
+    HIGH = "high"  # for people who should not wait behind others
+    LOW = "low"  # for bulk work
 
 
 def check_priority(session_id: str, held: Priority, asked: Priority | None) -> None:
-    """Check that a run may travel with its session's priority; None asks for whatever that is.
+    """Check that a run asks for its session's priority, or for none (None).
 
     Raises:
-        Conflict: It asks for another one. Two queues would run one session at the same time.
+        Conflict: It asks for another one. With two queues, one session's runs could run at the same time.
     """
     if asked not in (None, held):
         msg = f"Session {session_id!r} has {held.value} priority; a session keeps its priority."

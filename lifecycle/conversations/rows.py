@@ -1,4 +1,4 @@
-"""The rows of a session: how sessions, runs, messages and events stand in table `conversations`.
+"""Rows of sessions, runs, messages and events in table `conversations`.
 
 Rows of partition `{workspace}!{session}`:
 `session` · `run!{run}` · `turn!{seq}` · `event!{seq}`, the events of one transaction under the last one's number.
@@ -33,13 +33,13 @@ def partition_of(workspace: str, session_id: str) -> str:
 
 
 class SessionRows:
-    """Turns values into rows and back."""
+    """Converts values to rows and back."""
 
     def __init__(self, texts: LongTexts) -> None:
         self._texts = texts
 
     async def erase_texts(self, workspace: str, session_id: str) -> int:
-        """Delete the session's long texts and return how many there were; call it once nothing can add any."""
+        """Delete the session's long texts and return how many. Call it once none can be added any more."""
         return await self._texts.erase(workspace, session_id)
 
     async def stored(self, session: Row | None, run: Row | None) -> StoredConversation:
@@ -57,12 +57,12 @@ class SessionRows:
         return Row(partition_of(session.workspace, session.id), "session", values, etag)
 
     async def run(self, row: Row, *, texts: bool = True) -> Run:
-        """Return the run of a row, with its long texts, or with their beginnings."""
+        """Return the run of a row, with its whole long texts, or only their beginnings."""
         run, where = _RUN.load(row.text("run")), row.text(PROPERTY)
         return await self._texts.whole(run, where) if texts else self._texts.begun(run, where)
 
     async def run_row(self, run: Run, etag: str) -> Row:
-        """Return the row of a run, once its long texts are kept."""
+        """Return the row of a run, after storing its long texts."""
         kept, where = await self._texts.packed(run)
         values = {"run": _RUN.dump(kept), "state": run.state.value, PROPERTY: where}
         return Row(partition_of(run.workspace, run.session_id), f"run!{run.id}", values, etag)
@@ -72,8 +72,8 @@ class SessionRows:
         return await asyncio.gather(*(self._turn(workspace, session_id, row) for row in rows))
 
     async def turn_row(self, session: Session, number: int, turn: Turn) -> Row:
-        """Return the row of a message, once its text is kept if it is long."""
-        # The same kind as the run's own text, so that the answer is kept once.
+        """Return the row of a message, after storing its text if it is long."""
+        # The same kind as the run's own text, so that the answer is stored once.
         kind = "answer" if turn.role == "assistant" else "query"
         text, where = await self._texts.packed_text(Owner(session.workspace, session.id, turn.run_id), kind, turn.text)
         values = {"role": turn.role, "text": text, "run_id": turn.run_id, "at": turn.at, PROPERTY: where}
@@ -90,7 +90,7 @@ class SessionRows:
         return list(enumerate(_EVENTS.load(text), row.integer("first")))
 
     async def event_row(self, session: Session, first: int, events: Sequence[Event]) -> Row:
-        """Return the row of the events of one transaction: a row more costs it more than the bytes do."""
+        """Return one row with all events of a transaction: another row would cost more than the bytes do."""
         owner = Owner(session.workspace, session.id, "")
         text, where = await self._texts.packed_text(owner, "events", _EVENTS.dump(tuple(events)))
         last = first + len(events) - 1

@@ -24,21 +24,21 @@ from llmops.spend.usage import Spend
 
 
 class RunState(StrEnum):
-    """Where a run is."""
+    """State of a run."""
 
-    QUEUED = "queued"  # accepted; waiting for its turn or its next attempt
+    QUEUED = "queued"  # accepted; waits to be started, or for its next attempt
     RUNNING = "running"  # a worker holds its lease
-    WAITING = "waiting"  # without a message on the queue, until its session goes on
+    WAITING = "waiting"  # not on the queue until its session is resumed
     SUCCEEDED = "succeeded"  # answered
-    FAILED = "failed"  # will not be answered unless it is redriven; `error` says why
+    FAILED = "failed"  # final unless it is redriven; `error` has the reason
     CANCELLED = "cancelled"  # stopped on request
 
 
 class Stage(StrEnum):
-    """What a user sees of a run's progress."""
+    """Progress of a run, as shown to users."""
 
-    INITIALIZING = "INITIALIZING"  # a worker has it and gets the agent ready
-    CHECKING_BUDGET = "CHECKING_BUDGET"  # what its budgets allow is looked at; a run that has none is not
+    INITIALIZING = "INITIALIZING"  # a worker has claimed it and gets the agent ready
+    CHECKING_BUDGET = "CHECKING_BUDGET"  # its budgets are checked; skipped without budgets
     RUNNING = "RUNNING"  # the model works
     EVALUATING = "EVALUATING"  # the answer is scored and recorded
     COMPLETED = "COMPLETED"  # answered
@@ -55,7 +55,7 @@ TERMINAL = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 
 @dataclass(frozen=True, slots=True)
 class RunError:
-    """Why a run (or its last attempt) failed: a stable code and a sentence that carries no prompt or secret."""
+    """Why a run or its last attempt failed: a stable code, and a sentence without prompts or secrets."""
 
     code: str
     detail: str
@@ -63,19 +63,19 @@ class RunError:
 
 @dataclass(frozen=True, slots=True)
 class RunInput:
-    """What was asked.
+    """The request of a run.
 
     Attributes:
         query: The user's message.
-        revision: The agent's declaration at the time of submission; the run uses this one or a newer one.
-        user_id: Who asked; None when nobody in particular.
+        revision: Revision of the agent's declaration at submission; the run uses this or a newer one.
+        user_id: Who asked; None if not given.
         metadata: The caller's own strings, returned as given.
-        expected_topics: What a good answer speaks of, for evaluation.
-        context: What the answer must be borne out by; None when nothing was given.
+        expected_topics: What a good answer mentions, for evaluation.
+        context: What the answer must be grounded in; None when not given.
         stream: Whether its text is published as `run.delta` events while the model writes it.
-        callback: Where its end is to be reported; None for nowhere.
-        workflow_run_id: The workflow run that it is a step of; None for none.
-        client_tools: Tools of the caller's, and what came of their calls; None for none.
+        callback: Where its end is reported; None for nowhere.
+        workflow_run_id: Id of the workflow run that it is a step of; None for none.
+        client_tools: The caller's tools, and the results of their calls; None for none.
     """
 
     query: str
@@ -92,22 +92,22 @@ class RunInput:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """How the run comes to its turn.
+    """How the run is queued and what it waits for.
 
     Attributes:
-        priority: Its session's; says which queue it travels on.
-        number: Its place among the runs of its session, from 1; 0 where that was not counted yet.
-        call: The resumption of its session that queued it last (`Session.resumes`); 0 when it was queued by submission.
-        redriven: How many times it was put back after it had failed.
-        waits: How many attempts ended because a budget did not let them go on.
-        sends: How many requests for it have set out to send its message.
-        unsent: Of these, how many failed; the run is not queued only when all have.
-        approved: Whether an operator lets it go on where its agent's degradation steps ask.
+        priority: Its session's priority, which determines the queue.
+        number: Its number in its session, from 1; 0 if unknown (runs of earlier versions).
+        call: Number of the session's resumption that queued it last (`Session.resumes`); 0 if queued by submission.
+        redriven: How many times it was redriven.
+        waits: How many attempts do not count as failures, e.g. because a budget stopped them.
+        sends: How many requests have begun to send its message.
+        unsent: Of these, how many failed; the run counts as not queued only when all have.
+        approved: Whether an operator lets it pass its agent's degradation steps that ask for approval.
         not_before: When its next attempt is due; None for at once.
-        awaits: Ids of the approvals that are yet to be decided before it goes on.
-        asked: Whether it waits, or has waited last, for such decisions.
-        traceparent: The trace it was submitted in, which every attempt goes on with; None outside a trace.
-        team: How its team serves it; None where none does.
+        awaits: Ids of approvals that must be decided before it continues.
+        asked: Whether it waits for approvals, or did so in its last wait.
+        traceparent: W3C trace context of its submission, which every attempt continues; None outside a trace.
+        team: Its state in a team; None without a team.
     """
 
     priority: Priority = Priority.NORMAL
@@ -127,7 +127,7 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """When the run was accepted, first claimed, and reached a terminal state; aware UTC, None where it has not yet."""
+    """When the run was accepted, first claimed, and finished, aware UTC; None before."""
 
     accepted: datetime
     started: datetime | None = None
@@ -136,7 +136,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Which worker holds the run, and until when nobody else may claim it."""
+    """Which worker holds the run, and until when no other may claim it."""
 
     owner: str
     until: datetime
@@ -148,10 +148,10 @@ class Effort:
 
     Attributes:
         calls: Its model calls that are settled, in order.
-        tools: Its function tools' calls.
-        version: The agent's version at the provider; empty when it did not come as far.
-        finish_reason: Why the model stopped, as the provider said; empty when unknown.
-        went_on: Whether it went on from where an earlier attempt was stopped.
+        tools: Calls of its function tools.
+        version: The agent's version at the provider; empty if it ended before that was known.
+        finish_reason: Why the model stopped, as the provider reports it; empty when unknown.
+        went_on: Whether it continued from an earlier attempt's progress.
     """
 
     calls: tuple[Call, ...] = ()
@@ -162,27 +162,27 @@ class Effort:
 
     @property
     def spend(self) -> Spend:
-        """What its calls came to."""
+        """The sum of its model calls."""
         return sum((call.spend for call in self.calls), Spend())
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The latest attempt at the run as it is noted with it, so that whoever finds the run knows what it did.
+    """The latest attempt at the run, stored with the run so that its costs are known if its worker dies.
 
     Attributes:
-        number: Which one, from 1; 0 before the first.
+        number: Its number, from 1; 0 before the first.
         claimed_at: When it began; None before the first.
-        effort: What it did so far, or in all once it has ended.
-        open: The model call that it may be making, at its estimate; None when there is none.
-        carried_micro_usd: What earlier attempts spent for it to go on from.
-        streamed: Characters of its text that were published as events.
-        ending: How it ended; None while it has not.
-        ended_at: When it ended; None while it has not.
-        code: Why it gave no answer; empty when it did.
-        dead: Whether the run failed with it though trying again might have helped.
-        continues: Whether the next attempt goes on from where it stopped.
-        agent: The agent that made it, where the run has gone on to another one since; else empty.
+        effort: What it has done so far; once ended, in all.
+        open: The model call that may be under way, at its estimate; None if there is none.
+        carried_micro_usd: What earlier attempts spent on the progress that it continues, in millionths of a USD.
+        streamed: Characters of its text published as events.
+        ending: How it ended; None before.
+        ended_at: When it ended, aware UTC; None before.
+        code: Error code if it gave no answer; else empty.
+        dead: Whether the run failed with it, but might succeed when redriven.
+        continues: Whether the next attempt continues its progress.
+        agent: The agent that made it, if the run was handed to another one since; else empty.
     """
 
     number: int = 0
@@ -200,20 +200,20 @@ class Attempt:
 
     @property
     def noted(self) -> Effort:
-        """What it is known to have done: a call that is open may have been made, and counts at its estimate."""
+        """What it has done, with an open call counted at its estimate, as it may have been made."""
         return self.effort if self.open is None else replace(self.effort, calls=(*self.effort.calls, self.open))
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of the run: its answer, or why it (or its last attempt) failed.
+    """The run's answer, or why it or its last attempt failed.
 
     Attributes:
-        answer, score: The answer's text, and how good it looks; None unless succeeded.
-        model, version: The model that answered, as the provider named it, and the agent's version there.
-        finish_reason: Why the model stopped: `stop`, `length`, …; None unless succeeded and told.
-        error: Why it, or its last attempt, failed.
-        calls: The calls of the caller's tools that it ended with instead of an answer.
+        answer, score: The answer's text and its score; None unless succeeded.
+        model, version: The model that answered, as the provider names it, and the agent's version there.
+        finish_reason: Why the model stopped: `stop`, `length`, …; None unless succeeded and reported.
+        error: Why it, or its last attempt, failed; None otherwise.
+        calls: The calls of client tools that it ended with instead of an answer.
     """
 
     answer: str | None = None
@@ -230,18 +230,18 @@ class Run:
     """One query and its answer.
 
     Attributes:
-        id: Unique in the workspace; the caller's idempotency key stands for it.
+        id: Unique in the workspace; derived from the caller's idempotency key if there is one.
         workspace: Workspace it belongs to.
-        session_id: The conversation it is part of.
-        agent: The agent asked.
-        input: What was asked.
-        times: When what happened.
-        dispatch: How it comes to its turn.
-        state, stage, lease: See RunState; the latest progress and the worker, None before one has it.
-        cancel_requested: Whether it is to be cancelled at the next opportunity.
-        last, lost: Its latest attempt; the one before, if its worker died, which is recorded after this has begun.
-        result: What came of it.
-        costs: What all its attempts spent.
+        session_id: Its session.
+        agent: Its agent.
+        input: The request.
+        times: When it was accepted, claimed and finished.
+        dispatch: How it is queued.
+        state, stage, lease: Its state; its latest progress and its worker, None before a worker claims it.
+        cancel_requested: Whether it will be cancelled at the next opportunity.
+        last, lost: Its latest attempt; and the one before, if its worker died and it is not recorded yet.
+        result: Its answer or error.
+        costs: What all its attempts cost.
     """
 
     id: str
@@ -262,27 +262,27 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether it has reached a terminal state."""
+        """Whether it has reached a final state."""
         return self.state in TERMINAL
 
     @property
     def never_queued(self) -> bool:
-        """Whether it failed only because the broker did not say that it took the message."""
+        """Whether it failed only because the broker did not confirm its message."""
         return self.state is RunState.FAILED and self.error is not None and self.error.code == NOT_QUEUED
 
     @property
     def dead(self) -> bool:
-        """Whether it failed though trying again might help: it is to be listed until it is redriven or dropped."""
+        """Whether it failed but might succeed when redriven; it is listed until redriven or dismissed."""
         return self.state is RunState.FAILED and self.last.dead
 
     @property
     def attempt(self) -> int:
-        """How many times a worker has claimed it."""
+        """How many times it was claimed."""
         return self.last.number
 
     @property
     def team(self) -> TeamRun | None:
-        """How its team serves it."""
+        """Its state in a team; None without a team."""
         return self.dispatch.team
 
     @property
@@ -292,7 +292,7 @@ class Run:
 
     @property
     def user_id(self) -> str | None:
-        """Who asked; None when nobody in particular."""
+        """Who asked; None if not given."""
         return self.input.user_id
 
     @property
@@ -302,12 +302,12 @@ class Run:
 
     @property
     def tool_calls(self) -> tuple[ClientCall, ...]:
-        """The calls of the caller's tools that it ended with."""
+        """The calls of client tools that it ended with."""
         return self.result.calls
 
     @property
     def context(self) -> str | None:
-        """What the answer must be borne out by."""
+        """What the answer must be grounded in; None when not given."""
         return self.input.context
 
     @property
@@ -317,42 +317,42 @@ class Run:
 
     @property
     def workflow_run_id(self) -> str | None:
-        """The workflow run that it is a step of; None for none."""
+        """Id of the workflow run that it is a step of; None for none."""
         return self.input.workflow_run_id
 
     @property
     def priority(self) -> Priority:
-        """Which queue it travels on."""
+        """Its session's priority."""
         return self.dispatch.priority
 
     @property
     def number(self) -> int:
-        """Its place among the runs of its session."""
+        """Its number in its session, from 1."""
         return self.dispatch.number
 
     @property
     def call(self) -> int:
-        """The resumption of its session that queued it last."""
+        """Number of the session's resumption that queued it last; 0 if queued by submission."""
         return self.dispatch.call
 
     @property
     def redriven(self) -> int:
-        """How many times it was put back after it had failed."""
+        """How many times it was redriven."""
         return self.dispatch.redriven
 
     @property
     def created_at(self) -> datetime:
-        """When it was accepted."""
+        """When it was accepted, aware UTC."""
         return self.times.accepted
 
     @property
     def started_at(self) -> datetime | None:
-        """When it was first claimed."""
+        """When it was first claimed, aware UTC; None before."""
         return self.times.started
 
     @property
     def finished_at(self) -> datetime | None:
-        """When it reached a terminal state."""
+        """When it reached a final state, aware UTC; None before."""
         return self.times.finished
 
     @property
@@ -362,27 +362,27 @@ class Run:
 
     @property
     def model(self) -> str | None:
-        """The model that answered."""
+        """The model that answered; None unless succeeded."""
         return self.result.model
 
     @property
     def version(self) -> str | None:
-        """The agent's version that answered."""
+        """The agent's version that answered; None unless succeeded."""
         return self.result.version
 
     @property
     def score(self) -> Score | None:
-        """How good the answer looks."""
+        """The answer's score; None unless succeeded."""
         return self.result.score
 
     @property
     def finish_reason(self) -> str | None:
-        """Why the model stopped."""
+        """Why the model stopped; None unless succeeded and reported."""
         return self.result.finish_reason
 
     @property
     def error(self) -> RunError | None:
-        """Why it, or its last attempt, failed."""
+        """Why it, or its last attempt, failed; None otherwise."""
         return self.result.error
 
     @property
@@ -392,9 +392,9 @@ class Run:
 
     @property
     def wasted(self) -> Spend:
-        """Of these, attempts that gave no answer and that no other went on from."""
+        """What attempts without an answer spent that no other attempt continued."""
         return self.costs.wasted
 
     def held_by(self, worker: str) -> bool:
-        """Return whether the worker still holds it: nobody took it over when its lease ran out."""
+        """Return whether the worker still holds it: no other has claimed it since."""
         return self.state is RunState.RUNNING and self.lease is not None and self.lease.owner == worker

@@ -1,4 +1,4 @@
-"""What becomes of a run: pure rules from one state of it to the next (`lifecycle.conversations.run` has the values)."""
+"""Transitions of a run from one state to the next, as pure rules; `lifecycle.conversations.run` has the values."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from llmops.evaluation.scoring import Score
 from llmops.facts.model import Call, Ending, ToolCall
 
 WORKER_LOST = "worker_lost"
-"""Error code of an attempt whose worker died, so that it could not record why."""
+"""Error code of an attempt whose worker died without recording the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an attempt produced: the text, its score, and the model and agent version it came from.
+    """The answer of an attempt: its text, score, model and agent version.
 
-    Instead of a text it may have brought calls of the caller's tools.
+    Instead of a text it may have calls of client tools.
     """
 
     text: str
@@ -43,43 +43,44 @@ class Answer:
 
 
 def user_message(run: Run) -> str:
-    """Return what the model is given of a run, and what stands in the history for it: the query, and its context."""
+    """Return the user message for the model and the history: the query with its context."""
     return run.query if run.context is None else f"{run.query}\n\n<context>\n{run.context}\n</context>"
 
 
 def given_texts(run: Run) -> tuple[str, ...]:
-    """Return all that the model is given of a run: the message, the caller's tools, and what came of their calls."""
+    """Return all texts that a run gives to the model: the message, the client tools, and the results of their calls."""
     given = run.input.client_tools
     return (user_message(run),) if given is None else (user_message(run), described(given), results_text(given))
 
 
 def agents_of(run: Run) -> tuple[str, ...]:
-    """Return the agents that have had a run, the one that has it now last."""
+    """Return the agents that have had the run, the present one last."""
     hops = run.team.hops if run.team else ()
     return tuple(dict.fromkeys([*(hop.agent for hop in hops if hop.agent), run.agent]))
 
 
 def busy_until(run: Run, now: datetime) -> datetime | None:
-    """Return until when another worker's lease keeps the run from being claimed; None when it can be."""
+    """Return until when another worker's lease keeps the run from being claimed; None if it can be claimed."""
     if run.state is RunState.RUNNING and run.lease is not None and run.lease.until > now:
         return run.lease.until
     return None
 
 
 def claimed(run: Run, worker: str, now: datetime, lease: timedelta, call: int = 0, first: Call | None = None) -> Run:
-    """Return the run, held by the worker for the lease, one attempt on.
+    """Return the run, claimed by the worker, with a new attempt.
 
     Args:
-        run: The run; an attempt at it whose worker died becomes `lost`, and what it may have spent is counted.
-        worker: Who claims it.
+        run: The run; if its last attempt's worker died, that attempt becomes `lost` and its estimated costs are
+            counted.
+        worker: The claiming worker's id.
         now: The time.
-        lease: How long.
-        call: The resumption that sent the message.
-        first: The model call that the attempt is about to make, at its estimate; None where that is noted later.
+        lease: How long the worker may hold it.
+        call: Number of the resumption that sent the message; 0 for a submission.
+        first: The model call that the attempt is about to make, at its estimate; None to store that later.
     """
     lost = None
     if run.state is RunState.RUNNING:
-        run = _attempt_over(run, run.last.noted, Ending.RETRIED, now, WORKER_LOST)
+        run = _with_attempt_ended(run, run.last.noted, Ending.RETRIED, now, WORKER_LOST)
         lost = run.last
     return replace(
         run,
@@ -95,33 +96,33 @@ def claimed(run: Run, worker: str, now: datetime, lease: timedelta, call: int = 
 
 
 def renewed(run: Run, now: datetime, lease: timedelta) -> Run:
-    """Return the run with its lease extended from now."""
+    """Return the run with its lease extended to `lease` from now."""
     return run if run.lease is None else replace(run, lease=replace(run.lease, until=now + lease))
 
 
 def calling(run: Run, calls: Sequence[Call], following: Call, tools: Sequence[ToolCall] = ()) -> Run:
-    """Return the run with what its attempt has done, and the model call that is about to be made."""
+    """Return the run with its attempt's calls so far, and the model call that is about to be made."""
     effort = replace(run.last.effort, calls=tuple(calls), tools=tuple(tools))
     return replace(run, last=replace(run.last, effort=effort, open=following))
 
 
 def answered(run: Run, effort: Effort, answer: Answer, now: datetime) -> Run:
     """Return the run with its answer."""
-    done = _finished(_attempt_over(run, effort, Ending.SUCCEEDED, now), RunState.SUCCEEDED, Stage.COMPLETED, now)
+    done = _finished(_with_attempt_ended(run, effort, Ending.SUCCEEDED, now), RunState.SUCCEEDED, Stage.COMPLETED, now)
     reason = TOOL_CALLS if answer.calls else effort.finish_reason or None
     result = Result(answer.text, answer.model, answer.version, answer.score, reason, calls=answer.calls)
     return replace(done, result=result)
 
 
 def failed(run: Run, error: AppError, now: datetime, effort: Effort | None = None, *, dead: bool = False) -> Run:
-    """Return the run, failed for good.
+    """Return the run as failed for good.
 
     Args:
         run: The run.
-        error: Why.
+        error: The reason.
         now: The time.
-        effort: What its attempt did; None where only what was noted is known, or there was none.
-        dead: Whether trying again might help.
+        effort: What its attempt did; None to use what is stored, or without an attempt.
+        dead: Whether it might succeed when redriven.
     """
     run = _ended(run, effort, Ending.FAILED, now, error.code, dead=dead)
     done = _finished(run, RunState.FAILED, Stage.FAILED, now)
@@ -129,19 +130,19 @@ def failed(run: Run, error: AppError, now: datetime, effort: Effort | None = Non
 
 
 def cancelled(run: Run, now: datetime, effort: Effort | None = None) -> Run:
-    """Return the run, cancelled."""
+    """Return the run as cancelled."""
     run = _ended(run, effort, Ending.CANCELLED, now, "cancelled")
     return replace(_finished(run, RunState.CANCELLED, Stage.FAILED, now), cancel_requested=True)
 
 
 def lost(run: Run, error: AppError, now: datetime, *, dead: bool = False) -> Run:
-    """Return a run that no worker will finish any more: failed, or cancelled where that was accepted before."""
+    """Return the run as failed because its worker is lost; as cancelled if that was requested before."""
     return cancelled(run, now) if run.cancel_requested else failed(run, error, now, dead=dead)
 
 
 def released(run: Run, effort: Effort, error: AppError, now: datetime, not_before: datetime | None = None) -> Run:
-    """Return the run, queued for its next attempt, with why this one failed and when the next one is due."""
-    run = _attempt_over(run, effort, Ending.RETRIED, now, error.code)
+    """Return the run as queued for its next attempt, with the error of this one and the time of the next."""
+    run = _with_attempt_ended(run, effort, Ending.RETRIED, now, error.code)
     return replace(
         run,
         state=RunState.QUEUED,
@@ -154,8 +155,8 @@ def released(run: Run, effort: Effort, error: AppError, now: datetime, not_befor
 def put_off(
     run: Run, effort: Effort, error: AppError, progress: str | None, now: datetime, not_before: datetime | None
 ) -> Run:
-    """Return the run, queued to go on from where it is once there is room for it; that is no attempt that failed."""
-    run = _attempt_over(run, effort, Ending.PAUSED, now, error.code, progress)
+    """Return the run as queued to continue once there is capacity; its attempt does not count as failed."""
+    run = _with_attempt_ended(run, effort, Ending.PAUSED, now, error.code, progress)
     return replace(
         run,
         state=RunState.QUEUED,
@@ -166,25 +167,25 @@ def put_off(
 
 
 def deferred(run: Run) -> Run:
-    """Return the run, waiting until its session goes on."""
+    """Return the run as waiting until its session is resumed."""
     return replace(run, state=RunState.WAITING, lease=None, result=replace(run.result, error=None))
 
 
 def blocked(
     run: Run, effort: Effort, error: AppError, progress: str | None, now: datetime, awaits: Sequence[str] = ()
 ) -> Run:
-    """Return the run, waiting because it may not go on; its session waits with it.
+    """Return the run as waiting because a budget or an approval stopped it; its session waits too.
 
     Args:
         run: The run.
         effort: What its attempt did.
-        error: Why it may not.
-        progress: How far it came.
+        error: Why it was stopped.
+        progress: Its progress, to continue from.
         now: The time.
-        awaits: Ids of the approvals that it waits for; none where it waits for room in its budgets.
+        awaits: Ids of the approvals that it waits for; empty if it waits for its budgets.
     """
     held = run.stage if error.code == APPROVAL_NEEDED else Stage.CHECKING_BUDGET
-    run = _attempt_over(run, effort, Ending.PAUSED, now, error.code, progress)
+    run = _with_attempt_ended(run, effort, Ending.PAUSED, now, error.code, progress)
     return replace(
         run,
         state=RunState.WAITING,
@@ -202,11 +203,11 @@ def handed_over(run: Run, effort: Effort, now: datetime, *, waits: bool = False,
         run: The run.
         effort: What the attempt did.
         now: The time.
-        waits: Whether it goes on to a person instead, and waits.
-        failed: Why the attempt failed, where that is why it was handed over; else empty.
+        waits: Whether it goes to a person instead, and waits.
+        failed: Error code, if it was handed over because the attempt failed; else empty.
     """
     ending = Ending.RETRIED if failed else Ending.HANDED_OVER
-    run = _attempt_over(run, effort, ending, now, failed or ending.value)
+    run = _with_attempt_ended(run, effort, ending, now, failed or ending.value)
     return replace(
         run,
         state=RunState.WAITING if waits else RunState.QUEUED,
@@ -217,15 +218,15 @@ def handed_over(run: Run, effort: Effort, now: datetime, *, waits: bool = False,
 
 
 def goes_on(run: Run) -> bool:
-    """Return whether the run has just been handed over to another agent, which is to answer it at once."""
+    """Return whether the run was just handed over to another agent, which is to answer it at once."""
     handed = run.last.ending in (Ending.HANDED_OVER, Ending.RETRIED) and run.error is None
     return run.state is RunState.QUEUED and run.team is not None and handed
 
 
 def assigned(run: Run, agent: str) -> Run:
-    """Return the run, to be answered by that agent, as it is declared now; its earlier attempts stay another's.
+    """Return the run, assigned to the agent as it is declared now; earlier attempts keep their agent.
 
-    It begins anew: what another agent had asked of its tools is not for this one to go on from.
+    It starts from the beginning: another agent's progress and tool calls cannot be continued.
     """
     if run.agent == agent:
         return run
@@ -237,25 +238,25 @@ def assigned(run: Run, agent: str) -> Run:
 
 
 def answered_by_person(run: Run, text: str, now: datetime) -> Run:
-    """Return a run that waits, answered by a person."""
+    """Return a waiting run as answered by a person."""
     done = _finished(run, RunState.SUCCEEDED, Stage.COMPLETED, now)
     return replace(done, result=Result(text), dispatch=replace(done.dispatch, awaits=(), asked=False))
 
 
 def decided(run: Run, approval_id: str) -> Run:
-    """Return the run, which does not wait for that approval any more."""
-    left = tuple(ident for ident in run.dispatch.awaits if ident != approval_id)
-    return replace(run, dispatch=replace(run.dispatch, awaits=left))
+    """Return the run without the approval among those that it waits for."""
+    remaining = tuple(ident for ident in run.dispatch.awaits if ident != approval_id)
+    return replace(run, dispatch=replace(run.dispatch, awaits=remaining))
 
 
 def called(run: Run, call: int) -> Run:
-    """Return the run, queued by its session's resumption of that number unless a worker has it already."""
+    """Return the run as queued by the session's resumption of that number; unchanged if a worker has claimed it."""
     state = RunState.QUEUED if run.state is RunState.WAITING else run.state
     return replace(run, dispatch=replace(run.dispatch, call=call), state=state)
 
 
 def requeued(run: Run, redriven: int) -> Run:
-    """Return a failed run, queued again, redriven so many times in all; its attempts go on counting."""
+    """Return a failed run as queued again; `redriven` is how often in all. The count of attempts continues."""
     return replace(
         run,
         state=RunState.QUEUED,
@@ -268,27 +269,27 @@ def requeued(run: Run, redriven: int) -> Run:
 
 
 def needs_message(run: Run) -> bool:
-    """Return whether nothing shows that the broker has a message of the run: it is queued, and nobody has had it."""
+    """Return whether the run's message may be missing: it is queued, and no worker has claimed it."""
     return run.state is RunState.QUEUED and run.attempt == 0 and run.call == 0
 
 
 def sending(run: Run) -> Run:
-    """Return the run with one more request that sends its message."""
+    """Return the run with one more request that begins to send its message."""
     return replace(run, dispatch=replace(run.dispatch, sends=run.dispatch.sends + 1))
 
 
 def unsent(run: Run) -> Run:
-    """Return the run with one more request that could not send its message."""
+    """Return the run with one more request that failed to send its message."""
     return replace(run, dispatch=replace(run.dispatch, unsent=run.dispatch.unsent + 1))
 
 
 def scored(run: Run, score: Score) -> Run:
-    """Return the run with the score that its answer has now."""
+    """Return the run with a new score of its answer."""
     return replace(run, result=replace(run.result, score=score))
 
 
 def approved(run: Run) -> Run:
-    """Return the run, let past the degradation steps of its agent that ask for approval."""
+    """Return the run, allowed to pass its agent's degradation steps that ask for approval."""
     return replace(run, dispatch=replace(run.dispatch, approved=True))
 
 
@@ -298,15 +299,15 @@ def _failed_once_more(run: Run) -> TeamRun | None:
 
 
 def _ended(run: Run, effort: Effort | None, ending: Ending, now: datetime, code: str, *, dead: bool = False) -> Run:
-    """Return the run with its attempt ended, if one is under way; with how it ended at all if there never was one."""
+    """Return the run with its attempt ended; without an attempt, only with the ending."""
     if run.state is RunState.RUNNING:
-        return _attempt_over(run, effort or run.last.noted, ending, now, code, dead=dead)
+        return _with_attempt_ended(run, effort or run.last.noted, ending, now, code, dead=dead)
     if run.last.number == 0:
         return replace(run, last=Attempt(ending=ending, ended_at=now, code=code, dead=dead))
     return replace(run, last=replace(run.last, dead=dead))
 
 
-def _attempt_over(
+def _with_attempt_ended(
     run: Run,
     effort: Effort,
     ending: Ending,

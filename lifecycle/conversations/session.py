@@ -1,4 +1,4 @@
-"""A session: one conversation with one agent, and the rules of who may use it and when it ends."""
+"""A session: one conversation with one agent or team. Values; the rules are in `session_rules`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from llmops.spend.usage import Spend
 
 
 class SessionState(StrEnum):
-    """Where a conversation is in its life."""
+    """State of a session."""
 
     STARTED = "started"  # created, nothing answered yet
     ACTIVE = "active"  # at least one run was answered
-    PAUSED = "paused"  # keeps the runs that come for when it is resumed; `pause_reason` says why
-    WAITING = "waiting"  # likewise, until a budget or an approval lets it go on
-    ENDED = "ended"  # takes no more runs; `end_reason` says why
-    ERASED = "erased"  # nothing of it is left but that it was here, so that no late message brings it back
+    PAUSED = "paused"  # keeps new runs until it is resumed; see `pause_reason`
+    WAITING = "waiting"  # likewise, until a budget or an approval allows it to continue
+    ENDED = "ended"  # accepts no more runs; see `end_reason`
+    ERASED = "erased"  # a tombstone, so that no late message can create it again
 
 
 IDLE_TIMEOUT = "idle_timeout"
@@ -30,23 +30,23 @@ MAX_DURATION = "max_duration"
 MAX_TURNS = "max_turns"
 BY_REQUEST = "ended_by_request"
 FAILING = "failing"
-"""Why a session was paused by its own limit of failures."""
+"""Reason of a pause by the session's own limit of failures."""
 BUDGET = "budget"
-"""Why a session waits whose run a budget has stopped."""
+"""Reason of a wait for a budget."""
 APPROVAL = "approval"
-"""Why a session waits whose run's tool calls wait for a decision."""
+"""Reason of a wait for an approval of a tool call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What ends or pauses a session by itself, and how much of it a model is told; None is no limit of its own.
+    """What ends or pauses a session automatically, and how much history a model gets; None for the default.
 
     Attributes:
         max_turns: Most messages of the history; a run adds two.
         max_duration_s: Seconds from its creation after which it ends.
-        idle_timeout_s: Seconds without a run after which it ends, instead of `SESSION_IDLE_AFTER_S`.
-        max_history_tokens: Most tokens of the history that a model is told, instead of `HISTORY_TOKENS`.
-        max_failures: Runs failed in a row after which it is paused.
+        idle_timeout_s: Seconds without a run after which it ends; None for `SESSION_IDLE_AFTER_S`.
+        max_history_tokens: Most tokens of the history sent to a model; None for `HISTORY_TOKENS`.
+        max_failures: Failed runs in a row after which it is paused.
     """
 
     max_turns: int | None = None
@@ -61,13 +61,13 @@ class Receipt:
     """What was erased of a session.
 
     Attributes:
-        requested_at: When that was first asked for.
-        completed_at: When nothing was left; None while it goes on.
+        requested_at: When erasing was first requested, aware UTC.
+        completed_at: When it was completed, aware UTC; None before.
         runs: Runs removed, with their queries and answers.
         messages: Messages of the history removed.
         events: Events removed.
         conversations: Conversations deleted at the provider.
-        ledger_lines: Lines of the ledger that keep their amounts and no longer name the user.
+        ledger_lines: Cost records that keep their amounts but no longer name the user.
     """
 
     requested_at: datetime
@@ -81,12 +81,12 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class ProviderConversation:
-    """The conversation at the provider that holds a session's history.
+    """The provider's conversation that holds a session's history.
 
     Attributes:
-        id: The provider's name of it (`lifecycle.registry.providers.AgentProvider.conversation`).
-        turns: How many of the session's turns it holds, the first ones.
-        tokens: How many tokens these come to, by the estimate that history is limited by.
+        id: Its id at the provider (`lifecycle.registry.providers.AgentProvider.conversation`).
+        turns: How many of the session's messages it holds, from the first.
+        tokens: Their tokens, by the estimate that limits history.
     """
 
     id: str
@@ -96,7 +96,7 @@ class ProviderConversation:
 
 @dataclass(frozen=True, slots=True)
 class RetainedConversation:
-    """A conversation that was made at a provider for a session, and may hold what was said in it."""
+    """A conversation at a provider that was created for a session and may hold its messages."""
 
     provider: str
     id: str
@@ -104,7 +104,7 @@ class RetainedConversation:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A run that is to be attempted again, and when; those after it wait for it."""
+    """A run that will be attempted again, and when; later runs of the session wait for it."""
 
     run_id: str
     at: datetime
@@ -112,7 +112,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """How much of what there is in a session.
+    """Counts of a session's runs, messages and events.
 
     Attributes:
         runs: Runs submitted.
@@ -131,14 +131,14 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class SessionTerms:
-    """What a session was started with, and how it goes on.
+    """Settings of a session, and its team.
 
     Attributes:
-        limits: Its own limits.
-        preferences: How the user likes to be answered; the model is told. None once it is erased.
-        pin: The declaration of the agent that its runs use; None for the current one.
-        priority: Which queue its runs travel on, for all its life.
-        served: The team that serves it, and who of it has it now; None where it is with one agent.
+        limits: The session's own limits.
+        preferences: How the user likes to be answered; sent to the model. None if not set or erased.
+        pin: The agent's declaration that its runs use; None for the current one.
+        priority: The queue of its runs; never changes.
+        served: Its team and the member that has it; None with a single agent.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -150,13 +150,13 @@ class SessionTerms:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Why the runs of a session wait, and how they go on.
+    """Why the runs of a session wait, and the state of its resumption.
 
     Attributes:
-        reason: Why it is paused or waits; None while it is neither.
-        resumes: How often it was resumed: runs queued by a resumption carry its number.
-        resuming: Whether the last resumption has not queued yet all the runs that have waited.
-        retry: The run that it waits for to be attempted again; None for none.
+        reason: Why it is paused or waits; None otherwise.
+        resumes: How often it was resumed: runs queued by a resumption have its number.
+        resuming: Whether the last resumption has not yet queued all waiting runs.
+        retry: The run whose next attempt it waits for; None for none.
     """
 
     reason: str | None = None
@@ -167,12 +167,12 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What was said in a conversation before it came here.
+    """A message said before the session was started here, given by the caller.
 
     Attributes:
-        role: `user` or `assistant`; `tool` for what came of calls (`client_tools.results_text`).
-        text: The words.
-        tool_calls: The calls of the caller's tools that the assistant asked for.
+        role: `user`, `assistant`, or `tool` for results of tool calls (`client_tools.results_text`).
+        text: The message's text.
+        tool_calls: The calls of client tools that the assistant asked for.
     """
 
     role: str
@@ -182,7 +182,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Why a session ended (`ended_by_request`, `idle_timeout`, …; None where it was erased), and when."""
+    """Why a session ended (`ended_by_request`, `idle_timeout`, …; None if erased), and when, aware UTC."""
 
     reason: str | None
     at: datetime
@@ -193,8 +193,8 @@ class ProviderConversations:
     """A session's conversations at its agent's provider.
 
     Attributes:
-        held: The one that holds the history; None where nothing is known to hold it.
-        kept: All that were made for it, those given up included.
+        held: The one that holds the history; None if none does for certain.
+        kept: All that were created for it, including abandoned ones.
     """
 
     held: ProviderConversation | None = None
@@ -208,19 +208,19 @@ class Session:
     Attributes:
         workspace: Workspace it belongs to.
         id: Unique in the workspace; a UUIDv7 unless the caller chose one.
-        agent: The agent it is with; for all its life, unless a team serves it.
-        user_id: Whose it is; None when nobody in particular.
-        created_at: Aware UTC.
-        last_activity: When a run was last submitted or finished.
-        state: See SessionState.
-        counters: How much of what there is in it.
-        spend: Of all its runs' model calls.
-        terms: What it was started with.
+        agent: Its agent; changes only if a team serves it.
+        user_id: Its user; None if not given.
+        created_at: When it was created, aware UTC.
+        last_activity: When a run was last submitted or finished, aware UTC.
+        state: See `SessionState`.
+        counters: Counts of runs, messages and events.
+        spend: Sum of all its runs' model calls.
+        terms: Its settings and team.
         pause: Why its runs wait.
         at_provider: Its conversations at the provider.
-        end: Why and when it ended; None while it has not.
+        end: Why and when it ended; None before.
         receipt: What was erased; None unless erased.
-        long_texts: Whether texts of it are, or may be, kept apart from their rows.
+        long_texts: Whether some of its texts may be stored outside its rows.
     """
 
     workspace: str
@@ -261,7 +261,7 @@ class Session:
 
     @property
     def failures(self) -> int:
-        """Runs that failed since one was last answered."""
+        """Runs that failed since the last success."""
         return self.counters.failures
 
     @property
@@ -271,27 +271,27 @@ class Session:
 
     @property
     def served(self) -> Served | None:
-        """The team that serves it, and who of it has it now."""
+        """Its team and the member that has it; None with a single agent."""
         return self.terms.served
 
     @property
     def preferences(self) -> Preferences | None:
-        """How the user likes to be answered."""
+        """How the user likes to be answered; None if not set or erased."""
         return self.terms.preferences
 
     @property
     def pin(self) -> Pin | None:
-        """The declaration of the agent that its runs use; None for the current one."""
+        """The agent's declaration that its runs use; None for the current one."""
         return self.terms.pin
 
     @property
     def priority(self) -> Priority:
-        """Which queue its runs travel on."""
+        """The queue of its runs."""
         return self.terms.priority
 
     @property
     def pause_reason(self) -> str | None:
-        """Why it is paused or waits."""
+        """Why it is paused or waits; None otherwise."""
         return self.pause.reason
 
     @property
@@ -301,36 +301,36 @@ class Session:
 
     @property
     def resuming(self) -> bool:
-        """Whether a resumption is still queueing what has waited."""
+        """Whether the last resumption has not yet queued all waiting runs."""
         return self.pause.resuming
 
     @property
     def retry(self) -> Retry | None:
-        """The run that it waits for to be attempted again."""
+        """The run whose next attempt it waits for; None for none."""
         return self.pause.retry
 
     @property
     def held(self) -> ProviderConversation | None:
-        """The conversation at the provider that holds the history."""
+        """The provider's conversation that holds the history; None if none does for certain."""
         return self.at_provider.held
 
     @property
     def kept(self) -> tuple[RetainedConversation, ...]:
-        """The conversations made for it at providers."""
+        """All conversations created for it at providers."""
         return self.at_provider.kept
 
     @property
     def end_reason(self) -> str | None:
-        """Why it ended; None while it has not."""
+        """Why it ended; None before, and if erased."""
         return self.end.reason if self.end else None
 
     @property
     def ended_at(self) -> datetime | None:
-        """When it ended; None while it has not."""
+        """When it ended, aware UTC; None before."""
         return self.end.at if self.end else None
 
     def counting(self, *, runs: int = 0, pending: int = 0, turns: int = 0, events: int = 0) -> Session:
-        """Return the session with so many more of each."""
+        """Return the session with these numbers added to its counters."""
         old = self.counters
         counters = replace(
             old,
@@ -343,12 +343,12 @@ class Session:
 
     @property
     def over(self) -> bool:
-        """Whether it takes no more runs, ever."""
+        """Whether it accepts no more runs: ended or erased."""
         return self.state in (SessionState.ENDED, SessionState.ERASED)
 
     @property
     def on_hold(self) -> bool:
-        """Whether runs are left waiting: it is paused, waits for a retry, or has yet to queue what waited before."""
+        """Whether new runs are kept waiting: it is stopped, waits for a retry, or is still queueing waiting runs."""
         return self.stopped or self.resuming or self.retry is not None
 
     @property

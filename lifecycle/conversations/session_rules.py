@@ -1,4 +1,7 @@
-"""What becomes of a session: who may use it and when it ends, as pure rules (`lifecycle.conversations.session`)."""
+"""Rules of who may use a session, when it ends, and its transitions; pure.
+
+`lifecycle.conversations.session` has the values.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,11 @@ from lifecycle.conversations.session import (
 
 
 def check_usable(session: Session, agent: str, user_id: str | None, team: str = "") -> None:
-    """Check that a run with this agent, or with this team, for this user, may be submitted to the session.
+    """Check that a run with this agent or team, for this user, may be submitted to the session.
 
     Raises:
-        NotFound: It is another user's; told as if it did not exist.
-        Conflict: It is with another agent, has ended or was erased.
+        NotFound: It belongs to another user; reported as if it did not exist.
+        Conflict: It is with another agent or team, has ended or was erased.
     """
     if session.state is SessionState.ERASED:
         msg = f"Session {session.id!r} was erased; its id is not used again."
@@ -45,10 +48,10 @@ def check_usable(session: Session, agent: str, user_id: str | None, team: str = 
 
 
 def check_room(session: Session) -> None:
-    """Check that the history can take one run more, once those not finished yet are answered.
+    """Check that the history has space for one more run, counting those not finished yet.
 
     Raises:
-        Conflict: It cannot; a run that fails makes room again.
+        Conflict: It has not; a run that fails frees its space.
     """
     most = session.limits.max_turns
     if most is not None and session.turns + 2 * (session.pending + 1) > most:
@@ -57,43 +60,43 @@ def check_room(session: Session) -> None:
 
 
 def idle_timeout(session: Session, usual: timedelta) -> timedelta:
-    """Return how long nothing may happen in the session."""
+    """Return how long a session may be without activity; `usual` unless it has a limit of its own."""
     own = session.limits.idle_timeout_s
     return usual if own is None else timedelta(seconds=own)
 
 
 def is_idle(session: Session, now: datetime, usual: timedelta) -> bool:
-    """Return whether nothing happened in an open session for its idle timeout; time on hold does not count."""
+    """Return whether an open session had no activity for its idle timeout; time on hold does not count."""
     return not (session.over or session.on_hold) and session.last_activity + idle_timeout(session, usual) <= now
 
 
 def outlived(session: Session, now: datetime) -> bool:
-    """Return whether an open session has lasted as long as it may."""
+    """Return whether an open session has reached its maximum duration."""
     most = session.limits.max_duration_s
     return not session.over and most is not None and session.created_at + timedelta(seconds=most) <= now
 
 
 def overdue(session: Session, now: datetime, usual: timedelta) -> str | None:
-    """Return the reason to end the session now, or None."""
+    """Return the reason to end the session now; None for none."""
     if outlived(session, now):
         return MAX_DURATION
     return IDLE_TIMEOUT if is_idle(session, now, usual) else None
 
 
 def next_look(session: Session, now: datetime, usual: timedelta) -> datetime:
-    """Return when an open session is to be looked at again."""
+    """Return when an open session has to be checked again."""
     timeout, most = idle_timeout(session, usual), session.limits.max_duration_s
     idle = max(session.last_activity, now if session.on_hold else session.last_activity) + timeout
     return idle if most is None else min(idle, session.created_at + timedelta(seconds=most))
 
 
 def paused(session: Session, reason: str, state: SessionState = SessionState.PAUSED) -> Session:
-    """Return the session, on hold for the reason."""
+    """Return the session, put on hold for the reason."""
     return replace(session, state=state, pause=Pause(reason, session.resumes))
 
 
 def resumed(session: Session, now: datetime) -> Session:
-    """Return the session, going on; what was kept is yet to be queued."""
+    """Return the session as resumed; its waiting runs are yet to be queued."""
     return replace(
         session,
         state=SessionState.ACTIVE if session.turns else SessionState.STARTED,
@@ -104,7 +107,7 @@ def resumed(session: Session, now: datetime) -> Session:
 
 
 def retrying(session: Session, run_id: str, at: datetime) -> Session:
-    """Return the session, waiting for a run of it to be attempted again."""
+    """Return the session, waiting for the next attempt of a run."""
     return (
         session
         if session.stopped or session.over
@@ -113,13 +116,13 @@ def retrying(session: Session, run_id: str, at: datetime) -> Session:
 
 
 def resumed_run(session: Session, others: int) -> Session:
-    """Return the session once the run that it waited for goes on or has ended; `others` are not finished yet."""
+    """Return the session after the run that it waited for continued or ended; `others` counts its unfinished runs."""
     pause = Pause(session.pause_reason, session.resumes + 1, session.resuming or others > 0)
     return replace(session, pause=pause)
 
 
 def erasing(session: Session, now: datetime) -> Session:
-    """Return the session, condemned: it takes nothing any more, and what it held is to be removed."""
+    """Return the session as being erased: it accepts nothing more, and its content will be removed."""
     receipt = Receipt(now, runs=session.runs, messages=session.turns, events=session.events)
     return replace(
         session,
@@ -133,7 +136,7 @@ def erasing(session: Session, now: datetime) -> Session:
 
 
 def erased(session: Session, receipt: Receipt) -> Session:
-    """Return what stays of an erased session: that it was here, and what was removed."""
+    """Return the tombstone of an erased session, with the receipt."""
     return Session(
         session.workspace,
         session.id,
@@ -149,10 +152,10 @@ def erased(session: Session, receipt: Receipt) -> Session:
 
 
 def settled(session: Session) -> Session:
-    """Return a resumed session once all that was kept is queued."""
+    """Return a resumed session once all waiting runs are queued."""
     return replace(session, pause=replace(session.pause, resuming=False))
 
 
 def ended(session: Session, reason: str, now: datetime) -> Session:
-    """Return the session, ended for the reason."""
+    """Return the session as ended for the reason."""
     return replace(session, state=SessionState.ENDED, end=End(reason, now), pause=Pause(resumes=session.resumes))

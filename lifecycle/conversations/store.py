@@ -1,4 +1,4 @@
-"""Storage of sessions: one partition a session, holding it, its runs, turns and events, changed in one transaction."""
+"""Storage of sessions: a partition for each, with its runs, turns and events, changed in one transaction."""
 
 from __future__ import annotations
 
@@ -49,15 +49,17 @@ class ConversationStore:
         run_changed: RunChanged | None = None,
         doubted: Doubted | None = None,
     ) -> None:
-        """Set where they are kept, and who is told of events and of changed runs once they are committed."""
+        """Set the storage, and what is called with events and changed runs after a commit."""
         self._tables = tables
         self._rows = SessionRows(texts)
         self._failed = FailedRuns(tables)
         self._ends = RunEnds(tables)
-        self._writer = SessionWriter(tables, self._rows, self._ahead, self.load, committed, run_changed, doubted)
+        self._writer = SessionWriter(
+            tables, self._rows, self._enter_indexes, self.load, committed, run_changed, doubted
+        )
 
     async def load(self, workspace: str, session_id: str, run_id: str | None = None) -> StoredConversation:
-        """Return the session and the run (two point reads side by side)."""
+        """Return the session and the run, read in parallel."""
         partition = partition_of(workspace, session_id)
         if run_id is None:
             session_row, run_row = await self._tables.get(TABLE, partition, "session"), None
@@ -76,56 +78,56 @@ class ConversationStore:
         *,
         known: StoredConversation | None = None,
     ) -> StoredConversation:
-        """Commit what `decide` decides on the current state, deciding again whenever it was changed in between.
+        """Commit the change that `decide` returns for the current state; decide again if that changed meanwhile.
 
         Args:
-            workspace: Workspace of the session.
+            workspace: The workspace.
             session_id: The session.
-            run_id: The run `decide` also sees; None for none.
-            decide: The rule; errors it raises change nothing and reach the caller.
-            known: The state as last seen, to save the read; the ETags still guard it.
+            run_id: The run to read too; None for none.
+            decide: The rule. If it raises, nothing is changed and the error is passed on.
+            known: The state as last read, to save reading it; ETags still guard the change.
 
         Raises:
-            Unavailable: Others kept changing the session.
+            Unavailable: Other callers kept changing the session.
             TooLarge: The run or the session is too large to be stored.
         """
         return await self._writer.update(workspace, session_id, Update(run_id, decide, known))
 
     async def turns(self, workspace: str, session_id: str, first: int, limit: int) -> Sequence[Turn]:
-        """Return up to `limit` (1-1000) messages in order, from sequence number `first` on."""
+        """Return up to `limit` (1-1000) messages in order, starting with sequence number `first`."""
         span = Span(partition_of(workspace, session_id), key_from=f"turn!{first:010d}", key_before="turn!~")
         rows = await first_rows(self._tables, TABLE, span, limit)
         return await self._rows.turns(workspace, session_id, rows)
 
     async def events(self, workspace: str, session_id: str, first: int, limit: int) -> Sequence[tuple[int, Event]]:
-        """Return up to `limit` (1-1000) events with their sequence numbers, from number `first` on."""
+        """Return up to `limit` (1-1000) events with their sequence numbers, starting with `first`."""
         span = Span(partition_of(workspace, session_id), key_from=f"event!{first:010d}", key_before="event!~")
         rows = await first_rows(self._tables, TABLE, span, limit)
         found: list[tuple[int, Event]] = []
         for row in rows:
             reading = self._rows.events(workspace, session_id, row)
-            told = await if_readable(reading, "events of a session", f"{row.partition}/{row.key}")
-            found += [numbered for numbered in told or () if numbered[0] >= first]
+            numbered_events = await if_readable(reading, "events of a session", f"{row.partition}/{row.key}")
+            found += [numbered for numbered in numbered_events or () if numbered[0] >= first]
             if len(found) >= limit:
                 break
         return found[:limit]
 
     async def run(self, workspace: str, session_id: str, run_id: str, *, texts: bool = True) -> Run | None:
-        """Return the run, or None when there is none; without `texts`, with the beginnings of long ones."""
+        """Return the run, None if there is none; with `texts` false, only the beginnings of long texts."""
         row = await self._tables.get(TABLE, partition_of(workspace, session_id), f"run!{run_id}")
         return await self._rows.run(row, texts=texts) if row else None
 
     async def runs(self, workspace: str, session_id: str, *, texts: bool = True) -> AsyncIterator[Run]:
-        """Yield the session's runs that can be read; without `texts`, with the beginnings of long ones."""
+        """Yield the session's readable runs; with `texts` false, only the beginnings of long texts."""
         async for row in every(self._tables, TABLE, Span.prefix(partition_of(workspace, session_id), "run!")):
             if (run := await self._run(row, texts=texts)) is not None:
                 yield run
 
     async def runs_in(self, workspace: str, session_id: str, *states: RunState) -> AsyncIterator[Run]:
-        """Yield the session's runs in the states, one state after the other; only these cross the wire.
+        """Yield the session's runs in the given states, state by state; filtered by the storage.
 
-        One that cannot be read is passed over. Of long texts there is the beginning: what is changed of a run is
-        decided on it as `update` reads it.
+        Unreadable runs are skipped. Long texts are cut to their beginnings; `update` reads a run again before it
+        changes it.
         """
         of_runs = Span.prefix(partition_of(workspace, session_id), "run!")
         for state in states:
@@ -136,24 +138,24 @@ class ConversationStore:
     async def clear(
         self, workspace: str, session_id: str, prefixes: Sequence[str] = ("run!", "turn!", "event!")
     ) -> None:
-        """Remove the session's runs, turns and events, or only what is under some of the keys; the session stays."""
+        """Remove the session's runs, turns and events, or only those under the key prefixes; the session stays."""
         partition = partition_of(workspace, session_id)
         for prefix in prefixes:
             while rows := await first_rows(self._tables, TABLE, Span.prefix(partition, prefix), MAX_WRITES):
                 try:
                     await self._tables.commit(TABLE, [Delete(partition, row.key) for row in rows])
                 except RowChanged:
-                    continue  # somebody else clears it, or our own earlier try took effect
+                    continue  # another process clears it, or an earlier try took effect
 
     async def erase_texts(self, workspace: str, session_id: str) -> int:
-        """Delete the session's long texts and return how many there were; call it once nothing can add any."""
+        """Delete the session's long texts and return how many. Call it once none can be added any more."""
         return await self._rows.erase_texts(workspace, session_id)
 
     async def _run(self, row: Row, *, texts: bool) -> Run | None:
         return await if_readable(self._rows.run(row, texts=texts), "run", f"{row.partition}/{row.key}")
 
-    async def _ahead(self, before: Run | None, after: Run) -> None:
-        """Enter a run in the indexes of runs that failed, and of ends to report, before its row says so."""
+    async def _enter_indexes(self, before: Run | None, after: Run) -> None:
+        """Enter a run in the indexes of failed runs and of callbacks, before its row changes."""
         if after.dead and not (before and before.dead):
             await self._failed.enter(after)
         if after.input.callback is not None and after.finished and not (before and before.finished):

@@ -1,4 +1,4 @@
-"""A request to run an agent, as it is asked for over HTTP and as it travels on the queue."""
+"""A request to run an agent, in its HTTP form and as a queue message."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lifecycle.conversations.run import Run
 
 Send = Callable[["Submission"], Awaitable[None]]
-"""Puts a submission on the queue; returns once the broker has accepted it, raises Unavailable otherwise."""
+"""Puts a submission on the queue; returns once the broker has accepted it, else raises Unavailable."""
 
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
@@ -31,21 +31,21 @@ Topic = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
 class RunRequest(NullsAsAbsent):
-    """What a caller asks of an agent.
+    """A request to run an agent or team.
 
     Attributes:
-        query: The message to the agent; blank only with results in `client_tools`.
-        session_id: The conversation to go on with, or an id of the caller's choosing for a new one; None starts one.
-        user_id: Who asks; None for nobody in particular.
-        expected_topics: What a good answer speaks of; used to score the answer.
-        context: What the answer must be borne out by; the model is told it with the query.
-        metadata: At most 16 strings that come back with the run.
-        stream: Whether the answer is told as `run.delta` events while the model writes it.
-        pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
-        priority: The session's priority; None for its own, and for normal where it starts with this run.
-        callback: Where the run's end is to be reported, by webhook or to a reply queue; None for nowhere.
-        client_tools: Tools of the caller's that the model may ask for, and what came of the calls that the run before
-            ended with; None for none. Only where the agent's spec has `client_tools`.
+        query: The message to the agent; blank only if `client_tools` has results.
+        session_id: The session to continue, or the id of a new one; None starts one with a generated id.
+        user_id: Who asks; None if not given.
+        expected_topics: What a good answer mentions; used for its score.
+        context: What the answer must be grounded in; sent to the model with the query.
+        metadata: At most 16 strings, returned with the run.
+        stream: Whether the answer is published as `run.delta` events while the model writes it.
+        pin_version: Whether a session that this run starts keeps the agent as declared now.
+        priority: The session's priority; None for the session's own, or normal if this run starts it.
+        callback: Where the run's end is reported, by webhook or to a reply queue; None for nowhere.
+        client_tools: The caller's tools, and the results of the calls that the previous run ended with; None for none.
+            Only allowed if the agent's spec has `client_tools`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -63,8 +63,8 @@ class RunRequest(NullsAsAbsent):
     client_tools: ClientTools | None = None
 
     def digest(self, agent: str) -> str:
-        """Return the SHA-256 (hex) of the request, equal for equal requests to the same agent."""
-        # What requests did not always have counts only where it says something, or an old one could not be repeated.
+        """Return the SHA-256 (hex) of the request and agent; equal for equal requests."""
+        # Fields that were added later count only if set, so that the digests of old requests stay the same.
         since = ("context", "stream", "pin_version", "callback", "client_tools")
         later = {name for name in since if not getattr(self, name)}
         if self.priority in (None, Priority.NORMAL):
@@ -76,20 +76,20 @@ class RunRequest(NullsAsAbsent):
 class Submission(RunRequest):
     """A run request with its ids: the body of a queue message, version 1.
 
-    Our own messages name a run that is stored and say nothing of what was asked, so that whatever can be stored can be
-    queued. Those of other producers carry the request.
+    The app's own messages only name a stored run, so that every run fits in a message. Those of other producers contain
+    the request.
 
     Attributes:
-        query: The message to the agent; None where the run is stored.
-        v: Version of this format.
-        workspace: Workspace of the agent.
+        query: The message to the agent; None if the run is stored.
+        v: Version of the message format.
+        workspace: The agent's workspace.
         agent: The agent asked.
-        team: The team asked, instead of an agent; None where the message names an agent, or a run that is stored.
-        run_id: The run; the message's MessageId stands in for it when it is left out.
-        session_id: The conversation; the same as the message's SessionId.
-        call: The resumption of the session that sent the message (`Run.call`); 0 when it was submitted.
+        team: The team asked, instead of an agent; None if the message names an agent or a stored run.
+        run_id: The run's id; the message's MessageId is used if left out.
+        session_id: The session's id; equal to the message's SessionId.
+        call: Number of the session's resumption that sent the message (`Run.call`); 0 for a submission.
         redriven: How often the run had been redriven when the message was sent.
-        priority: The session's, and so that of the queue; left out, it is the queue's.
+        priority: Priority of session and queue; if left out, the queue's.
     """
 
     v: Literal[1] = 1
@@ -105,22 +105,22 @@ class Submission(RunRequest):
 
     @property
     def request(self) -> RunRequest:
-        """The request as the caller made it.
+        """The run request in the message.
 
         Raises:
-            InvalidInput: The message only names a run (code `invalid_message`).
+            InvalidInput: The message has no query and only names a run (code `invalid_message`).
         """
         if self.query is None:
             raise _unreadable("The body has no query, and there is no run of that id in the session.")
         return RunRequest.model_validate(self.model_dump(include=set(RunRequest.model_fields)))
 
     def to_json(self) -> str:
-        """Return the message body, without the priority: the queue says that, whichever version of the app sent it."""
+        """Return the message body, without the priority: the queue implies it, for every version of the app."""
         return self.model_dump_json(exclude={"priority"}, exclude_unset=True)
 
 
 def submission_of(run: Run) -> Submission:
-    """Return the message body that queues a stored run: its ids."""
+    """Return the message that queues a stored run."""
     return Submission(
         v=1,
         workspace=run.workspace,
@@ -134,10 +134,10 @@ def submission_of(run: Run) -> Submission:
 
 
 def check(request: RunRequest, max_query_bytes: int) -> None:
-    """Check what the types cannot say.
+    """Check what the types cannot express.
 
     Raises:
-        TooLarge: The query, or what came of tool calls, is over the limit (UTF-8 bytes).
+        TooLarge: The query, or the results of tool calls, exceed the limit (UTF-8 bytes).
         InvalidInput: The query is blank, or an id or a tool is not valid.
     """
     _check_query(request.query, request.client_tools, max_query_bytes)
@@ -168,19 +168,19 @@ def parse_message(
     max_query_bytes: int,
     headers: MessageHeaders = NO_HEADERS,
 ) -> Submission:
-    """Return the submission that a queue message carries, whoever sent it.
+    """Return the submission in a queue message of any producer.
 
     Args:
         body: The message's body.
-        message_id: Its MessageId; the run's idempotency key unless the body has a `run_id`.
-        session_id: Its SessionId; the conversation.
-        sequence_number: Its number in the queue; stands in for a missing MessageId, being the same at redelivery.
-        priority: That of the queue.
-        max_query_bytes: Limit of the query.
-        headers: What it says besides.
+        message_id: Its MessageId; used as idempotency key unless the body has a `run_id`.
+        session_id: Its SessionId, which is the session's id.
+        sequence_number: Its number in the queue; used if there is no MessageId, as it is the same at redelivery.
+        priority: The queue's priority.
+        max_query_bytes: Limit of the query, in bytes.
+        headers: Its other headers.
 
     Raises:
-        InvalidInput: It is no message of ours; the detail says what is wrong and repeats nothing of it.
+        InvalidInput: It is not valid; the detail says why and quotes nothing of it.
     """
     try:
         values = parse_json(body)
@@ -197,7 +197,7 @@ def parse_message(
         raise _unreadable("The body's session_id is not the message's SessionId.")
     if values.setdefault("priority", priority.value) != priority:
         raise _unreadable("The body's priority is not that of the queue it came by.")
-    # Each queue counts for itself.
+    # Sequence numbers are unique only within a queue.
     unnamed = f"sequence-{sequence_number}" if priority is Priority.NORMAL else f"{priority}-sequence-{sequence_number}"
     values.setdefault("run_id", event or message_id or unnamed)
     if "query" in values and (callback := headers.callback(message_id)) is not None:
@@ -205,7 +205,7 @@ def parse_message(
     try:
         submission = Submission.model_validate(values)
         ids.workspace_name(submission.workspace)
-        _check_whom(submission)
+        _check_target(submission)
         if submission.query is not None:
             _check_query(submission.query, submission.client_tools, max_query_bytes)
         ids.session_id(submission.session_id)
@@ -219,7 +219,7 @@ def parse_message(
     return submission.model_copy(update={"run_id": run_id})
 
 
-def _check_whom(submission: Submission) -> None:
+def _check_target(submission: Submission) -> None:
     if (submission.team is None) == (not submission.agent):
         raise _unreadable("The body names either an agent or a team.")
     if submission.team is not None:
@@ -233,8 +233,8 @@ def _unreadable(detail: str) -> InvalidInput:
 
 
 def _in_words(error: ValidationError) -> str:
-    """Return which fields are wrong and how; of unknown ones the names, never a value."""
+    """Return which fields are wrong and how; never a value, of unknown fields only their names."""
     unknown = unknown_fields(error, Submission)
-    wrong = [f"{place} ({what})" for place, what in wrong_places(error).items() if what != NO_SUCH_FIELD]
+    wrong = [f"{place} ({fault})" for place, fault in wrong_places(error).items() if fault != NO_SUCH_FIELD]
     found = [f"The body is not valid: {', '.join(wrong[:5])}." if wrong else "", unknown]
     return " ".join(filter(None, found))

@@ -1,4 +1,4 @@
-"""What a session and its runs say of the team that serves them. Values only; the rules are in `lifecycle.teams`."""
+"""What sessions and runs store about the team that serves them. Values only; the rules are in `lifecycle.teams`."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from datetime import datetime
 from typing import Literal
 
 HandoffBy = Literal["model", "trigger", "operator", "escalation", "failure", "person", "room"]
-"""Who or what had a conversation change hands; `room`: it had waited for room."""
+"""What caused a handoff; `room`: a member became free while the session waited."""
 
 ROOM = "team_full"
-"""Why a session waits that no member of its team has room for."""
+"""Reason of a session's wait for a free member of its team."""
 PERSON = "person"
-"""Why a session waits that a person has."""
+"""Reason of a session's wait for a person."""
 TRAIL = 20
-"""Most members that a session remembers to have been with."""
+"""Most earlier members that a session stores."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A run going on with another member.
+    """A handoff of a run to another member.
 
     Attributes:
         at: When, aware UTC.
-        source: The member that had it; empty where none had.
-        target: The member that has it from then on.
-        by: Who or what had it change hands.
-        reason: Why, in words.
-        cost_micro_usd: What the run had cost with the member that had it.
-        agent: The agent that had it; empty for people.
+        source: The member that had it; empty for none.
+        target: The member that has it after this.
+        by: What caused the handoff.
+        reason: The reason, for people to read.
+        cost_micro_usd: What the run cost with the source, in millionths of a USD.
+        agent: The source's agent; empty for people.
     """
 
     at: datetime
@@ -42,14 +42,14 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What whoever takes a conversation over is told besides its history.
+    """What the next member gets besides the session's history.
 
     Attributes:
-        source: The member that had it, or the person.
-        reason: Why it changed hands.
-        facts: What is known.
-        questions: What is open.
-        summary: What was said, where that stands for the history.
+        source: The member, or person, that handed over.
+        reason: Why it was handed over.
+        facts: Known facts.
+        questions: Open questions.
+        summary: A summary to use in place of the history; empty to use the history.
     """
 
     source: str
@@ -61,14 +61,14 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class PersonWait:
-    """A conversation that a person has.
+    """A session that waits for a person, or that a person has.
 
     Attributes:
-        since: Since when somebody is waited for, aware UTC.
-        due: When it goes to the next level of the escalation path; None for never.
-        level: The level it has come to, from 0.
-        claimed_by: Who has taken it; empty while nobody has.
-        claimed_at: When; None while nobody has.
+        since: Since when, aware UTC.
+        due: When it goes to the next level of the escalation path, aware UTC; None for never.
+        level: Its present level, from 0.
+        claimed_by: The person who has claimed it; empty before.
+        claimed_at: When it was claimed, aware UTC; None before.
     """
 
     since: datetime
@@ -80,20 +80,20 @@ class PersonWait:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Which team serves a session, and who of it.
+    """The team that serves a session, and the member that has it.
 
     Attributes:
-        team: The team.
-        member: Who has it; empty while it waits for room.
+        team: The team's name.
+        member: The member that has it; empty while it waits for a free member.
         since: Since when, aware UTC.
-        trail: The members that had it, the latest last.
-        hops: How often it has changed hands.
-        first_turn: The first message of the history that the member is told.
+        trail: Earlier members, latest last.
+        hops: Number of handoffs.
+        first_turn: Number of the first history message that the member gets.
         runs: How many runs the session had when the member got it.
-        note: What the member is told besides; None for nothing.
-        desk: Who of the member's people, and until when; None where the member is an agent.
+        note: What the member gets besides the history; None for nothing.
+        desk: The state of waiting for the member's people; None if the member is an agent.
         reason: Why the member has it.
-        begun: Whether the member has begun with it: an agent with a run, a person by taking it.
+        begun: Whether the member has started: an agent by a run, a person by claiming it.
     """
 
     team: str
@@ -111,14 +111,14 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class TeamRun:
-    """A run as its team sees it.
+    """A run's state in its team.
 
     Attributes:
-        team: The team that was asked.
-        reason: Why the member was asked that it was given to first.
-        hops: The members it went on to, in order.
-        by: Who answered, where a person did; empty for an agent.
-        failures: Attempts that failed with the member that has it.
+        team: The team's name.
+        reason: Why the first member was chosen.
+        hops: Its handoffs, in order.
+        by: The person who answered; empty for an agent.
+        failures: Failed attempts with the present member.
     """
 
     team: str

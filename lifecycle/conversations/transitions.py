@@ -1,4 +1,4 @@
-"""What a step of a run changes in its session: counters, spend, history and events, as rules of values."""
+"""Changes that a run's step makes in its session: counters, spend, history and events. Pure rules."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ENDS_OF_STREAMS = {
 
 
 def turns_of(run: Run, answer: Answer, now: datetime) -> list[Turn]:
-    """Return what an answered run adds to the history: what came of tool calls, what was asked, and the answer."""
+    """Return the history messages of an answered run: results of tool calls, the query, and the answer."""
     given, asked = run.input.client_tools, user_message(run)
     turns = [Turn("tool", results_text(given), run.id, now)] if given and given.results else []
     turns += [Turn("user", asked, run.id, now)] if asked.strip() else []
@@ -40,13 +40,13 @@ def turns_of(run: Run, answer: Answer, now: datetime) -> list[Turn]:
 
 
 def stage_event(run: Run, stage: Stage, now: datetime, code: str | None = None) -> Event:
-    """Return the event of a run entering a stage."""
+    """Return the event that a run enters a stage."""
     data = {"run_id": run.id, "stage": stage.value, "attempt": run.attempt}
     return Event("run.stage", data | ({"code": code} if code else {}), now)
 
 
 def state_event(session: Session, now: datetime, reason: str | None = None) -> Event:
-    """Return the event of a session entering its state."""
+    """Return the event that a session enters its state."""
     return Event("session.state_changed", {"state": session.state.value} | ({"reason": reason} if reason else {}), now)
 
 
@@ -65,10 +65,10 @@ def outcome(
     now: datetime,
     held: ProviderConversation | None = None,
 ) -> ConversationChange:
-    """Return the change of a run and its session: counters, spend, history and events, all from the two runs.
+    """Return the change of a run and its session between two states of the run: counters, spend, history and events.
 
-    An attempt that ends, however it does, leaves the session with the provider's conversation in `held`: what one that
-    failed or died may have added to a conversation is not known. In a session that is being erased nothing is added.
+    When an attempt ends, the session's provider conversation becomes `held`: an attempt that failed or died may have
+    added unknown messages to the former one. In a session that is being erased nothing is added.
     """
     if session.state is SessionState.ERASED:
         return ConversationChange(run=after)
@@ -98,17 +98,17 @@ def outcome(
     elif attempt_ended and after.state is RunState.QUEUED and after.dispatch.not_before is not None:
         session = sessions.retrying(session, after.id, after.dispatch.not_before)
     given_up = before.state is RunState.WAITING and after.finished and before.attempt > 0
-    if attempt_ended or given_up:  # the provider's conversation holds tool calls that nobody answers any more
+    if attempt_ended or given_up:  # its conversation has tool calls that stay unanswered
         session = replace(session, at_provider=replace(session.at_provider, held=held))
     if after.finished:
         session = replace(session.counting(pending=-1), last_activity=now)
     session = replace(session, spend=session.spend + (after.spend - before.spend))
-    session, changed = _moved(session, after, len(turns), now)
+    session, changed = _with_limits_applied(session, after, len(turns), now)
     return ConversationChange(session, after, turns, [*events, *changed])
 
 
-def _moved(session: Session, run: Run, turns: int, now: datetime) -> tuple[Session, Sequence[Event]]:
-    """Return the session as the run's end leaves it by the session's own limits, and the events of that."""
+def _with_limits_applied(session: Session, run: Run, turns: int, now: datetime) -> tuple[Session, Sequence[Event]]:
+    """Return the session after applying its own limits to the run's end, with the events of that."""
     if run.state is RunState.SUCCEEDED:
         session = replace(session, counters=replace(session.counters, failures=0))
         most = session.limits.max_turns
@@ -136,7 +136,7 @@ def _may_wait(session: Session) -> bool:
 
 
 def _stream_ended(before: Run, after: Run, now: datetime) -> Event:
-    """Return the event that ends a streamed attempt: whoever followed it keeps its text only when it is completed."""
+    """Return the event that ends a streamed attempt; followers keep its text only if it completed."""
     handed_over = after.last.ending is Ending.HANDED_OVER
     superseded = after.attempt > before.attempt or after.state is RunState.WAITING or handed_over
     how = "superseded" if superseded else _ENDS_OF_STREAMS[after.state]

@@ -1,4 +1,4 @@
-"""Changing sessions: many changes at once to one session are committed together, in the order they were asked for.
+"""Commits changes of sessions; concurrent changes of one session are committed together, in order.
 
 A session's row is written by whoever submits to it and by whoever runs a run of it, guarded by its ETag. Within a
 process its changes are group commits; between processes whoever was faster makes the others decide again, each after a
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 Load = Callable[[str, str, str | None], Awaitable[StoredConversation]]
 Ahead = Callable[["Run | None", "Run"], Awaitable[None]]
-"""Stores what must be there before a run is: told of it as it was, None for a new one, and as it is to be."""
+"""Stores what has to exist before a run's change: gets the run before (None for a new one) and after."""
 
 _AT_ONCE = 24
-"""Changes that are committed together: few enough for a transaction's 100 rows and 4 MiB."""
+"""Most changes committed together: within a transaction's 100 rows and 4 MiB."""
 _MOST_WRITES = 90
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
@@ -72,7 +72,7 @@ _Updates = Group[tuple[str, str], Update]
 
 @dataclass(slots=True)
 class _Batch:
-    """Several changes as one."""
+    """Several changes merged into one."""
 
     before: Session | None
     session: Session | None
@@ -93,7 +93,7 @@ class _Batch:
 
     @property
     def long(self) -> bool:
-        """Whether a text of it is kept apart from its row."""
+        """Whether it has a text that is too long for its row."""
         return (
             any(has_long(run) for _, run in self.runs)
             or any(is_long(turn.text) for turn in self.turns)
@@ -101,7 +101,7 @@ class _Batch:
         )
 
     def add(self, seen: StoredConversation, change: ConversationChange) -> None:
-        """Add a change that was decided on what the ones before make of the session."""
+        """Merge a change that was decided on the state after the previous ones."""
         if change.run is not None:
             self.runs.append((seen, change.run))
         if change.session is not None:
@@ -112,7 +112,7 @@ class _Batch:
 
 
 class SessionWriter:
-    """Commits what is decided."""
+    """Commits changes of sessions."""
 
     def __init__(
         self,
@@ -134,10 +134,10 @@ class SessionWriter:
         self._commits = GroupCommit[tuple[str, str], Update](_together, self._make, single=(RowTooLarge,))
 
     async def update(self, workspace: str, session_id: str, own: Update) -> StoredConversation:
-        """Commit what is decided and return what is then stored.
+        """Commit the change and return the stored state.
 
         Raises:
-            Unavailable: Others kept changing the session, or the storage cannot be reached.
+            Unavailable: Other callers kept changing the session, or the storage cannot be reached.
             TooLarge: The run or the session is too large to be stored.
         """
         try:
@@ -162,7 +162,7 @@ class SessionWriter:
             except (RowChanged, RowExists):
                 _forget(group)
                 if loop.time() >= give_up:
-                    msg = "The session is being changed by too many at once; try again."
+                    msg = "The session is being changed by too many callers at once; try again."
                     raise Unavailable(msg, code="session_busy", retry_after_s=1) from None
                 await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads writers, guards nothing
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
@@ -179,7 +179,7 @@ class SessionWriter:
         decided: list[tuple[Update, StoredConversation, Run | None]] = []
         for update, found in zip(batch, seen, strict=True):
             if merged.size >= _MOST_WRITES:
-                break  # its turn is with the next ones
+                break  # it goes into the next transaction
             found = replace(found, session=merged.session)  # noqa: PLW2901 - as those before it leave it
             try:
                 change = update.decide(found)
@@ -215,7 +215,7 @@ class SessionWriter:
         return [replace(each.known or nothing, session=session, session_etag=etag) for each in batch]
 
     async def _commit(self, merged: _Batch, session_etag: str) -> dict[str, str]:
-        """Commit the changes in one transaction; return the new ETags by run, and the session's under ''."""
+        """Commit the changes in one transaction; return the new ETags by run id, and the session's under ''."""
         before, session = merged.before, merged.session
         if session is None:
             msg = "a run without a session"
@@ -223,7 +223,7 @@ class SessionWriter:
         if merged.long and not (before or session).long_texts:
             session = merged.session = replace(session, long_texts=True)
             if before is not None:
-                # Before the first long text is kept, or erasing the session would not look for it.
+                # Before the first long text is stored: otherwise erasing the session would not look for it.
                 flagged = self._rows.session_row(replace(before, long_texts=True), session_etag)
                 [session_etag] = await self._tables.commit(TABLE, [put(flagged)])
                 if not merged.changed:

@@ -1,1 +1,1 @@
-"""Where declarations, records and providers differ, and doing something about it."""
+"""Drift: differences between declarations, records and providers, and plans that remove them."""

@@ -1,4 +1,4 @@
-"""Looking around for drift: all that was declared, and all that is at the providers."""
+"""Reads everything that was declared and everything at the providers, and makes drift plans from it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AT_ONCE = 8
 class Inventory:
     """Compares the tables with the providers and MCP servers.
 
-    Each look reads an inventory of each provider, and the agents, and asks each MCP server once.
+    Each comparison reads an inventory of each provider and all agents, and asks each MCP server once.
     """
 
     def __init__(self, catalog: Catalog, providers: Providers, offers: OfferedTools, owner: str) -> None:
@@ -31,21 +31,21 @@ class Inventory:
         self._owner = owner
 
     async def plan(self, workspace: str) -> Plan:
-        """Return the plan of one workspace.
+        """Return a new plan of one workspace.
 
         Raises:
-            AppError: A provider that the app is connected to could not be looked at; half a look makes no plan.
+            AppError: A configured provider could not be read; there are no partial plans.
         """
         found, unseen = await self._found()
-        # Read after the providers: a version that was made meanwhile is not taken for one that nobody knows.
+        # Read after the providers, so that a version made meanwhile is not taken for unknown.
         agents = [agent async for agent in self._catalog.all(workspace)]
         return await self._plan(workspace, agents, found.get(workspace, []), unseen)
 
     async def plans(self) -> AsyncIterator[tuple[str, Plan]]:
-        """Yield every workspace with its plan, from a single look at each provider; holds one workspace at a time.
+        """Yield every workspace with its plan, reading each provider once; holds one workspace in memory at a time.
 
         Raises:
-            AppError: A provider that the app is connected to could not be looked at.
+            AppError: A configured provider could not be read.
         """
         found, unseen = await self._found()
         agents: list[Agent] = []
@@ -70,7 +70,7 @@ class Inventory:
         return plan_of(workspace, self._owner, agents, sight)
 
     async def _found(self) -> tuple[dict[str, list[ProviderAgent]], Mapping[str, str]]:
-        """Return what is at the providers by the workspace that it concerns, and the providers that are not there."""
+        """Return the providers' versions by workspace, and the providers that are not configured."""
         found: defaultdict[str, list[ProviderAgent]] = defaultdict(list)
         unseen: dict[str, str] = {}
         for provider in self._providers:
@@ -82,7 +82,7 @@ class Inventory:
                 unseen[provider] = error.code
                 continue
             for versions in agents.values():
-                # Others' versions say nothing of a workspace: they concern the one whose agent they are under.
+                # A version without our mark names no workspace: it concerns the workspace whose agent has its name.
                 for workspace in {each.workspace for each in versions if each.owner == self._owner}:
                     if _valid(workspace):
                         found[workspace] += versions
@@ -95,7 +95,7 @@ class Inventory:
         return agents
 
     async def _confirmed(self, versions: Sequence[ProviderVersion]) -> frozenset[tuple[str, str]]:
-        """Return which of the versions are there, though no inventory lists them."""
+        """Return which of the versions exist although no inventory lists them."""
         free = asyncio.Semaphore(_AT_ONCE)
 
         async def there(version: ProviderVersion) -> bool:
@@ -109,7 +109,7 @@ class Inventory:
 def _unlisted(
     found: Sequence[ProviderAgent], agents: Sequence[Agent], unseen: Mapping[str, str]
 ) -> Sequence[ProviderVersion]:
-    """Return the versions that runs use and no inventory lists: gone, or at a provider that keeps no agents."""
+    """Return the versions that runs use and no inventory lists: deleted, or at a provider that stores no agents."""
     listed = {(each.version.provider, each.version.id) for each in found}
     current = [
         agent.record.version for agent in agents if agent.record is not None and agent.record.version is not None

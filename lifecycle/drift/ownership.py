@@ -1,4 +1,4 @@
-"""Which versions at the providers belong to which agent of a workspace, and which are only near them."""
+"""Which versions at the providers belong to which agent of a workspace."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from lifecycle.specs.spec import provider_name
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """What is at the providers under the name of one agent, or with our mark for it.
+    """The versions at the providers under an agent's name, or with our mark for it.
 
     Attributes:
-        ours: Made by us for the agent, and as they were made. These and the others: oldest first.
-        edited: With our mark for the agent, but with another definition: a person's edit took the mark along.
-        foreign: Under the agent's name, but made by somebody else.
-        copies: With our mark for the agent, under a name that the agent never had.
+        ours: Made by us for the agent, and unchanged. All lists: oldest first.
+        edited: With our mark for the agent but another definition: a person edited it, and the mark was kept.
+        foreign: Under the agent's name, but not made by us.
+        copies: With our mark for the agent, under a name that it never had.
     """
 
     ours: tuple[ProviderVersion, ...] = ()
@@ -31,13 +31,13 @@ class Ownership:
     copies: tuple[ProviderVersion, ...] = ()
 
     def made_from(self, wanted: str) -> tuple[ProviderVersion, ...]:
-        """Return those of ours that were made from the fingerprint, oldest first."""
+        """Return the versions in `ours` that were made from the fingerprint, oldest first."""
         return tuple(each for each in self.ours if each.fingerprint == wanted)
 
     def intact(self, version: ProviderVersion) -> bool:
-        """Return whether the version is there as it was made; another one under its number does not count."""
-        there = next((each for each in self.ours if same(each, version)), None)
-        return there is not None and version.fingerprint in ("", there.fingerprint)
+        """Return whether the version exists unchanged; a different one under its number does not count."""
+        found = next((each for each in self.ours if same(each, version)), None)
+        return found is not None and version.fingerprint in ("", found.fingerprint)
 
 
 def newer(one: ProviderVersion, other: ProviderVersion) -> bool:
@@ -48,13 +48,13 @@ def newer(one: ProviderVersion, other: ProviderVersion) -> bool:
 def ownership_of(
     workspace: str, owner: str, names: Collection[str], found: Iterable[ProviderAgent]
 ) -> Mapping[str, Ownership]:
-    """Return what belongs to each agent.
+    """Return the versions of each agent, by its name.
 
     Args:
-        workspace: The workspace; what belongs to another is left out.
-        owner: Whose versions are ours.
-        names: The agents that were ever declared.
-        found: What is at the providers, each saying in `version.provider` where.
+        workspace: The workspace; versions marked for another are left out.
+        owner: The mark of versions made by this app.
+        names: All agents ever declared, including deleted ones.
+        found: The versions at all providers.
     """
     agents = {provider_name(workspace, name): name for name in names}
     piles: defaultdict[str, defaultdict[str, list[ProviderVersion]]] = defaultdict(lambda: defaultdict(list))
@@ -73,7 +73,7 @@ def ownership_of(
 
 
 def _age(version: ProviderVersion) -> tuple[datetime, int]:
-    # Providers tell the time in seconds; what was made in the same one is told apart by its number.
+    # Providers give times in seconds; versions of the same second are ordered by number.
     return version.created_at, int(version.version) if version.version.isdecimal() else 0
 
 

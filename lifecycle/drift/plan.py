@@ -1,4 +1,4 @@
-"""A plan: in what declarations, records and providers differ, and what would be done about it."""
+"""A drift plan: the differences between declarations, records and providers, and the action for each."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from lifecycle.registry.providers import ProviderVersion
 
 
 class DriftKind(StrEnum):
-    """In which way things differ."""
+    """Kind of a difference."""
 
-    CREATE = "create"  # declared, not there
-    UPDATE = "update"  # there, but not as it is declared now
-    ADOPT = "adopt"  # there as declared, but the record does not hold it
-    RECREATE = "recreate"  # in the record, gone at the provider
-    CHANGED = "changed"  # somebody edited it at the provider
-    ORPHAN = "orphan"  # ours at the provider, unknown here
-    TAIL = "tail"  # ours at the provider, the same as a version that is known here
+    CREATE = "create"  # declared, but not at the provider
+    UPDATE = "update"  # at the provider, but not as declared now
+    ADOPT = "adopt"  # at the provider as declared, but missing in the record
+    RECREATE = "recreate"  # in the record, but not at the provider any more
+    CHANGED = "changed"  # edited at the provider by somebody else
+    ORPHAN = "orphan"  # made by this app, but unknown to the registry
+    TAIL = "tail"  # made by this app, a duplicate of a known version
     TOOLS = "tools"  # an MCP server offers other tools, or tools with other schemas, than when the agent was declared
 
 
 class DriftAction(StrEnum):
-    """What applying a line does."""
+    """The action that applying a line takes."""
 
-    ENSURE = "ensure"  # make it as declared, or adopt what is there
-    RENEW = "renew"  # look at the provider again, and make it again
+    ENSURE = "ensure"  # create the version as declared, or adopt an existing one
+    RENEW = "renew"  # check the provider again, and create the version again
     SWEEP = "sweep"  # delete versions at the provider
     REMOVE = "remove"  # finish the deletion of the agent
-    NONE = "none"  # nothing: it is not ours, or for a person to look at
+    NONE = "none"  # none: not made by this app, or for a person to decide
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,14 @@ class PlanLine:
 
     Attributes:
         agent: The agent's name.
-        kind: In which way it differs.
-        action: What applying does about it.
-        provider: Where.
-        why: What was found, in a sentence.
+        kind: Kind of the difference.
+        action: What applying the line does.
+        provider: The provider's name.
+        why: The finding, in a sentence.
         would: What applying does, in a sentence.
-        revision: The declaration that the line is about; 0 where there is none.
-        versions: The versions at the provider that it is about.
-        clears: Whether the actor, besides what it makes, deletes other versions of ours that are the same.
+        revision: Revision of the declaration concerned; 0 where there is none.
+        versions: The versions at the provider concerned.
+        clears: Whether the actor also deletes duplicates that this app made.
     """
 
     agent: str
@@ -63,12 +63,12 @@ class PlanLine:
 
     @property
     def destructive(self) -> bool:
-        """Whether applying deletes something at the provider."""
+        """Whether applying deletes a version at the provider."""
         return self.clears or self.action in (DriftAction.SWEEP, DriftAction.REMOVE)
 
     @property
     def claims(self) -> frozenset[tuple[str, ...]]:
-        """What the line would do, and to what; two lines that claim the same are the same in effect."""
+        """The effects of applying the line; lines with equal claims have the same effect."""
         match self.action:
             case DriftAction.ENSURE | DriftAction.RENEW:
                 return frozenset({("make", self.agent, str(self.revision))})
@@ -84,8 +84,8 @@ class Plan:
 
     Attributes:
         lines: The differences, by agent.
-        unchanged: How many agents are as they should be.
-        unseen: Providers that could not be looked at, with the code of the reason; their agents are left out.
+        unchanged: How many agents have no difference.
+        unseen: Providers that could not be read, with the error's code; their agents are left out.
     """
 
     lines: tuple[PlanLine, ...]
@@ -94,15 +94,15 @@ class Plan:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many lines there are of each kind that occurs."""
+        """Number of lines by kind; only kinds that occur."""
         return dict(sorted(Counter(line.kind.value for line in self.lines).items()))
 
     @property
     def claims(self) -> frozenset[tuple[str, ...]]:
-        """Everything that the lines would do."""
+        """The effects of applying all lines."""
         return frozenset[tuple[str, ...]]().union(*(line.claims for line in self.lines))
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of what the plan would do and to what."""
+        """SHA-256 (hex) of the effects of applying the plan."""
         return hashlib.sha256(json.dumps(sorted(self.claims)).encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""Plan and apply: what differs between the registry and the providers, kept so that exactly that is done about it.
+"""Makes drift plans, stores them, and applies exactly what was stored.
 
-Only agents' actors change anything, and each of them looks again before it does: a plan says what to ask them for.
+Only agents' actors change anything, and each checks again before it does: a plan is a list of requests to them.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _AT_ONCE = 16
 
 
 class LineOutcome(StrEnum):
-    """What has become of a line."""
+    """State of a plan's line."""
 
-    PLANNED = "planned"  # not to be applied yet
-    SKIPPED = "skipped"  # destructive, and that was not asked for
-    REMARK = "remark"  # there is nothing to do
-    SENT = "sent"  # the actor was just told
-    PENDING = "pending"  # the actor was told and has not done it yet
+    PLANNED = "planned"  # not applied yet
+    SKIPPED = "skipped"  # destructive, and applying excluded those
+    REMARK = "remark"  # has no action
+    SENT = "sent"  # the actor was just signalled
+    PENDING = "pending"  # the actor was signalled and has not finished
     DONE = "done"
     FAILED = "failed"
     OVERTAKEN = "overtaken"  # the agent was declared again, retired or disabled since
@@ -44,7 +44,7 @@ class LineOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlanStep:
-    """A line of a plan, its number in it (from 0 on), and what has become of it; `detail` is why it failed."""
+    """A line of a plan, its number from 0, and its state; `detail` is why it failed."""
 
     number: int
     line: PlanLine
@@ -53,7 +53,7 @@ class PlanStep:
 
 
 class Plans:
-    """Makes, shows and applies plans."""
+    """Makes, reads and applies plans."""
 
     def __init__(
         self, store: PlanStore, inventory: Inventory, catalog: Catalog, providers: Providers, clock: Clock
@@ -65,10 +65,10 @@ class Plans:
         self._clock = clock
 
     async def make(self, workspace: str) -> StoredPlan:
-        """Look around, and store what differs as a plan.
+        """Make a plan of the workspace now, and store it.
 
         Raises:
-            AppError: A provider that the app is connected to could not be looked at.
+            AppError: A configured provider could not be read.
         """
         plan = await self._inventory.plan(workspace)
         stored = await self._store.save(workspace, new_id(), plan, self._clock())
@@ -79,24 +79,24 @@ class Plans:
         """Return a plan.
 
         Raises:
-            NotFound: There is none of the id (any more).
+            NotFound: There is no plan of this id (any more).
         """
         return await self._store.read(workspace, plan_id)
 
     async def steps(self, stored: StoredPlan, first: int, limit: int) -> Sequence[PlanStep]:
-        """Return up to `limit` lines from number `first` on, with what has become of them by now.
+        """Return up to `limit` lines from number `first` on, with their present states.
 
-        Reads a record for each line, and asks the provider of those that delete whether the versions are still there.
+        Reads a record for each line, and for deleting lines asks the provider whether the versions still exist.
 
         Raises:
-            NotFound: The plan was dropped meanwhile.
+            NotFound: The plan was deleted meanwhile.
         """
         lines = await self._store.lines(stored, first, limit)
         free = asyncio.Semaphore(_AT_ONCE)
 
         async def look(number: int, line: PlanLine) -> PlanStep:
             async with free:
-                return await self._look(stored, number, line)
+                return await self._line_state(stored, number, line)
 
         return await asyncio.gather(*(look(number, line) for number, line in enumerate(lines, first)))
 
@@ -110,33 +110,33 @@ class Plans:
         destructive: bool = False,
         by: str = "",
     ) -> tuple[StoredPlan, Sequence[PlanStep]]:
-        """Tell the actors what the plan says, and return the plan and what was done about each line.
+        """Signal the actors to apply the plan, and return the plan and the state of each line.
 
-        Lines that no longer differ are done, whoever did it: applying lines again, also after it was cut off, does
-        what is left of them.
+        Differences that are gone already count as done. Applying again, also after an interruption, applies what is
+        left.
 
         Args:
-            workspace: Whose plan it is.
-            plan_id: Which.
-            signals: The way to the actors.
-            only: The numbers of the lines to apply; all when it is None.
-            destructive: Whether lines that delete are applied, too.
-            by: Who asks for it, for the agents' audit trails.
+            workspace: The plan's workspace.
+            plan_id: The plan's id.
+            signals: Sends signals to actors.
+            only: Numbers of the lines to apply; None for all.
+            destructive: Whether to apply lines that delete.
+            by: Who applies it, for the agents' audit trails.
 
         Raises:
-            NotFound: There is no such plan (any more).
+            NotFound: There is no plan of this id (any more).
             InvalidInput: It has no line of a number (code `unknown_plan_line`).
-            Conflict: The plan does not know of a difference (code `plan_stale`): of any agent, or with `only` of
-                those that the lines are about.
-            AppError: A provider that the app is connected to could not be looked at.
+            Conflict: There is now a difference that is not in the plan (code `plan_stale`): of any agent, or with
+                `only`, of the agents of these lines.
+            AppError: A configured provider could not be read.
         """
         lines = await self._store.lines(await self._store.read(workspace, plan_id))
         chosen = _chosen(lines, only)
         claims = (await self._inventory.plan(workspace)).claims
-        known = frozenset[tuple[str, ...]]().union(*(line.claims for line in lines))
+        planned = frozenset[tuple[str, ...]]().union(*(line.claims for line in lines))
         agents = {line.agent for line in chosen.values()}
-        if any(only is None or agent in agents for _, agent, *_ in claims - known):
-            msg = "Something differs in another way than when the plan was made; make a new one."
+        if any(only is None or agent in agents for _, agent, *_ in claims - planned):
+            msg = "There are other differences than when the plan was made; make a new plan."
             raise Conflict(msg, code="plan_stale")
         left_out = {n for n, line in chosen.items() if line.destructive and not destructive and line.claims & claims}
         stored = await self._store.begin(workspace, plan_id, chosen.keys() - left_out, left_out)
@@ -146,13 +146,13 @@ class Plans:
             async with free:
                 outcome = LineOutcome.SKIPPED
                 if number not in left_out:
-                    outcome = await self._tell(stored, number, line, claims, signals, by)
+                    outcome = await self._signal(stored, number, line, claims, signals, by)
                 return PlanStep(number, line, outcome)
 
         return stored, await asyncio.gather(*(tell(number, line) for number, line in chosen.items()))
 
     async def reconcile(self) -> Mapping[str, Summary]:
-        """Look around in all workspaces, keep the summaries for `latest`, and return them. Changes nothing else."""
+        """Compare all workspaces, store their summaries for `latest`, and return these. Change nothing else."""
         summaries: dict[str, Summary] = {}
         async for workspace, plan in self._inventory.plans():
             summaries[workspace] = summary_of(plan, self._clock())
@@ -160,10 +160,10 @@ class Plans:
         return summaries
 
     async def latest(self, workspace: str) -> Summary | None:
-        """Return what the latest look at the workspace came to; None before the first one."""
+        """Return the summary of the workspace's latest comparison; None before the first."""
         return await self._store.latest(workspace)
 
-    async def _tell(
+    async def _signal(
         self,
         stored: StoredPlan,
         number: int,
@@ -183,32 +183,32 @@ class Plans:
         await signals.send(stored.workspace, line.agent, operation)
         return LineOutcome.SENT
 
-    async def _look(self, stored: StoredPlan, number: int, line: PlanLine) -> PlanStep:
-        told = stored.told_of(number)
+    async def _line_state(self, stored: StoredPlan, number: int, line: PlanLine) -> PlanStep:
+        application = stored.told_of(number)
         if line.action is DriftAction.NONE:
             return PlanStep(number, line, LineOutcome.REMARK)
-        if told in (0, LEFT_OUT):
-            return PlanStep(number, line, LineOutcome.PLANNED if told == 0 else LineOutcome.SKIPPED)
+        if application in (0, LEFT_OUT):
+            return PlanStep(number, line, LineOutcome.PLANNED if application == 0 else LineOutcome.SKIPPED)
         agent = await self._catalog.find(stored.workspace, line.agent)
         operation_id = _operation_id(stored, number)
         if line.action in (DriftAction.SWEEP, DriftAction.REMOVE):
-            outcome, detail = await self._look_for(line, settled=_settled(agent, operation_id))
+            outcome, detail = await self._deletion_outcome(line, settled=_settled(agent, operation_id))
         else:
-            outcome, detail = _made(line, agent, operation_id)
+            outcome, detail = _agent_outcome(line, agent, operation_id)
         return PlanStep(number, line, outcome, detail)
 
-    async def _look_for(self, line: PlanLine, *, settled: bool) -> tuple[LineOutcome, str]:
-        """Return whether what was to be deleted is gone, and why not."""
-        there = [await self._providers[each.provider].exists(each) for each in line.versions]
-        if not any(there):
+    async def _deletion_outcome(self, line: PlanLine, *, settled: bool) -> tuple[LineOutcome, str]:
+        """Return the outcome of a line that deletes, and why it failed; empty if it did not."""
+        existing = [await self._providers[each.provider].exists(each) for each in line.versions]
+        if not any(existing):
             return LineOutcome.DONE, ""
         if settled:
-            return LineOutcome.FAILED, f"{sum(there)} of {len(there)} versions are still there."
+            return LineOutcome.FAILED, f"{sum(existing)} of {len(existing)} versions are still there."
         return LineOutcome.PENDING, ""
 
 
 def _chosen(lines: Sequence[PlanLine], only: Collection[int] | None) -> Mapping[int, PlanLine]:
-    """Return the lines of these numbers, by number."""
+    """Return the chosen lines by number."""
     if only is None:
         return dict(enumerate(lines))
     unknown = sorted(number for number in only if not 0 <= number < len(lines))
@@ -225,12 +225,12 @@ def _operation_id(stored: StoredPlan, number: int) -> str:
 def _operation(
     operation_id: str, line: PlanLine, agent: Agent | None, claims: frozenset[tuple[str, ...]], by: str
 ) -> Operation | None:
-    """Return what to ask the actor for; None when the agent was declared again meanwhile."""
+    """Return the operation to signal to the actor; None if the agent was declared again meanwhile."""
     from lifecycle.registry.operations import Ensure, Remove, Renew, Sweep  # noqa: PLC0415 - cold start
 
     if line.action is DriftAction.SWEEP:
-        left = tuple(each for each in line.versions if replace(line, versions=(each,)).claims & claims)
-        return Sweep(operation_id, left, by)
+        remaining = tuple(each for each in line.versions if replace(line, versions=(each,)).claims & claims)
+        return Sweep(operation_id, remaining, by)
     if agent is None or agent.declaration.revision != line.revision:
         return None
     if line.action is DriftAction.REMOVE:
@@ -240,20 +240,20 @@ def _operation(
     return Ensure(operation_id, line.revision, agent.declaration.spec)
 
 
-def _made(line: PlanLine, agent: Agent | None, operation_id: str) -> tuple[LineOutcome, str]:
-    """Return whether the agent is as the line would have it, and why not."""
+def _agent_outcome(line: PlanLine, agent: Agent | None, operation_id: str) -> tuple[LineOutcome, str]:
+    """Return the outcome of a line for its agent, and why it failed; empty if it did not."""
     if agent is None or agent.declaration.revision != line.revision or agent.state in AWAY:
         return LineOutcome.OVERTAKEN, ""
     record, settled = agent.record, _settled(agent, operation_id)
     if record is not None and record.failure is not None and record.failure.operation_id == operation_id:
         return LineOutcome.FAILED, record.failure.detail
     if agent.ready and record is not None:
-        # A renewed agent was ready before, too, with the version that the line complains of.
+        # A renewed agent was ready before too, with the version that the line is about.
         renewed = settled or not line.versions or record.version != line.versions[0]
         return (LineOutcome.DONE if renewed or line.action is DriftAction.ENSURE else LineOutcome.PENDING), ""
     return (LineOutcome.FAILED, f"It is {agent.state.value}.") if settled else (LineOutcome.PENDING, "")
 
 
 def _settled(agent: Agent | None, operation_id: str) -> bool:
-    """Return whether the actor has dealt with the operation; an old one may be forgotten."""
+    """Return whether the actor has finished the operation; old operations may not be remembered."""
     return agent is not None and agent.record is not None and operation_id in agent.record.applied

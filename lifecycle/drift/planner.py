@@ -1,9 +1,7 @@
-"""Drift: what was declared, what the registry's records say and what is at the providers, held against each other.
+"""Finds drift by comparing declarations, records and the versions at the providers. Pure rules.
 
-Pure: `plan_of` makes the plan; `lifecycle.drift.inventory` looks around, `lifecycle.drift.plan_service` keeps and
-applies it.
-Applying a plan that was made of what there is leaves a plan without anything to do; only remarks stay
-(DriftAction.NONE), on what others made and this app therefore leaves alone.
+`plan_of` makes the plan; `lifecycle.drift.inventory` reads its input, `lifecycle.drift.plan_service` stores and applies
+it.
 """
 
 from __future__ import annotations
@@ -24,22 +22,22 @@ if TYPE_CHECKING:
     from lifecycle.registry.providers import ProviderVersion
 
 AWAY = frozenset({AgentState.DELETED, AgentState.DISABLED, AgentState.IDLE})
-"""States of agents of which nothing is missing at the provider."""
+"""States in which an agent needs no version at the provider."""
 MOST_TOOLS = 10
 """Most tools of a server that one line names."""
 MOST_VERSIONS = 50
-"""Most versions that one line sweeps: its operation must fit into an entity signal."""
+"""Most versions that one line deletes: its operation must fit into an entity signal."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderSnapshot:
-    """What was seen at the providers.
+    """What was read from the providers.
 
     Attributes:
-        found: The versions there, each saying in `version.provider` where it is.
-        confirmed: Provider and id of versions that no inventory lists, but that are there.
-        unseen: Providers that could not be looked at, with the code of the reason.
-        offers: What the MCP servers of agents offer, by agent, compared with what they offered at first.
+        found: The versions at all providers.
+        confirmed: Provider and id of versions that exist although no inventory lists them.
+        unseen: Providers that could not be read, with the error's code.
+        offers: By agent, the tools that its MCP servers offer now, compared with those at declaration.
     """
 
     found: Sequence[ProviderAgent]
@@ -49,20 +47,20 @@ class ProviderSnapshot:
 
 
 def plan_of(workspace: str, owner: str, agents: Iterable[Agent], sight: ProviderSnapshot) -> Plan:
-    """Return how the workspace's agents differ from what is at the providers.
+    """Return the plan: the differences between the workspace's agents and the providers.
 
     Args:
-        workspace: The workspace; what belongs to another is ignored.
-        owner: Whose versions are ours.
-        agents: Every agent of the workspace that was ever declared, the deleted ones included.
-        sight: What is at the providers, whoever made it.
+        workspace: The workspace; versions marked for another are ignored.
+        owner: The mark of versions made by this app.
+        agents: All agents of the workspace ever declared, including deleted ones.
+        sight: What was read from the providers.
     """
-    known = {agent.name: agent for agent in agents}
-    ownership = ownership_of(workspace, owner, known, sight.found)
+    by_name = {agent.name: agent for agent in agents}
+    ownership = ownership_of(workspace, owner, by_name, sight.found)
     lines: list[PlanLine] = []
     unchanged = 0
-    for name in sorted({*known, *ownership}):
-        agent = known.get(name)
+    for name in sorted({*by_name, *ownership}):
+        agent = by_name.get(name)
         if agent is not None and agent.declaration.spec.provider in sight.unseen:
             continue
         case = _Case.of(name, agent, ownership.get(name, Ownership()), sight.confirmed)
@@ -74,14 +72,15 @@ def plan_of(workspace: str, owner: str, agents: Iterable[Agent], sight: Provider
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """An agent and what is at the providers of it.
+    """An agent with its versions at the providers.
 
     Attributes:
-        name: Its name.
-        agent: What is declared and recorded of it; None when it was never declared.
-        there: What is at the providers.
+        name: The agent's name.
+        agent: Its declaration and record; None when it was never declared.
+        there: Its versions at the providers.
         confirmed: See `ProviderSnapshot`.
-        wanted: The fingerprint that should be there; empty when nothing should, or nothing may be changed.
+        wanted: The fingerprint of the version that should exist; empty when none should, or the agent must not be
+            changed.
     """
 
     name: str
@@ -97,7 +96,7 @@ class _Case:
         return cls(name, agent, there, confirmed, wanted)
 
     def made(self) -> Iterable[PlanLine]:
-        """Yield what is missing of a declared agent: one line at most."""
+        """Yield the line for what is missing of a declared agent; at most one."""
         agent, wanted = self.agent, self.wanted
         if agent is None or not wanted:
             return
@@ -110,7 +109,7 @@ class _Case:
                 why = f"Version {current.version} is as declared, but the record lags behind{unlike}."
                 yield self._line(DriftKind.UPDATE, DriftAction.ENSURE, why, "Bring the record up to date.", current)
         elif chosen is not None and not self.holds(chosen):
-            why = f"Version {chosen.version} is ours and as declared, but the registry does not hold it{unlike}."
+            why = f"Version {chosen.version} is ours and as declared, but the registry does not have it{unlike}."
             yield self._line(DriftKind.ADOPT, DriftAction.ENSURE, why, f"Go on with version {chosen.version}.", chosen)
         else:
             would = "Make it." if chosen is None else f"Go on with version {chosen.version}, which the registry holds."
@@ -121,7 +120,7 @@ class _Case:
             yield self._line(kind, DriftAction.ENSURE, why, would, *filter(None, (current, chosen)))
 
     def left(self) -> Iterable[PlanLine]:
-        """Yield what of ours is there and should not be."""
+        """Yield lines for versions that this app made and that should not exist."""
         record = self.agent.record if self.agent else None
         held = [each for each in self.there.ours if self.holds(each)]
         deleted = self.agent is not None and self.agent.declaration.deleted
@@ -134,13 +133,13 @@ class _Case:
         like = (like | {self.wanted}) - {""}
         for provider in sorted({each.provider for each in strays}):
             mine = [each for each in strays if each.provider == provider]
-            unknown = "there is no such agent" if self.agent is None else "the registry does not hold it"
+            unknown = "there is no such agent" if self.agent is None else "the registry does not have it"
             others, twins = [[each for each in mine if (each.fingerprint in like) == alike] for alike in (False, True)]
             yield from self._sweeps(DriftKind.ORPHAN, f"It carries our mark, but {unknown}.", others)
             yield from self._sweeps(DriftKind.TAIL, "It is the same as a version that the registry holds.", twins)
 
     def remarks(self) -> Iterable[PlanLine]:
-        """Yield what others made, which stays as it is: edits on top of what runs use, and copies of our mark."""
+        """Yield lines without action for what others made: edits of versions in use, and copies of our mark."""
         current = self.current
         base = current if current is not None and self._there(current) else self.chosen
         on_top = [each for each in self.there.foreign if base is not None and newer(each, base)]
@@ -157,14 +156,16 @@ class _Case:
             yield self._line(DriftKind.CHANGED, DriftAction.NONE, why, "Nothing: it is not ours.", *made)
 
     def tools(self, servers: Sequence[Compared]) -> Iterable[PlanLine]:
-        """Yield what MCP servers of the agent offer otherwise than when it was declared."""
+        """Yield lines for MCP servers whose tools differ from those at declaration."""
         for server in servers:
             if not server.changes or self.agent is None:
                 continue
-            told = [f"{name!r} was {change}" for name, change in list(server.changes.items())[:MOST_TOOLS]]
-            more = len(server.changes) - len(told)
+            changes = [f"{name!r} was {change}" for name, change in list(server.changes.items())[:MOST_TOOLS]]
+            more = len(server.changes) - len(changes)
             label = server.declared.server_label
-            why = f"The MCP server {label!r} offers something else than when the agent was declared: {', '.join(told)}"
+            why = (
+                f"The MCP server {label!r} offers something else than when the agent was declared: {', '.join(changes)}"
+            )
             why = f"{why}, and {more} more were." if more else f"{why}."
             would = "Nothing: runs use what it offers now. Declare the agent again if that is as it should be."
             declaration = self.agent.declaration
@@ -173,12 +174,12 @@ class _Case:
 
     @property
     def current(self) -> ProviderVersion | None:
-        """The version that the record says runs use."""
+        """The version that runs use, by the record; None for none."""
         return self.agent.record.version if self.agent and self.agent.record else None
 
     @property
     def chosen(self) -> ProviderVersion | None:
-        """The version at the provider that the agent goes on with, as its actor chooses; None when it makes one."""
+        """The existing version that the actor would use; None if it would create one."""
         record, current = self.agent.record if self.agent else None, self.current
         if record is not None and current is not None and record.made_from == self.wanted and self.good(current):
             return current
@@ -186,19 +187,19 @@ class _Case:
         return next((each for each in found if self.holds(each)), found[0] if found else None)
 
     def holds(self, version: ProviderVersion) -> bool:
-        """Return whether the record knows the version."""
+        """Return whether the record has the version."""
         record = self.agent.record if self.agent else None
         return record is not None and any(same(version, each) for each in record.held)
 
     def good(self, version: ProviderVersion) -> bool:
-        """Return whether the version is at the provider as it was made."""
+        """Return whether the version exists unchanged at the provider."""
         return (version.provider, version.id) in self.confirmed or self.there.intact(version)
 
     def _there(self, version: ProviderVersion) -> bool:
         return self.good(version) or any(same(version, each) for each in self.there.edited)
 
     def _missing(self, current: ProviderVersion) -> PlanLine:
-        """Return what to do about a version that is as declared, but not (so) at the provider."""
+        """Return the line for a version that is as declared in the record, but missing or changed at the provider."""
         chosen = self.chosen
         would = f"Go on with version {chosen.version}, which is the same." if chosen else "Make it again."
         if any(same(current, each) for each in self.there.edited):
@@ -219,7 +220,7 @@ class _Case:
         revision = self.agent.declaration.revision if self.agent else 0
         if action not in (DriftAction.ENSURE, DriftAction.RENEW):
             return PlanLine(self.name, kind, action, versions[0].provider, why, would, revision, versions)
-        # The actor leaves one version of a spec, whatever it is asked to make.
+        # The actor keeps one version for a spec, whatever it is asked to do.
         chosen = self.chosen
         twins = [each for each in self.there.made_from(self.wanted) if each != chosen and not self.holds(each)]
         would = f"{would} Delete {_listed(twins)}, which {'are' if twins[1:] else 'is'} the same." if twins else would

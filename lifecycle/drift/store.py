@@ -1,7 +1,8 @@
-"""Plans as they are kept, so that exactly what was shown is applied.
+"""Storage of plans, so that exactly what was shown is applied.
 
-Table `plans`: partition = workspace, row `{plan id}` a plan without its lines, row `latest` the last look's summary;
-partition `{workspace}!{plan id}` the lines, some to a row. A plan is `whole` once all its lines are in.
+Table `plans`: partition = workspace, row `{plan id}` a plan without its lines, row `latest` the summary of the last
+comparison; partition `{workspace}!{plan id}` the lines, several to a row. A plan is `whole` once all its lines are
+stored.
 """
 
 from __future__ import annotations
@@ -18,25 +19,25 @@ from lifecycle.drift.plan import Plan, PlanLine
 
 TABLE = "plans"
 KEPT = 20
-"""How many plans of a workspace are kept; the oldest goes when one is added."""
+"""How many plans of a workspace are kept; adding one deletes the oldest."""
 
 LEFT_OUT = -1
-"""What `StoredPlan.told` says of a line that was to be applied, but deletes something, which was not asked for."""
+"""Value in `StoredPlan.told` for a destructive line that was excluded when the plan was applied."""
 
-_LATEST = "latest"  # sorts after every id, which is hexadecimal
-_LINES_A_ROW = 16  # a line with all the versions it can hold takes some 50 KiB, a row holds 1 MiB
+_LATEST = "latest"  # sorts after every id, as these are hexadecimal
+_LINES_A_ROW = 16  # a line has at most some 50 KiB, a row 1 MiB
 _ROWS_A_COMMIT = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a look for drift came to.
+    """Summary of a comparison.
 
     Attributes:
-        at: When it was, aware UTC.
-        counts: How many lines of each kind (`lifecycle.drift.plan.DriftKind`) there were; none that are 0.
-        unchanged: How many agents were as they should be.
-        unseen: Providers that could not be looked at, with the code of the reason.
+        at: When it was made, aware UTC.
+        counts: Number of lines by kind (`lifecycle.drift.plan.DriftKind`), without zeros.
+        unchanged: How many agents have no difference.
+        unseen: Providers that could not be read, with the error's code.
     """
 
     at: datetime
@@ -51,14 +52,14 @@ class StoredPlan:
 
     Attributes:
         id: Its id.
-        workspace: Whose it is.
-        summary: What it holds, and when it was made.
-        digest: What it would do, as one value.
-        lines: How many lines it has.
-        whole: Whether all of them are stored.
-        applied: How often it, or some lines of it, was applied.
-        told: For each line, the number of the application that last had it done: 0 for none, or `LEFT_OUT`. Empty
-            while nothing was applied.
+        workspace: The workspace that it is about.
+        summary: Its counts, and when it was made.
+        digest: Digest of its effects.
+        lines: Number of its lines.
+        whole: Whether all lines are stored.
+        applied: How many times it was applied, in whole or in part.
+        told: For each line, the number of the application that last sent it; 0 for none, or `LEFT_OUT`. Empty before
+            the first application.
     """
 
     id: str
@@ -71,7 +72,7 @@ class StoredPlan:
     told: tuple[int, ...] = ()
 
     def told_of(self, number: int) -> int:
-        """Return what `told` says of the line of that number."""
+        """Return the entry of `told` for the line."""
         return self.told[number] if number < len(self.told) else 0
 
 
@@ -87,9 +88,9 @@ class PlanStore:
         self._tables = tables
 
     async def save(self, workspace: str, plan_id: str, plan: Plan, now: datetime) -> StoredPlan:
-        """Store a plan under a new id, and drop the workspace's oldest ones."""
+        """Store a plan under a new id, and delete the workspace's oldest ones."""
         stored = StoredPlan(plan_id, workspace, summary_of(plan, now), plan.digest, len(plan.lines))
-        # Before its lines, so that what a crash leaves of it is found and dropped in time.
+        # The plan first, then its lines, so that an incomplete plan is found and deleted in time.
         etag = (await self._tables.commit(TABLE, [Insert(_row(stored))]))[0]
         rows = [
             Row(_partition(stored), f"{start:06d}", {"lines": _LINES.dump(plan.lines[start : start + _LINES_A_ROW])})
@@ -103,18 +104,18 @@ class PlanStore:
         return whole
 
     async def read(self, workspace: str, plan_id: str) -> StoredPlan:
-        """Return the plan.
+        """Return the plan without its lines.
 
         Raises:
-            NotFound: There is none of the id (any more).
+            NotFound: There is no plan of this id (any more).
         """
         return (await self._read(workspace, plan_id))[0]
 
     async def lines(self, stored: StoredPlan, first: int = 0, limit: int | None = None) -> Sequence[PlanLine]:
-        """Return up to `limit` of the plan's lines, from number `first` on; all that follow when it is None.
+        """Return up to `limit` of the plan's lines from number `first` on; all the rest if `limit` is None.
 
         Raises:
-            NotFound: The plan was dropped meanwhile.
+            NotFound: The plan was deleted meanwhile.
         """
         last = stored.lines if limit is None else min(stored.lines, first + limit)
         if first >= last:
@@ -127,10 +128,10 @@ class PlanStore:
         return found[first - start : last - start]
 
     async def begin(self, workspace: str, plan_id: str, told: Collection[int], left_out: Collection[int]) -> StoredPlan:
-        """Note that lines of these numbers are applied (once more), and those that are left out, and return the plan.
+        """Record an application of the plan: the lines that are sent and those that are left out. Return the plan.
 
         Raises:
-            NotFound: There is none of the id (any more).
+            NotFound: There is no plan of this id (any more).
         """
         while True:
             stored, etag = await self._read(workspace, plan_id)
@@ -140,11 +141,11 @@ class PlanStore:
                 return begun
 
     async def note(self, workspace: str, summary: Summary) -> None:
-        """Keep what the last look came to."""
+        """Store the summary of the latest comparison."""
         await self._tables.commit(TABLE, [Upsert(Row(workspace, _LATEST, {"summary": _SUMMARY.dump(summary)}))])
 
     async def latest(self, workspace: str) -> Summary | None:
-        """Return what the last look came to; None before the first one, and where it cannot be read."""
+        """Return the summary of the latest comparison; None before the first, or if unreadable."""
         row = await self._tables.get(TABLE, workspace, _LATEST)
         return next(readable([row] if row else [], lambda row: _SUMMARY.load(row.text("summary")), "summary"), None)
 
@@ -161,14 +162,14 @@ class PlanStore:
             stored = _PLAN.load(row.text("plan"))
             keys = [each.key async for each in every(self._tables, TABLE, Span(_partition(stored)))]
             for key in keys:
-                with suppress(RowChanged):  # somebody else drops it, too
+                with suppress(RowChanged):  # another process deletes it too
                     await self._tables.commit(TABLE, [Delete(_partition(stored), key)])
             with suppress(RowChanged):
                 await self._tables.commit(TABLE, [Delete(workspace, row.key)])
 
 
 def summary_of(plan: Plan, now: datetime) -> Summary:
-    """Return what a look that made this plan came to."""
+    """Return the summary of a plan that was made now."""
     return Summary(now, plan.counts, plan.unchanged, plan.unseen)
 
 
@@ -176,7 +177,7 @@ def _begun(stored: StoredPlan, told: Collection[int], left_out: Collection[int])
     application = stored.applied + 1
     states = [stored.told_of(number) for number in range(stored.lines)]
     for number in left_out:
-        states[number] = states[number] or LEFT_OUT  # one that was told already stays so
+        states[number] = states[number] or LEFT_OUT  # one that was sent before stays so
     for number in told:
         states[number] = application
     return replace(stored, applied=application, told=tuple(states))

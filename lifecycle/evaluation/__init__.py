@@ -1,1 +1,1 @@
-"""Scoring answers: checks at once, judges afterwards."""
+"""Evaluation of answers: checks score them at once, judges afterwards."""

@@ -1,4 +1,4 @@
-"""The checks that every app has, as an agent's policy asks for them."""
+"""Built-in checks, as an agent's evaluation policy configures them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def builtin_checks(
     schema: Mapping[str, Any] | None,
     finish_reason: str | None = None,
 ) -> list[Check]:
-    """Return the checks for one answer.
+    """Return the built-in checks for one answer.
 
     Args:
-        policy: What a good answer of the agent is.
-        topics: What the answer to this question should speak of, besides the policy's topics.
-        schema: The JSON Schema that the answer is to follow; None for text.
-        finish_reason: Why the model ended the answer; None where that is not known.
+        policy: The agent's evaluation policy.
+        topics: Topics that this answer should mention, besides the policy's.
+        schema: JSON Schema that the answer has to follow; None for text.
+        finish_reason: Why the model stopped; None if unknown.
     """
     expected = (*policy.topics, *(topic for topic in topics if topic not in policy.topics))
     functions = {
@@ -50,4 +50,4 @@ def _schema_check(schema: Mapping[str, Any] | None) -> Check:
 
 
 BUILTIN = frozenset(check.name for check in builtin_checks(EvaluationPolicy(), (), None))
-"""The names that checks of one's own cannot have."""
+"""Names of built-in checks, which an app's own checks cannot have."""

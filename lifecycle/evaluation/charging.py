@@ -1,4 +1,4 @@
-"""Charging what judging an answer takes to the agent that gave it, within the agent's budgets."""
+"""Charges the cost of judging an answer to the agent that gave it, within the agent's budgets."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ from llmops.spend.rate_store import RateStore
 from llmops.spend.usage import Usage
 
 ATTEMPT = 0
-"""The attempt that reservations for judging belong to: attempts that answer are numbered from 1."""
+"""Attempt number for judges' reservations: attempts that answer are numbered from 1."""
 
 JUDGE = "judge"
-"""The judge that is an agent."""
+"""Name of the judge that is an agent of the workspace."""
 TRIES = 5
 """How often a judge is asked about an answer before it is given up."""
 _CALLS = 100
-"""Numbers kept for the model calls of one judgement, well above what Agent Framework's loop makes of one request."""
+"""Numbers reserved for the model calls of one judgement; far more than Agent Framework makes for one request."""
 
 JUDGING_LASTS = timedelta(minutes=5)
-"""How long a judge's tools may expect to have."""
+"""Time limit for the tools of a judging agent."""
 
 VERDICT_TOKENS = 4000
-"""Tokens that a judge's verdict may take within budgets where the judge does not say, its reasoning included."""
+"""Tokens reserved for a judge's verdict, with its reasoning, if its spec has no limit."""
 
 Settle = Callable[[Usage | None], Awaitable[None]]
-"""Records what was really used; None where that is not said, so that the call is unmetered, at what was reserved."""
+"""Records the actual usage; None for unknown usage, so that the call is booked as unmetered at its reservation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One try to ask a judge, which its worker alone makes.
+    """One try of asking a judge, claimed by one worker.
 
     Attributes:
-        before: The number (`before_calls`) after which its model calls are numbered.
-        note: Notes its calls where others find them when this worker dies, the last of which is about to be made.
-            Raises Unavailable; the call must not be made then.
+        before: Its model calls are numbered from this number + 1 (`before_calls`).
+        note: Stores its calls, so that they are accounted for if the worker dies; the last one is about to be made.
+            Raises Unavailable; then the call must not be made.
     """
 
     before: int
     note: Callable[[Sequence[Call]], Awaitable[None]]
 
     async def calling(self, calls: Sequence[Call], following: Call) -> None:
-        """Note the calls that are settled, and the one that is about to be made, at its estimate."""
+        """Store the settled calls, and the one that is about to be made, at its estimate."""
         await self.note((*calls, following))
 
 
 class JudgingCharges:
-    """Pays for judges."""
+    """Charges for judges' calls."""
 
     def __init__(self, budgets: BudgetService, facts: Facts, rates: RateStore, clock: Clock) -> None:
         self._budgets = budgets
@@ -69,7 +69,7 @@ class JudgingCharges:
 
     @asynccontextmanager
     async def of_agent(self, run: Run, judge: LiveAgent, judgement: Judgement) -> AsyncGenerator[Sequence[Any]]:
-        """Provide the middleware by which the judging agent's model calls are paid for."""
+        """Provide the middleware that reserves and records the judging agent's model calls."""
         budget = self._budgets.of(charged(run), ATTEMPT)
         guard = GuardPolicy(0, 0).of(judge.spec.runaway)
         policy = MeterPolicy(guard, VERDICT_TOKENS, first=judgement.before + 1)
@@ -79,7 +79,7 @@ class JudgingCharges:
             yield [*meter.middleware(), calls.middleware()]
         finally:
             metered = meter.totals
-            # First: a reservation whose worker dies is settled as what is recorded.
+            # Before anything else: a reservation whose worker died is settled at what was recorded.
             await self.record(run, JUDGE, (*metered.calls, metered.open) if metered.open else metered.calls)
             await budget.close()
 
@@ -87,16 +87,16 @@ class JudgingCharges:
     async def of_service(
         self, run: Run, provider: str, model: str, at_most: Usage, judgement: Judgement
     ) -> AsyncGenerator[Settle]:
-        """Reserve what a service may take to judge, and provide what records what it took.
+        """Reserve what a judging service may use, and provide the function that records what it used.
 
-        Where there is no result, the call is unsettled, at what was reserved.
+        If that is not called, the call is booked as unsettled, at its reservation.
 
         Args:
-            run: Whose answer is judged.
+            run: The run whose answer is judged.
             provider: The service.
             model: The model that it uses.
-            at_most: What it may take.
-            judgement: The try to ask it.
+            at_most: The most it may use.
+            judgement: The present try.
 
         Raises:
             BudgetBlocked: The agent's budgets do not allow it.
@@ -118,7 +118,7 @@ class JudgingCharges:
         try:
             await judgement.note((intent,))
         except BaseException:
-            budget.record(replace(intent, usage=Usage(), cost_micro_usd=0, outcome="refused"))  # it is never made
+            budget.record(replace(intent, usage=Usage(), cost_micro_usd=0, outcome="refused"))  # the call is not made
             await budget.close()
             raise
 
@@ -139,7 +139,7 @@ class JudgingCharges:
             await budget.close()
 
     async def record(self, run: Run, judge: str, calls: Sequence[Call]) -> None:
-        """Write what a try to ask a judge took, beside the fact of the answer; doing so again changes nothing."""
+        """Store the calls of a try beside the fact of the answer. Idempotent."""
         if calls:
             await self._facts.record(judging_of(run, judge, calls))
 
@@ -147,19 +147,19 @@ class JudgingCharges:
 def before_calls(judge: int, attempt: int, tries: int) -> int:
     """Return the number after which the calls of a judgement are numbered.
 
-    It is made of what was claimed before the judge was asked. So no two judgements of a run, at whatever worker, have a
-    call in common, and each call has its own fact and reservation.
+    It is derived from what was claimed before the judge is asked, so no two judgements of a run share a number, and
+    each call has its own fact and reservation.
 
     Args:
-        judge: The judge's place among `JUDGES`, 0 or 1.
-        attempt: The attempt that gave the answer, from 1.
-        tries: How often the judgement was claimed, from 1 to TRIES.
+        judge: The judge's index in `JUDGES`.
+        attempt: Number of the attempt that answered, from 1.
+        tries: How often the judgement was claimed, 1 to TRIES.
     """
     return (((attempt - 1) * 2 + judge) * TRIES + tries - 1) * _CALLS
 
 
 def judging_of(run: Run, judge: str, calls: Sequence[Call]) -> AttemptFact:
-    """Return the fact of a judge's calls about the answer of a run."""
+    """Return the fact of a judge's calls for the answer of a run."""
     ended = run.finished_at or run.created_at
     failed = any(call.outcome in ("refused", "unsettled") for call in calls)
     return AttemptFact(

@@ -7,12 +7,12 @@ A check is one decorated function of a module. It takes any of `query`, `respons
     def polite(response: str) -> float:
         return 1.0 if "please" in response.lower() else 0.3
 
-True and False are 100 and 0, a number from 0 to 1 its percentage, None "does not apply", and a pair of one of these and
-a sentence says why; the sentence is stored, so it should quote nothing of the answer. Put the check into a module
-that the setting EXTENSIONS names, and name it in an agent's `evaluation.checks`.
+True and False are 100 and 0, a number from 0 to 1 its percentage, None "does not apply"; a pair of one of these and a
+sentence adds a reason, which is stored, so it should not quote the answer. Put the check into a module that the setting
+EXTENSIONS names, and name it in an agent's `evaluation.checks`.
 
-A check of your own runs in another process, which imports its module; it shares no objects with the app. One that
-raises, or takes longer than it may, is left out of the score, which says so; the run is not harmed.
+An app's own check runs in another process, which imports its module; it shares no objects with the app. A check that
+raises, or exceeds its time limit, is left out of the score, with the reason; the run is not affected.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ Grade = bool | float | tuple[bool | float | None, str] | None
 """What a check returns."""
 
 INLINE_CHARACTERS = 20_000
-"""Characters of answer and context up to which a check marked `inline` is made on the event loop: some milliseconds."""
+"""Most characters of answer and context for which an `inline` check runs on the event loop (some milliseconds)."""
 MAX_CHARACTERS = 1_000_000
-"""Characters of answer and context that are checked at all."""
+"""Most characters of answer and context that are checked."""
 PAUSE_S = 60.0
-"""How long a check is left out after it took too long."""
+"""Seconds for which a check is skipped after it exceeded its time limit."""
 
 _KNOWN = frozenset({"query", "response", "context", "conversation", "expected_output"})
 _PASSED = 50
@@ -54,13 +54,13 @@ _MAX_REASON = 500
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check by its name in scores.
+    """A check, with its name in scores.
 
     Attributes:
-        name: The name.
+        name: Its name.
         function: A function of a module, or a `functools.partial` of one, so that another process can find it.
-        inline: Whether its time is linear in the text and small, so that short texts need no other process.
-        key: What is left out for a while once it took too long, where that is not all that has the name.
+        inline: Whether its time is small and linear in the text, so that short texts need no other process.
+        key: What is skipped after a time-out; None for all calls with this name.
     """
 
     name: str
@@ -70,19 +70,19 @@ class Check:
 
 
 Checks = Mapping[str, Check]
-"""The checks that specs can name."""
+"""The available checks by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of a check as another process makes it: only values, no objects of the app.
+    """A call of a check for another process: plain values only.
 
     Attributes:
-        name: The check.
-        module: Where its function is.
-        function: The function's qualified name there; what it names may be a `Check`.
-        bound: What it is given besides the answer.
-        arguments: What it asks for of question and answer; a conversation as dictionaries.
+        name: The check's name.
+        module: The module of its function.
+        function: The function's qualified name there; it may name a `Check`.
+        bound: Fixed arguments.
+        arguments: Arguments from the question and answer; a conversation as dictionaries.
     """
 
     name: str
@@ -93,21 +93,21 @@ class Call:
 
 
 class CheckFailed(Exception):
-    """The other process made no part: the text, which quotes nothing of the answer, says why."""
+    """The check gave no result; the text says why and quotes nothing of the answer."""
 
 
 class TooSlow(CheckFailed):
-    """The check took longer than it may; its process was ended."""
+    """The check exceeded its time limit; its process was ended."""
 
 
 class CheckProcesses(Protocol):
-    """Runs calls in processes that a stuck check cannot outlast."""
+    """Runs checks in other processes, which are ended when a check is stuck."""
 
     async def run(self, call: Call, limit: timedelta) -> Part:
-        """Return what the check found.
+        """Return the check's result.
 
         Raises:
-            CheckFailed: Nothing: it was too slow (`TooSlow`), or had no process to run in.
+            CheckFailed: There is none: it exceeded `limit` (`TooSlow`), or no process could be started.
         """
         ...
 
@@ -119,17 +119,17 @@ def check(*, name: str) -> Callable[[Callable[..., Any]], Check]: ...
 def check(
     function: Callable[..., Any] | None = None, /, *, name: str | None = None
 ) -> Check | Callable[[Callable[..., Any]], Check]:
-    """Make the function a check, named like it unless a name is given.
+    """Make the function a check, with the function's name unless one is given.
 
     Raises:
-        TypeError: It asks for what there is not, or is no function of a module.
+        TypeError: A parameter's name is unknown, or it is not a function of a module.
     """
 
     def decorated(given: Callable[..., Any]) -> Check:
         wanted = inspect.signature(given).parameters
         unknown = [key for key, value in wanted.items() if key not in _KNOWN and value.default is value.empty]
         if unknown:
-            msg = f"a check can ask for {', '.join(sorted(_KNOWN))}; not for {', '.join(unknown)}"
+            msg = f"a check can have the parameters {', '.join(sorted(_KNOWN))}; not for {', '.join(unknown)}"
             raise TypeError(msg)
         if "<" in given.__qualname__:
             msg = f"a check is a function of a module, so that another process can import it; not {given.__qualname__}"
@@ -140,15 +140,15 @@ def check(
 
 
 class CheckRunner:
-    """Runs checks on Agent Framework's LocalEvaluator, each shut off from the others and from the run."""
+    """Runs checks on Agent Framework's LocalEvaluator, isolated from one another and from the run."""
 
     def __init__(self, limit: timedelta, builtin: CheckProcesses, own: CheckProcesses) -> None:
-        """Set how long one check may take, and where those run that are not made on the event loop.
+        """Set the time limit, and the processes for checks that do not run on the event loop.
 
         Args:
-            limit: How long.
-            builtin: Where built-in checks run.
-            own: Where the app's own checks run, so that slow ones hold up no built-in ones.
+            limit: Time limit of one check.
+            builtin: Processes of built-in checks.
+            own: Processes of the app's own checks, separate so that slow ones do not delay built-in ones.
         """
         self._limit = limit
         self._builtin = builtin
@@ -156,7 +156,7 @@ class CheckRunner:
         self._paused: dict[str, float] = {}
 
     async def run(self, checks: list[Check], item: EvalItem) -> list[Part]:
-        """Return what every check found, in their order."""
+        """Return the result of every check, in their order."""
         if not checks:
             return []
         from agent_framework import CheckResult, LocalEvaluator  # noqa: PLC0415 - cold start
@@ -198,7 +198,7 @@ class CheckRunner:
 
 
 def perform(call: Call) -> Part:
-    """Make the call, in the process that is there for it, and return what the check found."""
+    """Make the call (in the check process) and return the check's result."""
     import asyncio  # noqa: PLC0415 - few checks need it
 
     arguments = dict(call.arguments)
@@ -219,7 +219,7 @@ def perform(call: Call) -> Part:
 
 
 def grade(name: str, function: Callable[[], Any]) -> Part:
-    """Return what the function's grade, or its failing, comes to."""
+    """Return the score part for the function's grade or exception."""
     try:
         found = function()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody's check must not cost a run its answer
@@ -235,7 +235,7 @@ def grade(name: str, function: Callable[[], Any]) -> Part:
 
 
 def left_out(name: str, why: str) -> Part:
-    """Return the part of a check that could not be made."""
+    """Return the score part of a check without a result."""
     return Part(name, None, f"Left out: {why}.")
 
 

@@ -1,4 +1,4 @@
-"""Comparing the versions of an agent by how their answers were scored."""
+"""Compares the versions of an agent by their answers' scores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llmops.facts.sums import DaySum, Parts
 
 @dataclass(frozen=True, slots=True)
 class VersionScores:
-    """What the answers of a version were scored: in all and by day, oldest first."""
+    """The scores of a version: in total, and by day, oldest first."""
 
     version: str
     current: bool
@@ -26,7 +26,7 @@ class VersionScores:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How the scores of two versions of an agent differ, `overall` first."""
+    """The differences in score between two versions of an agent, `overall` first."""
 
     agent: str
     base: str
@@ -35,17 +35,17 @@ class Comparison:
 
 
 class VersionComparison:
-    """Reads and compares what versions were scored."""
+    """Reads and compares versions' scores."""
 
     def __init__(self, catalog: Catalog, history: Evaluations) -> None:
         self._catalog = catalog
         self._history = history
 
     async def scores(self, workspace: str, name: str) -> Sequence[VersionScores]:
-        """Return what every version was scored, the one that answered last first.
+        """Return the scores of every version, the most recently used one first.
 
         Raises:
-            NotFound: There is no such agent.
+            NotFound: The agent does not exist.
         """
         agent = await self._catalog.get(workspace, name)
         version = agent.record.version if agent.record else None
@@ -53,16 +53,16 @@ class VersionComparison:
         return scores_of(sums, version.version if version else None)
 
     async def compare(self, workspace: str, name: str, base: str | None, new: str | None) -> Comparison:
-        """Return how version `new` was scored compared with `base`.
+        """Return how the scores of version `new` differ from those of `base`.
 
         Args:
             workspace: The agent's workspace.
             name: The agent.
-            base: The version to compare with; None for the one that answered last before.
-            new: The version to look at; None for the one that is current or, when it was never scored, answered last.
+            base: The version to compare with; None for the one used most recently before `new`.
+            new: The version to compare; None for the current one or, if it has no scores, the most recently used.
 
         Raises:
-            NotFound: There is no such agent, or there are no scores of two versions (code `version_not_scored`).
+            NotFound: The agent does not exist, or one of the versions has no scores (code `version_not_scored`).
         """
         found = {one.version: one for one in await self.scores(workspace, name)}
         current = [one.version for one in found.values() if one.current]
@@ -70,13 +70,13 @@ class VersionComparison:
         other = base or next((version for version in found if version != chosen), "")
         for version in (chosen, other):
             if version not in found:
-                what = f"version {version!r} of agent {name!r}" if version else f"two versions of agent {name!r}"
-                raise NotFound(f"There are no scores of {what}.", code="version_not_scored")
+                missing = f"version {version!r} of agent {name!r}" if version else f"two versions of agent {name!r}"
+                raise NotFound(f"There are no scores of {missing}.", code="version_not_scored")
         return Comparison(name, other, chosen, compare(found[other].total, found[chosen].total))
 
 
 def scores_of(sums: Sequence[DaySum], current: str | None) -> Sequence[VersionScores]:
-    """Return what every version was scored, the one that answered last first."""
+    """Return the scores of every version, the most recently used one first."""
     totals = by_version(sums)
     days = {
         version: sorted(((one.day, one.parts) for one in sums if one.version == version), key=lambda day: day[0])

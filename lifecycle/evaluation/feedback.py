@@ -1,4 +1,4 @@
-"""What people think of an answer: a score of its own beside those of checks and judges."""
+"""Users' feedback on answers: a score part of its own, besides those of checks and judges."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HELPFUL, NOT_HELPFUL = 100, 0
 
 
 class RunFeedback:
-    """Records what people think of answers."""
+    """Records users' feedback."""
 
     def __init__(self, facts: Facts, evaluations: Evaluations, conversations: ConversationStore, clock: Clock) -> None:
         self._facts = facts
@@ -27,17 +27,17 @@ class RunFeedback:
         self._clock = clock
 
     async def give(self, run: Run, *, helpful: bool, comment: str = "") -> Run:
-        """Record the verdict on a run's answer and return the run. The same verdict again changes nothing.
+        """Record feedback on a run's answer and return the run. The same feedback again changes nothing.
 
-        The comment is kept as the reason of the part, and is erased with the session.
+        The comment is stored as the part's reason, and is erased with the session.
 
         Raises:
-            Conflict: The run has no scored answer, or another verdict was given before.
-            NotFound: The run is gone.
-            Unavailable: It cannot be written; or the run has only just ended, and what it did is not recorded yet.
+            Conflict: The run has no scored answer, or has different feedback.
+            NotFound: The run does not exist any more.
+            Unavailable: The storage cannot be reached, or the run has just ended and its fact is not written yet.
         """
         if run.state is not RunState.SUCCEEDED or run.score is None:
-            msg = "There is no scored answer to say something of."
+            msg = "The run has no scored answer."
             raise Conflict(msg, code="not_scored")
         value = HELPFUL if helpful else NOT_HELPFUL
 
@@ -48,24 +48,24 @@ class RunFeedback:
         home, key = await self._answer(run)
         found = await self._evaluations.change(home, key, FEEDBACK, add, self._clock())
         if found is None:
-            raise _gone()
+            raise _not_found()
         if found.score.parts.get(FEEDBACK) != value:
-            msg = "Another verdict was given on this answer."
+            msg = "The answer has different feedback already."
             raise Conflict(msg, code="feedback_given")
         return await self._publish(run, found)
 
     async def _answer(self, run: Run) -> tuple[str, str]:
-        """Return the partition and the key of the row that keeps the answer's fact."""
+        """Return the partition and the key of the row with the answer's fact."""
         ended = run.times.finished or self._clock()
         for row in await self._facts.rows_of_run(run.workspace, run.agent, run.id, run.times.accepted, ended):
             fact = kept_of(row).fact
             if fact.attempt == run.attempt and not fact.judge:
                 return row.partition, row.key
-        msg = "What the run did is not recorded yet; try again."
+        msg = "The run's attempt is not recorded yet; try again."
         raise Unavailable(msg, code="not_recorded")
 
     async def _publish(self, run: Run, found: Evaluation) -> Run:
-        """Show the score at the run, and that it changed."""
+        """Update the score on the run, with an event."""
         data = {"run_id": run.id, "judge": FEEDBACK, "overall": found.score.overall}
         event = Event("run.evaluated", data, self._clock())
 
@@ -78,9 +78,9 @@ class RunFeedback:
 
         stored = await self._conversations.update(run.workspace, run.session_id, run.id, decide)
         if stored.run is None:
-            raise _gone()
+            raise _not_found()
         return stored.run
 
 
-def _gone() -> NotFound:
+def _not_found() -> NotFound:
     return NotFound("The run is gone.")

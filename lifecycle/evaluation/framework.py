@@ -1,4 +1,4 @@
-"""Agent Framework's evaluation, which it marks as experimental."""
+"""Imports Agent Framework's evaluation, which is marked as experimental."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from functools import cache
 
 
 def load() -> None:
-    """Import it, which takes a while the first time."""
+    """Import it; the first time takes a while."""
     import agent_framework  # noqa: PLC0415 - cold start
 
-    _ = agent_framework.LocalEvaluator  # is imported once it is named
+    _ = agent_framework.LocalEvaluator  # imported on first access
 
 
 @cache
 def acknowledge() -> None:
-    """Take note that Agent Framework's evaluation is experimental, which it says once in a process.
+    """Suppress Agent Framework's warning that its evaluation is experimental.
 
-    The version in use is pinned, so that nobody who runs the app can do anything about it.
+    The version in use is pinned, so the warning is of no use to those who run the app.
     """
     from agent_framework import LocalEvaluator  # noqa: PLC0415 - cold start
 

@@ -1,4 +1,4 @@
-"""The judges that an agent's policy can name: an agent of the workspace, and Microsoft Foundry's evaluators."""
+"""The judges that an agent's policy can name: an agent of the workspace, or Microsoft Foundry's evaluators."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from agent_framework import EvalItem, EvalResults, EvalScoreResult, Evaluator
 
 _MOST_OUTPUT = 1500
-"""Tokens that one of Foundry's evaluators is taken to answer with at most."""
+"""Assumed most output tokens of one of Foundry's evaluators."""
 _INSTRUCTIONS = 3000
-"""Tokens that its own instructions are taken to be."""
+"""Assumed tokens of its own instructions."""
 
 _FROM_1_TO_5 = frozenset(
     {"coherence", "fluency", "relevance", "groundedness", "response_completeness", "similarity", "intent_resolution"}
 )
-"""Foundry's evaluators that grade from 1 to 5; what the others say is taken as passed or not."""
+"""Foundry's evaluators that grade from 1 to 5; the results of others count as passed or failed."""
 
 
 def agent_judge(
     resolver: AgentResolver, charges: JudgingCharges
 ) -> Callable[[EvaluationPolicy, Run, EvalItem, AgentSignals, Judgement], Awaitable[Sequence[Part]]]:
-    """Return the judge that an agent of the run's workspace is."""
+    """Return the judge that asks an agent of the run's workspace."""
 
     async def judge(
         policy: EvaluationPolicy, run: Run, item: EvalItem, signals: AgentSignals, judgement: Judgement
@@ -51,11 +51,11 @@ def agent_judge(
 def foundry_judge(
     evaluator: Callable[[FoundryPolicy], Awaitable[Evaluator]], charges: JudgingCharges
 ) -> Callable[[EvaluationPolicy, Run, EvalItem, AgentSignals, Judgement], Awaitable[Sequence[Part]]]:
-    """Return the judge that Foundry's evaluators are.
+    """Return the judge that uses Foundry's evaluators.
 
     Args:
         evaluator: Returns Agent Framework's evaluator for a policy.
-        charges: What pays.
+        charges: Charges for the calls.
     """
 
     async def judge(
@@ -64,8 +64,8 @@ def foundry_judge(
         if policy.foundry is None:
             return [Part(FOUNDRY, None, "Left out: the agent's policy no longer asks for it.")]
         asked, many = await evaluator(policy.foundry), len(policy.foundry.evaluators)
-        told = len(item.query.encode()) + len(item.response.encode()) + len((item.context or "").encode())
-        at_most = Usage(input_tokens=many * (told + _INSTRUCTIONS), output_tokens=many * _MOST_OUTPUT)
+        input_bytes = len(item.query.encode()) + len(item.response.encode()) + len((item.context or "").encode())
+        at_most = Usage(input_tokens=many * (input_bytes + _INSTRUCTIONS), output_tokens=many * _MOST_OUTPUT)
         async with charges.of_service(run, FOUNDRY, policy.foundry.model, at_most, judgement) as settle:
             results = await asked.evaluate([item], eval_name=f"{run.agent} {run.id}")
             if results.items:
@@ -76,7 +76,7 @@ def foundry_judge(
 
 
 def _used(results: EvalResults) -> Usage | None:
-    """Return what the evaluators used in all; None where one of them does not say so that it can be booked."""
+    """Return the usage of all evaluators; None if one of them reports none that can be booked."""
     read = [read_usage(found.token_usage) for found in results.items]
     used = [each for each in read if isinstance(each, Usage)]
     if len(used) < len(read):
@@ -87,10 +87,10 @@ def _used(results: EvalResults) -> Usage | None:
 
 
 def parts_of(results: EvalResults, prefix: str = "") -> Sequence[Part]:
-    """Return what an evaluator of Agent Framework found of one answer.
+    """Return the results of an Agent Framework evaluator for one answer.
 
     Raises:
-        Unavailable: It did not come to an end (code `judge_unfinished`).
+        Unavailable: It did not complete (code `judge_unfinished`).
     """
     if results.status != "completed" or not results.items:
         msg = f"The evaluation ended as {results.status}."

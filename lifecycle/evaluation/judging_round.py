@@ -1,4 +1,4 @@
-"""Asking judges about answers: apart from the runs, so that no answer waits for them."""
+"""Asks judges about answers, separately from the runs, so that no answer waits for them."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ log = logging.getLogger(__name__)
 ASKING = timedelta(minutes=5)
 """How long a judge may take."""
 CLAIM = timedelta(minutes=15)
-"""How long a judgement is claimed: longer than a judge may take, by more than clocks differ."""
+"""How long a judgement is claimed: longer than a judge may take, with a margin for clocks that differ."""
 _AT_ONCE = 8
 _A_ROUND = 64
 _NO_MORE_AFTER = timedelta(seconds=40)
-"""How long a round asks further judges: other timers wait for its end before they are due again."""
+"""How long a round starts further judges: other timers wait for its end before they are due again."""
 
 Judge = Callable[[EvaluationPolicy, Run, "EvalItem", AgentSignals, Judgement], Awaitable[Sequence[Part]]]
-"""Returns what a judge finds; raises an AppError when it cannot be asked."""
+"""Returns a judge's results; raises an AppError when the judge cannot be asked."""
 
 ForgetUser = Callable[[Evaluation], Awaitable[None]]
-"""Takes who asked out of what judging an erased run has cost, also what a judge spent that died."""
+"""Removes the user from the costs of judging an erased run, including those of judges whose worker died."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgingRound:
-    """What one round did: judges asked, and judges that could not be. What is left to other rounds is in neither."""
+    """Counts of one round: judges that were asked and that failed. Those left to other rounds are in neither."""
 
     judged: int
     deferred: int
 
 
 class JudgeEvaluation:
-    """Asks the judges that wait, of the agents that have answered."""
+    """Asks the judges of answered runs."""
 
     def __init__(
         self,
@@ -78,10 +78,10 @@ class JudgeEvaluation:
         self._asking = asking
 
     async def run(self, signals: AgentSignals) -> JudgingRound:
-        """Do a round. Rounds may overlap: each judgement is claimed before its judge is asked, and asked by one.
+        """Do a round. Rounds may overlap: a judgement is claimed before its judge is asked.
 
-        After a crash a judgement is claimed again when its claim is over (`CLAIM`). What its judge had been asked is
-        recorded as spent then, and it is asked again unless its finding stands; at most TRIES times.
+        After a crash, a judgement is claimed again when its claim is over (`CLAIM`). The cost of the interrupted try is
+        then recorded, and the judge is asked again, at most TRIES times, unless its result was stored.
         """
         judged = deferred = 0
         until = self._clock() + _NO_MORE_AFTER
@@ -99,12 +99,12 @@ class JudgeEvaluation:
         signals: AgentSignals,
         until: datetime,
     ) -> list[bool | None]:
-        """Return of each judgement whether it was made; None where another round has claimed it, or is to make it."""
+        """Return whether each judgement was made; None if another round has it."""
         if not waiting or self._clock() >= until:
             return []
         try:
             agent = await self._catalog.find(workspace, name)
-        except AppError as error:  # its row cannot be read, perhaps; other agents' answers are judged
+        except AppError as error:  # e.g. its row is unreadable; the others' answers are judged
             log.warning("agent %s: %s", name, error.code, extra={"event": "evaluation.judge_failed"})
             return [False] * len(waiting)
         policy = (agent.declaration.spec.evaluation if agent else None) or EvaluationPolicy()
@@ -117,7 +117,7 @@ class JudgeEvaluation:
                 try:
                     return await self._judge(waits, policy, signals)
                 except AppError as error:
-                    # What cannot be written now is written the next time, and holds up no other answer.
+                    # If the result cannot be stored now, a later round stores it; other answers are not delayed.
                     log.warning("judge %s: %s", waits.judge, error.code, extra={"event": "evaluation.judge_failed"})
                     return False
 
@@ -128,7 +128,7 @@ class JudgeEvaluation:
         if judged is not None and waits.calls:
             await self._record_interrupted(waits, judged)
         if judged is not None and waits.judge not in judged.judged:
-            if waits.tries >= TRIES:  # the last worker that asked has died
+            if waits.tries >= TRIES:  # the last worker that tried has died
                 parts = [Part(waits.judge, None, "Left out: the judge was interrupted.")]
                 judged = await self._history.judged(waits, parts, policy.weights, self._clock())
             elif (claimed := await self._history.claim(waits, self._clock() + CLAIM)) is None:
@@ -143,7 +143,7 @@ class JudgeEvaluation:
         return True
 
     async def _record_interrupted(self, waits: PendingEvaluation, of: Evaluation) -> None:
-        """Record what a judge was asked by a worker that died meanwhile: the call under way at its estimate."""
+        """Record the calls of a worker that died while judging: the open call at its estimate."""
         run = await self._conversations.run(of.workspace, of.session_id, of.run_id)
         if run is not None and run.attempt == of.attempt:
             await self._charges.record(run, waits.judge, waits.calls)
@@ -151,8 +151,8 @@ class JudgeEvaluation:
     async def _judged(
         self, waits: PendingEvaluation, of: Evaluation, policy: EvaluationPolicy, signals: AgentSignals
     ) -> Evaluation | None:
-        """Return the evaluation with what the judge found; None where it could not be asked this time."""
-        claimed = [waits]  # as last written
+        """Return the evaluation with the judge's results; None if it could not be asked this time."""
+        claimed = [waits]  # as last stored
 
         async def note(calls: Sequence[Call]) -> None:
             claimed[0] = await self._history.note(claimed[0], calls)
@@ -200,18 +200,20 @@ class JudgeEvaluation:
             raise InternalError from error
 
     async def _publish(self, judged: Evaluation, judge: str) -> bool:
-        """Show the score at the run, and that it changed; return whether the run is there, and was not erased."""
+        """Update the score on the run, with an event; return whether the run exists and is not erased."""
         data = {"run_id": judged.run_id, "judge": judge, "overall": judged.score.overall}
         event = Event("run.evaluated", data, self._clock())
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
-            if _gone(stored) or stored.session is None or stored.run is None or stored.run.score == judged.score:
+            if _is_erased(stored) or stored.session is None or stored.run is None or stored.run.score == judged.score:
                 return None
             return ConversationChange(stored.session, runs.scored(stored.run, judged.score), events=[event])
 
-        return not _gone(await self._conversations.update(judged.workspace, judged.session_id, judged.run_id, decide))
+        return not _is_erased(
+            await self._conversations.update(judged.workspace, judged.session_id, judged.run_id, decide)
+        )
 
 
-def _gone(stored: StoredConversation) -> bool:
-    """Return whether the run was erased, or is about to be."""
+def _is_erased(stored: StoredConversation) -> bool:
+    """Return whether the run is erased or being erased."""
     return stored.run is None or stored.session is None or stored.session.state is SessionState.ERASED

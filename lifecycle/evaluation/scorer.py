@@ -1,4 +1,4 @@
-"""Scoring an answer while its run waits: by the checks, which cost nothing, and noting it for the judges, which do."""
+"""Scores answers by checks, and lists the judges to ask later."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 FOUNDRY = "foundry"
 JUDGES = (JUDGE, FOUNDRY)
-"""All judges; their order numbers their calls in the ledger, and never changes."""
+"""All judges. The order must not change: it numbers their calls in the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoringPolicy:
-    """The app's part of how answers are scored.
+    """The app's defaults for scoring.
 
     Attributes:
-        share: Share of the answers that are scored where an agent's policy does not say, 0-1.
+        share: Share of answers that are scored where the agent's policy sets none, 0-1.
     """
 
     share: float
@@ -54,13 +54,13 @@ class AnswerScorer:
     async def score(
         self, run: Run, live: LiveAgent, messages: Sequence[Message], *, finish_reason: str | None = None
     ) -> Score | None:
-        """Return the score of the answer that the messages are, with the judges to be asked; None when not sampled.
+        """Return the score of the answer, with the judges to be asked; None when the answer is not sampled.
 
         Args:
             run: The run.
             live: The agent that answered.
             messages: The answer, with the tool calls before it.
-            finish_reason: Why the model ended it; None when unknown. A cut answer scores 0 for `complete`.
+            finish_reason: Why the model stopped; None when unknown. A cut answer scores 0 for `complete`.
         """
         policy = live.spec.evaluation or EvaluationPolicy()
         share = self._policy.share if policy.share is None else policy.share
@@ -74,7 +74,7 @@ class AnswerScorer:
 
 
 def judges_of(spec: AgentSpec, run_id: str) -> Sequence[str]:
-    """Return the judges that are to be heard of the run's answer."""
+    """Return the judges to ask about the run's answer."""
     policy = spec.evaluation
     if policy is None:
         return ()
@@ -83,10 +83,9 @@ def judges_of(spec: AgentSpec, run_id: str) -> Sequence[str]:
 
 
 def item_of(run: Run, messages: Sequence[Message]) -> EvalItem:
-    """Return the question and the answer's messages as Agent Framework evaluates them.
+    """Return the question and the answer's messages as an item of Agent Framework's evaluation.
 
-    What the answer must be borne out by is the run's context together with what tools returned; where a run has no
-    context, that is not asked.
+    The grounding context is the run's context with the results of its tools; None where the run has no context.
     """
     from agent_framework import EvalItem, Message  # noqa: PLC0415 - cold start
 

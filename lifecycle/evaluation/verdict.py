@@ -1,4 +1,4 @@
-"""An agent that judges answers, as an evaluator of Agent Framework."""
+"""An evaluator of Agent Framework that asks an agent to judge answers."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ _JSON = re.compile(r"\{.*\}", re.DOTALL)
 
 
 class AgentJudge:
-    """Asks an agent how good answers are, from 1 to 5. It implements `agent_framework.Evaluator`.
+    """Asks an agent to score answers from 1 to 5. Implements `agent_framework.Evaluator`.
 
     Attributes:
         name: The judge's name in scores.
     """
 
     def __init__(self, name: str, live: LiveAgent, rubric: str, middleware: Sequence[Any]) -> None:
-        """Set the agent that judges, what a good answer is, and what watches its model calls."""
+        """Set the judging agent, the rubric, and the middleware of its model calls."""
         self.name = name
         self._live = live
         self._rubric = rubric
         self._middleware = list(middleware)
 
     async def evaluate(self, items: Sequence[EvalItem], *, eval_name: str) -> EvalResults:
-        """Return the judge's scores, each with its reason.
+        """Return the scores, each with its reason.
 
         Raises:
-            AppError: The judge cannot be asked (`lifecycle.registry.providers.AgentProvider.translate`), or answers
-                with no score (Unavailable, code `judge_unreadable`).
+            AppError: The judge cannot be asked (`lifecycle.registry.providers.AgentProvider.translate`), or its answer
+                has no score (Unavailable, code `judge_unreadable`).
         """
         from agent_framework import EvalResults  # noqa: PLC0415 - cold start
 
@@ -54,7 +54,7 @@ class AgentJudge:
         from agent_framework import EvalItemResult, EvalScoreResult  # noqa: PLC0415 - cold start
 
         try:
-            run = cast("Any", self._live.framework_agent.run)  # every framework agent takes middleware
+            run = cast("Any", self._live.framework_agent.run)  # every framework agent accepts middleware
             answer: Any = await run(
                 question(self._rubric, item.query, item.context, item.response),
                 middleware=self._middleware,
@@ -69,9 +69,9 @@ class AgentJudge:
 
 
 def question(rubric: str, query: str, context: str | None, answer: str) -> str:
-    """Return what the judge is asked.
+    """Return the prompt for the judge.
 
-    The texts to judge are quoted as JSON, so that none of them can end the quotation and speak for itself.
+    The texts to judge are quoted as JSON, so that none can end the quotation and inject instructions.
     """
     texts = {"question": query, "context": context, "answer": answer}
     quoted = json.dumps({name: text for name, text in texts.items() if text is not None}, ensure_ascii=False, indent=1)
@@ -86,10 +86,10 @@ def question(rubric: str, query: str, context: str | None, answer: str) -> str:
 
 
 def verdict(text: str) -> tuple[float, str]:
-    """Return the score, 1 to 5, and the reason that a judge's answer says.
+    """Return the score, 1 to 5, and the reason in a judge's answer.
 
     Raises:
-        Unavailable: It says none (code `judge_unreadable`).
+        Unavailable: It has none (code `judge_unreadable`).
     """
     found = _JSON.search(text)
     try:

@@ -1,1 +1,1 @@
-"""What happens, told to those who follow it: which events there are, publishing, following and keeping them."""
+"""Events: their catalogue, publishing, following, forwarding and retention."""

@@ -1,4 +1,4 @@
-"""Every event there is: its name, when it happens, and its data. docs/events.md shows this table."""
+"""Catalogue of all events: name, when it happens, and its data. docs/events.md shows this table."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Kind:
 
     Attributes:
         says: When it happens.
-        data: What its data holds, by field; `at`, when it happened, goes without saying.
-        everywhere: Whether the workspace's stream has it, too, and not only its session's.
+        data: Its data by field; `at`, when it happened, is in every event.
+        everywhere: Whether it is in the workspace's stream too, not only in its session's.
     """
 
     says: str
@@ -222,7 +222,7 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
     }
 )
 LOST = "events.expired"
-"""Told to a reader who comes back after events it has not read were deleted; no state changed, so it is not stored."""
+"""Sent to a reader who missed events because they were deleted; not stored, as no state changed."""
 
 
 def in_workspace_stream(name: str) -> bool:
@@ -232,10 +232,10 @@ def in_workspace_stream(name: str) -> bool:
 
 
 def chosen_names(text: str) -> frozenset[str]:
-    """Return the names that a filter like `run.stage,agent.*` chooses.
+    """Return the event names that a filter like `run.stage,agent.*` matches.
 
     Raises:
-        InvalidInput: A part of it chooses nothing.
+        InvalidInput: A part of it matches nothing (code `invalid_event_name`).
     """
     chosen: set[str] = set()
     for part in text.split(","):

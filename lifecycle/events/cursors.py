@@ -1,4 +1,4 @@
-"""Where a reader of a stream is: of each shard the number of the next event, and how that travels as Last-Event-ID."""
+"""Positions of readers in streams, and their form as Last-Event-ID."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from kernel.errors import InvalidInput
 
 Position = tuple[int, ...]
-"""Of every shard the number of the next event to read."""
+"""For each shard, the number of the next event to read."""
 
 _TAG_BYTES = 4
 _MOST = 1 << 53
@@ -21,15 +21,15 @@ def advanced(position: Position, shard: int, number: int) -> Position:
 
 
 def session_id_of(position: Position) -> str:
-    """Return the Last-Event-ID of a session's stream: the number of the last event read."""
+    """Return the position as Last-Event-ID of a session's stream: the number of the last event read."""
     return str(position[0] - 1)
 
 
 def session_position(text: str) -> Position:
-    """Return the position that a session's Last-Event-ID says.
+    """Return the position in a session's Last-Event-ID.
 
     Raises:
-        InvalidInput: It is none.
+        InvalidInput: It is not valid.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= 10):
         raise unknown()
@@ -37,16 +37,16 @@ def session_position(text: str) -> Position:
 
 
 def workspace_id_of(workspace: str, position: Position) -> str:
-    """Return the Last-Event-ID of a workspace's stream: opaque, and good for this workspace only."""
+    """Return the position as Last-Event-ID of a workspace's stream: opaque, valid for this workspace only."""
     numbers = b"".join(map(_packed, position))
     return base64.urlsafe_b64encode(_tag(workspace, numbers) + numbers).decode().rstrip("=")
 
 
 def workspace_position(workspace: str, text: str, shards: int) -> Position:
-    """Return the position that a workspace's Last-Event-ID says.
+    """Return the position in a workspace's Last-Event-ID.
 
     Raises:
-        InvalidInput: It is none, or is another workspace's.
+        InvalidInput: It is not valid, or is another workspace's.
     """
     try:
         content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
@@ -59,8 +59,8 @@ def workspace_position(workspace: str, text: str, shards: int) -> Position:
 
 
 def unknown() -> InvalidInput:
-    """Return the error for a Last-Event-ID that this stream has not given."""
-    msg = "Last-Event-ID is no id of an event of this stream."
+    """Return the error for a Last-Event-ID that is not of this stream."""
+    msg = "Last-Event-ID is not an id of an event of this stream."
     return InvalidInput(msg, code="invalid_last_event_id", fields={"Last-Event-ID": "unknown"})
 
 
@@ -69,7 +69,7 @@ def _tag(workspace: str, numbers: bytes) -> bytes:
 
 
 def _packed(number: int) -> bytes:
-    """Return the number in seven bits a byte, the lowest first; every byte but the last has the high bit set."""
+    """Return the number as a varint: seven bits a byte, lowest first; every byte but the last has the high bit set."""
     parts = bytearray()
     while number > 0x7F:
         parts.append(number & 0x7F | 0x80)

@@ -1,8 +1,7 @@
-"""How often what happened, by day: counted from the workspace's stream, each event once.
+"""Counts of events by day, from the workspace's stream; each event is counted once.
 
-In each shard's partition of table `events`: `daily_counts!next` the number of the first event not counted,
-`daily_counts!{day}` the counts of a UTC day, `daily_counts!all` those since the beginning.
-Counting some more changes them in one transaction.
+In each shard's partition of table `events`: `daily_counts!next` the number of the first event not yet counted,
+`daily_counts!{day}` the counts of a UTC day, `daily_counts!all` the counts of all time. They change in one transaction.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ class DailyEventCounts:
         self._journal = journal
 
     async def count(self, workspace: str) -> int:
-        """Count what has happened since it was last counted, and return how many events that were."""
+        """Count new events of all shards, and return how many."""
         return sum(await asyncio.gather(*(self.count_lane(workspace, shard) for shard in range(SHARDS))))
 
     async def count_lane(self, workspace: str, shard: int) -> int:
-        """Count what is new in one shard, and return how many events that were."""
+        """Count new events of one shard, and return how many."""
         partition, counted = f"{workspace}!{shard}", 0
         while True:
             position = await self._tables.get(TABLE, partition, _NEXT)
@@ -48,14 +47,14 @@ class DailyEventCounts:
             try:
                 await self._add(partition, position, found[-1][0] + 1, [event for _, event in found])
             except (RowChanged, RowExists):
-                continue  # somebody else has counted these, or our own earlier try took effect
+                continue  # another process counted them, or an earlier try took effect
             counted += len(found)
 
     async def between(self, workspace: str, first: date, last: date) -> Mapping[str, int]:
-        """Return how often what happened from the first to the last UTC day, as far as it is counted.
+        """Return the counted events from the first to the last UTC day, both included.
 
-        The keys are names of events, with the state, stage and reason that they tell: `session.state_changed:ended:…`;
-        handoffs with the team and who had it: `handoff.initiated:helpdesk:model`.
+        Keys are event names with their state, stage and reason, like `session.state_changed:ended:…`; handoffs have the
+        team and the cause: `handoff.initiated:helpdesk:model`.
         """
         parts = await asyncio.gather(
             *(self._shard(f"{workspace}!{shard}", first.isoformat(), last.isoformat()) for shard in range(SHARDS))
@@ -63,17 +62,17 @@ class DailyEventCounts:
         return sum(parts, Counter[str]())
 
     async def handoffs(self, workspace: str) -> Mapping[tuple[str, str], int]:
-        """Return how many handoffs there ever were, by team and by who or what had them, up to this moment."""
-        return handoffs_of(await self._ever(workspace))
+        """Return the number of all handoffs so far, by team and cause; counts new events first."""
+        return handoffs_of(await self._counts_of_all_time(workspace))
 
     async def open_sessions(self, workspace: str) -> int:
-        """Return how many sessions were started and have neither ended nor been erased, up to this moment."""
-        total = await self._ever(workspace)
+        """Return how many sessions were started and have neither ended nor been erased; counts new events first."""
+        total = await self._counts_of_all_time(workspace)
         over = sum(count for kind, count in total.items() if kind.startswith(_ENDED) or kind == _ERASED)
         return max(0, total[_STARTED] - over)
 
-    async def _ever(self, workspace: str) -> Counter[str]:
-        """Return how often what ever happened, up to this moment."""
+    async def _counts_of_all_time(self, workspace: str) -> Counter[str]:
+        """Return the counts of all time; counts new events first."""
         await self.count(workspace)
         rows = await asyncio.gather(*(self._tables.get(TABLE, f"{workspace}!{shard}", _ALL) for shard in range(SHARDS)))
         return sum([Counter(_counts(row)) for row in rows if row], Counter[str]())
@@ -96,21 +95,21 @@ class DailyEventCounts:
 
 
 def kind_of(event: Event) -> str:
-    """Return what an event is counted as."""
-    told = [event.data[name] for name in ("state", "stage") if name in event.data]
+    """Return the key that an event is counted under."""
+    details = [event.data[name] for name in ("state", "stage") if name in event.data]
     if event.name == "session.state_changed" and event.data.get("reason"):
-        told.append(event.data["reason"])
+        details.append(event.data["reason"])
     if event.name == _HANDOFF:
-        told += [event.data["team"], event.data["by"]]
-    return ":".join([event.name, *map(str, told)])
+        details += [event.data["team"], event.data["by"]]
+    return ":".join([event.name, *map(str, details)])
 
 
 def handoffs_of(counts: Mapping[str, int]) -> Mapping[tuple[str, str], int]:
-    """Return how many handoffs are among what was counted, by team and by who or what had them."""
+    """Return the handoffs among counts, by team and cause."""
     found: dict[tuple[str, str], int] = {}
     for kind, count in counts.items():
-        name, _, told = kind.partition(":")
-        team, _, by = told.partition(":")
+        name, _, details = kind.partition(":")
+        team, _, by = details.partition(":")
         if name == _HANDOFF and by:
             found[team, by] = count
     return found

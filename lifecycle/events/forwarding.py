@@ -1,10 +1,10 @@
-"""Sending a workspace's events to other systems as CloudEvents: at least once, each shard in order.
+"""Forwards a workspace's events to other systems as CloudEvents: at least once, each shard in order.
 
-Table `forwards`, partition `forwards`, row `{workspace}!{channel}`: how far a channel's events were sent. The row is
-there before the channel is; one whose channel never came, or is gone, is removed by whoever meets it.
+Table `forwards`, partition `forwards`, row `{workspace}!{channel}`: how far a channel has been sent the stream. The row
+is written before the channel; a row without a channel is removed when it is read.
 
-CloudEvents 1.0, JSON event format and its batches (github.com/cloudevents/spec). `source` and `id` name an event for
-good, so that a receiver can tell what comes twice.
+CloudEvents 1.0, JSON event format and its batches (github.com/cloudevents/spec). `source` and `id` identify an event
+for good, so that a receiver can detect duplicates.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 TABLE = "forwards"
 AT_ONCE = 100
-"""Most events of one request: Event Grid takes 1 MiB."""
+"""Most events of one request: Event Grid accepts 1 MiB."""
 _PARTITION = "forwards"
 _ROUNDS = 50
 _LEAST = timedelta(minutes=10)
@@ -45,15 +45,15 @@ _LEAST = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """How far a channel's events were sent.
+    """How far a channel has been sent the workspace's events.
 
     Attributes:
-        positions: Of every shard the number of the next event to send.
-        created_at: Since when, aware UTC.
-        failures: How often sending has failed since it last succeeded.
-        error: Why it failed last, as a code; None after a success.
-        sent_at: When events were sent last; None for never.
-        next_at: Before when it is not tried again; None for at once.
+        positions: For each shard, the number of the next event to send.
+        created_at: When forwarding began, aware UTC.
+        failures: Failed tries since the last success.
+        error: Code of the last error; None after a success.
+        sent_at: When events were last sent, aware UTC; None for never.
+        next_at: When it is tried next, aware UTC; None for at once.
     """
 
     positions: tuple[int, ...]
@@ -92,7 +92,7 @@ def cloud_event(workspace: str, shard: int, number: int, event: Event) -> dict[s
 
 
 class EventForwarding:
-    """Sends what is new to every channel of CloudEvents."""
+    """Sends new events to every channel of kind CloudEvents."""
 
     def __init__(
         self, tables: Tables, journal: Journal, channels: ChannelStore, webhooks: Webhooks, clock: Clock
@@ -104,7 +104,7 @@ class EventForwarding:
         self._clock = clock
 
     async def begin(self, workspace: str, channel: str) -> None:
-        """Send the channel what happens from now on; call it before the channel is set. Begun before is fine."""
+        """Start forwarding to a channel; call it before the channel is stored. Idempotent."""
         if await self.state(workspace, channel) is not None:
             return
         ends = tuple(await self._journal.ends(workspace))
@@ -115,12 +115,12 @@ class EventForwarding:
             return
 
     async def state(self, workspace: str, channel: str) -> Forward | None:
-        """Return how far the channel's events were sent; None for a channel of another kind."""
+        """Return how far the channel has been sent; None for a channel of another kind."""
         row = await self._tables.get(TABLE, _PARTITION, f"{workspace}!{channel}")
         return _FORWARD.load(row.text("forward")) if row else None
 
     async def run(self) -> int:
-        """Send what is new, and return how many events were sent."""
+        """Send new events to all channels, and return how many were sent."""
         sent = 0
         now = self._clock()
         async for stored in all_readable(every(self._tables, TABLE, Span(_PARTITION)), _stored, "forward"):
@@ -153,7 +153,7 @@ class EventForwarding:
         return sent
 
     async def _new(self, stored: _Stored, channel: Channel) -> tuple[tuple[int, ...], Sequence[dict[str, Any]]]:
-        """Return what is new and the channel wants, as far as one request takes it, and the positions after it."""
+        """Return the positions after the next request, and its events: those that the channel wants, as many as fit."""
         positions = list(stored.forward.positions)
         events: list[dict[str, Any]] = []
         for shard in range(SHARDS):
@@ -167,7 +167,7 @@ class EventForwarding:
         return tuple(positions), events
 
     async def _post(self, channel: Channel, events: Sequence[dict[str, Any]]) -> str | None:
-        """Send the events and return why that failed; None where it did not."""
+        """Send the events; return None, or the error's code."""
         body = json.dumps(events, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
         ident = f"{events[0]['source']}#{events[0]['id']}"
         headers = {"content-type": CLOUD_EVENTS_BATCH, **signed(channel.secret, ident, self._clock(), body)}
@@ -193,7 +193,7 @@ class EventForwarding:
         try:
             etags = await self._tables.commit(TABLE, [Replace(row)])
         except RowChanged:
-            return replace(stored, forward=forward)  # somebody else is at it, or the channel is gone
+            return replace(stored, forward=forward)  # another process sends them, or the channel is gone
         return replace(stored, forward=forward, row=replace(row, etag=etags[0]))
 
     async def _remove(self, stored: _Stored) -> None:

@@ -1,4 +1,4 @@
-"""A session's events between their commit and their publication: pure bookkeeping of numbers."""
+"""Bookkeeping of a session's events between their commit and their publication. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Numbered = tuple[int, Event]
 
 @dataclass(frozen=True, slots=True)
 class EventRange:
-    """Numbers without a gap, and the events among them that are to be published.
+    """A gapless range of event numbers, with those events among them that are published.
 
     Attributes:
         first: The first number.
         end: The number after the last.
-        events: The events to publish, with their numbers; a number without one is not for the stream.
+        events: The events to publish, with their numbers; numbers without an event are not for the stream.
     """
 
     first: int
@@ -27,33 +27,33 @@ class EventRange:
 
 @dataclass(slots=True)
 class Pending:
-    """What is still to be published of one session, as far as this process committed it."""
+    """What this process has committed in a session and not yet published."""
 
     _stretches: list[EventRange] = field(default_factory=list[EventRange])
 
     @property
     def wanted(self) -> bool:
-        """Whether there is an event to publish."""
+        """Whether there are events to publish."""
         return any(stretch.events for stretch in self._stretches)
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is noted."""
+        """Whether there are no ranges."""
         return not self._stretches
 
     def add(self, stretch: EventRange) -> None:
-        """Add what was committed; numbers that are there already are added once."""
+        """Add a committed range; numbers that are present already are added once."""
         self._stretches = list(_joined([*self._stretches, stretch]))
 
     def take(self) -> Sequence[EventRange]:
-        """Return the stretches up to the last one with an event, in order, and leave the others."""
+        """Remove and return the ranges up to the last one with an event, in order."""
         last = max((place for place, stretch in enumerate(self._stretches) if stretch.events), default=-1)
         taken, self._stretches = self._stretches[: last + 1], self._stretches[last + 1 :]
         return taken
 
 
 def _joined(stretches: Sequence[EventRange]) -> Iterator[EventRange]:
-    """Yield the stretches in order, those that touch or overlap as one."""
+    """Yield the ranges in order, joining those that touch or overlap."""
     current: EventRange | None = None
     for stretch in sorted(stretches, key=lambda each: (each.first, each.end)):
         if current is None or stretch.first > current.end:

@@ -1,8 +1,8 @@
-"""Sessions' events into the workspace's stream: each once, in the session's order, whatever dies in between.
+"""Publishes sessions' events to the workspace's stream: each once, in the session's order, also after crashes.
 
-An event is stored with the change it tells of and published after it. What a process that died left unpublished shows
-as a gap when the session's next event is published, or when somebody settles the session; it is then read from the
-session. Publishing twice changes nothing, for the journal knows each session's numbers.
+An event is stored with the change that it reports and published after it. What a crashed process left unpublished is
+noticed as a gap when the session's next event is published, or by `publish_all_of`; it is then read from the session.
+Publishing twice changes nothing, as the journal knows each session's numbers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MOST_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class SessionRef:
-    """The session that events are of."""
+    """The session that events belong to."""
 
     workspace: str
     session_id: str
@@ -47,7 +47,7 @@ class _Last:
 
 
 class Publisher:
-    """Publishes what this process commits, shortly afterwards and several events at a time."""
+    """Publishes what this process commits, shortly afterwards and in batches."""
 
     def __init__(
         self,
@@ -59,9 +59,9 @@ class Publisher:
         kept_for: timedelta,
         clock: Clock,
     ) -> None:
-        """Set how long events wait for others to go with, and the age beyond which they are not published any more.
+        """Set how long events wait to be batched (`linger`), and how old they may be to be published (`kept_for`).
 
-        `due` is told of ended sessions, whose own events are to be deleted at that age.
+        Ended sessions are entered in `due`, so that their events are deleted at that age.
         """
         self._journal = journal
         self._conversations = conversations
@@ -75,7 +75,7 @@ class Publisher:
         self._round: asyncio.Task[None] | None = None
 
     def committed(self, session: Session, events: Sequence[Event]) -> None:
-        """Note the session's last events, which were just committed; they are published soon."""
+        """Record the session's last events, which were just committed; they are published soon."""
         key, end = SessionRef(session.workspace, session.id, session.agent), session.events
         first = end - len(events)
         numbered = tuple((n, event) for n, event in enumerate(events, first) if in_workspace_stream(event.name))
@@ -83,21 +83,21 @@ class Publisher:
         pending.add(EventRange(first, end, numbered))
         self._last[session.workspace, session.id] = _Last(key, end)
         if len(self._pending) > _MOST_REMEMBERED:
-            self._pending.pop(next(iter(self._pending)))  # found again as a gap
+            self._pending.pop(next(iter(self._pending)))  # its events are found again as a gap
         if len(self._last) > _MOST_REMEMBERED:
             self._last.pop(next(iter(self._last)))
         if pending.wanted and (self._round is None or self._round.done()):
-            self._round = asyncio.create_task(self._soon())
+            self._round = asyncio.create_task(self._publish_later())
 
     def uncertain(self, workspace: str, session_id: str) -> None:
-        """Note that more may have been committed in the session than is known."""
+        """Record that a commit in the session may have taken effect, so that the known numbers are not complete."""
         self._last.pop((workspace, session_id), None)
 
     async def flush(self) -> None:
-        """Publish everything noted, now.
+        """Publish everything recorded, now.
 
         Raises:
-            AppError: Something could not be published; it stays noted.
+            AppError: Something could not be published; it stays recorded.
         """
         wanted = [key for key, pending in self._pending.items() if pending.wanted]
         failures = [
@@ -109,16 +109,16 @@ class Publisher:
             raise failures[0]
 
     async def publish_all_of(self, workspace: str, session_id: str) -> None:
-        """Return once all that was committed in the session so far is published, whoever committed it.
+        """Return once all events committed in the session so far are published, whichever process committed them.
 
-        Where the last commit was this process's own since it last settled the session, nothing is read. While other
-        sessions have events, too, they wait up to `linger` for one another, to be published in one write. A session
-        alone does not: its next run cannot begin before this one's message is settled.
+        If the last commit was this process's own since the last call, nothing is read. While other sessions have events
+        too, they wait up to `linger` to be published in one write. A session alone does not wait: its next run cannot
+        begin before this one's message is settled.
 
         Raises:
-            AppError: It could not be published.
+            AppError: They could not be published.
         """
-        await self._together(workspace, session_id)
+        await self._wait_for_others(workspace, session_id)
         last = self._last.pop((workspace, session_id), None)
         if last is not None:
             await self._publish_noted(last.place)
@@ -130,7 +130,7 @@ class Publisher:
         await self._publish(last.place, EventRange(last.end, last.end, ()))
 
     async def aclose(self) -> None:
-        """Publish what is noted, and end the task in the background."""
+        """Publish what is recorded, and end the background task."""
         if self._round is not None:
             self._round.cancel()
             await asyncio.gather(self._round, return_exceptions=True)
@@ -139,8 +139,8 @@ class Publisher:
         except AppError as error:
             log.warning("events left unpublished: %s", error.code, extra={"event": "events.unpublished"})
 
-    async def _together(self, workspace: str, session_id: str) -> None:
-        """Wait for the next moment at which sessions are settled together, unless this one is alone."""
+    async def _wait_for_others(self, workspace: str, session_id: str) -> None:
+        """Wait for the next joint write with other sessions, unless this session is the only one."""
         own = (workspace, session_id)
         others = (
             key for key, pending in self._pending.items() if pending.wanted and (key.workspace, key.session_id) != own
@@ -148,7 +148,7 @@ class Publisher:
         if self._linger_s and next(others, None) is not None:
             await asyncio.sleep(self._linger_s - asyncio.get_running_loop().time() % self._linger_s)
 
-    async def _soon(self) -> None:
+    async def _publish_later(self) -> None:
         while any(pending.wanted for pending in self._pending.values()):
             await asyncio.sleep(self._linger_s)
             try:
@@ -197,7 +197,7 @@ class Publisher:
         await self._journal.append(workspace, Entry(source_of(session_id), stretch.first, events, stretch.end))
 
     async def _missing(self, key: SessionRef, first: int, end: int) -> EventRange:
-        """Return the events to publish from `first` on, of as many numbers before `end` as one append should hold."""
+        """Return the events to publish from `first` on, up to the limits of one append and before `end`."""
         oldest = self._clock() - self._kept_for
         events: list[Numbered] = []
         number = first
@@ -212,5 +212,5 @@ class Publisher:
 
 
 def source_of(session_id: str) -> str:
-    """Return the journal's name of a session's events."""
+    """Return the name of a session's events in the journal."""
     return f"session:{session_id}/"

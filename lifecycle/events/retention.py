@@ -1,4 +1,4 @@
-"""Deleting events that are old enough: of workspaces by their age, of sessions once they have ended for as long."""
+"""Deletes old events: of workspaces by their age, of sessions that ended that long ago."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from lifecycle.conversations.store import ConversationStore
 from lifecycle.events.daily_counts import DailyEventCounts
 
 _LONGER = timedelta(minutes=10)
-"""How much longer events are kept than the publisher may publish them, so that none is published after its deletion."""
+"""How much longer events are kept than they may be published, so that none is published after its deletion."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """What one pass deleted: appends to workspaces' streams, and ended sessions' events."""
+    """Counts of one pass: deleted appends of workspaces' streams, and sessions whose events were deleted."""
 
     appends: int
     sessions: int
 
 
 class EventRetention:
-    """Deletes events."""
+    """Deletes old events."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class EventRetention:
         self._clock = clock
 
     async def apply(self) -> Deleted:
-        """Delete what is old enough, once it is counted; a pass that is cut short is gone on with by the next one."""
+        """Delete old events, after counting them. A pass that is interrupted is continued by the next."""
         before = self._clock() - self._kept_for
         appends = 0
         async for shard in shards(self._tables):

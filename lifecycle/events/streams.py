@@ -1,4 +1,4 @@
-"""The streams that can be followed: a session's, of one shard, and a workspace's, of several."""
+"""Streams of events that can be followed: a session's, with one shard, and a workspace's, with several."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Stream(Protocol):
 
     @property
     def key(self) -> str:
-        """What names the stream in this process."""
+        """Name of the stream in this process."""
         ...
 
     async def ends(self) -> Sequence[int]:
-        """Return of every shard the number its next event will have.
+        """Return, for each shard, the number of its next event.
 
         Raises:
-            NotFound: There is no such stream (any more).
+            NotFound: The stream does not exist (any more).
         """
         ...
 
     async def read(self, shard: int, first: int, limit: int) -> Sequence[Numbered]:
-        """Return up to `limit` events of the shard with their numbers, from number `first` on."""
+        """Return up to `limit` events of the shard with their numbers, starting with `first`."""
         ...
 
     def id_of(self, position: Position) -> str:
@@ -39,10 +39,10 @@ class Stream(Protocol):
         ...
 
     def position(self, text: str) -> Position:
-        """Return the position that a Last-Event-ID says.
+        """Return the position in a Last-Event-ID.
 
         Raises:
-            InvalidInput: It is none of this stream.
+            InvalidInput: It is not valid for this stream.
         """
         ...
 
@@ -57,26 +57,26 @@ class SessionStream(Stream):
 
     @property
     def key(self) -> str:
-        """What names the stream in this process."""
+        """Name of the stream in this process."""
         return session_key(self._workspace, self._session_id)
 
     async def ends(self) -> Sequence[int]:
-        """Return the number that the session's next event will have."""
+        """Return the number of the session's next event."""
         session = (await self._conversations.load(self._workspace, self._session_id)).session
         if session is None or session.state is SessionState.ERASED:
             raise NotFound(f"There is no session {self._session_id!r}.", code="session_not_found")
         return [session.events]
 
     async def read(self, shard: int, first: int, limit: int) -> Sequence[Numbered]:
-        """Return up to `limit` events from number `first` on; there is one shard."""
+        """Return up to `limit` events starting with `first`; there is one shard."""
         return await self._conversations.events(self._workspace, self._session_id, first, limit)
 
     def id_of(self, position: Position) -> str:
-        """Return the number of the last event read."""
+        """Return the Last-Event-ID: the number of the last event read."""
         return session_id_of(position)
 
     def position(self, text: str) -> Position:
-        """Return the position after the event of this number."""
+        """Return the position after the event with this number."""
         return session_position(text)
 
 
@@ -89,26 +89,26 @@ class WorkspaceStream(Stream):
 
     @property
     def key(self) -> str:
-        """What names the stream in this process."""
+        """Name of the stream in this process."""
         return self._workspace
 
     async def ends(self) -> Sequence[int]:
-        """Return of every shard the number its next event will have; a workspace always has a stream."""
+        """Return, for each shard, the number of its next event; a workspace's stream always exists."""
         return await self._journal.ends(self._workspace)
 
     async def read(self, shard: int, first: int, limit: int) -> Sequence[Numbered]:
-        """Return up to `limit` events of the shard from number `first` on."""
+        """Return up to `limit` events of the shard starting with `first`."""
         return await self._journal.read(self._workspace, shard, first, limit)
 
     def id_of(self, position: Position) -> str:
-        """Return the position as opaque text that is this workspace's only."""
+        """Return the Last-Event-ID: opaque, valid for this workspace only."""
         return workspace_id_of(self._workspace, position)
 
     def position(self, text: str) -> Position:
-        """Return the position in an opaque text of this workspace."""
+        """Return the position in a Last-Event-ID of this workspace."""
         return workspace_position(self._workspace, text, SHARDS)
 
 
 def session_key(workspace: str, session_id: str) -> str:
-    """Return what names a session's stream in this process."""
+    """Return the name of a session's stream in this process."""
     return f"{workspace}!{session_id}"

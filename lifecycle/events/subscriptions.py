@@ -1,4 +1,4 @@
-"""Following streams: however many follow one in this process, it is looked at once per interval for all of them."""
+"""Followers of streams: all followers of one stream in this process share one poll of it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from lifecycle.events.tail import NewEvents, Tail, merged, passed
 log = logging.getLogger(__name__)
 
 AT_ONCE = 200
-"""Most events of one answer, and of one read."""
+"""Most events of one response, and of one read."""
 _FORGOTTEN_AFTER_S = 60.0
 
 Wanted = Callable[[Event], bool]
 
 
 class Subscription:
-    """A stream as this process follows it."""
+    """A stream that this process follows."""
 
     def __init__(self, stream: Stream, look_every_s: float, trusted_for_s: float) -> None:
         self._stream = stream
@@ -40,14 +40,14 @@ class Subscription:
 
     @property
     def in_use(self) -> bool:
-        """Whether anybody waits for news."""
+        """Whether anybody waits for new events."""
         return self._waiting > 0
 
     async def tail(self) -> Tail:
-        """Return the stream's tail, after having made sure not long ago that the stream is there.
+        """Return the stream's tail, after checking at most `trusted_for_s` ago that the stream exists.
 
         Raises:
-            NotFound: It is not.
+            NotFound: It does not exist.
         """
         self.used_at = _now()
         async with self._lock:
@@ -55,7 +55,7 @@ class Subscription:
                 ends = await self._stream.ends()
                 self._checked_at = _now()
                 if self._tail is None:
-                    # With what came last, so that those who begin to follow at the same time share a read, too.
+                    # With the newest events, so that those who begin to follow at the same time share a read too.
                     tail = Tail([max(0, end - AT_ONCE) for end in ends])
                     await self._read(tail)
                     tail.reach(ends)
@@ -63,26 +63,26 @@ class Subscription:
         return self._tail
 
     async def look(self) -> None:
-        """Read what is new, once for all who wait."""
+        """Read new events, once for all who wait."""
         asked_at = _now()
         async with self._lock:
             if self._tail is None or self._looked_at > asked_at:
                 return
             if await self._read(self._tail):
-                self._tell()
+                self._wake()
 
     async def look_if_due(self) -> None:
-        """Look unless that was done an interval ago."""
+        """Read new events, unless that was done within the poll interval."""
         if _now() >= self._looked_at + self._look_every_s:
             await self.look()
 
     def committed(self, first: int, events: Sequence[Event]) -> None:
-        """Take over what this process has committed itself, if it follows what is known."""
+        """Add events that this process has committed, if they follow those known."""
         if self._tail is not None and self._tail.ends[0] == first and self._tail.add(0, list(enumerate(events, first))):
-            self._tell()
+            self._wake()
 
     async def wait(self, seconds: float) -> None:
-        """Return when there is news, or after the seconds."""
+        """Return when there are new events, or after the seconds."""
         news = self._news
         self._waiting += 1
         if self._poller is None or self._poller.done():
@@ -97,7 +97,7 @@ class Subscription:
             self.used_at = _now()
 
     async def _read(self, tail: Tail) -> bool:
-        """Add what is new to the tail and return whether anything is."""
+        """Add new events to the tail, and return whether there are any."""
         self._looked_at = _now()
         more, changed = True, False
         while more:
@@ -109,7 +109,7 @@ class Subscription:
             more = any(len(each) == AT_ONCE for each in found)
         return changed
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
 
@@ -123,16 +123,16 @@ class Subscription:
 
 
 class Subscribers:
-    """Everybody in this process who follows a stream."""
+    """All followers of streams in this process."""
 
     def __init__(self, *, look_every_s: float, trusted_for_s: float = 5.0) -> None:
-        """Set how often a stream is looked at for news, and how long it is taken to be there without a look."""
+        """Set the poll interval, and how long a stream is assumed to exist without a check; in seconds."""
         self._look_every_s = look_every_s
         self._trusted_for_s = trusted_for_s
         self._watches: dict[str, Subscription] = {}
 
     def committed(self, session: Session, events: Sequence[Event]) -> None:
-        """Tell who follows the session of its last events, which this process has just committed."""
+        """Give the session's followers its last events, which this process has just committed."""
         if (watch := self._watches.get(session_key(session.workspace, session.id))) is not None:
             watch.committed(session.events - len(events), events)
 
@@ -145,25 +145,25 @@ class Subscribers:
         names: Collection[str] | None = None,
         from_now: bool = False,
     ) -> NewEvents:
-        """Return what comes after the event, as soon as there is something, or nothing after `wait_s` seconds.
+        """Return the events after `last_event_id` as soon as there are some; none after `wait_s` seconds.
 
         Args:
-            stream: What to follow.
-            last_event_id: The last event that was read; None to begin with the oldest one kept.
-            wait_s: How long to wait for news, in seconds.
-            names: The events wanted; None for all.
-            from_now: Whether to begin with what is still to come when no event was read before.
+            stream: The stream to follow.
+            last_event_id: The last event read; None to begin with the oldest one kept.
+            wait_s: How long to wait for new events, in seconds.
+            names: Names of the events wanted; None for all.
+            from_now: Whether to skip existing events if `last_event_id` is None.
 
         Raises:
-            NotFound: There is no such stream.
-            InvalidInput: The stream has not given this id.
+            NotFound: The stream does not exist.
+            InvalidInput: `last_event_id` is not of this stream.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_s
         watch = self._watch(stream)
         tail = await watch.tail()
         if last_event_id is not None:
-            position = await _known(stream.position(last_event_id), watch, tail)
+            position = await _checked_position(stream.position(last_event_id), watch, tail)
         elif from_now:
             await watch.look_if_due()
             position = tail.ends
@@ -176,7 +176,7 @@ class Subscribers:
         while True:
             behind = tail.behind(position)
             if behind:
-                news = await _earlier(stream, tail, position, behind, wanted)
+                news = await _before_tail(stream, tail, position, behind, wanted)
             else:
                 news = tail.after(position, wanted, AT_ONCE)
             expired = news.expired and last_event_id is not None
@@ -196,17 +196,19 @@ class Subscribers:
         return self._watches[stream.key]
 
 
-async def _known(position: Position, watch: Subscription, tail: Tail) -> Position:
-    """Return the position if the stream can have given it."""
+async def _checked_position(position: Position, watch: Subscription, tail: Tail) -> Position:
+    """Return the position if the stream can have given it; else raise InvalidInput."""
     if any(number > end for number, end in zip(position, tail.ends, strict=True)):
-        await watch.look()  # another process may have told of what is not known here yet
+        await watch.look()  # another process may have given events that are not read here yet
         if any(number > end for number, end in zip(position, tail.ends, strict=True)):
             raise unknown()
     return position
 
 
-async def _earlier(stream: Stream, tail: Tail, position: Position, shards: Sequence[int], wanted: Wanted) -> NewEvents:
-    """Return what a reader gets that is too far behind for the tail: read for it alone."""
+async def _before_tail(
+    stream: Stream, tail: Tail, position: Position, shards: Sequence[int], wanted: Wanted
+) -> NewEvents:
+    """Return events for a reader whose position is before the tail, reading them for it alone."""
     found = dict(
         zip(
             shards,

@@ -1,4 +1,4 @@
-"""The end of a stream as this process has seen it: pure bookkeeping of what has come and what a reader still lacks."""
+"""The latest events of a stream in memory: what has been read, and what a reader still lacks. Pure."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _KEPT = 500
 
 @dataclass(frozen=True, slots=True)
 class NewEvents:
-    """What a reader gets.
+    """New events for a reader.
 
     Attributes:
         events: Events, each with the position after it.
-        position: Where the reader is now, having also passed over what it does not want.
-        expired: Whether events were passed over because they are not kept any more.
+        position: The reader's position, after the events it did not want too.
+        expired: Whether events were skipped because they are deleted.
     """
 
     events: Sequence[tuple[Position, Event]]
@@ -31,7 +31,7 @@ class NewEvents:
 
 
 class Tail:
-    """The latest events, in the order they came to this process."""
+    """The latest events, in the order in which this process read them."""
 
     def __init__(self, ends: Sequence[int]) -> None:
         self._starts = list(ends)
@@ -40,42 +40,42 @@ class Tail:
 
     @property
     def ends(self) -> Position:
-        """Of every shard the number of the next event to come."""
+        """For each shard, the number of the next event."""
         return tuple(self._ends)
 
     @property
     def starts(self) -> Position:
-        """Of every shard the number from which on its events are here."""
+        """For each shard, the number of the first event in the tail."""
         return tuple(self._starts)
 
     def add(self, shard: int, found: Sequence[Numbered]) -> bool:
-        """Add what follows the shard's last event and return whether anything does; what is known already stays."""
+        """Add events after the shard's last one, and return whether there are any; known ones are skipped."""
         before = self._ends[shard]
         for number, event in found:
             if number >= self._ends[shard]:
                 if number > self._ends[shard]:
-                    self._starts[shard] = number  # what was between is kept no longer
+                    self._starts[shard] = number  # events in between are deleted
                 self._events.append((shard, number, event))
                 self._ends[shard] = number + 1
         while len(self._events) > _KEPT:
-            gone, number, _ = self._events.popleft()
-            self._starts[gone] = number + 1
+            gone_shard, number, _ = self._events.popleft()
+            self._starts[gone_shard] = number + 1
         return self._ends[shard] > before
 
     def reach(self, ends: Sequence[int]) -> None:
-        """Take note that what comes next has at least these numbers: what was before and is not here, is not kept."""
+        """Set the least number of each shard's next event: earlier events not in the tail are deleted."""
         for shard, end in enumerate(ends):
             if self._ends[shard] < end:
                 self._starts[shard] = self._ends[shard] = end
 
     def behind(self, position: Position) -> Sequence[int]:
-        """Return the shards in which a reader at this position lacks events that are not here."""
+        """Return the shards in which a reader at this position lacks events before the tail."""
         return [shard for shard, number in enumerate(position) if number < self._starts[shard]]
 
     def after(self, position: Position, wanted: Callable[[Event], bool], limit: int) -> NewEvents:
-        """Return up to `limit` of what is here and has not come to a reader at this position, which lacks no other."""
+        """Return up to `limit` events of the tail after the position, which must not be before the tail."""
         lacking = sum(max(0, end - number) for number, end in zip(position, self._ends, strict=True))
-        found: list[tuple[int, int, Event]] = []  # each event it lacks is here, so no further than the last is looked
+        found: list[tuple[int, int, Event]] = []  # all events it lacks are here
         for each in reversed(self._events):
             if len(found) == lacking:
                 break
@@ -90,18 +90,18 @@ def passed(
     wanted: Callable[[Event], bool],
     limit: int,
 ) -> NewEvents:
-    """Return what a reader gets of the events (shard, number, event), up to `limit` that it wants."""
-    told: list[tuple[Position, Event]] = []
+    """Return the first of the events (shard, number, event), up to `limit` wanted ones."""
+    events_found: list[tuple[Position, Event]] = []
     for shard, number, event in events:
         position = advanced(position, shard, number)
         if wanted(event):
-            told.append((position, event))
-            if len(told) == limit:
+            events_found.append((position, event))
+            if len(events_found) == limit:
                 break
-    return NewEvents(told, position)
+    return NewEvents(events_found, position)
 
 
 def merged(shards: Sequence[tuple[int, Sequence[Numbered]]], limit: int) -> Sequence[tuple[int, int, Event]]:
-    """Return up to `limit` events of the shards as one list: by time, but never against a shard's own order."""
+    """Return up to `limit` events of the shards as one list: by time, keeping each shard's order."""
     flat = [[(shard, number, event) for number, event in found] for shard, found in shards]
     return list(islice(heapq.merge(*flat, key=lambda each: each[2].at), limit))

@@ -1,4 +1,4 @@
-"""A team's own tools, checks of answers, context providers and chat clients: modules that the app loads.
+"""Extensions: an app's own tools, checks of answers, context providers and chat clients, in modules that it loads.
 
     from lifecycle.extensions import ToolContext, chat_client, check, context_provider, tool
 

@@ -1,4 +1,4 @@
-"""Chat clients that an extension brings."""
+"""Declaring chat clients in an extension."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _RESERVED = frozenset({"offline", "openai", "foundry", "route"})
 
 @dataclass(frozen=True, slots=True)
 class ChatClientMaker:
-    """Makes an Agent Framework chat client, by which agents of this provider call models.
+    """Makes the Agent Framework chat clients of a provider.
 
     Attributes:
         name: The provider's name in specs.
-        make: Takes a model's name and what returns app settings (`setting(name)`), and returns the client.
+        make: Takes a model's name and a function that returns app settings by name, and returns the client.
     """
 
     name: str
@@ -25,13 +25,13 @@ class ChatClientMaker:
 
 
 def chat_client(name: str) -> Callable[[Callable[..., Any]], ChatClientMaker]:
-    """Make the function what makes the chat clients of the provider of that name.
+    """Return a decorator that registers a function as the maker of the provider's chat clients.
 
     Raises:
-        ValueError: The name is not possible, or is a provider's that every app has.
+        ValueError: The name is not valid, or is that of a built-in provider.
     """
     if named(name) in _RESERVED:
-        msg = f"every app has a provider {name!r}"
+        msg = f"{name!r} is the name of a built-in provider"
         raise ValueError(msg)
 
     def decorated(given: Callable[..., Any]) -> ChatClientMaker:

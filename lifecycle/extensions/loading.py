@@ -1,4 +1,4 @@
-"""Loading extensions. What is wrong with one is said by file and line, and keeps nothing else from being served."""
+"""Loads extensions. Errors are reported with file and line, and do not affect other modules."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Extension = Tool | Check | ContextSource | ChatClientMaker | HandoffCondition
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a module, or one thing in it, is not there.
+    """Why a module, or something in it, could not be loaded.
 
     Attributes:
-        module: The module.
-        file: The file; empty where there is none.
-        line: The line in it; 0 where none is known.
-        what: What is wrong, without anything that the module's code says of itself.
+        module: The module's name.
+        file: The file; empty if unknown.
+        line: The line in it; 0 if unknown.
+        what: What is wrong, without text from the module's own code.
     """
 
     module: str
@@ -42,7 +42,7 @@ class Problem:
 
     @property
     def where(self) -> str:
-        """The file's name and the line, without the path that tells of the machine; the module where there is none."""
+        """The file's name and line, without its path; the module where there is no file."""
         return f"{Path(self.file).name}:{self.line}" if self.file else self.module
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Extensions:
-    """What extensions bring, by name, and what is wrong with them."""
+    """What extensions provide, by name, and the problems with them."""
 
     tools: Mapping[str, Tool] = field(default_factory=dict[str, Tool])
     checks: Mapping[str, Check] = field(default_factory=dict[str, Check])
@@ -63,11 +63,11 @@ class Extensions:
 
 
 def load(names: Iterable[str], taken: Mapping[type[Any], Iterable[str]]) -> Extensions:
-    """Import the modules and return what they bring. A package stands for itself and the modules directly in it.
+    """Import the modules and return what they provide. A package includes the modules directly in it.
 
     Args:
-        names: The modules.
-        taken: Names that the app itself has, by what has them (`Tool`, `Check`); an extension cannot replace them.
+        names: Names of the modules.
+        taken: Names in use by the app, by what has them (`Tool`, `Check`); an extension cannot replace them.
     """
     problems: list[Problem] = []
     found: dict[type[Any], dict[str, tuple[Any, Problem]]] = {kind: {} for kind in _KINDS}
@@ -124,12 +124,12 @@ def _import(name: str, problems: list[Problem]) -> ModuleType | None:
 
 
 def _problem(name: str, error: BaseException) -> Problem:
-    """Return what kept a module from being imported, at the last place of its own that led there."""
+    """Return why a module could not be imported, with the last place in it that led to the error."""
     if isinstance(error, SyntaxError):
         return Problem(name, error.filename or "", error.lineno or 0, f"SyntaxError: {error.msg}")
     frames = [one for one in traceback.extract_tb(error.__traceback__) if _is_of(one.filename, name)]
     file, line = (frames[-1].filename, frames[-1].lineno or 0) if frames else ("", 0)
-    # What a module raises by itself may quote what it read; what Python and our decorators raise does not.
+    # An error raised by the module's own code may quote secret data; those of Python and of our decorators do not.
     own = isinstance(error, ImportError) or _raised_here(error)
     text = f"{type(error).__name__}: {error}" if own else type(error).__name__
     return Problem(name, file, line, text)
@@ -144,12 +144,12 @@ def _is_of(filename: str, name: str) -> bool:
 
 def _raised_here(error: BaseException) -> bool:
     last = traceback.extract_tb(error.__traceback__)[-1:]
-    here = Path(__file__).parents[1]
-    return bool(last) and Path(last[0].filename).is_relative_to(here)
+    package_root = Path(__file__).parents[1]
+    return bool(last) and Path(last[0].filename).is_relative_to(package_root)
 
 
 def _extensions_of(module: ModuleType) -> Iterator[tuple[Extension, Problem]]:
-    """Yield what the module itself defines; what it imports from another is that one's."""
+    """Yield what the module defines itself; what it imports belongs to the other module."""
     seen: set[int] = set()
     for value in list(vars(module).values()):
         if not isinstance(value, Extension) or id(value) in seen:

@@ -1,1 +1,1 @@
-"""Agents ready to run: the cache in front of the registry, what it learns from uses, and the loader as a library."""
+"""The loader: a cache of live agents in front of the registry, preloading by past uses, and the same as a library."""

@@ -1,4 +1,4 @@
-"""A live agent in the hands of whoever uses it."""
+"""A live agent while it is in use."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ A = TypeVar("A")
 
 
 class Note(Protocol):
-    """Notes how a use of an agent went."""
+    """Records the outcome of a use of an agent."""
 
     def __call__(self, agent_id: str, *, answered: bool, ms: float | None, cost_micro_usd: int) -> None:
-        """Note it."""
+        """Record it."""
         ...
 
 
 class ActiveAgent(Generic[A]):
-    """A live agent, in use as long as somebody holds this object: until then it is not closed, evicted or not.
+    """A live agent in use: it is not closed while this object is referenced, even if evicted.
 
-    As a context manager it yields the agent, and notes how long it was used and whether that raised.
+    As a context manager it yields the agent, and records how long it was used and whether an exception was raised.
 
     Attributes:
-        configuration: What it was opened from.
-        agent: What `open_agent` returned. Do not hold it longer than this object.
+        configuration: The configuration that it was opened from.
+        agent: What `open_agent` returned. Do not keep a reference longer than to this object.
         opened_at: When it was opened, in seconds since 1970 UTC.
     """
 
@@ -40,7 +40,7 @@ class ActiveAgent(Generic[A]):
         self.opened_at = opened_at
 
     def report(self, *, answered: bool, ms: float | None = None, cost_micro_usd: int = 0) -> None:
-        """Say how a use went: whether it was answered, how long it took in milliseconds, and what it cost."""
+        """Record a use's outcome: success, duration in milliseconds, and cost in millionths of a USD."""
         self._note(self.configuration.agent_id, answered=answered, ms=ms, cost_micro_usd=cost_micro_usd)
 
     async def __aenter__(self) -> A:

@@ -1,7 +1,9 @@
-"""How often, how lately and how well agents are used, and which are used together. Rules over values; times are given.
+"""Statistics of agents' uses: frequency, recency, success, and which agents are used together.
 
-Figures are decayed: a use counts half after `HALF_LIFE_S`, so that they follow what is popular now and no history has
-to be kept. What is held is bounded, whatever is used.
+Pure rules; times are given.
+
+Figures decay: a use counts half after `HALF_LIFE_S`, so that they follow recent popularity without storing a history.
+The number of agents is bounded.
 """
 
 from __future__ import annotations
@@ -14,15 +16,15 @@ Key = tuple[str, str]
 """An agent: its workspace and name."""
 
 HALF_LIFE_S = 3 * 86_400.0
-"""After so long, in seconds, a use counts half for frequency, success, response time and companions."""
+"""Half-life, in seconds, of uses in frequency, success, response time and companions."""
 RECENCY_HALF_LIFE_S = 6 * 3600.0
-"""After so long without a use, in seconds, an agent's recency is a half; after 24 hours a sixteenth."""
+"""Half-life, in seconds, of an agent's recency without uses; after 24 hours it is a sixteenth."""
 TOGETHER_WITHIN_S = 600
-"""Two agents are used together if one user uses one at most so long, in seconds, after the other."""
+"""Two agents are used together if one user uses one within this many seconds after the other."""
 MAX_COMPANIONS = 8
 Weights = tuple[float, ...]
 WEIGHTS: Weights = (0.4, 0.3, 0.3)
-"""What a priority is made of: frequency, recency and success."""
+"""Weights of frequency, recency and success in a priority."""
 _LEAST_USES = 0.01
 _MAX_USERS = 10_000
 
@@ -34,10 +36,10 @@ class Use:
     Attributes:
         at: When, in seconds since 1970 UTC.
         key: The agent.
-        user: Whoever used it, told apart from others who do at that time.
-        answered: Whether it succeeded; None where that is not known or says nothing about the agent.
-        ms: How long it took, in milliseconds; None where that is not known.
-        micro_usd: What it cost.
+        user: An id of the user, at least unique among concurrent users.
+        answered: Whether it succeeded; None if unknown or not the agent's fault.
+        ms: Its duration in milliseconds; None if unknown.
+        micro_usd: Its cost in millionths of a USD.
     """
 
     at: float
@@ -50,19 +52,18 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What is known of an agent's use. Figures called decayed are as of `last_used`.
+    """Statistics of an agent's uses. Decayed figures are as of `last_used`.
 
     Attributes:
         last_used: In seconds since 1970 UTC.
         uses: Decayed number of uses.
-        total: Number of uses since it is known.
-        judged: Decayed number of uses that say whether it succeeded.
-        answered: Of these, the decayed number that did.
-        timed: Decayed number of uses whose time is known.
-        ms: Decayed sum of those times, in milliseconds.
-        micro_usd: What all its uses cost.
-        companions: Agents of its workspace that were used after it by the same user: decayed number of times, most
-            first.
+        total: Number of uses since the statistics began.
+        judged: Decayed number of uses with a known outcome.
+        answered: Decayed number of these that succeeded.
+        timed: Decayed number of uses with a known duration.
+        ms: Decayed sum of these durations, in milliseconds.
+        micro_usd: Cost of all uses, in millionths of a USD.
+        companions: Agents of its workspace that the same user used after it: decayed number of times, most first.
     """
 
     last_used: float
@@ -77,50 +78,50 @@ class Activity:
 
     @property
     def success_rate(self) -> float | None:
-        """Share of the uses that succeeded, lately; None where nothing is known."""
+        """Decayed share of uses that succeeded, 0-1; None if unknown."""
         return self.answered / self.judged if self.judged else None
 
     @property
     def average_ms(self) -> float | None:
-        """How long a use took on average, lately, in milliseconds; None where nothing is known."""
+        """Decayed average duration of a use, in milliseconds; None if unknown."""
         return self.ms / self.timed if self.timed else None
 
     def uses_at(self, now: float) -> float:
-        """Return the number of uses, decayed up to now."""
+        """Return the number of uses, decayed to `now`."""
         return self.uses * decay(now - self.last_used)
 
     def companion_share(self, agent: str) -> float:
-        """Return how often, 0-1, the agent was used after this one."""
+        """Return in which share of its uses, 0-1, the agent was used after this one."""
         return min(1.0, dict(self.companions).get(agent, 0.0) / self.uses) if self.uses else 0.0
 
 
 def decay(age_s: float, half_life_s: float = HALF_LIFE_S) -> float:
-    """Return what something of that age counts, 0-1."""
+    """Return the weight, 0-1, of something of this age."""
     return 2.0 ** (-max(0.0, age_s) / half_life_s)
 
 
 def used(before: Activity | None, use: Use) -> Activity:
-    """Return an agent's activity with one more use; one that is older than the last counts as if it were as old."""
-    known = before or Activity(use.at)
-    at = max(use.at, known.last_used)
-    factor = decay(at - known.last_used) if at > known.last_used else 1.0
+    """Return the activity with one more use; a use older than the last counts as if it were at the same time."""
+    before_use = before or Activity(use.at)
+    at = max(use.at, before_use.last_used)
+    factor = decay(at - before_use.last_used) if at > before_use.last_used else 1.0
     says, timed = use.answered is not None, use.ms is not None
     # By position and not by `replace`, which takes five times as long: this is done once for every use.
     return Activity(
         at,
-        known.uses * factor + 1,
-        known.total + 1,
-        known.judged * factor + says,
-        known.answered * factor + bool(use.answered),
-        known.timed * factor + timed,
-        known.ms * factor + (use.ms or 0.0),
-        known.micro_usd + use.micro_usd,
-        tuple((agent, count * factor) for agent, count in known.companions) if known.companions else (),
+        before_use.uses * factor + 1,
+        before_use.total + 1,
+        before_use.judged * factor + says,
+        before_use.answered * factor + bool(use.answered),
+        before_use.timed * factor + timed,
+        before_use.ms * factor + (use.ms or 0.0),
+        before_use.micro_usd + use.micro_usd,
+        tuple((agent, count * factor) for agent, count in before_use.companions) if before_use.companions else (),
     )
 
 
 def ended(activity: Activity, *, answered: bool, ms: float | None, micro_usd: int) -> Activity:
-    """Return the activity once it is known how its last use went."""
+    """Return the activity with the outcome of its last use added."""
     return replace(
         activity,
         judged=activity.judged + 1,
@@ -132,10 +133,10 @@ def ended(activity: Activity, *, answered: bool, ms: float | None, micro_usd: in
 
 
 def followed(activity: Activity, agent: str) -> Activity:
-    """Return the activity with one more time that the agent was used after it; the rarest companion makes room."""
+    """Return the activity with one more use of `agent` after it; in a full list, the rarest companion is replaced."""
     counts = dict(activity.companions)
     if agent not in counts and len(counts) >= MAX_COMPANIONS:
-        # The newcomer takes over the count of the one that goes, or it never could stay (space-saving, Metwally 2005).
+        # The new one gets the count of the one it replaces, or it could never stay (space-saving, Metwally 2005).
         rarest = min(counts, key=counts.__getitem__)
         counts[agent] = counts.pop(rarest)
     counts[agent] = counts.get(agent, 0.0) + 1
@@ -143,13 +144,13 @@ def followed(activity: Activity, agent: str) -> Activity:
 
 
 def priority(activity: Activity, most_uses: float, now: float, weights: Weights = WEIGHTS) -> float:
-    """Return how much an agent is worth holding, 0-1: frequency, recency and success, weighted.
+    """Return how much an agent is worth keeping in the cache, 0-1: weighted frequency, recency and success.
 
     Args:
-        activity: The agent's.
-        most_uses: The decayed number of uses of the agent that is used most.
-        now: In seconds since 1970 UTC.
-        weights: Of the three; they add up to 1.
+        activity: The agent's activity.
+        most_uses: Decayed number of uses of the most used agent.
+        now: Time in seconds since 1970 UTC.
+        weights: Of frequency, recency and success; their sum is 1.
     """
     frequency = math.log1p(activity.uses_at(now)) / math.log1p(most_uses) if most_uses > 0 else 0.0
     recency = decay(now - activity.last_used, RECENCY_HALF_LIFE_S)
@@ -170,12 +171,12 @@ class Ranked:
 
 @dataclass
 class ActivityBook:
-    """The activity of the agents used most, at most `capacity` of them.
+    """The activity of the most used agents, at most `capacity`.
 
     Attributes:
-        capacity: Most agents.
-        agents: Their activity.
-        weights: What their priorities are made of.
+        capacity: Most agents to keep.
+        agents: Their activity by agent.
+        weights: Of frequency, recency and success in priorities.
     """
 
     capacity: int = 512
@@ -184,35 +185,35 @@ class ActivityBook:
     _latest: dict[object, tuple[float, Key]] = field(default_factory=dict[object, tuple[float, Key]])
 
     def add(self, use: Use) -> None:
-        """Note a use. Uses are to come in order of time, or companions are missed."""
+        """Add a use. Uses should be added in order of time, or companions are missed."""
         self.agents[use.key] = used(self.agents.get(use.key), use)
         if use.user is not None:
-            self._together(use)
+            self._learn_companion(use)
         if len(self.agents) > self.capacity + self.capacity // 4:
             self.trim(use.at)
 
     def seen(self, use: Use) -> None:
-        """Remember a use that is noted already, so that what comes after it is known to."""
+        """Set the user's latest use without counting it, for the companions of later uses."""
         if use.user is not None:
             self._latest[use.key[0], use.user] = (use.at, use.key)
 
     def add_all(self, uses: Iterable[Use]) -> None:
-        """Note uses, in order of time."""
+        """Add uses, in order of time."""
         for use in sorted(uses, key=lambda use: use.at):
             self.add(use)
 
     def trim(self, now: float) -> None:
-        """Forget what is used hardly any more, and the agents used least beyond the capacity."""
+        """Remove agents that are hardly used any more, and the least used beyond the capacity."""
         uses = {key: activity.uses_at(now) for key, activity in self.agents.items()}
         best = sorted(uses, key=lambda key: (-uses[key], key))[: self.capacity]
         self.agents = {key: self.agents[key] for key in best if uses[key] >= _LEAST_USES}
 
     def forget_before(self, moment: float) -> None:
-        """Forget agents that were not used since then."""
+        """Remove agents without uses since `moment`."""
         self.agents = {key: activity for key, activity in self.agents.items() if activity.last_used >= moment}
 
     def forget(self, key: Key) -> None:
-        """Forget an agent."""
+        """Remove an agent."""
         self.agents.pop(key, None)
 
     def ranked(self, now: float) -> Sequence[Ranked]:
@@ -223,21 +224,21 @@ class ActivityBook:
         ]
         return sorted(found, key=lambda ranked: (-ranked.priority, ranked.key))
 
-    def _together(self, use: Use) -> None:
+    def _learn_companion(self, use: Use) -> None:
         user = (use.key[0], use.user)
         before = self._latest.pop(user, None)
-        self._latest[user] = (use.at, use.key)  # as the last one
+        self._latest[user] = (use.at, use.key)  # moves the user to the end
         if len(self._latest) > _MAX_USERS:
             del self._latest[next(iter(self._latest))]
         if before is None or before[1] == use.key or use.at - before[0] > TOGETHER_WITHIN_S:
             return
-        known = self.agents.get(before[1])
-        if known is not None:
-            self.agents[before[1]] = followed(known, use.key[1])
+        previous = self.agents.get(before[1])
+        if previous is not None:
+            self.agents[before[1]] = followed(previous, use.key[1])
 
 
 def companions(agents: Mapping[Key, Activity], key: Key, least_share: float) -> Sequence[tuple[Key, float]]:
-    """Return the agents that are used after this one in at least that share of its uses, likeliest first."""
+    """Return the agents used after this one in at least `least_share` of its uses, most frequent first."""
     activity = agents.get(key)
     if activity is None:
         return []

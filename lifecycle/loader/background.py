@@ -1,4 +1,4 @@
-"""What a loader does in the background: tasks of its own, and closing agents that nobody holds any more."""
+"""Background tasks of a loader, and closing agents that are no longer referenced."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ A = TypeVar("A")
 
 
 class Background(Generic[A]):
-    """Tasks in the background, and the closing of agents that nobody holds any more."""
+    """Background tasks, and closing of agents that are no longer referenced."""
 
     def __init__(self, close: Callable[[A], Awaitable[None]]) -> None:
         self._close = close
@@ -23,34 +23,34 @@ class Background(Generic[A]):
         self._timer: asyncio.Task[None] | None = None
 
     def watch(self, holder: object, agent: A) -> None:
-        """Have the agent closed once nobody holds the holder."""
+        """Close the agent once the holder is garbage-collected."""
         loop = asyncio.get_running_loop()
         weakref.finalize(holder, self._released, loop, agent).atexit = False
 
     def start(self, work: Awaitable[object]) -> None:
-        """Have the work done in the background."""
+        """Run the work as a background task."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)  # pyright: ignore[reportArgumentType] - a coroutine's future is a task
         task.add_done_callback(self._tasks.discard)
 
     def every(self, interval_s: float, work: Callable[[], Awaitable[object]]) -> None:
-        """Have the work done every so often, from the first call on."""
+        """Run the work periodically from the first call on."""
         if self._timer is None:
             self._timer = asyncio.create_task(self._repeat(interval_s, work))
 
     async def stop(self) -> None:
-        """Stop what runs in the background."""
+        """Cancel the background tasks."""
         tasks = [*self._tasks, *([self._timer] if self._timer else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def closed(self) -> None:
-        """Wait until the agents that nobody holds are closed."""
-        await asyncio.sleep(0)  # those released a moment ago are being closed from now on
+        """Wait until all unreferenced agents are closed."""
+        await asyncio.sleep(0)  # lets closings of just released agents start
         while self._closings:
             done, _ = await asyncio.wait(self._closings)
-            self._closings -= done  # at once: their callbacks have not run yet
+            self._closings -= done  # now, as their callbacks have not run yet
 
     async def _repeat(self, interval_s: float, work: Callable[[], Awaitable[object]]) -> None:
         while True:
@@ -61,10 +61,10 @@ class Background(Generic[A]):
                 log.warning("optimising failed: %s", type(error).__name__, extra={"event": "loader.optimise_failed"})
 
     def _released(self, loop: asyncio.AbstractEventLoop, agent: A) -> None:
-        # A finaliser may be called in any thread, and anywhere in the loop's.
+        # A finalizer may be called in any thread, and at any point of the loop's.
         if loop.is_closed():
             log.warning(
-                "an agent outlived its event loop and is not closed", extra={"event": "loader.agent_not_closed"}
+                "an agent was not closed, as its event loop has ended", extra={"event": "loader.agent_not_closed"}
             )
             return
         loop.call_soon_threadsafe(self._close_soon, agent)

@@ -1,4 +1,4 @@
-"""A bounded cache whose eviction policy is a choice, and which tells what leaves it."""
+"""A bounded cache with a choice of eviction policies, and a callback for values that leave it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 Cause = Literal["evicted", "dropped"]
-"""Why a value left: for want of room, or because it was asked to."""
+"""Why a value left: for lack of space, or because `drop` was called."""
 
 
 class AgentCache(Generic[K, V]):
-    """Holds at most `capacity` values. Not thread-safe; for use on one event loop.
+    """A cache of at most `capacity` values. Not thread-safe; for one event loop.
 
     Attributes:
-        hits: Looks by `get` that found a value.
-        misses: Looks by `get` that found none.
-        evictions: Values that went for want of room.
+        hits: Calls of `get` that found a value.
+        misses: Calls of `get` that found none.
+        evictions: Values removed for lack of space.
     """
 
     def __init__(
@@ -30,11 +30,11 @@ class AgentCache(Generic[K, V]):
 
         Args:
             capacity: Most values, at least 1.
-            policy: Which value goes when there is no room.
-            removed: Is called with each value that leaves the cache, after it has left.
+            policy: Name of the eviction policy.
+            removed: Called with each value after it left the cache.
 
         Raises:
-            ValueError: The capacity is below 1, or there is no such policy.
+            ValueError: The capacity is below 1, or the policy is unknown.
         """
         self._policy: Policy[K] = make_policy(policy, capacity)
         self._values: dict[K, V] = {}
@@ -55,16 +55,16 @@ class AgentCache(Generic[K, V]):
 
     @property
     def capacity(self) -> int:
-        """Most values."""
+        """Most values that it can hold."""
         return self._policy.capacity
 
     @property
     def full(self) -> bool:
-        """Whether another value would take the place of one."""
+        """Whether adding a value would evict one."""
         return len(self._values) >= self._policy.capacity
 
     def get(self, key: K) -> V | None:
-        """Return the value, as used now, or None."""
+        """Return the value and mark it as used; None if absent."""
         value = self._values.get(key)
         if value is None:
             self.misses += 1
@@ -74,11 +74,11 @@ class AgentCache(Generic[K, V]):
         return value
 
     def peek(self, key: K) -> V | None:
-        """Return the value, or None, without counting the look."""
+        """Return the value, None if absent; counts neither as a use nor in the statistics."""
         return self._values.get(key)
 
     def put(self, key: K, value: V) -> None:
-        """Hold the value, evicting another one, or with `w-tinylfu` this very one, when the cache is full."""
+        """Add the value; when the cache is full, another one is evicted, or with `w-tinylfu` maybe this one."""
         if key in self._values:
             self._values[key] = value
             return
@@ -88,10 +88,10 @@ class AgentCache(Generic[K, V]):
             self._evicted(victim)
 
     def put_if_room(self, key: K, value: V) -> bool:
-        """Hold the value as if it had been used, unless another would have to go; return whether it is held.
+        """Add the value and mark it as used, unless one would have to be evicted; return whether it is in the cache.
 
-        Without that mark what is only passed through would push out what was preloaded: of a worker's first hundred
-        requests 53 % would be hits, where with it 58 % are (`benchmarks.loader`).
+        Without the mark, values used once would evict what was preloaded: of a worker's first hundred requests 53 %
+        would be hits, with it 58 % are (`benchmarks.loader`).
         """
         if key not in self._values and self.full:
             return False
@@ -102,7 +102,7 @@ class AgentCache(Generic[K, V]):
         return True
 
     def drop(self, key: K) -> None:
-        """Let go of the value, if it is there."""
+        """Remove the value, if present."""
         if key not in self._values:
             return
         self._policy.remove(key)
@@ -111,7 +111,7 @@ class AgentCache(Generic[K, V]):
             self._removed(key, value, "dropped")
 
     def resize(self, capacity: int) -> None:
-        """Hold at most so many values from now on.
+        """Change the capacity, evicting values as needed.
 
         Raises:
             ValueError: The capacity is below 1.

@@ -1,10 +1,10 @@
-"""Configurations and activity of agents as files of a directory, which a process may be killed at any moment beside.
+"""Storage of agents' configurations and activity as files of a directory; crash-safe.
 
 `configurations/{two digits}/{id}.json`   one configuration each, so that opening an agent reads one file;
 `activity.json`                           how the agents used most were used;
 `set-aside/{name}.{number}`               files that could not be read: damaged, or of a later version.
 
-A file is written beside its place and then moved there, so that a reader sees the one before or the one after.
+Files are written to a temporary name and renamed, so that readers see either the old or the new content.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class AgentConfiguration:
-    """An agent that can be loaded.
+    """Configuration of an agent that can be loaded.
 
     Attributes:
         agent_id: 1-63 characters of a-z, 0-9, `_`, `-`, alphanumeric at both ends.
-        specialty: What it is for.
+        specialty: Its purpose.
         system_prompt: Its instructions, at most 100,000 characters.
-        model_name: Its model or deployment.
+        model_name: Name of its model or deployment.
         temperature: Sampling temperature 0-2; None for the provider's default.
         max_tokens: Most tokens of an answer, at least 1; None for the provider's default.
         tools: Names of its function tools.
-        created_at: Aware UTC; None for the time it is added.
+        created_at: When it was added, aware UTC; None to use the present time.
     """
 
     agent_id: str
@@ -54,10 +54,10 @@ class AgentConfiguration:
 
 
 def checked(configuration: AgentConfiguration) -> AgentConfiguration:
-    """Return the configuration.
+    """Return the configuration if it is valid.
 
     Raises:
-        InvalidInput: A value is out of its bounds (code `invalid_configuration`; `fields` says which).
+        InvalidInput: A value is out of bounds (code `invalid_configuration`; `fields` names it).
     """
     wrong: dict[str, str] = {}
     try:
@@ -75,14 +75,14 @@ def checked(configuration: AgentConfiguration) -> AgentConfiguration:
     if configuration.created_at is not None and configuration.created_at.tzinfo is None:
         wrong["/created_at"] = "must have a time zone"
     if wrong:
-        msg = "The configuration is not valid: " + "; ".join(f"{at[1:]} {what}" for at, what in wrong.items())
+        msg = "The configuration is not valid: " + "; ".join(f"{at[1:]} {fault}" for at, fault in wrong.items())
         raise InvalidInput(msg, code="invalid_configuration", fields=wrong)
     return configuration
 
 
 @dataclass(frozen=True, slots=True)
 class StoredActivity:
-    """The activity file: figures of agents by id, and how well preloading paid."""
+    """Content of the activity file: agents' statistics by id, and those of preloading."""
 
     agents: dict[str, Activity] = field(default_factory=dict[str, Activity])
 
@@ -92,10 +92,10 @@ _ACTIVITY = JsonCodec(StoredActivity)
 
 
 class LoaderFiles:
-    """Reads and writes the files. Calls block; files that cannot be read are set aside and named in `set_aside`.
+    """Reads and writes the files. Calls block. Unreadable files are moved to `set-aside/`.
 
     Attributes:
-        set_aside: Where files went that could not be read, since this object was made; the last hundred.
+        set_aside: New paths of unreadable files since this object was made; the last hundred.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -103,14 +103,14 @@ class LoaderFiles:
         self.set_aside: list[str] = []
 
     def load(self, agent_id: str) -> AgentConfiguration | None:
-        """Return a configuration; None where there is none, or it had to be set aside."""
+        """Return a configuration; None if there is none, or it was unreadable."""
         return self._read(self._place(agent_id), _CONFIGURATION)
 
     def save(self, configuration: AgentConfiguration) -> bool:
-        """Write a configuration; return whether there was none of its id.
+        """Store a configuration; return whether it is new.
 
         Raises:
-            Unavailable: It cannot be written (code `files_unavailable`); what was there is as it was.
+            Unavailable: It cannot be written (code `files_unavailable`); the old content stays.
         """
         place = self._place(configuration.agent_id)
         new = not place.exists()
@@ -128,20 +128,20 @@ class LoaderFiles:
         return True
 
     def count(self) -> int:
-        """Return how many configurations there are. It lists directories and reads no file."""
-        # Not by `Path.glob`: a path interns its name, and the interpreter's table of those never shrinks again.
+        """Return the number of configurations; lists directories without reading files."""
+        # Not by `Path.glob`: a path interns its name, and the interpreter's table of interned strings never shrinks.
         return sum(1 for _ in iglob("[0-9a-f][0-9a-f]/*.json", root_dir=self._configurations))  # noqa: PTH207
 
     def load_activity(self) -> dict[str, Activity]:
-        """Return the activity as it was saved last; nothing where there is none, or it had to be set aside."""
+        """Return the stored activity; empty if there is none, or it was unreadable."""
         found = self._read(self._directory / "activity.json", _ACTIVITY)
         return found.agents if found else {}
 
     def save_activity(self, agents: dict[str, Activity]) -> None:
-        """Write the activity.
+        """Store the activity.
 
         Raises:
-            Unavailable: It cannot be written (code `files_unavailable`); what was there is as it was.
+            Unavailable: It cannot be written (code `files_unavailable`); the old content stays.
         """
         self._write(self._directory / "activity.json", _ACTIVITY.dump(StoredActivity(agents)))
 
@@ -165,25 +165,25 @@ class LoaderFiles:
             raise _unavailable("read", error) from error
 
     def _set_aside(self, place: Path, why: str) -> None:
-        there = self._directory / "set-aside" / f"{place.name}.{new_id()}"
+        destination = self._directory / "set-aside" / f"{place.name}.{new_id()}"
         try:
-            there.parent.mkdir(parents=True, exist_ok=True)
-            place.replace(there)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            place.replace(destination)
         except FileNotFoundError:
-            return  # another reader has set it aside
+            return  # another reader has moved it
         except OSError as error:
             raise _unavailable("set aside", error) from error
-        self.set_aside = [*self.set_aside[-99:], str(there)]
+        self.set_aside = [*self.set_aside[-99:], str(destination)]
         log.error(
-            "%s cannot be read: %s; it is set aside as %s",
+            "%s cannot be read: %s; it was moved to %s",
             place.name,
             why,
-            there.name,
+            destination.name,
             extra={"event": "loader.file_set_aside"},
         )
 
     def _write(self, place: Path, text: str) -> None:
-        # A name of its own for every write: two that write at once do not write into one file.
+        # A unique temporary name for every write, so that concurrent writes do not mix.
         beside = place.with_name(f"{place.name}.{new_id()}.tmp")
         try:
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""The hit rate of a workspace's look-ups over a window, for alert rules: from the counts, as they were now and then.
+"""Cache hit rate of a workspace's look-ups in a time window, for alert rules; from stored snapshots of the counters.
 
-Table `loader`, partition `hits!{workspace}`, row by time: hits and misses of all workers until then. A timer writes
-them; the counts themselves say nothing of when.
+Table `loader`, partition `hits!{workspace}`, row by time: hits and misses of all workers until then. A timer writes the
+snapshots, as the counters themselves have no times.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from llmops.metrics.shared import SharedMetrics
 
 KEPT_FOR = timedelta(days=2)
 MIN_LOOKUPS = 100
-"""Fewest look-ups, on each side, that say whether a hit rate fell."""
+"""Fewest look-ups in each window for comparing hit rates."""
 _BEFORE = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Lookups:
-    """Look-ups of agents.
+    """Counts of look-ups of agents.
 
     Attributes:
-        hits: Those that took no I/O.
-        misses: Those that did.
-        strategies: Hits and misses by strategy, where strategies are compared.
+        hits: Look-ups answered without I/O.
+        misses: Look-ups that needed I/O.
+        strategies: Hits and misses by strategy, where strategies are being compared.
     """
 
     hits: int = 0
@@ -38,7 +38,7 @@ class Lookups:
     strategies: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
 
     def since(self, earlier: Lookups) -> Lookups:
-        """Return what came since the earlier count."""
+        """Return the difference to an earlier count."""
         before = earlier.strategies
         by_strategy = {
             name: (hits - before.get(name, (0, 0))[0], misses - before.get(name, (0, 0))[1])
@@ -48,21 +48,21 @@ class Lookups:
 
     @property
     def hit_rate(self) -> float | None:
-        """Hits over look-ups, 0-1; None without any, or where counts were lost."""
+        """Hits over look-ups, 0-1; None without look-ups, or where counts were lost."""
         asked = self.hits + self.misses
         return self.hits / asked if asked > 0 and self.hits >= 0 and self.misses >= 0 else None
 
 
 @dataclass(frozen=True, slots=True)
 class HitRateWindow:
-    """Look-ups of a window, and of the day before it."""
+    """Look-ups in a window, and in the day before it."""
 
     during: Lookups
     before: Lookups
 
     @property
     def fall(self) -> float | None:
-        """By how much the hit rate of the window is below that of the day before it, -1 to 1; None with too few."""
+        """Return how far the window's hit rate is below that of the day before, -1 to 1; None with too few look-ups."""
         now, then = self.during.hit_rate, self.before.hit_rate
         if now is None or then is None:
             return None
@@ -71,7 +71,7 @@ class HitRateWindow:
 
 
 class HitRates:
-    """Notes and reads the counts of look-ups."""
+    """Stores and reads snapshots of look-up counts."""
 
     def __init__(self, tables: Tables, metrics: SharedMetrics, clock: Clock) -> None:
         self._tables = tables
@@ -79,7 +79,7 @@ class HitRates:
         self._clock = clock
 
     async def note(self, workspaces: Iterable[str]) -> None:
-        """Write down what the counts have come to by now, and forget what is two days old."""
+        """Store a snapshot for each workspace, and delete those older than two days."""
         now = self._clock()
         for workspace in workspaces:
             counted = await self._counts(workspace)
@@ -95,12 +95,12 @@ class HitRates:
                 try:
                     await self._tables.commit(TABLE, [Delete(home, row.key) for row in old])
                 except RowChanged:
-                    continue  # another timer forgets the same
+                    continue  # another timer deletes the same
 
     async def read(self, workspace: str, since: datetime) -> HitRateWindow:
         """Return the look-ups since then, and those of the day before.
 
-        A window begins with the latest note before it, or, where there is none, with the first one.
+        A window begins with the latest snapshot before its start; if there is none, with the first snapshot.
         """
         home = f"hits!{workspace}"
         notes = [row async for row in every(self._tables, TABLE, Span(home))]
@@ -122,8 +122,10 @@ class HitRates:
 
 
 def _noted(notes: Sequence[Row], moment: datetime) -> Lookups:
-    """Return what was counted by then, as the latest note before it says, or the first one."""
+    """Return the counts at a moment: of the latest snapshot before it, else of the first one."""
     before = [row for row in notes if row.key <= rfc3339(moment)]
     row = before[-1] if before else notes[0]
-    known = json.loads(row.text("strategies") or "{}")
-    return Lookups(row.integer("hits"), row.integer("misses"), {name: (one[0], one[1]) for name, one in known.items()})
+    strategies = json.loads(row.text("strategies") or "{}")
+    return Lookups(
+        row.integer("hits"), row.integer("misses"), {name: (one[0], one[1]) for name, one in strategies.items()}
+    )

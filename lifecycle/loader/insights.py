@@ -1,6 +1,6 @@
-"""What the figures of the workers' caches say: each insight names a cause and what to do, and rests on enough of them.
+"""Insights into the workers' caches: each names a cause and what to do about it.
 
-Every threshold stands here. A rule that has too little to go by says nothing.
+All thresholds are here. A rule with too little data gives nothing.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from llmops.notifications.notification import Severity
 from llmops.performance.insights import Insight
 
 FELL = 0.15
-"""Fall of the hit rate against the day before, in shares of 1."""
+"""Fall of the hit rate compared with the day before, as a share of 1."""
 MIN_LOOKUPS = 200
-"""Fewest look-ups that a rule goes by."""
+"""Fewest look-ups for a rule."""
 FULL, LOW, EVICTED = 0.95, 0.8, 0.1
-"""Share of the places that are taken, hit rate, and share of the look-ups that evicted an agent."""
+"""Least share of used places, highest hit rate, and least share of look-ups with an eviction for a crowded cache."""
 FEW = 100
-"""Look-ups of a worker, on average, below which it mostly opens agents for the first time."""
+"""Average look-ups of a worker below which it mostly opens agents for the first time."""
 MIN_PRELOADS, WASTED = 20, 0.5
-"""Fewest preloaded agents with an end, and the share of them that were used by nobody."""
+"""Fewest preloaded agents with an outcome, and least share of them that were unused."""
 FAILED = 0.2
-"""Share of the tries to preload an agent that failed."""
+"""Least share of preloads that failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoaderFigures:
-    """What the rules look at.
+    """Input of the rules.
 
     Attributes:
-        total: All workers that reported lately, since they started.
-        workers: How many.
+        total: Sum over all workers that reported lately, since their start.
+        workers: Number of these workers.
         recent: Look-ups of the last hour, and of the day before it.
-        strategies: What those that are compared came to.
+        strategies: Results of the strategies that are being compared.
     """
 
     total: LoaderMetrics
@@ -46,7 +46,7 @@ class LoaderFigures:
 
 
 def insights_of(figures: LoaderFigures) -> Sequence[Insight]:
-    """Return what the figures say, the worst first."""
+    """Return the insights, the most severe first."""
     found = [insight for rule in _RULES for insight in rule(figures)]
     order: Sequence[Severity] = ("critical", "warning", "info")
     return sorted(found, key=lambda insight: order.index(insight.severity))

@@ -39,14 +39,14 @@ A = TypeVar("A")
 RETENTION_S = 30 * 86_400.0
 """How long an agent's activity is kept after its last use, in seconds."""
 _SAVE_EVERY = 500
-"""Uses after which the activity is saved: a process that is killed loses so many at most."""
+"""Number of uses after which the activity is saved; a killed process loses at most so many."""
 _LEAST_SHARE = 0.3
-"""A companion is preloaded if it is used after the agent at least so often, 0-1."""
+"""Least share of an agent's uses, 0-1, after which a companion must be used to be preloaded."""
 _BOOK = 2048
 
 
 class LazyAgentLoader(Generic[A]):
-    """Opens agents on their first use, and holds those worth holding. Belongs to one event loop and one directory."""
+    """Opens agents on first use, and keeps those worth keeping. Belongs to one event loop and one directory."""
 
     def __init__(
         self,
@@ -65,19 +65,19 @@ class LazyAgentLoader(Generic[A]):
         """Make a loader; nothing is read or opened yet.
 
         Args:
-            max_active_agents: Most agents held; those beyond it are closed once nobody uses them.
+            max_active_agents: Most agents in the cache; others are closed once they are not in use.
             max_total_configurations: Most configurations.
-            cache_directory: Where configurations and activity are kept; made when it is missing.
+            cache_directory: Directory of configurations and activity; created if missing.
             preload_threshold: Least priority of an agent to be preloaded, 0-1.
-            cleanup_interval: How often the cache is optimised and the activity saved, in seconds.
+            cleanup_interval: Seconds between optimisations of the cache, which also save the activity.
             open_agent: Returns a live agent for a configuration.
-            close_agent: Releases a live agent; None where there is nothing to release.
-            policy: Which agent goes when there is no room.
-            preload_share: Share of the places that may hold preloaded agents at first, 0-1; 0 switches preloading off.
-            clock: The time; None for the system's.
+            close_agent: Closes a live agent; None if there is nothing to close.
+            policy: Name of the eviction policy.
+            preload_share: Share of places for preloaded agents at first, 0-1; 0 switches preloading off.
+            clock: Gives the time; None for the system's clock.
 
         Raises:
-            InvalidInput: A number is out of its bounds (code `invalid_setting`).
+            InvalidInput: A value is out of bounds (code `invalid_setting`).
         """
         check_limits(
             max_active_agents, max_total_configurations, preload_threshold, cleanup_interval, preload_share, policy
@@ -105,30 +105,30 @@ class LazyAgentLoader(Generic[A]):
         self._closed = False
 
     async def add_agent_configuration(self, configuration: AgentConfiguration) -> None:
-        """Add or replace a configuration. An agent that is live with the earlier one is not used again.
+        """Add or replace a configuration. A live agent of the old configuration is not used again.
 
         Raises:
             InvalidInput: It is not valid; nothing is changed.
-            Conflict: There are as many as there may be (code `too_many_configurations`).
+            Conflict: The maximum number is reached (code `too_many_configurations`).
             Unavailable: It cannot be written.
         """
         checked(configuration)
         configuration = replace(configuration, created_at=configuration.created_at or self._clock())
         async with self._changing:
             total = await self._count()
-            known = await asyncio.to_thread(self._files.load, configuration.agent_id)
-            if known is None and total >= self._max_total:
-                msg = f"There are {total} configurations, which is as many as there may be."
+            stored = await asyncio.to_thread(self._files.load, configuration.agent_id)
+            if stored is None and total >= self._max_total:
+                msg = f"There are {total} configurations, the maximum."
                 raise Conflict(msg, code="too_many_configurations")
             if await asyncio.to_thread(self._files.save, configuration):
                 self._total = total + 1
-            self._let_go(configuration.agent_id)
+            self._release(configuration.agent_id)
 
     async def remove_agent_configuration(self, agent_id: str) -> None:
-        """Remove a configuration and its activity; an agent in use is closed when it is not any more.
+        """Remove a configuration and its activity; its agent is closed once it is not in use.
 
         Raises:
-            NotFound: There is none of the id.
+            NotFound: It does not exist.
         """
         agent_name(agent_id)
         async with self._changing:
@@ -136,18 +136,18 @@ class LazyAgentLoader(Generic[A]):
             if not await asyncio.to_thread(self._files.delete, agent_id):
                 raise _not_found(agent_id)
             self._total = total - 1
-            self._let_go(agent_id)
+            self._release(agent_id)
             (await self._activity()).forget(_key(agent_id))
 
     async def get_agent(self, agent_id: str, *, user: object = None) -> ActiveAgent[A]:
-        """Return the live agent, opened if it was not.
+        """Return the live agent, opening it if necessary.
 
         Args:
-            agent_id: Its configuration's id.
-            user: On whose behalf; agents that one user uses in turn are learnt as companions. None for nobody's.
+            agent_id: The configuration's id.
+            user: The user's id; agents that one user uses in turn become companions. None for no user.
 
         Raises:
-            NotFound: There is no such configuration.
+            NotFound: There is no configuration of this id.
             Conflict: The loader is closed.
         """
         if self._closed:
@@ -155,7 +155,7 @@ class LazyAgentLoader(Generic[A]):
         active = self._cache.get(agent_id)
         if active is None:
             active = await self._load(agent_id)
-            if self._alive.get(agent_id) is active:  # else its configuration was changed meanwhile
+            if self._alive.get(agent_id) is active:  # unless its configuration was changed meanwhile
                 self._cache.put(agent_id, active)
         if self._preloads.waiting:
             self._preloads.used(_key(agent_id))
@@ -165,10 +165,10 @@ class LazyAgentLoader(Generic[A]):
         return active
 
     async def preload_agents(self, agent_ids: Iterable[str] | None = None) -> Sequence[str]:
-        """Open agents that are not live, without evicting any; return those that were opened.
+        """Open agents without evicting any; return those that were opened.
 
         Args:
-            agent_ids: Which; None for those whose priority reaches the threshold, within what preloading has earned.
+            agent_ids: The agents; None for those whose priority reaches the threshold, within the preloading allowance.
 
         Raises:
             NotFound: One of `agent_ids` has no configuration.
@@ -180,10 +180,10 @@ class LazyAgentLoader(Generic[A]):
         return await self._preload(list(dict.fromkeys(agent_ids)), strict=True)
 
     async def optimize_cache(self, *, dry_run: bool = False) -> Plan:
-        """Evict agents not used for a day or of low priority, preload those of high priority, and return what and why.
+        """Evict agents unused for a day or of low priority, preload those of high priority, and return the changes.
 
         Args:
-            dry_run: Whether only to say it.
+            dry_run: Whether only to return the plan.
         """
         book = await self._activity()
         now = self._now
@@ -207,7 +207,7 @@ class LazyAgentLoader(Generic[A]):
         return plan
 
     async def get_cache_metrics(self) -> LoaderMetrics:
-        """Return how well the cache does."""
+        """Return the cache's statistics."""
         ranked = (await self._activity()).ranked(self._now)
         return LoaderMetrics(
             hits=self._cache.hits,
@@ -227,15 +227,15 @@ class LazyAgentLoader(Generic[A]):
         )
 
     async def get_agent_activity_report(self) -> Sequence[ActivityReport]:
-        """Return the agents used in the last 30 days, those of the highest priority first."""
+        """Return the agents used in the last 30 days, highest priority first."""
         book = await self._activity()
         book.forget_before(self._now - RETENTION_S)
         return [reported(one, active=one.key[1] in self._cache, now=self._now) for one in book.ranked(self._now)]
 
     async def close(self) -> None:
-        """Stop what runs in the background, save the activity, and close the agents that nobody uses.
+        """Stop background work, save the activity, and close the agents that are not in use.
 
-        Those still in use are closed when they are not any more. Closing twice is no error.
+        Agents in use are closed when they no longer are. Closing twice is allowed.
         """
         if self._closed:
             return
@@ -261,7 +261,7 @@ class LazyAgentLoader(Generic[A]):
         return self._clock().timestamp()
 
     def _learn(self) -> None:
-        """Add the latest uses to what is known, and preload what is likely to be used next."""
+        """Add the latest uses to the activity, and preload likely next agents."""
         if self._closed:
             return
         self._background.every(self._interval, self.optimize_cache)
@@ -282,8 +282,8 @@ class LazyAgentLoader(Generic[A]):
         if book is None:
             return
         self._drain(book)
-        if (known := book.agents.get(_key(agent_id))) is not None:
-            book.agents[_key(agent_id)] = ended(known, answered=answered, ms=ms, micro_usd=cost_micro_usd)
+        if (activity := book.agents.get(_key(agent_id))) is not None:
+            book.agents[_key(agent_id)] = ended(activity, answered=answered, ms=ms, micro_usd=cost_micro_usd)
 
     def _drain(self, book: ActivityBook) -> Sequence[tuple[str, object]]:
         uses, self._uses = self._uses, []
@@ -294,20 +294,20 @@ class LazyAgentLoader(Generic[A]):
         return uses
 
     async def _load(self, agent_id: str) -> ActiveAgent[A]:
-        """Open once, for however many callers ask meanwhile; one that is evicted and still in use is taken again."""
+        """Open the agent once for all concurrent callers; one that was evicted but is still in use is reused."""
         if (alive := self._alive.get(agent_id)) is not None:
             return alive
         opening = self._opening.get(agent_id)
         if opening is None:
             opening = self._opening[agent_id] = asyncio.create_task(self._opened(agent_id))
             opening.add_done_callback(partial(self._opening_done, agent_id))
-        return await asyncio.shield(opening)  # a caller that is cancelled takes nothing from the others
+        return await asyncio.shield(opening)  # cancelling one caller does not affect the others
 
     def _opening_done(self, agent_id: str, opening: asyncio.Task[ActiveAgent[A]]) -> None:
         if self._opening.get(agent_id) is opening:
             del self._opening[agent_id]
         if not opening.cancelled():
-            opening.exception()  # seen, even when nobody is left to raise it to
+            opening.exception()  # marked as retrieved, even if no caller is left
 
     async def _opened(self, agent_id: str) -> ActiveAgent[A]:
         agent_name(agent_id)
@@ -323,23 +323,23 @@ class LazyAgentLoader(Generic[A]):
         self._loads += 1
         active = ActiveAgent(configuration, agent, self._note, self._now)
         self._background.watch(active, agent)
-        if self._opening.get(agent_id) is asyncio.current_task():  # else its configuration was changed meanwhile
+        if self._opening.get(agent_id) is asyncio.current_task():  # unless its configuration was changed meanwhile
             self._alive[agent_id] = active
         return active
 
     async def _preload(self, agent_ids: Sequence[str], *, strict: bool) -> Sequence[str]:
         opened: list[str] = []
         for agent_id in agent_ids:
-            while others := list(self._opening.values()):  # somebody waits for an agent: that one goes first
+            while others := list(self._opening.values()):  # agents that callers wait for go first
                 await asyncio.wait(others)
-                await asyncio.sleep(0)  # for it to be taken off the list
+                await asyncio.sleep(0)  # lets its callback remove it
             if agent_id in self._cache or (not strict and self._preloads.hopeless(_key(agent_id))):
                 continue
             if self._cache.full:
                 break
             try:
                 active = await self._load(agent_id)
-            except Exception as error:  # agents are opened by code that is not ours
+            except Exception as error:  # the user's code may raise anything
                 self._preloads.fail(_key(agent_id))
                 if strict:
                     raise
@@ -358,7 +358,7 @@ class LazyAgentLoader(Generic[A]):
         return book
 
     async def _loaded(self) -> ActivityBook:
-        """Return what is known of uses, read before the first agent is opened."""
+        """Return the activity, reading it from its file the first time."""
         async with self._reading:
             if self._book is None:
                 agents = await asyncio.to_thread(self._files.load_activity)
@@ -378,7 +378,7 @@ class LazyAgentLoader(Generic[A]):
             except Unavailable as error:
                 log.warning("activity not saved: %s", error.detail, extra={"event": "loader.activity_not_saved"})
 
-    def _let_go(self, agent_id: str) -> None:
+    def _release(self, agent_id: str) -> None:
         self._cache.drop(agent_id)
         self._alive.pop(agent_id, None)
         self._opening.pop(agent_id, None)

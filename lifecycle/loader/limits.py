@@ -1,4 +1,4 @@
-"""What the numbers of a loader may be."""
+"""Limits of a loader's settings."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lifecycle.loader.policies import POLICIES
 def check_limits(
     max_active: int, max_total: int, threshold: float, interval_s: float, share: float, policy: str
 ) -> None:
-    """Check what a loader was given.
+    """Check a loader's settings.
 
     Raises:
-        InvalidInput: Some of it is out of bounds; the fields say which.
+        InvalidInput: Some are out of bounds; `fields` names them.
     """
     wrong: Mapping[str, tuple[bool, str]] = {
         "max_active_agents": (max_active >= 1, "must be at least 1"),

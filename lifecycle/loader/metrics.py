@@ -1,4 +1,4 @@
-"""What is said of a loader: how well it does, and how agents are used. Values."""
+"""Statistics of a loader's cache and of agents' uses. Values."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from lifecycle.loader.activity import Ranked
 
 @dataclass(frozen=True, slots=True)
 class LoaderMetrics:
-    """How well a loader's cache does.
+    """Statistics of a loader's cache.
 
     Attributes:
-        hits: Agents that were live when they were asked for.
-        misses: Agents that had to be opened first.
-        loads: Agents opened, preloaded ones included.
-        failures: Agents that could not be opened.
-        evictions: Agents that went for want of room.
-        active: Agents held now.
-        max_active: Most agents held.
-        configurations: Agents that can be loaded; None where they are not counted.
-        preloaded: Agents opened before anybody asked for them.
-        preload_failures: Agents that could not be.
+        hits: Requests for agents that were live.
+        misses: Requests for agents that had to be opened.
+        loads: Agents opened, including preloads.
+        failures: Agents that failed to open.
+        evictions: Agents removed for lack of space.
+        active: Agents in the cache now.
+        max_active: Most agents in the cache.
+        configurations: Number of configurations; None if not counted.
+        preloaded: Agents opened before they were requested.
+        preload_failures: Agents that failed to preload.
         preloads_used: Preloaded agents that were used.
-        preloads_wasted: Preloaded agents that went, or stayed for an hour, without a use.
-        candidates: Agents worth preloading that are not held.
-        set_aside: Files that could not be read, and where they are now.
+        preloads_wasted: Preloaded agents that were removed, or in the cache for an hour, without a use.
+        candidates: Agents worth preloading that are not in the cache.
+        set_aside: New paths of files that could not be read.
     """
 
     hits: int = 0
@@ -47,38 +47,38 @@ class LoaderMetrics:
 
     @property
     def hit_rate(self) -> float | None:
-        """Hits over look-ups, 0-1; None without any."""
+        """Hits over look-ups, 0-1; None without look-ups."""
         asked = self.hits + self.misses
         return self.hits / asked if asked else None
 
     @property
     def utilization(self) -> float:
-        """Share of the places that are taken, 0-1."""
+        """Share of places in use, 0-1."""
         return self.active / self.max_active if self.max_active else 0.0
 
     @property
     def load_efficiency(self) -> float | None:
-        """Share of the attempts to open an agent that succeeded, 0-1; None without any."""
+        """Share of attempts to open an agent that succeeded, 0-1; None without attempts."""
         tried = self.loads + self.failures
         return self.loads / tried if tried else None
 
 
 @dataclass(frozen=True, slots=True)
 class ActivityReport:
-    """How an agent is used.
+    """Statistics of an agent's uses.
 
     Attributes:
-        workspace: Its workspace; empty in the library, which has none.
+        workspace: Its workspace; empty in the library.
         agent_id: The agent.
-        active: Whether it is held now.
-        last_used: Aware UTC.
-        usage_count: Uses since it is known.
-        recent_uses: The same, a use three days ago counting half.
-        success_rate: Share of the recent uses that succeeded, 0-1; None where nothing is known.
-        average_response_time_ms: Of the recent uses; None where nothing is known.
-        total_cost_micro_usd: What its uses cost.
-        priority_score: How much it is worth holding, 0-1.
-        companions: Agents used after it by the same user, and how often, 0-1.
+        active: Whether it is in the cache now.
+        last_used: When it was last used, aware UTC.
+        usage_count: Uses since the statistics began.
+        recent_uses: Decayed number of uses: one three days ago counts half.
+        success_rate: Share of recent uses that succeeded, 0-1; None if unknown.
+        average_response_time_ms: Average duration of recent uses; None if unknown.
+        total_cost_micro_usd: Cost of its uses, in millionths of a USD.
+        priority_score: How much it is worth keeping in the cache, 0-1.
+        companions: Agents used after it by the same user, with the share of its uses, 0-1.
     """
 
     workspace: str
@@ -95,7 +95,7 @@ class ActivityReport:
 
 
 def reported(ranked: Ranked, *, active: bool, now: float) -> ActivityReport:
-    """Return what is said of an agent's use; `now` in seconds since 1970 UTC."""
+    """Return the report of an agent's use; `now` in seconds since 1970 UTC."""
     activity = ranked.activity
     return ActivityReport(
         workspace=ranked.key[0],

@@ -1,4 +1,4 @@
-"""How well the workers' caches do for a workspace, how its agents are used, and what another cache would hit."""
+"""Cache statistics of a workspace's agents over all workers, and what other cache settings would have achieved."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ MAX_CAPACITY = 10_000
 MAX_WORKERS = 64
 MAX_HOURS = 30 * 24
 MAX_REPLAYED = 200_000
-"""Most accesses that are replayed, the latest ones: some seconds of work."""
+"""Most accesses that are replayed, latest ones; takes some seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerMetrics:
-    """A worker's part.
+    """Cache statistics of one worker.
 
     Attributes:
-        worker: A random id.
-        at: Until when it has counted, aware UTC.
-        metrics: What it has come to, since the worker started.
-        strategy: Its strategy, where several are compared; else None.
+        worker: The worker's random id.
+        at: Time of the statistics, aware UTC.
+        metrics: Its statistics since it started.
+        strategy: Its strategy, where strategies are being compared; else None.
     """
 
     worker: str
@@ -50,15 +50,15 @@ class WorkerMetrics:
 
 @dataclass(frozen=True, slots=True)
 class LoaderState:
-    """How the caches of a workspace's agents do.
+    """Cache statistics of a workspace's agents.
 
     Attributes:
-        policy: Which agent goes when the cache of the worker that answers is full.
-        total: All workers that reported lately together; `max_active` is that of each, times the workers.
-        workers: Each of them.
-        learned_until: Until when accesses are part of the ranking; None before the first.
-        strategies: What those that are compared came to in the last day; none where there is one.
-        insights: What the figures say, the worst first.
+        policy: Eviction policy of the answering worker's cache.
+        total: Sum over all workers that reported lately; `max_active` is one worker's capacity times their number.
+        workers: Statistics of each.
+        learned_until: Until when accesses are in the ranking, aware UTC; None before the first time.
+        strategies: Results of the last day of strategies that are being compared; empty where there is one.
+        insights: Insights, the most severe first.
     """
 
     policy: PolicyName
@@ -71,16 +71,16 @@ class LoaderState:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """What caches would have hit of the recorded accesses.
+    """What other caches would have achieved on the recorded accesses.
 
     Attributes:
-        accesses: How many were replayed.
+        accesses: Number of replayed accesses.
         capacity: The size of each worker's cache.
-        workers: How many caches.
-        replays: What each policy would have come to.
-        clairvoyant: The most any policy could have hit, with one worker.
-        static: What the agents used most would have hit, held from the beginning, with one worker.
-        suggested_capacity: The smallest size that hits as often as `most`, within one point; with one worker.
+        workers: Number of caches.
+        replays: The results by policy.
+        clairvoyant: The best possible result of any policy, with one worker.
+        static: The result of a fixed cache of the most used agents, with one worker.
+        suggested_capacity: The smallest capacity within one point of the hit rate of `most`; with one worker.
     """
 
     accesses: int
@@ -93,7 +93,7 @@ class WhatIf:
 
 
 class LoaderOverview:
-    """Reads what there is to say of the workers' caches."""
+    """Reads cache statistics over all workers."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class LoaderOverview:
         self._threshold = threshold
 
     async def state(self, workspace: str) -> LoaderState:
-        """Return how the caches do for the workspace's agents, by worker and in all."""
+        """Return the cache statistics of the workspace's agents, by worker and in total."""
         now = self._clock()
         ranking, rows, lifecycle, hour, day = await asyncio.gather(
             self._rankings.read(),
@@ -144,9 +144,9 @@ class LoaderOverview:
         return LoaderState(self._policy, total, workers, ranking.learned_until, strategies, insights)
 
     async def activity(self, workspace: str) -> Sequence[ActivityReport]:
-        """Return how the workspace's agents are used that are ranked, those of the highest priority first.
+        """Return the statistics of the workspace's ranked agents, highest priority first.
 
-        `active` says whether this worker holds the agent.
+        `active` is whether this worker's cache has the agent.
         """
         ranking = await self._rankings.read()
         now = self._clock().timestamp()
@@ -166,18 +166,18 @@ class LoaderOverview:
         hours: int = 24,
         most: int = 500,
     ) -> WhatIf:
-        """Return what caches would have hit of the workspace's accesses of the last hours.
+        """Return what other caches would have achieved on the workspace's accesses of the last hours.
 
         Args:
             workspace: The workspace.
             policy: One policy; None for all.
-            capacity: The size of each cache; None for that of this worker's.
+            capacity: The size of each cache; None for this worker's size.
             workers: Number of caches, each with its share of the accesses.
             hours: How far back, at most 30 days.
-            most: The largest cache there may be memory for.
+            most: The largest cache to consider.
 
         Raises:
-            InvalidInput: One is out of its bounds (code `invalid_setting`).
+            InvalidInput: A value is out of bounds (code `invalid_setting`).
         """
         capacity = self._resolver.cache.capacity if capacity is None else capacity
         bounds = {"capacity": (capacity, MAX_CAPACITY), "workers": (workers, MAX_WORKERS), "hours": (hours, MAX_HOURS)}

@@ -1,4 +1,4 @@
-"""What should be in a cache and is not, and what is and should not be. Rules over values."""
+"""Plans which agents to load into a cache and which to evict. Pure rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lifecycle.loader.activity import Key, Ranked
 Reason = Literal["unused_for_a_day", "low_priority", "high_priority", "requested", "used_together"]
 
 INACTIVE_AFTER_S = 86_400.0
-"""An agent that was not used for so long, in seconds, is not held any more, unless something else is said."""
+"""Default seconds without a use after which an agent is evicted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,10 @@ class Step:
     """A change of the cache.
 
     Attributes:
-        action: Whether the agent goes or is loaded.
+        action: Whether the agent is evicted or loaded.
         key: The agent.
-        reason: Why. `unused_for_a_day` and `low_priority` are of evictions, the others of preloads.
-        score: Its priority, 0-1; of `used_together` how often it is used after the other agent, 0-1.
+        reason: The reason. `unused_for_a_day` and `low_priority` are for evictions, the others for preloads.
+        score: Its priority, 0-1; for `used_together`, the share of the other agent's uses followed by its own, 0-1.
     """
 
     action: Literal["evict", "preload"]
@@ -33,18 +33,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Changes of a cache, in the order in which they are to be made."""
+    """Changes of a cache, in the order to make them."""
 
     steps: Sequence[Step] = ()
 
     @property
     def evictions(self) -> Sequence[Step]:
-        """The agents that go."""
+        """The agents to evict."""
         return [step for step in self.steps if step.action == "evict"]
 
     @property
     def preloads(self) -> Sequence[Step]:
-        """The agents that are loaded: the least important first, so that they are the first to be evicted again."""
+        """The agents to load, least important first, so that they are evicted first."""
         return [step for step in self.steps if step.action == "preload"]
 
 
@@ -60,21 +60,21 @@ def optimized(
     busy: Collection[Key] = (),
     inactive_after: float = INACTIVE_AFTER_S,
 ) -> Plan:
-    """Return what to change in a cache.
+    """Return the changes of a cache.
 
-    An agent that is held goes when it was not used for long, or when one that is to be preloaded has a higher priority
-    and there is no room. What is preloaded never takes the place of what is as important.
+    An agent is evicted if it was unused for long, or if there is no space for a preload of higher priority. A preload
+    never replaces an agent of equal priority.
 
     Args:
         ranked: Agents by priority, highest first.
-        held: Agents in the cache, and when each was used or loaded last, in seconds since 1970 UTC.
+        held: Agents in the cache, with the time of their last use or load, in seconds since 1970 UTC.
         capacity: Most agents in the cache.
         threshold: Least priority of an agent to be preloaded, 0-1.
-        allowance: Most agents to be preloaded for their priority; those requested come on top.
-        now: In seconds since 1970 UTC.
+        allowance: Most agents to preload by priority; requested ones are not counted.
+        now: Time in seconds since 1970 UTC.
         requested: Agents to be preloaded whatever their priority.
-        busy: Agents that runs are using or waiting for; they do not go.
-        inactive_after: An agent not used for so long, in seconds, goes.
+        busy: Agents that runs use or wait for; not evicted.
+        inactive_after: Seconds without a use after which an agent is evicted.
     """
     scores = {one.key: one.priority for one in ranked}
     last_used = {one.key: one.activity.last_used for one in ranked}
@@ -111,13 +111,13 @@ def optimized(
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """How many preloaded agents that nobody has used yet a worker may hold: more when they pay, fewer when not.
+    """How many unused preloaded agents a worker may hold; grows when preloads are used, shrinks when not.
 
     Attributes:
         most: Upper bound: the cache's capacity.
-        now: At present, 1 to `most`; one is always allowed, or it could never be learnt that preloading pays again.
+        now: Present value, 1 to `most`; at least one, so that it can be learnt that preloading pays again.
         used: Preloaded agents that were used.
-        wasted: Preloaded agents that went without a use.
+        wasted: Preloaded agents that were removed without a use.
     """
 
     most: int
@@ -127,24 +127,24 @@ class Allowance:
 
     @staticmethod
     def of(capacity: int, share: float) -> Allowance:
-        """Return the allowance to begin with: the share (0-1) of the capacity. A share of 0 allows none, ever."""
+        """Return the initial allowance: a share (0-1) of the capacity. A share of 0 never allows any."""
         return Allowance(capacity if share > 0 else 0, max(1.0, capacity * share) if share > 0 else 0.0)
 
     def after_use(self) -> Allowance:
-        """Return the allowance once a preloaded agent was used: one more."""
+        """Return the allowance after a preloaded agent was used: one more."""
         return Allowance(self.most, min(float(self.most), self.now + 1), self.used + 1, self.wasted)
 
     def after_waste(self) -> Allowance:
-        """Return the allowance once a preloaded agent went without a use: a quarter less."""
+        """Return the allowance after a preloaded agent was removed unused: a quarter less."""
         least = min(1.0, float(self.most))
         return Allowance(self.most, max(least, self.now * 0.75), self.used, self.wasted + 1)
 
     def left(self, unproven: int) -> int:
-        """Return how many more may be preloaded while so many are held that nobody has used yet."""
+        """Return how many more may be preloaded while `unproven` preloaded agents are unused."""
         return max(0, int(self.now) - unproven)
 
     @property
     def usefulness(self) -> float | None:
-        """Share of the preloaded agents that were used, 0-1; None before anything is known."""
+        """Share of preloaded agents that were used, 0-1; None if unknown."""
         judged = self.used + self.wasted
         return self.used / judged if judged else None

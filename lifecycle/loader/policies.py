@@ -1,11 +1,11 @@
-"""Eviction policies of caches: which key goes when there is no room. Each operation takes constant time.
+"""Eviction policies of caches. Each operation takes constant time.
 
 `sieve`       Zhang et al., "SIEVE is Simpler than LRU", NSDI 2024.
 `lru`         The least recently used key goes.
 `s3-fifo`     Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023.
 `w-tinylfu`   Einziger et al., "TinyLFU: A Highly Efficient Cache Admission Policy", ACM ToS 2017.
 
-A policy knows keys only; `lifecycle.loader.cache` holds the values. None is thread-safe.
+A policy holds only keys; `lifecycle.loader.cache` has the values. Not thread-safe.
 """
 
 from __future__ import annotations
@@ -21,44 +21,44 @@ POLICIES: tuple[PolicyName, ...] = ("sieve", "lru", "s3-fifo", "w-tinylfu")
 
 
 class Policy(Protocol[K]):
-    """Holds at most `capacity` keys.
+    """Selects which of at most `capacity` keys to evict.
 
     Attributes:
-        capacity: Most keys; may be changed, after which `evict` is to be called until they fit.
+        capacity: Most keys; after lowering it, call `evict` until they fit.
     """
 
     capacity: int
 
     def touch(self, key: K) -> None:
-        """Note a hit of a key that is held."""
+        """Record a hit of a present key."""
         ...
 
     def add(self, key: K) -> K | None:
-        """Hold a key that was not; return the key that went for it, which may be itself, or None."""
+        """Add an absent key; return the key evicted for it, which may be the new one, or None."""
         ...
 
     def remove(self, key: K) -> None:
-        """Let go of a key that is held."""
+        """Remove a present key."""
         ...
 
     def evict(self) -> K:
-        """Choose a key to go, and return it. There must be one."""
+        """Evict a key and return it. There must be one."""
         ...
 
     def __contains__(self, key: object) -> bool:
-        """Return whether the key is held."""
+        """Return whether the key is present."""
         ...
 
     def __len__(self) -> int:
-        """Return how many keys are held."""
+        """Return the number of keys."""
         ...
 
 
 def make_policy(name: PolicyName, capacity: int) -> Policy[Any]:
-    """Return an empty policy of the name.
+    """Return an empty policy of this name.
 
     Raises:
-        ValueError: There is none of that name, or the capacity is below 1.
+        ValueError: The name is unknown, or the capacity is below 1.
     """
     if capacity < 1:
         msg = "capacity must be at least 1"
@@ -87,7 +87,7 @@ class _Node(Generic[K]):
 
 
 class Sieve(Generic[K]):
-    """Keys in the order they came; a hand moves from the oldest to the newest, clears marks and takes the unmarked."""
+    """Keys in order of arrival; a hand moves from oldest to newest, clears marks and evicts the first unmarked key."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -101,7 +101,7 @@ class Sieve(Generic[K]):
         self._nodes[key].visited = True
 
     def add(self, key: K) -> K | None:
-        """Hold the key as the newest."""
+        """Add the key as the newest."""
         victim = self.evict() if len(self._nodes) >= self.capacity else None
         node = self._nodes[key] = _Node(key, self._newest)
         if self._newest is None:
@@ -112,7 +112,7 @@ class Sieve(Generic[K]):
         return victim
 
     def remove(self, key: K) -> None:
-        """Unlink the key; the hand goes on from the next newer one."""
+        """Remove the key; the hand moves on to the next newer one."""
         node = self._nodes.pop(key)
         if node is self._hand:
             self._hand = node.newer
@@ -126,7 +126,7 @@ class Sieve(Generic[K]):
             node.newer.older = node.older
 
     def evict(self) -> K:
-        """Take the first unmarked key from the hand on."""
+        """Evict the first unmarked key from the hand on."""
         node = self._hand or self._first()
         while node.visited:
             node.visited = False
@@ -156,28 +156,28 @@ class Sieve(Generic[K]):
 
 
 class Lru(Generic[K]):
-    """The least recently used key goes."""
+    """Evicts the least recently used key."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._order: OrderedDict[K, None] = OrderedDict()
 
     def touch(self, key: K) -> None:
-        """Make it the latest used."""
+        """Make it the most recently used key."""
         self._order.move_to_end(key)
 
     def add(self, key: K) -> K | None:
-        """Hold the key as the latest used."""
+        """Add the key as the most recently used."""
         victim = self.evict() if len(self._order) >= self.capacity else None
         self._order[key] = None
         return victim
 
     def remove(self, key: K) -> None:
-        """Let go of the key."""
+        """Remove the key."""
         del self._order[key]
 
     def evict(self) -> K:
-        """Take the key that was not used for longest."""
+        """Evict the least recently used key."""
         return self._order.popitem(last=False)[0]
 
     def __contains__(self, key: object) -> bool:
@@ -188,7 +188,7 @@ class Lru(Generic[K]):
 
 
 class S3Fifo(Generic[K]):
-    """New keys pass through a small queue; those hit there, or missed again soon after, get into the main one."""
+    """New keys enter a small queue; those hit there, or missed again soon after, get into the main queue."""
 
     _SMALL_SHARE = 0.1
     _MOST_HITS = 3
@@ -205,7 +205,7 @@ class S3Fifo(Generic[K]):
         queue[key] = min(queue[key] + 1, self._MOST_HITS)
 
     def add(self, key: K) -> K | None:
-        """Queue the key: in the main queue if it was evicted lately."""
+        """Add the key: to the main queue if it was evicted lately, else to the small one."""
         victim = self.evict() if len(self) >= self.capacity else None
         if key in self._ghost:
             del self._ghost[key]
@@ -215,12 +215,12 @@ class S3Fifo(Generic[K]):
         return victim
 
     def remove(self, key: K) -> None:
-        """Let go of the key."""
+        """Remove the key."""
         if self._small.pop(key, None) is None:
             del self._main[key]
 
     def evict(self) -> K:
-        """Take the first key without a hit; those of the small queue with one move on to the main queue."""
+        """Evict the first key without a hit; keys of the small queue with a hit move to the main queue."""
         while True:
             if self._small and (len(self._small) >= self.capacity * self._SMALL_SHARE or not self._main):
                 key, hits = self._small.popitem(last=False)
@@ -244,10 +244,10 @@ class S3Fifo(Generic[K]):
 
 
 class TinyLfu(Generic[K]):
-    """A new key stays if it is asked for more often than the one that would go for it.
+    """A new key stays only if it is requested more often than the key that would be evicted.
 
-    How often is counted exactly, and halved every ten capacities of requests; a sketch would save nothing at the sizes
-    of these caches. Beside the main part, which is a segmented LRU, one key in a hundred is held in a window.
+    Request counts are exact, and halved every ten capacities of requests; a sketch would save nothing at these sizes.
+    Besides the main part, a segmented LRU, one percent of the keys is in a window.
     """
 
     _WINDOW_SHARE = 0.01
@@ -276,7 +276,7 @@ class TinyLfu(Generic[K]):
                 self._probation[self._protected.popitem(last=False)[0]] = None
 
     def add(self, key: K) -> K | None:
-        """Hold the key in the window; what falls out of it must be wanted more than what would go for it."""
+        """Add the key to the window; the key that leaves the window competes with the main part's candidate."""
         self._count(key)
         self._window[key] = None
         while len(self._window) > max(1, int(self.capacity * self._WINDOW_SHARE)) and len(self) <= self.capacity:
@@ -284,7 +284,7 @@ class TinyLfu(Generic[K]):
         return self.evict() if len(self) > self.capacity else None
 
     def remove(self, key: K) -> None:
-        """Let go of the key."""
+        """Remove the key."""
         for part in (self._window, self._probation, self._protected):
             if key in part:
                 del part[key]
@@ -292,7 +292,7 @@ class TinyLfu(Generic[K]):
         raise KeyError(key)
 
     def evict(self) -> K:
-        """Take the window's oldest key or the main part's, whichever is asked for less."""
+        """Evict the oldest key of the window or the main part, whichever is requested less."""
         main = self._probation or self._protected
         if not main:
             return self._window.popitem(last=False)[0]

@@ -1,10 +1,10 @@
-"""Opening agents before they are asked for, in a worker's idle moments.
+"""Opens agents before they are requested, in a worker's idle moments.
 
-A worker that starts imports the SDKs of its providers, which takes seconds, with the first agent that it opens, and
-gets tokens and makes connections with its first call. So in its first idle moment it reads the ranking, opens the
-agents that are likely to be used, and has their providers warm up; from then on it does so now and then, and opens what
-is usually used next while a run waits for its model. Nothing of it is on the way of a run: while one is being prepared,
-or an agent looked up, it waits; it never opens more than there is room for.
+A worker's first agent takes seconds, as the SDKs of its provider are imported, and its first call gets tokens and makes
+connections. So a worker reads the ranking in its first idle moment, opens the agents that are likely to be used, and
+warms up their providers; it repeats this periodically, and while a run waits for its model, opens the agents that are
+usually used next. Preloading never delays a run: it pauses while a run is being prepared or an agent is looked up, and
+never opens more agents than fit.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _WARM_AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True)
 class PreloadPolicy:
-    """What is preloaded and when.
+    """When to preload which agents.
 
     Attributes:
-        enabled: Whether anything is.
+        enabled: Whether to preload.
         threshold: Least priority of an agent, 0-1.
-        every: How often a worker looks at the ranking.
-        companion_share: A companion is preloaded if it is used after the agent at least so often, 0-1.
-        inactive_after: An agent that was not used for so long is let go of.
+        every: How often a worker reads the ranking.
+        companion_share: Least share of an agent's uses, 0-1, after which a companion must be used to be preloaded.
+        inactive_after: How long an agent may be unused before it is evicted.
     """
 
     enabled: bool
@@ -63,16 +63,16 @@ class Preloader:
         before_first: Callable[[], Awaitable[None]] | None = None,
         sizer: CacheSizer | None = None,
     ) -> None:
-        """Make the preloader; it does nothing before it is woken.
+        """Make the preloader; it does nothing until `wake`.
 
         Args:
-            resolver: Opens and holds the agents.
-            rankings: Says which are worth it.
-            watch: Says what became of those before, and is told.
-            policy: What is preloaded and when.
-            clock: The time.
-            before_first: Gets ready what runs of any agent need, once, before the first is preloaded.
-            sizer: Has the cache's size follow its load, as often as the ranking is looked at; None where it is fixed.
+            resolver: Opens agents and has the cache.
+            rankings: Reads the ranking.
+            watch: Records preloads and their outcomes.
+            policy: When to preload which agents.
+            clock: Gives the time.
+            before_first: Prepares what runs of any agent need, once, before the first preload.
+            sizer: Adapts the cache's size whenever the ranking is read; None for a fixed size.
         """
         self._resolver = resolver
         self._rankings = rankings
@@ -93,7 +93,7 @@ class Preloader:
 
     @contextmanager
     def run(self) -> Generator[None]:
-        """Have preloading wait while a run is in progress, and look whether it is due once that is over."""
+        """Pause preloading while a run is in progress; afterwards preload if due."""
         self._running += 1
         self._idle.clear()
         try:
@@ -105,7 +105,7 @@ class Preloader:
             self.wake()
 
     def wake(self) -> None:
-        """Begin to preload if that is due; returns at once."""
+        """Start preloading if it is due; does not wait for it."""
         if self._next is not None and self._clock() < self._next:
             return
         if self._looking is None or self._looking.done():
@@ -116,11 +116,11 @@ class Preloader:
                 self._looking = self._start(self._when_idle())
 
     async def optimize(self, *, dry_run: bool = False, only: str | None = None) -> Plan:
-        """Evict agents not used for a day or of low priority, preload those of high priority; return what and why.
+        """Evict agents unused for a day or of low priority, preload those of high priority; return the changes.
 
         Args:
-            dry_run: Whether only to say it.
-            only: Only agents of this workspace are evicted or preloaded; None for all.
+            dry_run: Whether only to return the plan.
+            only: Evict and preload only agents of this workspace; None for all.
         """
         ranking = await self._rankings.read()
         plan = self._plan(ranking, only)
@@ -131,11 +131,11 @@ class Preloader:
         return plan
 
     async def preload(self, keys: Sequence[Key], *, wait: Callable[[], bool] | None = None) -> Sequence[Key]:
-        """Open these agents where there is room; return those that are held now and were not before.
+        """Open these agents where there is space; return those that are newly in the cache.
 
         Args:
             keys: The agents.
-            wait: Returns whether something more important is under way; None for when an agent is looked up.
+            wait: Returns whether to pause for something more important; None to pause while an agent is looked up.
         """
         opened: list[Key] = []
         for key in keys:
@@ -156,10 +156,10 @@ class Preloader:
         return opened
 
     async def finished(self) -> None:
-        """Wait until what is being preloaded is."""
+        """Wait until preloads under way are finished."""
         while self._tasks:
             await asyncio.wait(self._tasks)
-            await asyncio.sleep(0)  # for them to be taken off
+            await asyncio.sleep(0)  # lets their callbacks remove them
 
     async def aclose(self) -> None:
         """Stop preloading."""
@@ -186,7 +186,7 @@ class Preloader:
             await self.preload([step.key], wait=self._is_busy)
 
     async def _warm(self, live: LiveAgent) -> None:
-        """Have the agent's provider ready for its first run, which does without if it cannot."""
+        """Warm up the agent's provider; errors are logged only."""
         async with self._warming:
             try:
                 async with asyncio.timeout(_WARM_WITHIN_S):
@@ -212,7 +212,7 @@ class Preloader:
         return plan if only is None else Plan([step for step in plan.steps if step.key[0] == only])
 
     def _wanted(self, keys: Sequence[Key]) -> None:
-        """Preload what is usually used next, one such task at a time."""
+        """Preload agents that are usually used next, in one task at a time."""
         cache = self._resolver.cache
         if cache.full or (self._companions is not None and not self._companions.done()):
             return

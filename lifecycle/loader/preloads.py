@@ -1,4 +1,4 @@
-"""What became of preloaded agents, and how many more may be preloaded."""
+"""Outcomes of preloaded agents, and how many more may be preloaded."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from lifecycle.loader.activity import Key
 from lifecycle.loader.plan import Allowance
 
 UNUSED_AFTER_S = 3600.0
-"""A preloaded agent that nobody has used for so long, in seconds, was preloaded in vain."""
+"""Seconds without a use after which a preload counts as wasted."""
 
 
 class Preloads:
-    """Follows preloaded agents until they are used, or are not.
+    """Tracks preloaded agents until they are used or wasted.
 
     Attributes:
-        allowance: How many may be held that nobody has used.
-        loaded: Agents that were preloaded.
-        failed: Agents that could not be.
-        waiting: Those that are held and were not used yet, and since when, in seconds since 1970 UTC.
+        allowance: How many unused ones there may be.
+        loaded: Number of preloaded agents.
+        failed: Number of failed preloads.
+        waiting: Unused preloaded agents in the cache, and since when, in seconds since 1970 UTC.
     """
 
     def __init__(self, capacity: int, share: float) -> None:
-        """Begin with an allowance of the share (0-1) of the cache's capacity; 0 switches preloading off."""
+        """Start with an allowance of `share` (0-1) of the capacity; 0 switches preloading off."""
         self.allowance = Allowance.of(capacity, share)
         self.loaded = 0
         self.failed = 0
@@ -31,7 +31,7 @@ class Preloads:
 
     @property
     def unproven(self) -> int:
-        """Preloaded agents that are held and were not used yet."""
+        """Number of unused preloaded agents in the cache."""
         return len(self.waiting)
 
     @property
@@ -40,13 +40,13 @@ class Preloads:
         return self.allowance.left(len(self.waiting))
 
     def add(self, key: Key, now: float) -> None:
-        """Note that the agent was preloaded."""
+        """Record that the agent was preloaded."""
         self.loaded += 1
         self._failed.pop(key, None)
         self.waiting[key] = now
 
     def fail(self, key: Key) -> None:
-        """Note that it could not be. One that fails again and again is not tried for ever."""
+        """Record that preloading the agent failed; after three failures in a row it is not tried again."""
         self.failed += 1
         self._failed[key] += 1
         if len(self._failed) > 1000:
@@ -57,21 +57,21 @@ class Preloads:
         return self._failed[key] >= 3
 
     def used(self, key: Key) -> bool:
-        """Note a use of an agent; return whether that is what it was preloaded for."""
+        """Record a use of an agent; return whether it was the first use of a preloaded one."""
         if not self.waiting or self.waiting.pop(key, None) is None:
             return False
         self.allowance = self.allowance.after_use()
         return True
 
     def removed(self, key: Key) -> bool:
-        """Note that an agent is not held any more; return whether it was preloaded in vain."""
+        """Record that an agent left the cache; return whether it was preloaded and unused."""
         if self.waiting.pop(key, None) is None:
             return False
         self.allowance = self.allowance.after_waste()
         return True
 
     def expire(self, now: float) -> list[Key]:
-        """Count preloaded agents that were not used for an hour as preloaded in vain; return them."""
+        """Count preloads that are unused for an hour as wasted, and return them."""
         late = [key for key, since in self.waiting.items() if since < now - UNUSED_AFTER_S]
         for key in late:
             self.removed(key)

@@ -1,9 +1,9 @@
-"""Which agents are worth holding, shared by all workers: a bounded set of rows that a timer brings up to date.
+"""Ranking of agents worth keeping live, shared by all workers: a bounded set of rows, updated by a timer.
 
-Table `loader`, partition `ranking`: `progress` up to which ten minutes accesses were read; `agents!{number}` a hundred
-agents each, with their activity; `requested!{workspace}!{agent}` an agent that somebody asked to have preloaded, until
-`until`. A worker reads the partition in one request. What the timer writes, it writes in one transaction, so that each
-access counts once whatever dies and however many do it at once.
+Table `loader`, partition `ranking`: `progress` the ten-minute slot up to which accesses were read; `agents!{number}` a
+hundred agents each, with their activity; `requested!{workspace}!{agent}` an agent to preload on request, until `until`.
+A worker reads the partition in one request. The timer writes in one transaction, so that each access counts once, also
+after crashes and with concurrent timers.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from llmops.facts.store import TABLE as FACTS
 
 TABLE = "loader"
 REQUESTED_FOR = timedelta(hours=24)
-"""How long workers preload an agent that somebody asked for."""
+"""How long workers preload an agent after a request."""
 MAX_REQUESTED = 100
 _SETTLED = timedelta(minutes=3)
-"""Accesses are read once their ten minutes are over for so long: by then facts are added up."""
+"""Accesses of a ten-minute slot are read this long after its end: by then facts are summed."""
 _FIRST = timedelta(hours=24)
 _PARTITION = "ranking"
 _PROGRESS = "progress"
@@ -38,9 +38,9 @@ class LearningPolicy:
     """What is kept of uses.
 
     Attributes:
-        ranked: Most agents that are ranked, of all workspaces together.
+        ranked: Most ranked agents, over all workspaces.
         retention: How long accesses are kept.
-        weights: What of a priority is frequency, recency and success.
+        weights: Of frequency, recency and success in priorities.
     """
 
     ranked: int = 512
@@ -59,7 +59,7 @@ class RankedAgent:
 
 @dataclass(frozen=True, slots=True)
 class RankedAgents:
-    """A hundred of them."""
+    """A row of a hundred ranked agents."""
 
     agents: tuple[RankedAgent, ...]
 
@@ -69,12 +69,12 @@ _CODEC = JsonCodec(RankedAgents)
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """What workers go by.
+    """The ranking as workers read it.
 
     Attributes:
-        book: The activity of the agents used most.
-        requested: Agents that are to be preloaded because somebody asked for it.
-        learned_until: Until when accesses are part of it; None before the first.
+        book: The activity of the most used agents.
+        requested: Agents to preload because of a request.
+        learned_until: Until when accesses are included, aware UTC; None before the first time.
     """
 
     book: ActivityBook = field(default_factory=ActivityBook)
@@ -84,20 +84,20 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What a pass of the timer did: how many accesses it read, and how many agents are ranked."""
+    """Result of a timer pass: number of accesses read, and of ranked agents."""
 
     accesses: int
     agents: int
 
 
 class AccessHistory:
-    """Reads who used which agents when. Costs what was used, not what is registered."""
+    """Reads which users used which agents, by ten minutes. Its cost depends on uses, not on registered agents."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     async def read(self, since: datetime, before: datetime) -> Sequence[Access]:
-        """Return the accesses of the ten minutes that begin from `since` on and before `before`, in order of time."""
+        """Return the accesses of the ten-minute slots that begin from `since` until before `before`, by time."""
         found: list[Access] = []
         last = before - timedelta(microseconds=1)
         for day in days(since.date(), last.date()):
@@ -109,7 +109,7 @@ class AccessHistory:
         return sorted(found, key=in_order)
 
     async def forget(self, day: datetime) -> int:
-        """Delete the accesses of a day; return how many rows that were."""
+        """Delete the accesses of a day; return the number of deleted rows."""
         count = 0
         for number in range(SHARDS):
             home = partition(day.date(), number)
@@ -119,13 +119,13 @@ class AccessHistory:
                 try:
                     await self._tables.commit(FACTS, [Delete(home, row.key) for row in part])
                 except RowChanged:
-                    continue  # another timer is at it; the next pass finds what is left
+                    continue  # another timer deletes them; the next pass finds what is left
                 count += len(part)
         return count
 
 
 class Rankings:
-    """Keeps the ranking."""
+    """Stores and updates the ranking."""
 
     def __init__(self, tables: Tables, clock: Clock, policy: LearningPolicy | None = None) -> None:
         self._tables = tables
@@ -134,12 +134,12 @@ class Rankings:
         self._policy = policy or LearningPolicy()
 
     async def read(self) -> Ranking:
-        """Return the ranking as it is; one request."""
+        """Return the ranking, in one request."""
         rows = [row async for row in every(self._tables, TABLE, Span(_PARTITION))]
         return _ranking(rows, self._clock(), self._policy)
 
     async def learn(self) -> Learned:
-        """Add the accesses that are new to the ranking. Doing it again, or at the same time, adds nothing twice."""
+        """Add new accesses to the ranking. Idempotent, also when run concurrently."""
         now = self._clock()
         rows = [row async for row in every(self._tables, TABLE, Span(_PARTITION))]
         ranking = _ranking(rows, now, self._policy)
@@ -159,13 +159,13 @@ class Rankings:
         try:
             await self._tables.commit(TABLE, _writes(ranking.book, rows, until))
         except (RowChanged, RowExists):
-            return Learned(0, len(ranking.book.agents))  # another timer has read the same
+            return Learned(0, len(ranking.book.agents))  # another timer has added the same
         if until.date() != since.date():
             await self._history.forget(until - self._policy.retention - timedelta(days=1))
         return Learned(len(new), len(ranking.book.agents))
 
     async def request(self, keys: Sequence[Key]) -> None:
-        """Have every worker preload these agents from its next look at the ranking on, for a day."""
+        """Have every worker preload these agents for a day, from its next reading of the ranking on."""
         until = self._clock() + REQUESTED_FOR
         writes: list[Write] = [
             Upsert(Row(_PARTITION, f"requested!{workspace}!{agent}", {"until": until}))
@@ -187,7 +187,7 @@ def _use(access: Access) -> Use:
 
 
 def _slot(moment: datetime) -> datetime:
-    """Return the begin of the ten minutes that the moment falls in."""
+    """Return the start of the moment's ten-minute slot."""
     utc = moment.astimezone(UTC)
     return utc - timedelta(minutes=utc.minute % 10, seconds=utc.second, microseconds=utc.microsecond)
 
@@ -208,8 +208,8 @@ def _ranking(rows: Sequence[Row], now: datetime, policy: LearningPolicy) -> Rank
 
 
 def _writes(book: ActivityBook, rows: Sequence[Row], until: datetime) -> list[Write]:
-    known = {row.key: row for row in rows}
-    progress = known.get(_PROGRESS)
+    stored = {row.key: row for row in rows}
+    progress = stored.get(_PROGRESS)
     row = Row(_PARTITION, _PROGRESS, {"until": until}, progress.etag if progress else "")
     writes: list[Write] = [put(row)]
     agents = [RankedAgent(*key, activity) for key, activity in book.agents.items()]
@@ -219,10 +219,10 @@ def _writes(book: ActivityBook, rows: Sequence[Row], until: datetime) -> list[Wr
         keys.add(key)
         values = {"agents": _CODEC.dump(RankedAgents(tuple(agents[begin : begin + _A_ROW])))}
         writes.append(Upsert(Row(_PARTITION, key, values)))
-    gone = [key for key in known if key.startswith("agents!") and key not in keys]
-    gone += [
+    outdated = [key for key in stored if key.startswith("agents!") and key not in keys]
+    outdated += [
         key
-        for key, row in known.items()
+        for key, row in stored.items()
         if (end := row.moment("until")) and key.startswith("requested!") and end < until
     ]
-    return writes + [Delete(_PARTITION, key) for key in gone[: MAX_WRITES - len(writes)]]
+    return writes + [Delete(_PARTITION, key) for key in outdated[: MAX_WRITES - len(writes)]]

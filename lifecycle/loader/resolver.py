@@ -1,4 +1,4 @@
-"""From an agent's name to something that can be run: the cache, then the table, then its actor."""
+"""Resolves an agent's name to a live agent: from the cache, else from the table, else by its actor."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ _LONGEST_LOOK_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class LiveAgent:
-    """An agent ready to run.
+    """An agent that is ready to run.
 
     Attributes:
         workspace: Its workspace.
         name: Its name.
-        revision: The declaration it was made from.
+        revision: Revision of the declaration it was made from.
         spec: That declaration's spec.
         version: Its version at the provider.
-        provider: Where it runs.
+        provider: Its provider.
         framework_agent: The Microsoft Agent Framework agent bound to the version; shared by runs.
-        checked_at: When the table last said that it is current.
-        trusted_until: Until when it is used without asking again.
+        checked_at: When the table was last read for it, aware UTC.
+        trusted_until: Until when it is used without reading again, aware UTC.
     """
 
     workspace: str
@@ -58,7 +58,7 @@ class LiveAgent:
 
 
 class AgentResolver:
-    """Get-or-create of agents. A hit costs no I/O; a miss one read; only a first use waits for the actor."""
+    """Gets or creates agents. A cache hit takes no I/O; a miss one read; only a first use waits for the actor."""
 
     def __init__(
         self,
@@ -75,14 +75,14 @@ class AgentResolver:
         """Make the resolver.
 
         Args:
-            catalog: Where agents are looked up.
-            providers: Where they run.
-            clock: Tells how old an entry is.
+            catalog: Reads agents' records.
+            providers: The model providers.
+            clock: Gives the time.
             capacity: The cache's size, in agents.
             trust_for: How long an entry is used without a read.
-            wait_for: How long to wait for the actor.
-            policy: Which agent goes when the cache is full.
-            watch: Notes every look-up, load and removal; None for nobody.
+            wait_for: How long to wait for an agent's actor.
+            policy: Name of the cache's eviction policy.
+            watch: Records look-ups, loads and removals; None for no records.
         """
         self._watch = watch
         self._catalog = catalog
@@ -96,20 +96,20 @@ class AgentResolver:
     async def resolve(
         self, workspace: str, name: str, signals: AgentSignals, min_revision: int = 0, *, pin: Pin | None = None
     ) -> LiveAgent:
-        """Return the agent, provisioned if it was not.
+        """Return the agent, provisioning it if necessary.
 
         Args:
             workspace: Its workspace.
             name: Its name.
-            signals: The way to its actor.
-            min_revision: The oldest declaration that will do.
-            pin: The declaration to use whatever has been declared since; None for the current one.
+            signals: Sends signals to actors.
+            min_revision: The oldest declaration that is acceptable.
+            pin: The declaration to use; None for the current one.
 
         Raises:
-            NotFound: There is no such agent.
+            NotFound: The agent does not exist.
             Conflict: It is disabled.
-            ProviderRejected: The provider refuses to make it.
-            Unavailable: It is not ready in time, or the provider is not available; try again.
+            ProviderRejected: The provider refuses to create it.
+            Unavailable: It is not ready in time, or the provider is not available; can be retried.
         """
         if pin is None:
             key = (workspace, name)
@@ -124,24 +124,24 @@ class AgentResolver:
         while True:
             joined = key in self._looks
             live = await self._shared_look(key, live, signals, pin)
-            if live.revision >= min_revision or not joined:  # one that was under way may have read an older declaration
+            if live.revision >= min_revision or not joined:  # a shared look-up may have read an older declaration
                 return live
 
     def at_hand(self, workspace: str, name: str, min_revision: int, pin: Pin | None) -> LiveAgent | None:
-        """Return the agent if `resolve` would return it without any I/O, else None."""
+        """Return the agent if `resolve` would need no I/O for it; else None."""
         live = self.cache.peek(_key(workspace, name, pin))
         fresh = live is not None and self._clock() < live.trusted_until
         return live if live is not None and fresh and (pin or live.revision >= min_revision) else None
 
     @property
     def looking(self) -> bool:
-        """Whether somebody waits for an agent."""
+        """Whether any caller waits for an agent."""
         return bool(self._looks)
 
     async def preload(self, workspace: str, name: str) -> LiveAgent | None:
-        """Open an agent that nobody has asked for yet, if it is ready at its provider; return it if it is held now.
+        """Open an agent that no caller requested, if it is ready at its provider; return it if it is cached.
 
-        It never has an agent made, evicts none, and leaves to a look-up under way what that is about to open.
+        Never provisions an agent or evicts one; skips agents that a look-up is opening.
 
         Raises:
             AppError: It cannot be read or opened.
@@ -161,11 +161,11 @@ class AgentResolver:
         return live
 
     def forget(self, workspace: str, name: str, pin: Pin | None = None) -> None:
-        """Drop the cached agent, so that the next resolve asks the table."""
+        """Remove the agent from the cache, so that the next `resolve` reads the table."""
         self.cache.drop(_key(workspace, name, pin))
 
     async def put_away_since(self, live: LiveAgent) -> bool:
-        """Return whether the agent was retired, or restored, after the table last said that it is current."""
+        """Return whether the agent was retired or restored after the table was last read for it."""
         agent = await self._catalog.find(live.workspace, live.name)
         record = agent.record if agent else None
         return record is not None and (record.state is not AgentState.ACTIVE or record.since >= live.checked_at)
@@ -173,17 +173,17 @@ class AgentResolver:
     async def _shared_look(
         self, key: Key, cached: LiveAgent | None, signals: AgentSignals, pin: Pin | None
     ) -> LiveAgent:
-        """Look up once, with one signal and one wait, for however many runs of this process ask meanwhile."""
+        """Look the agent up once for all concurrent runs of this process, with one signal and one wait."""
         look = self._looks.get(key)
         if look is None:
             look = self._looks[key] = asyncio.create_task(self._look_up(key, cached, signals, pin))
             look.add_done_callback(partial(self._looked, key))
-        return await asyncio.shield(look)  # one run that is cancelled takes nothing from the others
+        return await asyncio.shield(look)  # cancelling one run does not affect the others
 
     def _looked(self, key: Key, look: asyncio.Task[LiveAgent]) -> None:
         del self._looks[key]
         if not look.cancelled():
-            look.exception()  # seen, even when nobody is left to raise it to
+            look.exception()  # marked as retrieved, even if no caller is left
 
     async def _look_up(self, key: Key, cached: LiveAgent | None, signals: AgentSignals, pin: Pin | None) -> LiveAgent:
         agent = await self._catalog.get(key[0], key[1].partition("!")[0])
@@ -226,18 +226,18 @@ class AgentResolver:
                 return agent
             record = agent.record
             if record is not None and record.failure is not None and operation.operation_id in record.applied:
-                raise _error(record.failure)  # of this operation or of a later worker's that tried again
+                raise _error(record.failure)  # of this operation, or of a later one
             await self._pause(agent, deadline, pause)
             pause = min(pause * 2, _LONGEST_LOOK_S)
 
     async def _kept(self, agent: Agent, pin: Pin, signals: AgentSignals) -> ProviderVersion:
-        """Return the version of the pinned declaration, which the actor finds or makes again where it is missing."""
+        """Return the version of the pinned declaration; the actor creates it again where it is missing."""
         if (version := _holding(agent, pin)) is not None:
             return version
         deadline = self._clock() + self._wait_for
         pause = _FIRST_LOOK_S
         if agent.record is None or agent.record.retired:
-            agent = await self._ensured(agent, signals)  # the provider runs no version of a retired agent
+            agent = await self._ensured(agent, signals)  # a retired agent's versions cannot run
         operation = KeepVersion(new_id(), pin.spec)
         await signals.send(agent.workspace, agent.name, operation)
         while True:
@@ -265,7 +265,7 @@ class AgentResolver:
         if cached is not None and (cached.version, cached.spec) == (version, spec):
             return replace(cached, revision=revision, checked_at=now, trusted_until=now + self._trust_for)
         provider = self._providers[spec.provider]
-        # In a thread: a process's first agent imports its SDK, for up to a second.
+        # In a thread: a process's first agent imports its SDK, which takes up to a second.
         opened = await asyncio.to_thread(provider.open, version, spec)
         return LiveAgent(
             agent.workspace, agent.name, revision, spec, version, provider, opened, now, now + self._trust_for
@@ -273,7 +273,7 @@ class AgentResolver:
 
 
 def _key(workspace: str, name: str, pin: Pin | None) -> Key:
-    return (workspace, name if pin is None else f"{name}!{pin.fingerprint}")  # no agent's name holds a `!`
+    return (workspace, name if pin is None else f"{name}!{pin.fingerprint}")  # names cannot contain `!`
 
 
 def _holding(agent: Agent, pin: Pin) -> ProviderVersion | None:

@@ -1,4 +1,4 @@
-"""What a cache would have hit: recorded or made-up requests replayed over a policy, and the optima beside it. Pure."""
+"""Simulates caches: replays recorded or generated requests with a policy, and computes optima for comparison. Pure."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from lifecycle.loader.policies import Policy, PolicyName, make_policy
 
 _ENOUGH = 0.01
-"""A larger cache is worth its memory only if it hits more often by this share of the requests."""
+"""Least gain in hit rate (share of requests) for which a larger cache is worth its memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What a replay came to.
+    """Result of a replay.
 
     Attributes:
-        requests: How many were replayed.
-        hits: How many found their key held.
-        evictions: Keys that went for want of room.
+        requests: Number of requests.
+        hits: Requests that found their key.
+        evictions: Keys removed for lack of space.
     """
 
     requests: int
@@ -36,17 +36,17 @@ class Replay:
 def replay(
     requests: Iterable[Hashable], policy: PolicyName, capacity: int, *, held: Sequence[Hashable] = (), workers: int = 1
 ) -> Replay:
-    """Return what caches of the policy would have come to.
+    """Return the result of caches with this policy.
 
     Args:
-        requests: The keys asked for, in order.
+        requests: The requested keys, in order.
         policy: The policy of each cache.
-        capacity: The size of each.
-        held: Keys that each is preloaded with before the first request, as `AgentCache.put_if_room` does.
-        workers: Number of caches; requests go to them in turn.
+        capacity: The size of each cache.
+        held: Keys preloaded into each cache before the first request, as by `AgentCache.put_if_room`.
+        workers: Number of caches; requests go to them round-robin.
 
     Raises:
-        ValueError: The capacity or the number of workers is below 1, or there is no such policy.
+        ValueError: The capacity or the number of workers is below 1, or the policy is unknown.
     """
     if workers < 1:
         msg = "there must be at least 1 worker"
@@ -69,9 +69,9 @@ def replay(
 
 
 def clairvoyant(requests: Sequence[Hashable], capacity: int) -> Replay:
-    """Return the most that any policy could have hit: the key that is next asked for latest goes (Belady, 1966).
+    """Return the best possible result of any policy: evict the key whose next request is latest (Belady, 1966).
 
-    A key that is asked for later than all that are held is not taken up at all.
+    A key whose next request is later than those of all present keys is not added.
     """
     following: list[float] = [0.0] * len(requests)
     upcoming: dict[Hashable, int] = {}
@@ -95,13 +95,13 @@ def clairvoyant(requests: Sequence[Hashable], capacity: int) -> Replay:
 
 
 def static(requests: Sequence[Hashable], capacity: int) -> Replay:
-    """Return what a cache would have hit that held the keys asked for most often from the beginning, and no others."""
+    """Return the result of a fixed cache with the most requested keys."""
     counts = Counter(requests)
     return Replay(len(requests), sum(count for _, count in counts.most_common(capacity)), 0)
 
 
 def fitting_capacity(requests: Sequence[Hashable], policy: PolicyName, least: int, most: int) -> int:
-    """Return the smallest capacity from `least` to `most` that hits as often as `most` does, within one point.
+    """Return the smallest capacity from `least` to `most` whose hit rate is within one point of that of `most`.
 
     Capacities are tried in steps of a quarter.
 
@@ -109,7 +109,7 @@ def fitting_capacity(requests: Sequence[Hashable], policy: PolicyName, least: in
         ValueError: `least` is below 1 or above `most`.
     """
     if not 1 <= least <= most:
-        msg = "the least capacity is at least 1 and at most the most"
+        msg = "least must be from 1 to most"
         raise ValueError(msg)
     best = replay(requests, policy, most).hit_rate or 0.0
     capacity = least

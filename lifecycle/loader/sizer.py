@@ -1,4 +1,4 @@
-"""Having a worker's cache follow what is asked of it, within bounds."""
+"""Adapts the size of a worker's cache to its load, within bounds."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from lifecycle.loader.watch import CacheWatch
 log = logging.getLogger(__name__)
 
 _CROWDED = 8
-"""The cache is looked at before its time once a part of its places, one in so many, would have hit and did not."""
+"""The size is adapted early once look-ups of recently evicted agents reach this fraction (1/n) of the capacity."""
 
 
 class CacheSizer:
-    """Changes the size of a worker's cache: now and then, and at once where many miss what was held until lately."""
+    """Adapts the size of a worker's cache: periodically, and early when many recently evicted agents are looked up."""
 
     def __init__(
         self,
@@ -27,14 +27,14 @@ class CacheSizer:
         memory_share: Callable[[], float | None],
         clock: Clock,
     ) -> None:
-        """Watch the cache.
+        """Set the cache to adapt.
 
         Args:
-            resolver: Whose cache it is.
-            watch: Counts its look-ups, and tells of those of agents that it let go of.
-            bounds: Between what its size may be.
-            memory_share: Returns what this worker uses of its memory, 0-1; None where that is not known.
-            clock: The time.
+            resolver: Has the cache.
+            watch: Counts look-ups, and those of recently evicted agents.
+            bounds: Limits of the size.
+            memory_share: Returns which share of its memory, 0-1, the worker uses; None if unknown.
+            clock: Gives the time.
         """
         self._cache = resolver.cache
         self._watch = watch
@@ -49,7 +49,7 @@ class CacheSizer:
             watch.crowded = self._crowded
 
     def adapt(self) -> None:
-        """Have the size follow what was asked since the last time."""
+        """Adapt the size to the load since the last call."""
         if self._bounds.most <= self._bounds.least:
             return
         held = [live for key in self._cache if (live := self._cache.peek(key)) is not None]

@@ -1,4 +1,4 @@
-"""How many agents a worker's cache may hold, by what is asked of it and the memory there is. Rules over values."""
+"""The size of a worker's cache, by its load and the free memory. Pure rules."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from lifecycle.loader.activity import Key
 
 _REGRETTED = 0.01
-"""Share of look-ups, 0-1, of agents that were held until lately, from which on a larger cache pays."""
+"""Share of look-ups, 0-1, of recently evicted agents from which on a larger cache pays."""
 _NEARLY = 0.9
-"""From this share of the memory it may use on, a worker's cache grows no more."""
+"""Share of the permitted memory from which on a cache does not grow."""
 
 
 @dataclass(frozen=True, slots=True)
 class SizeBounds:
-    """Between what a cache's size may be.
+    """Limits of a cache's size.
 
     Attributes:
-        least: Fewest places, at least 1; what it begins with.
-        most: Most places; with `least` the size is fixed.
-        memory_share: Share of the worker's memory, 0-1, from which on the cache gives places back.
+        least: Fewest places, at least 1; the initial size.
+        most: Most places; equal to `least` for a fixed size.
+        memory_share: Share of the worker's memory, 0-1, from which on the cache shrinks.
     """
 
     least: int
@@ -30,14 +30,14 @@ class SizeBounds:
 
 @dataclass(frozen=True, slots=True)
 class CacheLoad:
-    """What was asked of a cache lately.
+    """Load of a cache since its size was last adapted.
 
     Attributes:
-        capacity: Its places.
-        used: How many of the agents that it holds were used.
-        lookups: Look-ups.
-        regretted: Look-ups of agents that it let go of for want of room.
-        memory_share: What the worker uses of its memory, 0-1; None where that is not known.
+        capacity: Its size.
+        used: How many agents in the cache were used.
+        lookups: Number of look-ups.
+        regretted: Look-ups of recently evicted agents.
+        memory_share: Share of its memory, 0-1, that the worker uses; None if unknown.
     """
 
     capacity: int
@@ -48,10 +48,10 @@ class CacheLoad:
 
 
 def fitting_size(load: CacheLoad, bounds: SizeBounds) -> int:
-    """Return how many places a cache should have.
+    """Return the size that a cache should have.
 
-    It grows by a quarter where more places would have hit, shrinks by a quarter where less than half of them were used
-    and none was missed, and gives back a quarter at a time while memory is short.
+    It grows by a quarter if more places would have given hits; shrinks by a quarter if less than half of them were used
+    and no evicted agent was looked up; and shrinks by a quarter while memory is short.
     """
     smaller, larger = load.capacity * 3 // 4, max(load.capacity + 1, load.capacity * 5 // 4)
     memory = load.memory_share or 0.0
@@ -66,20 +66,20 @@ def fitting_size(load: CacheLoad, bounds: SizeBounds) -> int:
 
 
 class Regrets:
-    """Counts look-ups of agents that were let go of for want of room lately. Only misses come here.
+    """Counts look-ups of recently evicted agents. Only misses are reported here.
 
     Attributes:
-        count: How many, since the count was taken last.
+        count: Look-ups since the count was last taken.
     """
 
     def __init__(self, remembered: int) -> None:
-        """Remember so many agents that went; 0 for none."""
+        """Remember this many evicted agents; 0 for none."""
         self._remembered = remembered
         self._gone: OrderedDict[Key, None] = OrderedDict()
         self.count = 0
 
     def evicted(self, key: Key) -> None:
-        """Note an agent that went."""
+        """Record an eviction."""
         if not self._remembered:
             return
         self._gone[key] = None
@@ -88,7 +88,7 @@ class Regrets:
             self._gone.popitem(last=False)
 
     def missed(self, key: Key) -> None:
-        """Note a look-up that found nothing."""
+        """Record a miss."""
         if key in self._gone:
             del self._gone[key]
             self.count += 1

@@ -1,4 +1,4 @@
-"""Strategies that workers are divided between, so that they can be compared on the same traffic. Rules over values."""
+"""Strategies that workers are divided between, to compare them on the same traffic. Pure rules."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import cast
 from lifecycle.loader.policies import PolicyName
 
 _SURE = 1.96
-"""Standard deviations on each side that 95 of 100 samples lie within."""
+"""Standard deviations of a two-sided 95 % confidence interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """How a worker keeps agents.
+    """Cache settings of a worker.
 
     Attributes:
-        policy: Which agent goes when there is no room.
-        preload_share: Share of the places that it may fill at first with agents nobody has asked it for, 0-1.
+        policy: Name of the eviction policy.
+        preload_share: Share of places, 0-1, for preloaded agents at first.
     """
 
     policy: PolicyName
@@ -28,16 +28,16 @@ class Strategy:
 
     @property
     def name(self) -> str:
-        """As the setting has it: `sieve/0.8`."""
+        """The name in the setting's form: `sieve/0.8`."""
         return f"{self.policy}/{self.preload_share:g}"
 
 
 def read_strategies(text: str, preload_share: float) -> Sequence[Strategy]:
-    """Return the strategies of a comma list, each `policy` or `policy/share`.
+    """Return the strategies of a comma-separated list, each `policy` or `policy/share`.
 
     Args:
-        text: As the setting LOADER_STRATEGIES has it.
-        preload_share: The share of those that name none.
+        text: The setting LOADER_STRATEGIES.
+        preload_share: The share of those without one.
     """
     found: dict[str, Strategy] = {}
     for one in filter(None, (part.strip() for part in text.split(","))):
@@ -48,21 +48,21 @@ def read_strategies(text: str, preload_share: float) -> Sequence[Strategy]:
 
 
 def strategy_of(worker: str, strategies: Sequence[Strategy]) -> Strategy:
-    """Return the worker's strategy: drawn evenly, and the same whenever it is asked. There must be one."""
+    """Return the worker's strategy: evenly distributed, and always the same for a worker. There must be one."""
     number = int.from_bytes(hashlib.sha256(worker.encode()).digest()[:8], "big")
     return strategies[number % len(strategies)]
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What a strategy came to.
+    """Result of a strategy.
 
     Attributes:
         strategy: Its name.
-        hits: Look-ups that took no I/O.
-        misses: Look-ups that did.
-        least: Lower end of where its hit rate lies with 95 % confidence, 0-1.
-        most: Upper end. Two strategies whose ranges overlap are not told apart yet.
+        hits: Look-ups answered without I/O.
+        misses: Look-ups that needed I/O.
+        least: Lower end of the 95 % confidence interval of its hit rate, 0-1.
+        most: Upper end, 0-1. Strategies with overlapping intervals cannot be distinguished yet.
     """
 
     strategy: str
@@ -78,7 +78,7 @@ class Compared:
 
 
 def compared(counts: Mapping[str, tuple[int, int]]) -> Sequence[Compared]:
-    """Return the strategies by hit rate, highest first; those without look-ups are left out.
+    """Return the strategies by hit rate, highest first, without those without look-ups.
 
     Args:
         counts: Hits and misses by strategy.
@@ -88,7 +88,7 @@ def compared(counts: Mapping[str, tuple[int, int]]) -> Sequence[Compared]:
 
 
 def _range(hits: int, misses: int) -> tuple[float, float]:
-    """Return where the true share lies with 95 % confidence (Wilson, JASA 22, 1927)."""
+    """Return the 95 % confidence interval of the share (Wilson, JASA 22, 1927)."""
     count = hits + misses
     if not count:
         return 0.0, 1.0

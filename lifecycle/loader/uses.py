@@ -1,4 +1,4 @@
-"""Telling actors that their agents are used, without queueing a signal per run behind a busy one."""
+"""Reports uses of agents to their actors, in batches, so that busy actors do not get a signal for each run."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Key = tuple[str, str]
 
 
 class UseRecorder:
-    """Coalesces `record_use` signals: the first use is told at once, later ones together once per interval.
+    """Batches `record_use` signals: the first use is sent at once, later ones together once per interval.
 
-    A process that dies loses the count of one interval at most. Exact counts come from the ledger.
+    A crash loses the count of at most one interval. Exact counts come from the ledger.
     """
 
     def __init__(self, clock: Clock, interval: timedelta) -> None:
@@ -33,21 +33,21 @@ class UseRecorder:
         self._telling: set[asyncio.Task[None]] = set()
 
     async def record(self, workspace: str, name: str, signals: AgentSignals) -> None:
-        """Note one use, now."""
+        """Record one use now."""
         key, now = (workspace, name), self._clock()
         uses, _ = self._untold.get(key, (0, now))
         self._untold[key] = (uses + 1, now)
         if key in self._timers:
             return
-        told = self._told.get(key)
-        if told is None or told + self._interval <= now:
+        sent_at = self._told.get(key)
+        if sent_at is None or sent_at + self._interval <= now:
             await self._tell(key, signals)
         else:
-            wait = (told + self._interval - now).total_seconds()
-            self._timers[key] = asyncio.create_task(self._tell_later(key, signals, wait))
+            wait = (sent_at + self._interval - now).total_seconds()
+            self._timers[key] = asyncio.create_task(self._send_later(key, signals, wait))
 
     async def aclose(self, signals: AgentSignals | None = None) -> None:
-        """Stop the timers and, given a way to the actors, tell what is still untold."""
+        """Stop the timers; with `signals`, send what is not sent yet."""
         for timer in self._timers.values():
             timer.cancel()
         await asyncio.gather(*self._timers.values(), *self._telling, return_exceptions=True)
@@ -56,7 +56,7 @@ class UseRecorder:
             for key in list(self._untold):
                 await self._tell(key, signals)
 
-    async def _tell_later(self, key: Key, signals: AgentSignals, wait_s: float) -> None:
+    async def _send_later(self, key: Key, signals: AgentSignals, wait_s: float) -> None:
         await asyncio.sleep(wait_s)
         telling = self._timers.pop(key)
         self._telling.add(telling)
@@ -66,18 +66,20 @@ class UseRecorder:
     async def _tell(self, key: Key, signals: AgentSignals) -> None:
         uses, last_used = self._untold.pop(key)
         now = self._clock()
-        self._told = {other: told for other, told in self._told.items() if told + self._interval > now} | {key: now}
+        self._told = {other: sent_at for other, sent_at in self._told.items() if sent_at + self._interval > now} | {
+            key: now
+        }
         try:
             await signals.send(*key, RecordUse(new_id(), uses, last_used))
         except Unavailable as error:
-            # The run it counts has succeeded; its use is told with the next one.
+            # The run that it counts has succeeded; the use is sent with the next one.
             log.warning("uses of %s not recorded yet: %s", key[1], error.code, extra={"event": "agent.use_untold"})
             more, latest = self._untold.get(key, (0, last_used))
             self._untold[key] = (uses + more, max(latest, last_used))
 
 
 class UsedAgents:
-    """Agents for runs: got ready, and their use told to their actors."""
+    """Resolves agents for runs, and reports their uses to their actors."""
 
     def __init__(self, resolver: AgentResolver, uses: UseRecorder) -> None:
         self._resolver = resolver
@@ -89,7 +91,7 @@ class UsedAgents:
     async def use(
         self, workspace: str, name: str, signals: AgentSignals, min_revision: int = 0, *, pin: Pin | None = None
     ) -> LiveAgent:
-        """Return the agent as `AgentResolver.resolve` does, and note one use of it."""
+        """Return the agent as `AgentResolver.resolve` does, and record one use of it."""
         live = await self._resolver.resolve(workspace, name, signals, min_revision, pin=pin)
         await self._uses.record(workspace, name, signals)
         return live

@@ -1,4 +1,4 @@
-"""What a worker notes of its cache: look-ups, loads and removals, and what became of preloaded agents."""
+"""Records of a worker's cache: look-ups, loads, removals, and outcomes of preloads."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lifecycle.loader.sizing import Regrets
 
 
 class CacheMeasures(Protocol):
-    """Counts what happens in a worker's cache, by workspace."""
+    """Counters of a worker's cache, by workspace."""
 
     def soon(self) -> None:
-        """Have counts stored a little later; `CacheWatch.flush` is called before that."""
+        """Store the counts a little later; `CacheWatch.flush` is called before that."""
         ...
 
     def looked_up(self, workspace: str, count: int, *, hit: bool) -> None:
@@ -22,36 +22,36 @@ class CacheMeasures(Protocol):
         ...
 
     def loaded(self, workspace: str, cause: str) -> None:
-        """Count an agent that was opened, for a `run` or by a `preload`."""
+        """Count an opened agent; `cause` is `run` or `preload`."""
         ...
 
     def removed(self, workspace: str, cause: str) -> None:
-        """Count an agent that is not held any more: `evicted` or `dropped`."""
+        """Count an agent that left the cache; `cause` is `evicted` or `dropped`."""
         ...
 
     def preloaded(self, workspace: str, result: str) -> None:
-        """Count what became of a preloaded agent: `used`, `wasted` or `failed`."""
+        """Count the outcome of a preload: `used`, `wasted` or `failed`."""
         ...
 
     def compared(self, workspace: str, strategy: str, count: int, *, hit: bool) -> None:
-        """Count look-ups of a worker whose strategy is compared with others."""
+        """Count look-ups of a worker with one of several compared strategies."""
         ...
 
     def sized(self, workspace: str, capacity: int) -> None:
-        """Say how many agents the worker may hold."""
+        """Set the capacity of the worker's cache."""
         ...
 
 
 class CacheWatch:
-    """Notes what happens in a worker's cache. A look-up costs a fraction of a microsecond.
+    """Records what happens in a worker's cache. A look-up costs a fraction of a microsecond.
 
     Attributes:
-        preloads: What became of preloaded agents, and how many more there may be.
-        following: What is usually used after an agent; set by the preloader.
-        wanted: Is given the agents to preload once one was looked up that has companions; set by the preloader.
-        regrets: Look-ups of agents that were let go of lately.
-        crowded: Is called when there was one; set by who changes the cache's size.
-        capacity: How many agents the worker may hold; 0 where nobody says.
+        preloads: Outcomes of preloads, and how many more there may be.
+        following: Returns which agents are usually used after an agent; set by the preloader.
+        wanted: Called with the companions of an agent that was looked up; set by the preloader.
+        regrets: Look-ups of recently evicted agents.
+        crowded: Called at each of these; set by the cache's sizer.
+        capacity: Size of the worker's cache; 0 if unknown.
     """
 
     def __init__(
@@ -62,13 +62,13 @@ class CacheWatch:
         strategy: str | None = None,
         remembered: int = 0,
     ) -> None:
-        """Begin to note.
+        """Start recording.
 
         Args:
-            preloads: What becomes of preloaded agents.
-            measures: Counts; None for nobody.
-            strategy: Under which name look-ups are counted besides; None where none are compared.
-            remembered: How many agents that went are remembered.
+            preloads: Outcomes of preloads.
+            measures: Counters; None for none.
+            strategy: The worker's strategy, for its own counts; None if none are compared.
+            remembered: How many evicted agents are remembered.
         """
         self.preloads = preloads
         self.regrets = Regrets(remembered)
@@ -82,9 +82,9 @@ class CacheWatch:
         self._misses: dict[str, int] = {}
 
     def looked_up(self, key: Key, hit: bool) -> None:
-        """Note a look-up of an agent, and whether it took no I/O.
+        """Record a look-up of an agent, and whether it needed no I/O.
 
-        It is added up here and counted by `flush`: otherwise counting a hit takes several times as long as the hit.
+        It is summed here and counted by `flush`: counting a hit directly would take several times as long as the hit.
         """
         counts = self._hits if hit else self._misses
         try:
@@ -101,7 +101,7 @@ class CacheWatch:
             self._followed(key)
 
     def flush(self) -> None:
-        """Count the look-ups since the last time."""
+        """Count the look-ups since the last call."""
         for counts, hit in ((self._hits, True), (self._misses, False)):
             found = dict(counts)
             counts.clear()
@@ -115,20 +115,20 @@ class CacheWatch:
                     self._measures.sized(workspace, self.capacity)
 
     def loaded(self, key: Key, now: float, *, preload: bool) -> None:
-        """Note an agent that was opened and is held."""
+        """Record an agent that was opened and is in the cache."""
         if preload:
             self.preloads.add(key, now)
         if self._measures is not None:
             self._measures.loaded(key[0], "preload" if preload else "run")
 
     def failed(self, key: Key) -> None:
-        """Note an agent that could not be preloaded."""
+        """Record an agent that failed to preload."""
         self.preloads.fail(key)
         if self._measures is not None:
             self._measures.preloaded(key[0], "failed")
 
     def removed(self, key: Key, cause: str) -> None:
-        """Note an agent that is not held any more."""
+        """Record an agent that left the cache."""
         wasted = self.preloads.removed(key)
         if cause == "evicted":
             self.regrets.evicted(key)
@@ -145,7 +145,7 @@ class CacheWatch:
             self.wanted(others)
 
     def expire(self, now: float) -> None:
-        """Count what was not used for an hour after it was preloaded as wasted."""
+        """Count preloads that are unused for an hour as wasted."""
         for key in self.preloads.expire(now):
             if self._measures is not None:
                 self._measures.preloaded(key[0], "wasted")

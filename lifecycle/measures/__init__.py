@@ -1,1 +1,1 @@
-"""What is counted of agents and runs: by each worker, and beside the registry's records."""
+"""Metrics of agents and runs: counted by each worker, or read from the registry's records."""

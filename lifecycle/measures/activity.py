@@ -1,4 +1,4 @@
-"""What goes on in a workspace at the moment: sessions that are open, runs that run, runs that wait."""
+"""Current activity of a workspace: open sessions, running runs, waiting runs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Waiting:
     """What waits: runs for budgets, or approvals for decisions.
 
     Attributes:
-        count: How many.
-        longest_s: How long the first of them has, in seconds; 0 without any.
+        count: Number of them.
+        longest_s: How long the oldest has waited, in seconds; 0 without any.
     """
 
     count: int
@@ -28,12 +28,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """What goes on.
+    """Current activity of a workspace.
 
     Attributes:
-        sessions_open: Sessions that were started and have not ended.
-        runs_running: Runs that run, as each worker last said: some seconds ago, as METRICS_EVERY_S has it.
-        waiting: Runs that wait.
+        sessions_open: Sessions that have not ended.
+        runs_running: Runs in progress, as last reported by each worker, at most METRICS_EVERY_S ago.
+        waiting: Waiting runs.
     """
 
     sessions_open: int
@@ -42,7 +42,7 @@ class Current:
 
 
 class Activity:
-    """Reads what goes on. Costs what runs and waits, not what is stored."""
+    """Reads current activity. Its cost depends on what runs and waits, not on what is stored."""
 
     def __init__(
         self, daily_counts: DailyEventCounts, metrics: SharedMetrics, waits: BudgetWaits, approvals: ApprovalStore
@@ -53,7 +53,7 @@ class Activity:
         self._approvals = approvals
 
     async def read(self, workspace: str, now: datetime) -> Current:
-        """Return what goes on in the workspace."""
+        """Return the workspace's current activity."""
         return Current(
             *await asyncio.gather(
                 self.sessions_open(workspace), self.runs_running(workspace), self.waiting(workspace, now)
@@ -61,21 +61,21 @@ class Activity:
         )
 
     async def sessions_open(self, workspace: str) -> int:
-        """Return how many sessions are open."""
+        """Return the number of open sessions."""
         return await self._daily_counts.open_sessions(workspace)
 
     async def runs_running(self, workspace: str) -> int:
-        """Return how many runs run."""
+        """Return the number of runs in progress."""
         series = await self._metrics.read(workspace)
         return max(0, round(sum(value for key, (value, *_) in series.items() if key[0] == RUNNING.name)))
 
     async def approvals(self, workspace: str, now: datetime) -> Waiting:
-        """Return which approvals wait for a decision; a thousand are counted at most."""
+        """Return the approvals that wait for a decision; at most 1000 are counted."""
         count, oldest = await self._approvals.waiting(workspace)
         return Waiting(count, max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)
 
     async def waiting(self, workspace: str, now: datetime) -> Waiting:
-        """Return which runs wait for a budget, or for an approval to go on beyond a share of one."""
+        """Return the runs that wait for a budget, or for an approval to pass a degradation step."""
         begun = [wait.since async for wait, _ in self._waits.every(workspace)]
         waits = [(now - moment).total_seconds() for moment in begun if moment is not None]
         return Waiting(len(begun), max([0.0, *waits]))

@@ -1,4 +1,4 @@
-"""What alert rules can look at besides runs: agents made too often or left behind, and how often they are at hand."""
+"""Metrics of the registry for alert rules: repeated creations, orphans, drift and cache hits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LEAKS = (DriftKind.ORPHAN, DriftKind.TAIL)
 
 
 class RegistryAlarms:
-    """Reads the metrics FROM_REGISTRY for alert rules."""
+    """Reads the metrics in FROM_REGISTRY for alert rules."""
 
     def __init__(self, counts: LifecycleCounts, plans: PlanStore, hit_rates: HitRates) -> None:
         self._counts = counts
@@ -33,9 +33,9 @@ class RegistryAlarms:
         self._hit_rates = hit_rates
 
     async def figures(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
-        """Return the metrics since then, the hour of `since` included; no drift before the first look for it.
+        """Return the metrics since the hour of `since`; without drift before the first comparison.
 
-        An agent that is declared and not made yet is no drift: it is made when it is needed.
+        An agent that is declared but not created yet is no drift: it is created on first use.
         """
         hours = math.ceil((now - since).total_seconds() / 3600) + 1
         lifecycle, latest, looked_up = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""Metrics that are read where they are stored: of the registry's records, of drift, of routes and of pools."""
+"""Metrics that are read from storage: of the registry, drift, routes, pools and teams."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ STORED = (
     *(HANDOFFS, WORKLOAD, TEAM_WAITING, TEAM_WAIT, ANSWER_TIME),
     *(ROUTE_AVAILABLE, ROUTE_BREAKER, ROUTE_SHARE, POOL_USED, POOL_WAITING),
 )
-"""What is not counted by workers but read where it is stored."""
+"""Metrics that are read from storage, not counted by workers."""
 
 
 def samples(
     lifecycle: LifecycleTotals, drift: Mapping[str, int], sessions_open: int, waiting: Waiting, approvals: Waiting
 ) -> Iterator[tuple[Metric, tuple[str, ...], tuple[float, ...]]]:
-    """Yield each metric with the values of its labels and its number."""
+    """Yield each metric with its labels' values and its numbers."""
     for state, count in lifecycle.states.items():
         yield AGENTS, (state,), (count,)
     yield SESSIONS, (), (sessions_open,)
@@ -78,11 +78,11 @@ def samples(
 def of_teams(
     teams: Sequence[TeamFigures], handoffs: Mapping[tuple[str, str], int]
 ) -> Iterator[tuple[Metric, tuple[str, ...], tuple[float, ...]]]:
-    """Yield each metric of teams with the values of its labels and its number.
+    """Yield each metric of teams with its labels' values and its numbers.
 
     Args:
-        teams: Figures of the teams there are, whose window is 7 days.
-        handoffs: How many there ever were, by team and by who or what had them.
+        teams: Figures of all teams, for 7 days.
+        handoffs: Number of all handoffs so far, by team and cause.
     """
     for labels, count in handoffs.items():
         yield HANDOFFS, labels, (count,)
@@ -99,7 +99,7 @@ def of_teams(
 def capacity_samples(
     routes: Sequence[RouteStatus], pools: Sequence[PoolUsage]
 ) -> Iterator[tuple[Metric, tuple[str, ...], tuple[float, ...]]]:
-    """Yield how the deployments of routes are doing and how full pools are, as `samples` does."""
+    """Yield the health of routes' deployments and the usage of pools, like `samples`."""
     for route in routes:
         for one in route.deployments:
             labels = (route.name, one.deployment.name)

@@ -1,4 +1,4 @@
-"""What alert rules can look at of a workspace as a whole."""
+"""Metrics of a workspace as a whole, for alert rules."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _AGENTS: Mapping[AgentState, Metric] = {
 
 
 class WorkspaceState:
-    """Reads every metric of a workspace as a whole."""
+    """Reads the metrics of a workspace as a whole."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class WorkspaceState:
 
     @property
     def sources(self) -> Mapping[Metric, WorkspaceFigures]:
-        """Where each metric comes from."""
+        """The function that reads each metric."""
         agents: list[Metric] = ["agents", *_AGENTS.values()]
         return {
             **dict.fromkeys(FROM_REGISTRY, self._registry.figures),
@@ -91,7 +91,7 @@ class WorkspaceState:
         return {"conversations_waiting": float(waits.conversations), "person_wait_s": waits.longest_s}
 
     async def _of_teams(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
-        """Return what happened in all teams since then; shares and means are left out where they rest on nothing."""
+        """Return figures over all teams since then; shares and means without data are left out."""
         teams = await self._teams.read(workspace, since)
         handoffs, answers = sum(team.handoffs for team in teams), [wait for team in teams for wait in team.answers_s]
         found: dict[Metric, float] = {
@@ -112,7 +112,7 @@ class WorkspaceState:
         return found
 
     async def _budgets(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
-        """Return the used share of the limit that is nearest to its end; nothing without any."""
+        """Return the highest used share of any budget's limit; empty without budgets."""
         shares: list[float] = []
         after: str | None = None
         while True:
@@ -122,7 +122,7 @@ class WorkspaceState:
                 return {"budget_used_share": max(shares)} if shares else {}
 
     async def _resources(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
-        """Return the highest used shares of any worker and any pool; nothing without any."""
+        """Return the highest used shares of any worker and any pool; empty without any."""
         found = await self._resource_reader.now(workspace)
         shares: dict[Metric, list[float]] = {
             "memory_share": [one.memory_share for one in found.workers if one.memory_share is not None],

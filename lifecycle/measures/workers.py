@@ -1,6 +1,7 @@
-"""What is measured of runs, model calls and look-ups: from what is stored anyway, at the moment it is stored.
+"""Counts runs, model calls and look-ups in metrics, when they are stored.
 
-A run's end is counted by whoever commits it, and only then; a duplicate that finds it ended counts nothing.
+A run's end is counted by the process that commits it, and only then: a duplicate message of an ended run counts
+nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from llmops.metrics.shared import SharedMetrics
 
 
 class Measures:
-    """Turns what happens into metrics."""
+    """Updates metrics on changes."""
 
     def __init__(self, shared: SharedMetrics, clock: Clock, run_timeout: timedelta, times: RunTimes) -> None:
         self._shared = shared
@@ -27,7 +28,7 @@ class Measures:
         self._running: dict[str, tuple[str, str, datetime]] = {}
 
     def run_changed(self, before: Run | None, after: Run) -> None:
-        """Measure a change of a run that was committed; `before` is None for a run that was not stored."""
+        """Count a committed change of a run; `before` is None for a new run."""
         waited = after.state is RunState.WAITING and (before is None or before.state is not RunState.WAITING)
         if waited and after.stage is Stage.CHECKING_BUDGET:
             self._count(after.workspace, metrics.BLOCKED, 1, after.agent)
@@ -41,7 +42,7 @@ class Measures:
             self._run_ended(after)
 
     def attempt_recorded(self, fact: AttemptFact) -> None:
-        """Measure the model calls of an attempt whose fact was written; a refused one cost nothing."""
+        """Count the model calls of an attempt whose fact was written; a refused call cost nothing."""
         for call in fact.calls:
             if call.outcome != "refused":
                 self._called(fact.who, call)
@@ -61,39 +62,39 @@ class Measures:
             self._count(who.workspace, metrics.COST, call.cost_micro_usd, who.agent)
 
     def soon(self) -> None:
-        """Have counts stored a little later."""
+        """Store the counts a little later."""
         self._shared.soon()
 
     def looked_up(self, workspace: str, count: int, *, hit: bool) -> None:
-        """Count look-ups of agents to run: whether this worker had them ready."""
+        """Count look-ups of agents for runs; `hit`: whether this worker had them in its cache."""
         self._count(workspace, metrics.LOOKUPS, count, "hit" if hit else "miss")
 
     def compared(self, workspace: str, strategy: str, count: int, *, hit: bool) -> None:
-        """Count look-ups of a worker whose strategy is compared with others."""
+        """Count look-ups of a worker with one of several compared strategies."""
         self._count(workspace, metrics.STRATEGY_LOOKUPS, count, strategy, "hit" if hit else "miss")
 
     def sized(self, workspace: str, capacity: int) -> None:
-        """Say how many agents this worker may hold."""
+        """Set the capacity of this worker's cache."""
         self._shared.gauge(workspace, metrics.CAPACITY, capacity)
 
     def loaded(self, workspace: str, cause: str) -> None:
-        """Count an agent that was opened, for a `run` or by a `preload`."""
+        """Count an opened agent; `cause` is `run` or `preload`."""
         self._count(workspace, metrics.LOADS, 1, cause)
 
     def removed(self, workspace: str, cause: str) -> None:
-        """Count an agent that is not held any more: `evicted` or `dropped`."""
+        """Count an agent that left the cache; `cause` is `evicted` or `dropped`."""
         self._count(workspace, metrics.REMOVALS, 1, cause)
 
     def preloaded(self, workspace: str, result: str) -> None:
-        """Count what became of a preloaded agent: `used`, `wasted` or `failed`."""
+        """Count the outcome of a preload: `used`, `wasted` or `failed`."""
         self._count(workspace, metrics.PRELOADS, 1, result)
 
     def routed(self, workspace: str, route: str, deployment: str, outcome: str) -> None:
-        """Count a try of a model call at a route's deployment, by what became of it."""
+        """Count a try of a model call at a route's deployment, by outcome."""
         self._count(workspace, metrics.ROUTED, 1, route, deployment, outcome)
 
     def _runs_here(self, run: Run) -> None:
-        """Keep account of the runs that this process runs; one that another took over is known by its time."""
+        """Track the runs that this process runs; one that another process took over is removed after a time."""
         now = self._clock()
         if run.state is RunState.RUNNING:
             if run.id not in self._running:

@@ -1,4 +1,4 @@
-"""Savings on the app's instances: found by the plan for scaling, and made by applying it."""
+"""Savings on the app's instances: found by the scaling plan, and made by applying it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ log = logging.getLogger(__name__)
 
 
 class InstanceSavings:
-    """Looks at how the app is scaled, for the workspace that may know and change it."""
+    """Finds savings on scaling, for the workspace that may read and change it."""
 
     def __init__(self, scaler: Scaler, workspace: str) -> None:
         self._scaler = scaler
         self._workspace = workspace
 
     async def find(self, workspace: str) -> Proposal | None:
-        """Return a proposal; None also where it cannot be seen how the app is scaled."""
+        """Return a proposal; None if there is none, or the present scaling cannot be read."""
         if workspace != self._workspace:
             return None
         try:
@@ -34,11 +34,11 @@ class InstanceSavings:
         return idle_instances(plan, current, await self._scaler.policy()) if current is not None else None
 
     async def apply(self, workspace: str, one: Proposal, by: str) -> None:
-        """Scale the app as the proposal's plan says; done already, nothing.
+        """Scale the app as the proposal's plan says; does nothing if that is done already.
 
         Raises:
-            Conflict: The plan is another one by now (`plan_changed`), or waits.
-            AppError: The platform cannot be reached, or the app's identity may not.
+            Conflict: The plan has changed since (`plan_changed`), or has to wait.
+            AppError: The platform cannot be reached, or the app's identity lacks permission.
         """
         _, current = await self._scaler.recommend()
         if one.begun and current is not None and is_done(one, current):
@@ -46,7 +46,7 @@ class InstanceSavings:
         await self._scaler.apply(one.change.plan, workspace, by)
 
     async def saved(self, one: Proposal) -> Measured | None:
-        """Return what the change has saved in a week; None where it cannot be seen how the app is scaled."""
+        """Return what the change has saved in a week; None if the present scaling cannot be read."""
         try:
             _, current = await self._scaler.recommend()
         except AppError:

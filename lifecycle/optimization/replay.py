@@ -1,4 +1,4 @@
-"""Replaying a workspace's recorded history under other terms: which facts are read, and which rule is asked."""
+"""Replays a workspace's recorded history under other conditions: reads the facts and applies a rule."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from llmops.spend.pricing import Rates
 from llmops.spend.rate_store import RateStore
 
 Rule = Callable[[Sequence[AttemptFact], Rates], Outcome]
-"""Says what facts would have been, by what the workspace pays now."""
+"""Returns what facts would have been, given the workspace's present rates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What history would have been.
+    """Result of a replay.
 
     Attributes:
-        first: The first UTC day that was looked at.
-        last: The last.
-        records: How many facts, or uses of agents, were replayed.
+        first: First UTC day read.
+        last: Last UTC day read.
+        records: Number of facts, or of uses of agents, that were replayed.
         whole: Whether these were all.
-        outcome: What came out.
+        outcome: The rule's result.
     """
 
     first: date
@@ -38,7 +38,7 @@ class Replayed:
 
 
 class HistoryReplay:
-    """Reads what was recorded, and asks a rule about it."""
+    """Reads recorded history and applies a rule to it."""
 
     def __init__(self, history: FactHistory, rates: RateStore, loader: LoaderOverview, clock: Clock) -> None:
         self._history = history
@@ -47,17 +47,17 @@ class HistoryReplay:
         self._clock = clock
 
     async def of_facts(self, workspace: str, agent: str | None, days: int, rule: Rule) -> Replayed:
-        """Return what the rule says of the last days, today among them."""
+        """Return the rule's result for the last days, including today."""
         last = self._clock().date()
         first = last - timedelta(days=days - 1)
         facts, whole = await self._history.read(workspace, agent, first, last)
         return Replayed(first, last, len(facts), whole, rule(facts, await self._rates.of(workspace)))
 
     async def of_cache(self, workspace: str, days: int, capacity: int, workers: int) -> Replayed:
-        """Return what the workers' caches of live agents would have hit, were they of this size.
+        """Return what the workers' caches of live agents would have achieved with this size.
 
         Raises:
-            InvalidInput: One is out of its bounds.
+            InvalidInput: A value is out of bounds.
         """
         last = self._clock().date()
         found = await self._loader.what_if(workspace, capacity=capacity, workers=workers, hours=days * 24)

@@ -1,4 +1,4 @@
-"""Which agents are looked at for savings, and what the rules need to know of them."""
+"""Selects the agents to search for savings, and what the rules need to know of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BYTES_A_TOKEN = 4
 
 
 class AgentSelection:
-    """Reads the agents that a request is about."""
+    """Reads the agents of a request."""
 
     def __init__(self, catalog: Catalog, pools: PoolStore) -> None:
         self._catalog = catalog
@@ -24,15 +24,15 @@ class AgentSelection:
         """Return the agent.
 
         Raises:
-            NotFound: There is none of that name.
+            NotFound: It does not exist.
         """
         return await self._catalog.get(workspace, name)
 
     async def of(self, workspace: str, request: OptimizationRequest) -> Sequence[Agent]:
-        """Return the agents that are asked for.
+        """Return the requested agents.
 
         Raises:
-            NotFound: There is no such agent, or no such pool.
+            NotFound: An agent or a pool does not exist.
         """
         if request.agent is not None:
             return [await self._catalog.get(workspace, request.agent)]
@@ -46,7 +46,7 @@ class AgentSelection:
 
 
 def profile_of(agent: Agent) -> AgentProfile:
-    """Return what the rules need to know of an agent."""
+    """Return an agent's profile for the rules."""
     spec, record = agent.declaration.spec, agent.record
     policy = spec.evaluation
     judges = {"judge": policy.judge, "foundry": policy.foundry} if policy else {}

@@ -1,4 +1,4 @@
-"""Finding what could cost less, applying it as an owner would, and saying a week later what it has really saved."""
+"""Finds savings, applies them as an owner would, and measures a week later what they have really saved."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ class Optimizations:
         self._clock = clock
 
     async def find(self, workspace: str, request: OptimizationRequest) -> Optimization:
-        """Return what could cost less, by the facts of the last days, and keep it.
+        """Find savings by the facts of the last days, store them, and return them.
 
         Raises:
-            NotFound: There is no such agent, or no such pool.
+            NotFound: An agent or a pool of the request does not exist.
         """
         now = self._clock()
         last = now.date()
@@ -110,10 +110,10 @@ class Optimizations:
         return result
 
     async def get(self, workspace: str, ident: str) -> tuple[Optimization, Mapping[str, Measured]]:
-        """Return an optimization, and of its proposals that were applied a week ago what they have really saved.
+        """Return an optimization, and the measured savings of its proposals that were applied at least a week ago.
 
         Raises:
-            NotFound: There is none of that id.
+            NotFound: It does not exist.
         """
         found = await self._store.get(workspace, ident)
         now = self._clock()
@@ -132,22 +132,22 @@ class Optimizations:
     async def apply(
         self, workspace: str, ident: str, wanted: Sequence[str], signals: AgentSignals, by: str = ""
     ) -> Optimization:
-        """Make the changes of these proposals, each once, and return the optimization.
+        """Apply these proposals, each once, and return the optimization.
 
         Raises:
-            NotFound: There is no such optimization, or an agent of it is gone.
-            InvalidInput: One is no proposal of it (`unknown_proposal`) or is for people to do (`not_applicable`);
-                nothing is changed then.
-            Conflict: An agent was declared anew since (`agent_changed`); those before it are applied.
+            NotFound: The optimization, or an agent of it, does not exist.
+            InvalidInput: It has no such proposal (`unknown_proposal`), or one has to be done by people
+                (`not_applicable`); nothing is changed then.
+            Conflict: An agent was declared again since (`agent_changed`); the proposals before it are applied.
         """
         found = await self._store.get(workspace, ident)
         for name in wanted:
             one = found.proposal(name)
             if one is None:
-                msg = f"There is no proposal {name!r} in it."
+                msg = f"The optimization has no proposal {name!r}."
                 raise InvalidInput(msg, code="unknown_proposal", fields={"/proposals": "none of its proposals"})
             if one.change.kind == "manual":
-                msg = f"The proposal {name!r} is for people to do; its advice says what."
+                msg = f"The proposal {name!r} has to be done by people; see its advice."
                 raise InvalidInput(msg, code="not_applicable", fields={"/proposals": "not a change of this API"})
         for name in dict.fromkeys(wanted):
             found = await self._apply(workspace, found, name, signals, by)
@@ -166,7 +166,7 @@ class Optimizations:
         if not done and agent.declaration.revision != one.change.revision:
             msg = f"The agent {one.agent!r} was declared anew since; ask for proposals again."
             raise Conflict(msg, code="agent_changed")
-        if not one.begun:  # so that whoever applies it again after a crash knows its own doing
+        if not one.begun:  # so that applying again after a crash recognizes its own change
             found = await self._set(workspace, found, replace(one, begun=True))
         if not done:
             agent = await self._make(workspace, agent, one.change, signals, by)
@@ -189,8 +189,8 @@ class Optimizations:
 
     async def _set(self, workspace: str, found: Optimization, changed: Proposal) -> Optimization:
         def step(stored: Optimization) -> Optimization:
-            known = stored.proposal(changed.id)
-            return stored if known is not None and known.applied is not None else stored.having(changed)
+            current = stored.proposal(changed.id)
+            return stored if current is not None and current.applied is not None else stored.having(changed)
 
         return await self._store.change(workspace, found.id, step)
 
@@ -211,7 +211,7 @@ class Optimizations:
     async def _judging_per_run(
         self, workspace: str, agent: str, since: datetime, until: datetime, runs: int
     ) -> float | None:
-        """Return what judging took for each run; judges' calls are by the day, so the day of the change is left out."""
+        """Return what judging cost per run; None without runs. Sums are by day, so the change's day is left out."""
         wanted: list[date] = [day for day in days(since.date(), until.date()) if since.date() < day < until.date()]
         spent = 0
         for day in wanted:
@@ -225,18 +225,18 @@ class Optimizations:
 
 
 def _with_body(one: Proposal, agent: Agent) -> Proposal:
-    """Return the proposal with the whole declaration that it asks for."""
+    """Return the proposal with the whole declaration that it results in."""
     if one.change.kind != "declare":
         return one
     declaration = agent.declaration
-    said = (declaration.config or AgentConfig.behind(declaration.spec)).model_dump(mode="json")
-    known = declaration.spec.model_dump(mode="json")
-    fields = {name: _merged(known.get(name), value) for name, value in one.change.fields.items()}
-    return replace(one, change=replace(one.change, fields=fields, body={**said, **fields}))
+    declared = (declaration.config or AgentConfig.behind(declaration.spec)).model_dump(mode="json")
+    spec_fields = declaration.spec.model_dump(mode="json")
+    fields = {name: _merged(spec_fields.get(name), value) for name, value in one.change.fields.items()}
+    return replace(one, change=replace(one.change, fields=fields, body={**declared, **fields}))
 
 
 def _merged(known: Any, value: Any) -> Any:
-    """Return the value in place of what is known, within objects field by field."""
+    """Return `known` with `value` merged into it: objects field by field, else replaced."""
     if not isinstance(known, Mapping) or not isinstance(value, Mapping):
         return value
     before, after = cast("Mapping[str, Any]", known), cast("Mapping[str, Any]", value)
@@ -244,7 +244,7 @@ def _merged(known: Any, value: Any) -> Any:
 
 
 def _is_done(agent: Agent, change: Change) -> bool:
-    """Return whether the agent is as the change makes it, by an earlier try at applying it."""
+    """Return whether the agent has the change already, by an earlier try."""
     if change.kind == "retire":
         return agent.state is AgentState.IDLE
     return agent.declaration.config == AgentConfig.model_validate(change.body)

@@ -1,1 +1,1 @@
-"""How a change of what agents are composed of reaches them."""
+"""Propagation of changed templates and other shared items to the agents composed of them."""

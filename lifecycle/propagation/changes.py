@@ -1,4 +1,4 @@
-"""What an owner does to templates, personalities, capabilities and overrides: checked, then made, then followed."""
+"""Changing templates, personalities, capabilities and overrides: check, store, propagate."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.signals import AgentSignals
 
 FOLLOW_AT_ONCE = 200
-"""Most agents that the request which changes an item changes itself; the timer changes the others."""
+"""Most agents that the request changing an item updates itself; the timer updates the others."""
 MOST_NAMED = 20
 """Most agents that an error names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """An item after a change.
+    """The result of changing an item.
 
     Attributes:
         item: The item as it is now.
-        new: Whether the workspace had none of its own before.
-        followed: What became of the agents that are composed of it.
+        new: Whether the workspace had no own item of this name before.
+        followed: The result of updating the dependent agents.
     """
 
     item: ConfigurationItem
@@ -40,7 +40,7 @@ class Changed:
 
 
 class ConfigurationChanges:
-    """Changes items. A change that an agent could not follow is refused, and changes nothing."""
+    """Changes items. A change that would make an agent's spec invalid is refused, and changes nothing."""
 
     def __init__(
         self,
@@ -59,33 +59,33 @@ class ConfigurationChanges:
     async def put(
         self, workspace: str, ref: Ref, content: Content, signals: AgentSignals, if_match: str | None = None
     ) -> Changed:
-        """Make the item say this from now on. Saying the same again changes nothing.
+        """Store the item and update dependent agents. Storing equal content changes nothing.
 
         Raises:
-            InvalidInput: It refers to what there is not, or goes on from itself; see `Sources.resolve`.
-            Conflict: An agent could not follow (code `dependents_invalid`); `fields` says which, and why.
-            EtagMismatch: `if_match` is given and the item is another one.
-            TooLarge: It is more than can be stored.
+            InvalidInput: It refers to something that does not exist, or extends itself; see `Sources.resolve`.
+            Conflict: An agent's spec would be invalid (code `dependents_invalid`); `fields` says which, and why.
+            EtagMismatch: `if_match` is given and the item was changed since.
+            TooLarge: It does not fit a row.
         """
         before, item, followed = await self._change(workspace, ref, content, content, signals, if_match)
         return Changed(item, new=before.builtin or before.content is None, followed=followed)
 
     async def delete(self, workspace: str, ref: Ref, signals: AgentSignals, if_match: str | None = None) -> None:
-        """Delete the workspace's item; the app's own of that name, if there is one, is back then.
+        """Delete the workspace's item; a built-in item of that name becomes visible again.
 
         Raises:
-            NotFound: The workspace has none of its own.
-            Conflict: Something depends on it (code `item_in_use`), or could not follow it back to the app's own.
-            EtagMismatch: `if_match` is given and the item is another one.
+            NotFound: The workspace has no own item of this name.
+            Conflict: Something depends on it (code `item_in_use`), or would be invalid with the built-in item.
+            EtagMismatch: `if_match` is given and the item was changed since.
         """
         await self._change(workspace, ref, None, preset(ref), signals, if_match)
 
     async def dependents(
         self, workspace: str, ref: Ref, limit: int, after: str | None = None
     ) -> tuple[Sequence[Dependent], str | None]:
-        """Return who depends on the item, by kind and name, and the key to continue after; None when these were all.
+        """Return what depends on the item, by kind and name, and the key to continue after; None at the end.
 
-        A page may hold fewer than `limit` while there are more.
+        A page may have fewer than `limit` entries while there are more.
         """
         found, after = await self._dependents.page(workspace, ref, limit, after)
         real = await asyncio.gather(*(self._depends(workspace, who, ref) for who in found))
@@ -125,7 +125,7 @@ class ConfigurationChanges:
         return before, item, await self._following.propagate(noted[-1], signals, FOLLOW_AT_ONCE)
 
     async def _check_followable(self, proposed: ConfigurationItem) -> None:
-        """Check that no agent that can be composed now could not be any more."""
+        """Check that every agent that is valid now stays valid."""
         would, now = self._composer.sources(proposed.workspace, proposed), self._composer.sources(proposed.workspace)
         broken: dict[str, str] = {}
 
@@ -147,7 +147,7 @@ class ConfigurationChanges:
         if broken:
             names = sorted(broken)
             more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-            msg = f"Agents could not follow this change: {', '.join(names[:MOST_NAMED])}{more}. Nothing was changed."
+            msg = f"This change would make agents invalid: {', '.join(names[:MOST_NAMED])}{more}. Nothing was changed."
             fields = {f"/agents/{name}": broken[name] for name in names[:MOST_NAMED]}
             raise Conflict(msg, code="dependents_invalid", fields=fields)
 

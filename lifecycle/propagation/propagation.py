@@ -1,8 +1,8 @@
-"""How a change of a template, personality, … reaches the agents that are composed of it.
+"""Updates agents after a change of a template, personality, … that they are composed of.
 
-A change is noted before it is made. The request that makes it has the agents follow at once, up to a limit; a timer
-does what is left, and looks at every change once more when SETTLED has passed. By then whoever had read the item before
-it changed has written what came of that, with its entry in the index made before: the second look finds it.
+A change is recorded before it is made. The request that makes it updates the agents at once, up to a limit; a timer
+does the rest, and checks every change once more after SETTLED. By then, every request that had read the item before it
+changed has stored its result, with its index entry before that: the second check finds it.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ log = logging.getLogger(__name__)
 SETTLED = timedelta(minutes=10)
 """Longer than any request or function may take."""
 AT_ONCE = 16
-"""Agents that are looked at side by side."""
+"""Agents that are updated concurrently."""
 CHANGES_A_RUN = 1000
-"""Most changes that one run of the timer takes up."""
+"""Most changes that one run of the timer handles."""
 AGENTS_A_RUN = 5000
-"""Most agents, or about as many, that one run of the timer changes."""
+"""Most agents (approximately) that one run of the timer changes."""
 
-_MADE, _FOLLOWED = "made", "followed"  # what is noted of a change: that it is about to be made; that agents followed it
+_MADE, _FOLLOWED = "made", "followed"  # states of a change: about to be made; agents updated
 
 
 @dataclass(frozen=True, slots=True)
 class Propagated:
-    """How many agents were looked at, how many changed, how many could not follow, and whether these were all."""
+    """How many agents were checked, changed and failed, and whether these were all."""
 
     looked: int = 0
     changed: int = 0
@@ -66,7 +66,7 @@ class Propagated:
 
 
 class Propagation:
-    """Has agents follow what they are composed of."""
+    """Updates agents when what they are composed of changes."""
 
     def __init__(
         self,
@@ -85,36 +85,36 @@ class Propagation:
         self._clock = clock
 
     async def note(self, workspace: str, ref: Ref, version: int) -> Entry:
-        """Note that a change is about to be made, so that it is followed whatever happens to this process."""
+        """Record that a change is about to be made, so that it is propagated even if this process dies."""
         return await self._noted(workspace, f"{ref.kind.value}!{ref.name}!{version}", _MADE, self._clock())
 
     async def propagate(self, noted: Entry, signals: AgentSignals, at_most: int) -> Propagated:
-        """Have the agents follow a change that was noted, until about `at_most` of them have changed."""
-        done = await self._spread(noted.workspace, _ref(noted), signals, at_most)
+        """Update the agents after a recorded change, until about `at_most` of them have changed."""
+        done = await self._update_agents(noted.workspace, _ref(noted), signals, at_most)
         if done.complete:
-            await self._noted(noted.workspace, noted.name, _FOLLOWED, _told(noted)[1])
+            await self._noted(noted.workspace, noted.name, _FOLLOWED, _state_and_time(noted)[1])
         return done
 
     async def finish(self, signals: AgentSignals, at_most: int = AGENTS_A_RUN) -> Propagated:
-        """Do what is left of the changes noted so far, until about `at_most` agents have changed; for a timer."""
+        """Complete all recorded changes, until about `at_most` agents have changed; for a timer."""
         settled, total = self._clock() - SETTLED, Propagated()
         changes: dict[tuple[str, Ref], list[Entry]] = {}
-        for noted in await self._left(settled):
+        for noted in await self._unfinished(settled):
             changes.setdefault((noted.workspace, _ref(noted)), []).append(noted)
         for (workspace, ref), noted_of_it in changes.items():
             if total.changed >= at_most:
                 return total + Propagated(complete=False)
-            done = await self._spread(workspace, ref, signals, at_most - total.changed)
+            done = await self._update_agents(workspace, ref, signals, at_most - total.changed)
             total += done
             for noted in noted_of_it if done.complete else ():
-                if (at := _told(noted)[1]) <= settled:
+                if (at := _state_and_time(noted)[1]) <= settled:
                     await self._due.drop(workspace, noted.name, noted.hour)
                 else:
                     await self._noted(workspace, noted.name, _FOLLOWED, at)
         return total
 
     async def agents(self, workspace: str, ref: Ref) -> AsyncIterator[Sequence[Dependent]]:
-        """Yield the agents that may depend on the item, a few at a time; on the overrides, all of the workspace."""
+        """Yield the agents that may depend on the item, in groups; for overrides, all of the workspace."""
         batch: list[Dependent] = []
         found = self._all(workspace) if ref.kind is Kind.OVERRIDES else self._dependents.agents(workspace, ref)
         async for who in found:
@@ -125,18 +125,18 @@ class Propagation:
         if batch:
             yield batch
 
-    async def _left(self, settled: datetime) -> Sequence[Entry]:
-        """Return the changes that were not followed yet, or not looked at again after they settled."""
-        left: list[Entry] = []
+    async def _unfinished(self, settled: datetime) -> Sequence[Entry]:
+        """Return the changes that are not propagated yet, or not checked again after they settled."""
+        unfinished: list[Entry] = []
         async for noted in self._due.until(self._clock()):
-            state, at = _told(noted)
+            state, at = _state_and_time(noted)
             if state == _MADE or at <= settled:
-                left.append(noted)
-            if len(left) == CHANGES_A_RUN:
+                unfinished.append(noted)
+            if len(unfinished) == CHANGES_A_RUN:
                 break
-        return left
+        return unfinished
 
-    async def _spread(self, workspace: str, ref: Ref, signals: AgentSignals, at_most: int) -> Propagated:
+    async def _update_agents(self, workspace: str, ref: Ref, signals: AgentSignals, at_most: int) -> Propagated:
         sources, total = self._composer.sources(workspace), Propagated()
         async for batch in self.agents(workspace, ref):
             if total.changed >= at_most:
@@ -155,13 +155,15 @@ class Propagation:
                 return Propagated(looked=1)
             resolved = await _resolved(sources, agent)
             if resolved is None or _older(resolved, agent):
-                # What the others are composed of was read before this agent was; somebody may have been faster.
+                # The sources were read before this agent was: they may be outdated.
                 sources = self._composer.sources(workspace)
                 resolved = await _resolved(sources, agent)
             if resolved is None:
-                log.warning("agent %s cannot follow %s", who.name, ref, extra={"event": "configuration.not_followed"})
+                log.warning(
+                    "agent %s would be invalid with %s", who.name, ref, extra={"event": "configuration.not_followed"}
+                )
                 return Propagated(looked=1, refused=1)
-            after = await self._taken_over(agent, resolved, signals)
+            after = await self._redeclared(agent, resolved, signals)
             if after is not None:
                 break
             sources = self._composer.sources(workspace)
@@ -169,8 +171,8 @@ class Propagation:
             await self._forget(workspace, who, ref)
         return Propagated(looked=1, changed=after.declaration.revision != agent.declaration.revision)
 
-    async def _taken_over(self, agent: Agent, resolved: Resolved, signals: AgentSignals) -> Agent | None:
-        """Return the agent as it is declared now, or None when its declaration has changed since it was read."""
+    async def _redeclared(self, agent: Agent, resolved: Resolved, signals: AgentSignals) -> Agent | None:
+        """Return the agent with its new declaration stored; None if it was declared again since it was read."""
         from lifecycle.registry.operations import Ensure  # noqa: PLC0415 - cold start
 
         await self._composer.enter(
@@ -182,14 +184,14 @@ class Propagation:
         changed = after.declaration.revision != agent.declaration.revision
         if changed:
             self._resolver.forget(agent.workspace, agent.name)
-        # An active one that is not ready may be one whose signal a crash has swallowed.
+        # An active agent that is not ready may be one whose signal was lost in a crash.
         if (after.state is AgentState.ACTIVE and not after.ready) or (changed and after.state is AgentState.FAILED):
             operation = Ensure(new_id(), after.declaration.revision, after.declaration.spec)
             await signals.send(agent.workspace, agent.name, operation)
         return after
 
     async def _forget(self, workspace: str, who: Dependent, ref: Ref) -> None:
-        """Drop an entry of the index, unless it may be that of a declaration that is being made."""
+        """Remove an index entry, unless it may belong to a declaration that is being stored."""
         if who.entered_at is not None and who.entered_at + SETTLED <= self._clock():
             await self._dependents.leave(workspace, who, [ref])
 
@@ -209,7 +211,7 @@ class Propagation:
 
 
 def config_of(agent: Agent) -> AgentConfig:
-    """Return what the agent's owner declared."""
+    """Return the agent's declaration."""
     declaration = agent.declaration
     return declaration.config if declaration.config is not None else AgentConfig.behind(declaration.spec)
 
@@ -219,7 +221,7 @@ def _ref(noted: Entry) -> Ref:
     return Ref(Kind(kind), name)
 
 
-def _told(noted: Entry) -> tuple[str, datetime]:
+def _state_and_time(noted: Entry) -> tuple[str, datetime]:
     state, _, at = noted.note.partition(" ")
     return state, datetime.fromisoformat(at)
 

@@ -1,1 +1,1 @@
-"""Who the agents are: what was declared, what the provider has of it, and the actor that keeps the two together."""
+"""The registry of agents: declarations, records of what exists at providers, and the actor that aligns them."""

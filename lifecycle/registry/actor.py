@@ -1,7 +1,7 @@
-"""The actor behind an agent: applies operations one at a time and is the only caller of provider create and delete.
+"""The actor of an agent: applies operations one at a time; the only caller of the provider's create and delete.
 
-It writes its row before and after it acts at the provider, so whatever moment it dies at, the next operation finds an
-intent that it can finish: it looks for the version before it makes one.
+It writes its row before and after it acts at the provider. So if it dies at any moment, the next operation finds an
+intent that it can complete: it looks for the version before it creates one.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ _FAILURES = {
     AuditStep.DELETE_FAILED: "agent.delete_failed",
     AuditStep.VERIFY_FAILED: "agent.verify_failed",
 }
-"""The log's events of failures at a provider."""
+"""Names of log events for failures at a provider."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActorState:
-    """What an actor keeps between operations: its record as last written, and that row's ETag."""
+    """What an actor keeps between operations: its record as last written, and the row's ETag."""
 
     record: AgentRecord
     etag: str
 
 
 class AgentActor:
-    """Applies operations to agents. The caller makes sure that one agent's operations never overlap.
+    """Applies operations to agents. The caller ensures that one agent's operations never overlap.
 
-    Should two ever overlap (a worker that was declared dead lives on), the row's ETag lets only one of them write.
+    If two do overlap (a worker declared dead is still running), the row's ETag lets only one of them write.
     """
 
     def __init__(
         self, tables: Tables, providers: Providers, *, owner: str, look_after: RetentionPolicy, clock: Clock
     ) -> None:
-        """Set whose agents these are at the provider, and how long timers leave them alone."""
+        """Set the owner's mark at providers, and the times after which timers check agents."""
         self._records = RecordStore(tables)
         self._history = AgentHistory(tables)
         self._news = AgentEvents(tables)
@@ -67,13 +67,13 @@ class AgentActor:
         self._clock = clock
 
     async def handle(self, state: ActorState | None, workspace: str, name: str, operation: Operation) -> ActorState:
-        """Apply the operation and return the state to keep.
+        """Apply the operation and return the new state.
 
         Args:
-            state: What the last operation returned; None makes the actor read its row.
+            state: The state that the last operation returned; None to read the row.
             workspace: The agent's workspace.
             name: The agent's name.
-            operation: What to do; one that was applied before does nothing.
+            operation: The operation; one that was applied before does nothing.
 
         Raises:
             Unavailable: Table Storage cannot be reached; the operation can be applied again.
@@ -86,7 +86,7 @@ class AgentActor:
             try:
                 state = await self._apply(state, operation)
             except (RowChanged, RowExists):
-                # The row is ahead of the state: an earlier try was cut off after writing it. The row is right.
+                # The row is newer than the state: an earlier try was interrupted after writing it. The row is right.
                 state = None
             else:
                 await self._news.publish_if_possible(workspace, name, state.record.untold)
@@ -98,14 +98,14 @@ class AgentActor:
     async def _apply(self, state: ActorState, operation: Operation) -> ActorState:
         decision = apply(state.record, operation, self._clock())
         while decision.effect is not None:
-            # Before an effect even an unchanged record is written: its ETag proves that the state is not stale, so
-            # that a version is not deleted that a later operation has taken up again.
+            # Before an effect even an unchanged record is written: its ETag proves that the state is current, so that
+            # no version is deleted that a later operation uses again.
             state = await self._write(state, decision.record, always=True)
             decision = await self._act(state.record, operation, decision.effect)
         return await self._write(state, decision.record)
 
     async def _act(self, record: AgentRecord, operation: Operation, effect: Effect) -> Decision:
-        """Have the effect, and return what follows from it."""
+        """Carry out the effect, and return the decision that follows from its result."""
         try:
             with span(f"{type(effect).__name__.lower()} {record.name}", _attributes(record)):
                 decision = await self._performer.execute(record, operation, effect)
@@ -120,21 +120,21 @@ class AgentActor:
         return ActorState(*stored) if stored else ActorState(new_record(workspace, name, self._clock()), "")
 
     async def _write(self, state: ActorState, record: AgentRecord, *, always: bool = False) -> ActorState:
-        """Write the record if it changed, keeping the due indices supersets of what their timers may take.
+        """Write the record if it changed, entering it in the due indices first, so that these miss nothing.
 
-        Steps that stand in the row go to the audit trail before the row is written without them: none is ever lost.
+        Audit entries in the row are copied to the audit trail before a row without them is written: none is ever lost.
         """
         if record == state.record and not always:
             return state
-        told = state.record.untold
-        await self._news.publish(record.workspace, record.name, told, again=True)
+        pending = state.record.untold
+        await self._news.publish(record.workspace, record.name, pending, again=True)
         before, after = due_times(state.record, self._look_after), due_times(record, self._look_after)
         moved = {kind for kind in before if _hour(before[kind]) != _hour(after[kind])}
-        await self._history.record(record.workspace, record.name, told)
+        await self._history.record(record.workspace, record.name, pending)
         for kind in moved:
             if (due := after[kind]) is not None:
                 await self._due[kind].add(record.workspace, record.name, due)
-        record = replace(record, untold=record.untold[len(told) :])
+        record = replace(record, untold=record.untold[len(pending) :])
         etag = await self._records.write(record, state.etag, state.record, self._clock())
         for kind in moved:
             if (due := before[kind]) is not None:

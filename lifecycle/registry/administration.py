@@ -1,4 +1,4 @@
-"""What an owner or operator does to agents: declares the change, then tells the agent's actor."""
+"""What owners and operators do to agents: stores the change in the declaration, then signals the agent's actor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lifecycle.specs.spec import AgentSpec
 
 
 class Administration:
-    """Changes agents. What is declared holds at once; the actor follows, and the next use makes sure that it did."""
+    """Changes agents. A declaration is valid at once; the actor follows, and the next use makes sure that it did."""
 
     def __init__(
         self,
@@ -32,15 +32,15 @@ class Administration:
         forget: Callable[[str, str], None],
         offers: OfferedTools,
     ) -> None:
-        """Set what declaring needs.
+        """Set the collaborators.
 
         Args:
-            catalog: Where declarations are kept.
+            catalog: Stores declarations.
             composer: Composes specs.
-            clock: The time.
-            grace: For how long a retired agent's versions are left at its provider.
-            forget: Empties caches of an agent.
-            offers: Notes what its MCP servers offer.
+            clock: Gives the time.
+            grace: How long a retired agent's versions stay at its provider.
+            forget: Removes an agent from this process's caches.
+            offers: Records the tools that its MCP servers offer.
         """
         self._catalog = catalog
         self._composer = composer
@@ -60,14 +60,14 @@ class Administration:
         by: str = "",
         step: AuditStep = AuditStep.DECLARED,
     ) -> tuple[Agent, bool]:
-        """Declare the agent and return it and whether it is new.
+        """Declare the agent, and return it and whether it is new.
 
-        An agent that is there already follows its new spec at once; one that is not is made when it is first used.
+        An existing agent is updated at once; a new one is created when it is first used.
 
         Raises:
-            InvalidInput: It names a tool, a template, … that there is not, or makes no valid spec.
-            EtagMismatch: `if_match` is given and the current declaration is another one.
-            TooLarge: It is more than can be stored.
+            InvalidInput: It refers to a tool, a template, … that does not exist, or its spec is not valid.
+            EtagMismatch: `if_match` is given and the declaration was changed since.
+            TooLarge: It does not fit a row.
         """
         config = AgentConfig.of(wanted) if isinstance(wanted, AgentSpec) else wanted
         made = await self._composer.compose(workspace, name, config)
@@ -82,10 +82,10 @@ class Administration:
         return agent, new
 
     async def prewarm(self, workspace: str, name: str, signals: AgentSignals) -> Agent:
-        """Have the agent made ready, so that its first run does not wait; return it as it is now.
+        """Have the agent created now, so that its first run does not wait; return its present state.
 
         Raises:
-            NotFound: There is no such agent.
+            NotFound: The agent does not exist.
             Conflict: It is disabled.
         """
         agent = await self._enabled(workspace, name)
@@ -104,38 +104,38 @@ class Administration:
         *,
         by: str = "",
     ) -> Agent:
-        """Declare an earlier spec of the agent again (`lifecycle.registry.versions`); its version is taken up again.
+        """Declare an earlier spec of the agent again (`lifecycle.registry.versions`); an existing version is reused.
 
         Raises:
-            NotFound: There is no such agent.
-            InvalidInput: It names a tool that there no longer is.
-            EtagMismatch: `if_match` is given and the current declaration is another one.
+            NotFound: The agent does not exist.
+            InvalidInput: The spec refers to a tool that no longer exists.
+            EtagMismatch: `if_match` is given and the declaration was changed since.
         """
         await self._catalog.get(workspace, name)
-        exactly = AgentConfig.exactly(spec)  # composing it again could come to something else
+        exactly = AgentConfig.exactly(spec)  # composing it again could give another spec
         agent, _ = await self.declare(workspace, name, exactly, signals, if_match, by=by, step=AuditStep.ROLLED_BACK)
         return agent
 
     async def retire(
         self, workspace: str, name: str, signals: AgentSignals, grace: timedelta | None = None, by: str = ""
     ) -> Agent:
-        """Retire the agent: it is deleted at the provider, its spec is kept, and its next use restores it.
+        """Retire the agent: its versions are deleted after a grace period, its spec is kept, its next use restores it.
 
         Args:
             workspace: Its workspace.
             name: Its name.
-            signals: The way to its actor.
-            grace: How long its versions are left at the provider; None for the app's setting.
-            by: Who asks for it; empty where that is not known.
+            signals: Sends signals to actors.
+            grace: How long its versions stay at the provider; None for the app's setting.
+            by: Who asks for it; empty if unknown.
 
         Raises:
-            NotFound: There is no such agent.
-            Conflict: It is pinned.
+            NotFound: The agent does not exist.
+            Conflict: It is pinned (code `agent_pinned`).
         """
         agent = await self._catalog.get(workspace, name)
         if retained(agent.declaration.spec):
             raise Conflict(f"Agent {name!r} is pinned, or labelled to be kept; unpin it first.", code="agent_pinned")
-        # A use that is told late must not undo what an operator asks for.
+        # A use that is reported late must not undo what an operator asks for.
         unused_since = self._clock() + timedelta(minutes=1)
         grace_s = int((self._grace if grace is None else grace).total_seconds())
         await signals.send(workspace, name, Retire(new_id(), unused_since, grace_s, by=by, why="by request"))
@@ -143,23 +143,23 @@ class Administration:
         return agent
 
     async def restore(self, workspace: str, name: str, signals: AgentSignals, by: str = "") -> Agent:
-        """Have a retired or failed agent made ready again.
+        """Have a retired or failed agent created again.
 
         Raises:
-            NotFound: There is no such agent.
+            NotFound: The agent does not exist.
             Conflict: It is disabled.
         """
         agent = await self._enabled(workspace, name)
-        # As it is declared now, which may be another spec than the one it was retired with.
+        # With the current declaration, which may differ from the one it was retired with.
         declared = agent.declaration
         await signals.send(workspace, name, Restore(new_id(), declared.revision, declared.spec, by=by))
         return agent
 
     async def verify(self, workspace: str, name: str, signals: AgentSignals, by: str = "") -> Agent:
-        """Have the actor look whether the agent is at the provider as it was made, and make it again if it is not.
+        """Have the actor check whether the version at the provider is unchanged, and create it again if it is not.
 
         Raises:
-            NotFound: There is no such agent.
+            NotFound: The agent does not exist.
         """
         agent = await self._catalog.get(workspace, name)
         await signals.send(workspace, name, Verify(new_id(), by=by))
@@ -167,10 +167,10 @@ class Administration:
         return agent
 
     async def switch(self, workspace: str, name: str, signals: AgentSignals, *, enabled: bool, by: str = "") -> Agent:
-        """Switch the agent on or off. Off, no run of it is accepted, and none is started once workers notice.
+        """Enable or disable the agent. While disabled, its runs are refused, and none is started once workers notice.
 
         Raises:
-            NotFound: There is no such agent.
+            NotFound: The agent does not exist.
         """
         agent = await self._catalog.switch(workspace, name, enabled=enabled, by=by)
         kind = Enable if enabled else Disable
@@ -181,11 +181,11 @@ class Administration:
     async def delete(
         self, workspace: str, name: str, signals: AgentSignals, if_match: str | None = None, by: str = ""
     ) -> Agent:
-        """Delete the agent, with everything of ours at the provider. Its sessions and costs stay.
+        """Delete the agent and its versions made by this app. Its sessions and costs stay.
 
         Raises:
-            NotFound: There is no such agent.
-            EtagMismatch: `if_match` is given and the current declaration is another one.
+            NotFound: The agent does not exist.
+            EtagMismatch: `if_match` is given and the declaration was changed since.
         """
         agent = await self._catalog.delete(workspace, name, if_match, by)
         await signals.send(workspace, name, Remove(new_id(), agent.declaration.revision))

@@ -1,4 +1,4 @@
-"""What happens to agents as events of their workspace, from the lines of their audit trails."""
+"""Events of agents in their workspace's stream, made from their audit entries."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ log = logging.getLogger(__name__)
 
 
 class AgentEvents:
-    """Tells what happens to agents. The same line again tells nothing."""
+    """Publishes agents' audit entries as events. Publishing an entry again changes nothing."""
 
     def __init__(self, tables: Tables) -> None:
         self._journal = Journal(tables)
 
     async def publish(self, workspace: str, name: str, lines: Sequence[AuditEntry], *, again: bool = False) -> None:
-        """Tell the lines, in order; `again` says that they most likely have been told.
+        """Publish the entries in order; `again` says that they have probably been published.
 
         Raises:
-            Unavailable: It cannot be said whether all are told; tell them again.
+            Unavailable: It is not certain that all are published; publish them again.
         """
         for line in lines:
             key = f"agent:{name}/{line.id}/{line.step}"
             await self._journal.record(workspace, key, event_of(name, line), again=again)
 
     async def publish_if_possible(self, workspace: str, name: str, lines: Sequence[AuditEntry]) -> None:
-        """Tell the lines, unless that cannot be done now: for lines that are told again before they are let go."""
+        """Publish the entries; errors are only logged, for entries that will be published again anyway."""
         try:
             await self.publish(workspace, name, lines)
         except Unavailable as error:
-            log.warning("agent %s: event not told yet: %s", name, error.code, extra={"event": "events.unpublished"})
+            log.warning(
+                "agent %s: event not published yet: %s", name, error.code, extra={"event": "events.unpublished"}
+            )
 
 
 def event_of(name: str, line: AuditEntry) -> Event:
-    """Return a line of an agent's audit trail as an event; who asked for it is not for everybody who follows."""
+    """Return an audit entry as an event, without the user who caused it."""
     data = {"agent": name, "version": line.version, "why": line.why}
     return Event(f"agent.{line.step}", {key: value for key, value in data.items() if value}, line.at)

@@ -1,7 +1,7 @@
-"""What was: an agent's audit trail, its earlier declarations, and the archived definitions of deleted versions.
+"""History of an agent: its audit trail, earlier declarations, and archived definitions of deleted versions.
 
 Table `agenthistory`, partition `{workspace}!{name}`, each kind newest first:
-`audit!{…}` is a line of the trail · `declared!{…}` an earlier declaration · `archive!{…}` a version's definition.
+`audit!{…}` an audit entry · `declared!{…}` an earlier declaration · `archive!{…}` a version's definition.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from lifecycle.specs.spec import AgentSpec
 
 TABLE = "agenthistory"
 DECLARATIONS_KEPT = 50
-"""How many earlier declarations of an agent are kept to roll back to."""
+"""How many earlier declarations of an agent are kept."""
 ARCHIVED_KEPT = 50
-"""How many definitions of deleted versions of an agent are kept."""
+"""How many archived definitions of an agent's deleted versions are kept."""
 _NEWEST = 10**10 - 1
 _LINE = JsonCodec(AuditEntry)
 _VERSION = JsonCodec(ProviderVersion)
@@ -32,7 +32,7 @@ _VERSION = JsonCodec(ProviderVersion)
 
 @dataclass(frozen=True, slots=True)
 class EarlierDeclaration:
-    """An earlier declaration of an agent: its number, what was declared, and when."""
+    """An earlier declaration of an agent: its revision, its content, and when it was declared."""
 
     revision: int
     spec: AgentSpec
@@ -41,7 +41,7 @@ class EarlierDeclaration:
 
 @dataclass(frozen=True, slots=True)
 class ArchivedVersion:
-    """A deleted version, and what the provider held of it; None where the provider keeps no definitions."""
+    """A deleted version and its definition at the provider; None where the provider keeps no definitions."""
 
     version: ProviderVersion
     definition: Mapping[str, Any] | None
@@ -51,37 +51,37 @@ _EARLIER = JsonCodec(EarlierDeclaration)
 
 
 class AgentHistory:
-    """Keeps and finds what was. Writing the same again changes nothing, so whoever dies at it can begin again."""
+    """Stores and reads agents' history. All writes are idempotent."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     async def record(self, workspace: str, name: str, lines: Sequence[AuditEntry]) -> None:
-        """Add lines to the agent's trail."""
+        """Add entries to the agent's audit trail."""
         await self._put(workspace, name, [(line_key(line), {"line": _LINE.dump(line)}) for line in lines])
 
     async def audit(self, workspace: str, name: str, limit: int, after: str | None = None) -> Sequence[AuditEntry]:
-        """Return up to `limit` lines of the trail, newest first, from just after the key `after` on."""
+        """Return up to `limit` audit entries, newest first, after the key `after`."""
         span = Span.prefix(f"{workspace}!{name}", "audit!", after=f"audit!{after}" if after else None)
         rows = await first_rows(self._tables, TABLE, span, limit)
         return list(readable(rows, lambda row: _LINE.load(row.text("line")), "line of an agent's trail"))
 
     async def declared(self, workspace: str, name: str, earlier: EarlierDeclaration, line: AuditEntry) -> None:
-        """Keep a declaration that another one is about to replace, with its line of the trail; forget the oldest."""
+        """Store a declaration that is about to be replaced, with its audit entry; delete the oldest one."""
         declared = (f"declared!{_NEWEST - earlier.revision:010d}", {"declared": _EARLIER.dump(earlier)})
         await self._put(workspace, name, [declared, (line_key(line), {"line": _LINE.dump(line)})])
         if (outdated := earlier.revision - DECLARATIONS_KEPT) > 0:
             await self._drop(workspace, name, f"declared!{_NEWEST - outdated:010d}")
 
     async def declarations(self, workspace: str, name: str) -> Sequence[EarlierDeclaration]:
-        """Return the declarations before the current one, newest first."""
+        """Return the earlier declarations, newest first."""
         rows = await self._rows(workspace, name, "declared!", DECLARATIONS_KEPT)
         return list(readable(rows, lambda row: _EARLIER.load(row.text("declared")), "earlier declaration"))
 
     async def archive(
         self, workspace: str, name: str, version: ProviderVersion, definition: Mapping[str, Any] | None
     ) -> None:
-        """Keep what the provider holds of a version; forget the oldest ones."""
+        """Store a version's definition at the provider; delete the oldest ones."""
         key = f"archive!{newest_first(version.created_at, version.provider)}!{version.version}"
         values = {"version": _VERSION.dump(version), "definition": json.dumps(definition)}
         await self._put(workspace, name, [(key, values)])
@@ -89,7 +89,7 @@ class AgentHistory:
             await self._drop(workspace, name, row.key)
 
     async def archived(self, workspace: str, name: str) -> Sequence[ArchivedVersion]:
-        """Return the archived versions, the newest first."""
+        """Return the archived versions, newest first."""
         rows = await self._rows(workspace, name, "archive!", ARCHIVED_KEPT)
         return list(readable(rows, _archived, "archived version"))
 
@@ -108,7 +108,7 @@ class AgentHistory:
 
 
 def line_key(line: AuditEntry) -> str:
-    """Return the row key of a line: its position in the trail behind `audit!`."""
+    """Return an entry's key in the audit trail, after the prefix `audit!`."""
     return f"audit!{newest_first(line.at, line.id)}"
 
 

@@ -8,22 +8,22 @@ from enum import StrEnum
 
 
 class AuditStep(StrEnum):
-    """What can happen to an agent."""
+    """Kind of an audit entry."""
 
-    DECLARED = "declared"  # its spec was declared, for the first time or another one
-    ROLLED_BACK = "rolled_back"  # an earlier spec of it was declared again
-    SWITCHED_ON = "enabled"  # an operator switched it on
-    SWITCHED_OFF = "disabled"  # an operator switched it off
+    DECLARED = "declared"  # its spec was declared, first or changed
+    ROLLED_BACK = "rolled_back"  # an earlier spec was declared again
+    SWITCHED_ON = "enabled"  # enabled by an operator
+    SWITCHED_OFF = "disabled"  # disabled by an operator
     DELETED = "deleted"  # it was declared deleted
-    CREATED = "created"  # a version was made at the provider
-    ADOPTED = "adopted"  # a version of ours was found there and taken over
-    SUPERSEDED = "superseded"  # another version took the place of this one
-    RESTORED = "restored"  # it is back after it was retired
-    KEPT = "kept"  # a version was found or made because a session is pinned to it
-    GONE = "gone"  # the version is no longer at the provider as it was made
-    RETIRED = "retired"  # it was given up, for want of use or on request
-    PROVIDER_OFF = "provider_disabled"  # the provider no longer runs it
-    ARCHIVED = "archived"  # the definition of a version was stored before it is deleted
+    CREATED = "created"  # a version was created at the provider
+    ADOPTED = "adopted"  # an existing version of ours was found there and is used
+    SUPERSEDED = "superseded"  # the version was replaced by another
+    RESTORED = "restored"  # it was restored after it was retired
+    KEPT = "kept"  # a version was found or created for a pinned session
+    GONE = "gone"  # the version is missing or changed at the provider
+    RETIRED = "retired"  # it was retired, for lack of use or on request
+    PROVIDER_OFF = "provider_disabled"  # it was switched off at the provider
+    ARCHIVED = "archived"  # a version's definition was stored before its deletion
     REMOVED = "version_deleted"  # a version was deleted at the provider
     CREATE_FAILED = "create_failed"
     DELETE_FAILED = "delete_failed"
@@ -32,15 +32,15 @@ class AuditStep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One step.
+    """An entry of an agent's audit trail.
 
     Attributes:
-        id: Unique in the agent's trail; the same step of the same operation has the same one.
+        id: Unique in the trail; the same when an operation is repeated.
         at: When, aware UTC.
         step: What happened.
-        version: The version's label at the provider, where the step is about one.
-        by: Who asked for it; empty for the app itself, or where it is not known.
-        why: The reason, where there is one to tell; of a failure its stable code.
+        version: The version's label at the provider; empty if the entry is about none.
+        by: Who caused it; empty for the app itself, or if unknown.
+        why: The reason; for a failure, its stable code; empty if there is none.
     """
 
     id: str

@@ -1,8 +1,8 @@
-"""The agents of a workspace: what was declared, and beside it what the registry made of it.
+"""The agents of a workspace: their declarations and records.
 
-Table `agents`, partition = workspace. Row `{name}` is the declaration: written here, guarded by its ETag, so that a
-change is accepted or refused at once. Row `{name}!record` is the registry's record: written by the agent's actor only.
-The two lie next to each other, so one request reads both.
+Table `agents`, partition = workspace. Row `{name}` is the declaration: written here under its ETag, so that a change is
+accepted or refused at once. Row `{name}!record` is the registry's record: written by the agent's actor only. They are
+adjacent, so one request reads both.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from lifecycle.specs.spec import AgentSpec
 
 _DECLARATION = JsonCodec(Declaration)
 _RECENT = 1000
-"""Agents whose latest reading is remembered."""
+"""How many recently read agents a process caches."""
 _FIRST = "0"
-"""No agent's name comes before it; the rows that do are `lifecycle.registry.counts`."""
+"""Sorts before every agent's name; smaller keys are rows of `lifecycle.registry.counts`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """A declared agent and its record; None while no actor has dealt with it."""
+    """A declared agent and its record; None before its actor has written one."""
 
     workspace: str
     name: str
@@ -44,39 +44,39 @@ class Agent:
 
     @property
     def state(self) -> AgentState:
-        """What the agent is now; the kill switch counts from the moment it is declared."""
+        """The agent's state; `disabled` holds as soon as it is declared."""
         if self.declaration.deleted:
             return AgentState.DELETED
         if not self.declaration.enabled:
             return AgentState.DISABLED
-        # A record that says deleted is of the agent's life before it was declared again.
+        # A record in state `deleted` is from before the agent was declared again.
         if self.record is None or self.record.state is AgentState.DELETED:
             return AgentState.REGISTERED
         if self.record.state is AgentState.DISABLED:
-            return AgentState.PROVISIONING  # it was enabled; its actor has not brought it back yet
+            return AgentState.PROVISIONING  # it was enabled, but its actor has not restored it yet
         return self.record.state
 
     @property
     def etag(self) -> str:
-        """The declaration's version, as an HTTP entity tag."""
+        """The declaration's revision, as an HTTP entity tag."""
         return f'"{self.declaration.revision}"'
 
     @property
     def ready(self) -> bool:
-        """Whether runs may use the record's version: it was made from the spec as declared now."""
+        """Whether runs may use the record's version: it was made from the declared spec."""
         record = self.record
         return (
             self.declaration.enabled
             and not self.declaration.deleted
             and record is not None
             and record.revision == self.declaration.revision
-            and record.spec == self.declaration.spec  # enabling takes over the revision, but no spec declared meanwhile
+            and record.spec == self.declaration.spec  # enabling updates the revision, but not the spec
             and record.usable
         )
 
 
 class Catalog:
-    """Declares and reads agents."""
+    """Stores and reads agents."""
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
@@ -86,8 +86,8 @@ class Catalog:
         self._recent: dict[tuple[str, str], tuple[datetime, Agent]] = {}
 
     async def find(self, workspace: str, name: str) -> Agent | None:
-        """Return the agent, a deleted one included, or None when it was never declared."""
-        # '"' follows '!', so the span holds the name's two rows and nothing else.
+        """Return the agent, even if deleted; None if it was never declared."""
+        # '"' follows '!', so the span has exactly the name's two rows.
         span = Span(workspace, key_from=name, key_before=f'{name}"')
         rows = {row.key: row async for row in every(self._tables, TABLE, span)}
         row = rows.get(name)
@@ -100,7 +100,7 @@ class Catalog:
         return agent
 
     def recent(self, workspace: str, name: str, within: timedelta) -> Agent | None:
-        """Return the agent as this process read it so long ago at most, if it could be run then; else None."""
+        """Return the agent as this process read it within that time, if it was runnable then; else None."""
         read_at, agent = self._recent.get((workspace, name), (None, None))
         return agent if read_at is not None and self._clock() < read_at + within else None
 
@@ -117,7 +117,7 @@ class Catalog:
         return agent
 
     async def list(self, workspace: str, limit: int, after: str | None = None) -> tuple[Sequence[Agent], str | None]:
-        """Return up to `limit` agents by name, and the name to continue after; None when these were the last."""
+        """Return up to `limit` agents by name, and the name to continue after; None at the end."""
         found: list[Agent] = []
         start = _FIRST if after is None else f'{after}"'
         rows_a_page = min(1000, 2 * limit + 2)
@@ -143,7 +143,7 @@ class Catalog:
                 return kept, None
 
     async def all(self, workspace: str | None = None) -> AsyncIterator[Agent]:
-        """Yield every agent that was ever declared, the deleted ones included, of one workspace or of all."""
+        """Yield all agents, including deleted ones, of one workspace or of all."""
         span = Span(workspace or " ", partition_before=None if workspace else "~", key_from=_FIRST)
         pending: Row | None = None
         async for row in every(self._tables, TABLE, span):
@@ -172,21 +172,21 @@ class Catalog:
         by: str = "",
         step: AuditStep = AuditStep.DECLARED,
     ) -> tuple[Agent, bool]:
-        """Declare the agent and return it and whether it is new. Declaring the same again changes nothing.
+        """Declare the agent, and return it and whether it is new. Declaring the same again changes nothing.
 
         Args:
             workspace: Its workspace.
             name: Its name, valid by `kernel.ids.agent_name`.
-            spec: What it is to be.
-            if_match: Entity tag the current declaration must have, `*` for any; None for no condition.
-            config: What the owner declared, if not the spec itself.
-            sources: The versions of what it was composed of.
-            by: Who declares it; empty where that is not known.
-            step: What the audit trail calls it.
+            spec: Its spec.
+            if_match: Entity tag that the declaration must have, `*` for any; None for no condition.
+            config: The declaration that the spec was composed from; None if the spec itself was declared.
+            sources: The versions of the items it was composed of.
+            by: Who declares it; empty if unknown.
+            step: The kind of its audit entry.
 
         Raises:
-            EtagMismatch: The declaration is another one, or there is none.
-            TooLarge: It is more than a row can hold.
+            EtagMismatch: The declaration was changed since, or there is none.
+            TooLarge: It does not fit a row.
         """
         while True:
             agent = await self.find(workspace, name)
@@ -203,10 +203,10 @@ class Catalog:
                 return written, fresh
 
     async def follow(self, agent: Agent, spec: AgentSpec, sources: Mapping[str, int]) -> Agent | None:
-        """Declare what the agent comes to after something it is composed of has changed.
+        """Store the newly composed spec of an agent after a change of an item it is composed of.
 
         Returns:
-            The agent as declared now, or None when somebody else has changed its declaration since it was read.
+            The agent as now declared; None if its declaration was changed since it was read.
         """
         current = agent.declaration
         declaration = declared(current, spec, self._clock(), current.config, sources)
@@ -217,10 +217,10 @@ class Catalog:
         return await self._write(agent.workspace, agent.name, agent, declaration)
 
     async def switch(self, workspace: str, name: str, *, enabled: bool, by: str = "") -> Agent:
-        """Switch the agent on or off.
+        """Enable or disable the agent.
 
         Raises:
-            NotFound: There is no such agent.
+            NotFound: The agent does not exist.
         """
         step = AuditStep.SWITCHED_ON if enabled else AuditStep.SWITCHED_OFF
         return await self._change(workspace, name, None, step, by, enabled=enabled)
@@ -229,8 +229,8 @@ class Catalog:
         """Declare the agent deleted.
 
         Raises:
-            NotFound: There is no such agent.
-            EtagMismatch: `if_match` is given and its declaration is another one.
+            NotFound: The agent does not exist.
+            EtagMismatch: `if_match` is given and the declaration was changed since.
         """
         return await self._change(workspace, name, if_match, AuditStep.DELETED, by, deleted=True)
 
@@ -250,13 +250,14 @@ class Catalog:
                 return written
 
     async def _write(self, workspace: str, name: str, agent: Agent | None, declaration: Declaration) -> Agent | None:
-        """Return the agent as declared now, or None when somebody else changed it first."""
+        """Return the agent as now declared; None if it was changed since it was read."""
         if agent is not None and declaration.revision != agent.declaration.revision:
-            # What is replaced is kept first; should the change fail, that was said of a declaration that still holds.
+            # The replaced declaration is stored first; if the change fails, an entry for a declaration that is still
+            # valid does no harm.
             before = agent.declaration
             earlier = EarlierDeclaration(before.revision, before.spec, before.updated_at)
             await self._history.declared(workspace, name, earlier, before.audit_entry)
-            # Whoever declared it may have died before it could be told.
+            # The process that declared it may have died before it published the event.
             await self._news.publish(workspace, name, [before.audit_entry], again=True)
         self._recent.pop((workspace, name), None)
         values = {"declaration": _DECLARATION.dump(declaration)}

@@ -1,12 +1,11 @@
-"""How many agents there are in which state, and how often what happened to them: kept beside the records.
+"""Counts of agents by state, and of their audit entries, kept beside the records.
 
-Whatever declares or deletes an agent, changes a record's state or adds a step to its trail puts a row of its own into
-the same transaction, so each is counted exactly once, however often an operation comes or a worker dies. These rows are
-added up a little later, and reading looks at the sums and at what is not added yet: it costs the same with ten agents
-and with ten thousand.
+Each change of a declaration, of a record's state or of an audit trail adds a row of its own in the same transaction, so
+each is counted exactly once, also after crashes and repetitions. A little later these rows are added to sums. Reading
+uses the sums and the rows not added yet, so its cost does not depend on the number of agents.
 
-Rows in the workspace's partition of table `agents`: `!new!{id}` a change · `!sum!all` what they came to ·
-`!sum!{hour}` the same by hour, and of which agents how many versions were made.
+Rows in the workspace's partition of table `agents`: `!new!{id}` a change · `!sum!all` the sums · `!sum!{hour}` the sums
+by hour, with the number of versions made by agent.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ log = logging.getLogger(__name__)
 
 TABLE = "agents"
 Counts = Mapping[str, int]
-"""What is counted: `state.…`, `step.…`, in an hour's also `made.{agent}`, and the sums below."""
+"""Counts by key: `state.…`, `step.…`, in hourly sums also `made.{agent}`, and the sums below."""
 DECLARED = "declared"
-"""Agents that are declared and not deleted, those without a record included."""
+"""Key of the number of agents declared and not deleted, with or without a record."""
 VERSIONS = "versions"
-"""Versions at providers that records hold."""
+"""Key of the number of versions at providers in records."""
 ACTIVE_SINCE = "active_since"
-"""Sum of the times (Unix seconds) since which agents are active."""
+"""Key of the sum of the times (Unix seconds) at which agents became active."""
 PROVISIONED = "provisioned"
 PROVISIONING_MS = "provisioning_ms"
 
@@ -48,23 +47,23 @@ _MAX_AGENTS = 100
 _OTHERS = "made._other"
 _FOLD_AFTER_S = 10.0
 _MANY = 100
-"""Changes that a reader adds up itself, and no more: declarations alone are added up by nobody else."""
+"""Number of changes from which on a reader adds them to the sums: declarations are added by no one else."""
 
 
 @dataclass(frozen=True, slots=True)
 class LifecycleTotals:
-    """What has become of a workspace's agents.
+    """Counts of a workspace's agents.
 
     Attributes:
-        states: Agents by the state their record is in, those that are declared and not yet made as `registered`;
-            deleted ones are not among them.
-        versions: Versions at providers that the records hold.
-        active_age_s: For how long those that are active have been so, on average, in seconds.
-        provisioned: How often an agent that was being made ended up made or failed.
-        provisioning_s: How long that took in all, in seconds.
-        steps: How often each step happened, since the beginning.
-        hours: The same in each UTC hour asked for, the latest first; hours in which nothing happened are left out.
-        made: Versions made in these hours, by agent, those with the most first.
+        states: Agents by the state of their record; those declared but not created as `registered`; without deleted
+            ones.
+        versions: Versions at providers in records.
+        active_age_s: Average time since the active agents became active, in seconds.
+        provisioned: How often provisioning ended, in success or failure.
+        provisioning_s: Total time of these provisionings, in seconds.
+        steps: Number of audit entries by kind, of all time.
+        hours: The same by UTC hour for the hours asked for, latest first, without empty hours.
+        made: Versions created in these hours, by agent, most first.
     """
 
     states: Mapping[str, int]
@@ -78,11 +77,11 @@ class LifecycleTotals:
 
 
 def change(before: AgentRecord | None, after: AgentRecord) -> Counts:
-    """Return what the change of a record adds to the counts; the steps are those it adds to the trail.
+    """Return the counts that a change of a record adds, including its new audit entries.
 
     Args:
-        before: The record as it was stored; None when it was not.
-        after: The record as it is stored now.
+        before: The record before; None if new.
+        after: The record after.
     """
     counts = Counter(f"step.{line.step}" for line in after.untold)
     if before is None or before.state is not after.state:
@@ -101,17 +100,17 @@ def change(before: AgentRecord | None, after: AgentRecord) -> Counts:
 
 
 def declaration_change(*, existed: bool, exists: bool) -> Counts:
-    """Return what a change of a declaration adds to the counts, by whether there was such an agent and there is."""
+    """Return the counts that a change of a declaration adds, given whether the agent existed before and after."""
     return {DECLARED: exists - existed} if exists is not existed else {}
 
 
 def change_row(workspace: str, counts: Counts, now: datetime) -> Row:
-    """Return the row that stands for a change until it is added up."""
+    """Return the row with a change's counts."""
     return Row(workspace, f"{_NEW}{new_id()}", {"hour": hour_bucket(now), "counts": json.dumps(counts)})
 
 
 def add(counts: Counts, more: Counts) -> Counts:
-    """Return both together; of agents by versions made the first hundred are told apart."""
+    """Return the sum of two counts; of the agents by versions made, at most a hundred."""
     total = dict(counts)
     for name, count in more.items():
         crowded = name not in total and name.startswith("made.") and len(_named(total, "made.")) >= _MAX_AGENTS
@@ -121,13 +120,13 @@ def add(counts: Counts, more: Counts) -> Counts:
 
 
 def lifecycle_of(total: Counts, by_hour: Mapping[str, Counts], now: datetime) -> LifecycleTotals:
-    """Return what the counts come to."""
+    """Return the totals from the counts."""
     made: Counts = {}
     for counts in by_hour.values():
         made = add(made, {name: count for name, count in counts.items() if name.startswith("made.")})
     states = _named(total, "state.")
     states.pop(AgentState.DELETED, None)
-    # Of those that no actor has dealt with, not since they were declared again either, no record says a state.
+    # Agents without a record, or whose record is from before they were declared again, have no counted state.
     if (unmade := total.get(DECLARED, 0) - sum(states.values())) > 0:
         states[AgentState.REGISTERED] = states.get(AgentState.REGISTERED, 0) + unmade
     active = states.get(AgentState.ACTIVE, 0)
@@ -144,7 +143,7 @@ def lifecycle_of(total: Counts, by_hour: Mapping[str, Counts], now: datetime) ->
 
 
 class LifecycleCounts:
-    """Adds the changes up, and reads what they came to."""
+    """Adds changes to the sums, and reads them."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -152,9 +151,9 @@ class LifecycleCounts:
         self._folding: set[asyncio.Task[None]] = set()
 
     async def read(self, workspace: str, now: datetime, hours: int) -> LifecycleTotals:
-        """Return what has become of the workspace's agents, up to this moment, by hour for the last so many hours."""
+        """Return the workspace's totals up to now, and by hour for the last `hours` hours."""
         first = hour_bucket(now - timedelta(hours=hours - 1))
-        # Sums first: a change that is added up in between is missed for a moment rather than counted twice.
+        # Sums first: a change that is added in between is missed for a moment rather than counted twice.
         hourly = Span(workspace, key_from=f"{_SUM}{first}", key_before=_ALL)
         sums = {row.key: _load(row) async for row in every(self._tables, TABLE, hourly)}
         total = await self._tables.get(TABLE, workspace, _ALL)
@@ -171,11 +170,11 @@ class LifecycleCounts:
         return lifecycle_of(overall, by_hour, now)
 
     async def fold(self, workspace: str) -> int:
-        """Add up what is new, and return how many changes that were."""
+        """Add new changes to the sums, and return how many."""
         return await aggregate(self._tables, _SUMS, workspace)
 
     def fold_soon(self, workspace: str) -> None:
-        """Add up what is new a little later, together with what comes until then."""
+        """Add new changes to the sums a little later, together with those that follow until then."""
         if workspace not in self._waiting:
             loop = asyncio.get_running_loop()
             self._waiting[workspace] = loop.call_later(_FOLD_AFTER_S, self._begin, workspace)
@@ -190,8 +189,8 @@ class LifecycleCounts:
         try:
             await self.fold(workspace)
         except Unavailable as error:
-            # They stay where they are and are added up with the next ones.
-            log.warning("changes not added up: %s", error.code, extra={"event": "registry.not_counted"})
+            # The changes stay in their rows and are added with the next ones.
+            log.warning("changes not added to the sums: %s", error.code, extra={"event": "registry.not_counted"})
 
 
 def _parts(row: Row) -> Sequence[tuple[str, Counts]]:

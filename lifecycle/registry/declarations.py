@@ -1,4 +1,4 @@
-"""What an owner wants of an agent, as one row that counts its changes."""
+"""The declaration of an agent: one row with a revision number."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lifecycle.specs.spec import AgentSpec, fingerprint
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """The declaration of the agent that a session's runs use, whatever has been declared since.
+    """The declaration of an agent that a session's runs use, even if it is changed later.
 
     Attributes:
-        revision: Its number.
-        fingerprint: What the agent's version at the provider is made from (`lifecycle.specs.spec`).
-        spec: The spec, kept here so that the version can be made again should it get lost.
+        revision: The declaration's revision.
+        fingerprint: Fingerprint of the agent's version (`lifecycle.specs.spec`).
+        spec: The spec, to create the version again if it is missing.
     """
 
     revision: int
@@ -28,19 +28,19 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What an owner wants of an agent.
+    """An agent's declaration.
 
     Attributes:
-        spec: What it is to be, composed of everything that the owner named.
-        revision: Counts the changes of what it is to be, from 1.
+        spec: The composed spec.
+        revision: Number of changes of the spec, from 1.
         enabled: False while an operator has it switched off.
-        deleted: True once it was deleted; the row stays, so that a late signal cannot bring it back.
+        deleted: Whether it was deleted; the row stays, so that a late signal cannot create it again.
         created_at: When it was first declared (again), aware UTC.
         updated_at: When the declaration last changed.
-        config: What the owner declared, of which the spec was composed; None where that was the spec itself.
-        sources: The version of each template, personality, … that it was composed of, by `kind:name`.
-        step: What the last change was, as the audit trail calls it.
-        by: Who made it; empty where that is not known.
+        config: The declaration that the spec was composed from; None if the spec itself was declared.
+        sources: The version of each item it was composed of, by `kind:name`.
+        step: Kind of the last change's audit entry.
+        by: Who made the last change; empty if unknown.
     """
 
     spec: AgentSpec
@@ -56,12 +56,12 @@ class Declaration:
 
     @property
     def pin(self) -> Pin:
-        """What a session is pinned to that starts now."""
+        """The pin for a session that starts now."""
         return Pin(self.revision, fingerprint(self.spec), self.spec)
 
     @property
     def audit_entry(self) -> AuditEntry:
-        """Its last change, as a line of the audit trail."""
+        """The audit entry of the last change."""
         revision = f"revision {self.revision}"
         return AuditEntry(revision.replace(" ", "-"), self.updated_at, self.step, by=self.by, why=revision)
 
@@ -73,9 +73,9 @@ def declared(
     config: AgentConfig | None = None,
     sources: Mapping[str, int] | None = None,
 ) -> Declaration:
-    """Return the declaration after the spec was declared; the current one when that says nothing new.
+    """Return the declaration with the new spec; the current one if nothing changes.
 
-    What is composed otherwise but comes to the same spec is no new revision.
+    A different composition that results in the same spec does not change the revision.
     """
     made = sources or {}
     if current is None or current.deleted:

@@ -1,4 +1,4 @@
-"""What an agent's actor does at the provider: the effects that the rules decide on."""
+"""Effects of an agent's actor at the provider, as decided by the rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lifecycle.specs.spec import AgentSpec
 
 @dataclass(frozen=True, slots=True)
 class Provision:
-    """Find or create the version for `spec`, and have the provider run it."""
+    """Find or create the version for `spec`, and enable the agent at the provider."""
 
     spec: AgentSpec
 
@@ -26,7 +26,7 @@ class MakePinnedVersion:
 
 @dataclass(frozen=True, slots=True)
 class Inspect:
-    """Look whether the version is there as it was made from `spec`, and whether others of the same spec are."""
+    """Check whether the version exists as made from `spec`, and whether it has duplicates."""
 
     version: ProviderVersion
     spec: AgentSpec
@@ -34,14 +34,14 @@ class Inspect:
 
 @dataclass(frozen=True, slots=True)
 class Deactivate:
-    """Have the provider no longer run the agent, and archive the definitions of these versions."""
+    """Disable the agent at the provider, and archive the definitions of these versions."""
 
     versions: Sequence[ProviderVersion]
 
 
 @dataclass(frozen=True, slots=True)
 class Deprovision:
-    """Delete these versions, and what the intents may have left."""
+    """Delete these versions, and those that unfinished intents may have created."""
 
     spec: AgentSpec
     versions: Sequence[ProviderVersion]
@@ -50,7 +50,7 @@ class Deprovision:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Archive and delete these versions, whatever else the agent has; those that are not ours stay."""
+    """Archive and delete these versions, also if the agent has others; versions not made by this app stay."""
 
     versions: Sequence[ProviderVersion]
 
@@ -60,9 +60,9 @@ Effect = Provision | MakePinnedVersion | Inspect | Deactivate | Deprovision | Di
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The record to write, and what to do at the provider afterwards (None: nothing).
+    """The record to write, and the effect to carry out afterwards (None: nothing).
 
-    The operation counts as applied once the last effect is settled; without an effect, at once.
+    The operation counts as applied once its last effect has ended; without an effect, at once.
     """
 
     record: AgentRecord

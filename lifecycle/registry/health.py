@@ -1,4 +1,4 @@
-"""What is known of an agent's provider side: when it was last seen intact, and whether the provider is in trouble."""
+"""Health of an agent at its provider: when its version was last verified, and the provider's failures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _STATUS = {"provider_throttled": "throttled", "provider_unavailable": "unavailab
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the agent was found when its actor last dealt with the provider.
+    """Health of an agent at its provider, as last observed by its actor.
 
     Attributes:
-        looked_at: When that was, whatever came of it, aware UTC.
-        verified_at: When its version was last seen there as it was made; None for never.
-        trouble: The code of the provider's last failure; empty once it has done what it was asked.
-        trouble_since: When the first of these failures in a row was.
+        looked_at: When the provider was last asked, with any result, aware UTC.
+        verified_at: When its version was last seen unchanged, aware UTC; None for never.
+        trouble: Code of the provider's last failure; empty after a success.
+        trouble_since: When the first of the failures in a row was, aware UTC.
     """
 
     looked_at: datetime
@@ -26,17 +26,17 @@ class Health:
 
     @property
     def status(self) -> str:
-        """The provider's side in one word: `ok`, `throttled`, `unavailable`, or `failing` for anything else."""
+        """The provider's status: `ok`, `throttled`, `unavailable`, or `failing` for anything else."""
         return _STATUS.get(self.trouble, "failing") if self.trouble else "ok"
 
 
 def seen_intact(now: datetime) -> Health:
-    """Return the health of an agent whose version was just made, or found as it was made."""
+    """Return the health after the version was made or seen unchanged."""
     return Health(now, verified_at=now)
 
 
 def answered(health: Health | None, now: datetime) -> Health:
-    """Return the health after the provider did what it was asked, which says nothing of the version."""
+    """Return the health after another success of the provider, which tells nothing about the version."""
     return Health(now, verified_at=health.verified_at if health else None)
 
 

@@ -1,8 +1,8 @@
-"""One process at a time at an agent, where several have actors of their own over one storage.
+"""Locks of agents for processes that each have actors of their own over one storage.
 
-A Functions host has one actor for each agent, a Durable Entity, and needs none of this.
+A Functions host has one actor for each agent, a Durable Entity, and does not need them.
 
-Table `agents`, partition workspace: row `!lock!{name}` with who is at the agent, and until when at the latest.
+Table `agents`, partition workspace: row `!lock!{name}` with the holder, and when the lock expires.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from kernel.tables import Delete, Replace, Row, RowChanged, RowExists, Tables, p
 from lifecycle.registry.record_store import TABLE
 
 LASTS = timedelta(seconds=30)
-"""How long a process that has died keeps others out; one that lives renews its lock three times as often."""
+"""How long a dead process's lock lasts; a live one renews its lock three times in that time."""
 _LOOK_EVERY_S = 0.05
 
 
 class AgentLocks:
-    """Locks agents. Should a lock run out under a process that lives, the ETag of the agent's row still decides."""
+    """Locks agents. If a live process's lock expires, the ETag of the agent's row still protects it."""
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
@@ -52,7 +52,7 @@ class AgentLocks:
                 with suppress(RowChanged, RowExists):
                     await self._tables.commit(TABLE, [put(row)])
                     return row
-            elif found.text("holder") == holder:  # the answer of a commit of ours was lost
+            elif found.text("holder") == holder:  # taken by a commit of ours whose response was lost
                 return found
             await asyncio.sleep(_LOOK_EVERY_S)
 
@@ -61,13 +61,13 @@ class AgentLocks:
             await asyncio.sleep(LASTS.total_seconds() / 3)
             found = await self._tables.get(TABLE, row.partition, row.key)
             if found is None or found.text("holder") != row.text("holder"):
-                return  # it ran out
+                return  # it expired
             with suppress(RowChanged):
                 values = dict(found.values) | {"until": self._clock() + LASTS}
                 await self._tables.commit(TABLE, [Replace(Row(row.partition, row.key, values, found.etag))])
 
     async def _released(self, row: Row) -> None:
-        with suppress(AppError, RowChanged):  # else it runs out
+        with suppress(AppError, RowChanged):  # else it expires
             found = await self._tables.get(TABLE, row.partition, row.key)
             if found is not None and found.text("holder") == row.text("holder"):
                 await self._tables.commit(TABLE, [Delete(row.partition, row.key, found.etag)])

@@ -1,4 +1,4 @@
-"""What the MCP servers of agents offered when the agents were declared, and what of it has changed since."""
+"""The tools that agents' MCP servers offered when the agents were declared, and changes since."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Change = Literal["added", "removed", "changed"]
 
 @dataclass(frozen=True, slots=True)
 class OfferedTool:
-    """A tool as its server described it.
+    """A tool as described by its server.
 
     Attributes:
-        name: What the server calls it.
-        description: What the model is told of it; empty where the offer was too large to keep.
-        schema: The JSON Schema of its arguments as JSON; empty where the offer was too large to keep.
+        name: The server's name of it.
+        description: Its description; empty where the offer was too large to store.
+        schema: JSON Schema of its arguments, as JSON; empty where the offer was too large to store.
         digest: SHA-256 of both.
     """
 
@@ -43,7 +43,7 @@ class OfferedTool:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one server offered, or the code of why it could not be asked."""
+    """The tools that one server offered; or the error's code if it could not be asked."""
 
     server_label: str
     tools: tuple[OfferedTool, ...] = ()
@@ -52,19 +52,19 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """What an agent's servers offered."""
+    """The offers of an agent's servers."""
 
     servers: tuple[Offer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What a server offered when the agent was declared, and what is different now.
+    """A server's offer at declaration, and how it differs now.
 
     Attributes:
-        declared: The offer at that time.
-        changes: What is different, by tool.
-        problem: The code of why the server cannot be asked now; empty where it can.
+        declared: The offer at declaration.
+        changes: The differences by tool.
+        problem: The error's code if the server cannot be asked now; else empty.
     """
 
     declared: Offer
@@ -76,14 +76,14 @@ _OFFERS = JsonCodec(Offers)
 
 
 class OfferedTools:
-    """Notes and compares what servers offer."""
+    """Stores and compares servers' offers."""
 
     def __init__(self, tables: Tables, servers: ToolServers) -> None:
         self._tables = tables
         self._servers = servers
 
     async def note(self, workspace: str, agent: str, spec: AgentSpec) -> None:
-        """Write what the servers that the app calls for the agent offer now; nothing where it has none."""
+        """Store what the servers that the app calls for the agent offer now; does nothing without such servers."""
         if servers := _called(spec):
             offers = Offers(tuple(await asyncio.gather(*map(self._now, servers))))
             try:
@@ -92,11 +92,11 @@ class OfferedTools:
                 await self._write(workspace, agent, Offers(tuple(map(_short, offers.servers))))
 
     async def compare(self, workspace: str, agent: str, spec: AgentSpec) -> Sequence[Compared]:
-        """Return, for each server that the app calls for the agent, what has changed since it was declared."""
+        """Return the changes since declaration for each server that the app calls for the agent."""
         return (await self.compare_all(workspace, {agent: spec})).get(agent, ())
 
     async def compare_all(self, workspace: str, specs: Mapping[str, AgentSpec]) -> Mapping[str, Sequence[Compared]]:
-        """Return the same for several agents, without those that have no such server; each server is asked once."""
+        """Return the same for several agents, without agents that have no such server; each server is asked once."""
         called = {agent: servers for agent, spec in specs.items() if (servers := _called(spec))}
         free, asked = asyncio.Semaphore(_AT_ONCE), dict[tuple[str | None, ...], asyncio.Future[Offer]]()
 
@@ -109,9 +109,9 @@ class OfferedTools:
         async def compared(agent: str, servers: Sequence[Mcp]) -> Sequence[Compared]:
             async with free:
                 row = await self._tables.get(TABLE, workspace, agent)
-                known = {one.server_label: one for one in (_OFFERS.load(row.text("offers")).servers if row else ())}
+                declared = {one.server_label: one for one in (_OFFERS.load(row.text("offers")).servers if row else ())}
                 found = await asyncio.gather(*map(now, servers))
-            return [_compared(known.get(offer.server_label), offer) for offer in found]
+            return [_compared(declared.get(offer.server_label), offer) for offer in found]
 
         return dict(zip(called, await asyncio.gather(*(compared(*each) for each in called.items())), strict=True))
 

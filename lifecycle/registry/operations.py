@@ -1,4 +1,4 @@
-"""What can be asked of an agent's actor, and how it travels as the input of an entity signal."""
+"""Operations of an agent's actor, and their form as input of entity signals."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from lifecycle.specs.spec import AgentSpec
 OperationId = Annotated[str, Field(min_length=1, max_length=64)]
 Revision = Annotated[int, Field(ge=1)]
 Who = Annotated[str, Field(max_length=128)]
-"""Who asked for it, for the audit trail; empty for the app itself."""
+"""Who asked for the operation, for the audit trail; empty for the app itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ensure:
-    """Make the agent as declared by this revision be there and usable."""
+    """Make sure that the agent exists as declared by this revision."""
 
     operation_id: OperationId
     revision: Revision
@@ -41,10 +41,10 @@ class RecordUse:
 
 @dataclass(frozen=True, slots=True)
 class Retire:
-    """Retire it, unless it was used after `unused_since`: its spec is kept, its next use restores it.
+    """Retire the agent, unless it was used after `unused_since`: its spec is kept, its next use restores it.
 
-    At the provider it is switched off and its definition archived; after the grace period its versions are deleted.
-    The same again goes on where an earlier one stopped.
+    At the provider it is disabled and its definition archived; after the grace period its versions are deleted.
+    Repeating the operation continues an interrupted one.
     """
 
     operation_id: OperationId
@@ -56,7 +56,7 @@ class Retire:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Bring it back, as declared by this revision, if it was retired or could not be made."""
+    """Restore the agent, as declared by this revision, if it was retired or failed to be created."""
 
     operation_id: OperationId
     revision: Revision
@@ -66,7 +66,7 @@ class Restore:
 
 @dataclass(frozen=True, slots=True)
 class Disable:
-    """Switch it off (declared by this revision)."""
+    """Disable the agent (declared by this revision)."""
 
     operation_id: OperationId
     revision: Revision
@@ -74,7 +74,7 @@ class Disable:
 
 @dataclass(frozen=True, slots=True)
 class Enable:
-    """Switch it on again (declared by this revision)."""
+    """Enable the agent again (declared by this revision)."""
 
     operation_id: OperationId
     revision: Revision
@@ -82,7 +82,7 @@ class Enable:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Delete it, with everything of ours at the provider (declared by this revision)."""
+    """Delete the agent and its versions made by this app (declared by this revision)."""
 
     operation_id: OperationId
     revision: Revision
@@ -90,7 +90,7 @@ class Remove:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """Look whether its version is still at the provider as it was made; make it again if it is not."""
+    """Check whether its version at the provider is unchanged; create it again if not."""
 
     operation_id: OperationId
     by: Who = ""
@@ -98,7 +98,7 @@ class Verify:
 
 @dataclass(frozen=True, slots=True)
 class Renew:
-    """Look at the provider whether the version of this revision is there as it was made, or make it again."""
+    """Check whether the version of this revision exists unchanged, and create it if not."""
 
     operation_id: OperationId
     revision: Revision
@@ -108,7 +108,7 @@ class Renew:
 
 @dataclass(frozen=True, slots=True)
 class KeepVersion:
-    """Have a version of this spec at the provider besides the current one: a session is pinned to it."""
+    """Keep a version of this spec at the provider besides the current one: a session is pinned to it."""
 
     operation_id: OperationId
     spec: AgentSpec
@@ -116,7 +116,7 @@ class KeepVersion:
 
 @dataclass(frozen=True, slots=True)
 class Trim:
-    """Delete these superseded versions, unless one of the agent's versions was superseded after `unused_since`."""
+    """Delete these superseded versions, unless one was superseded after `unused_since`."""
 
     operation_id: OperationId
     versions: tuple[ProviderVersion, ...]
@@ -126,9 +126,9 @@ class Trim:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Delete these versions at the provider as far as they carry our owner and the registry holds none of them.
+    """Delete these versions at the provider if they have our owner's mark and are not in the record.
 
-    Each says in `provider` where it is.
+    Each names its provider in `provider`.
     """
 
     operation_id: OperationId
@@ -160,17 +160,17 @@ _INPUTS: Mapping[str, JsonCodec[Operation]] = {kind: JsonCodec(cls) for kind, cl
 
 
 def to_signal(operation: Operation) -> tuple[str, dict[str, Any]]:
-    """Return the operation's name and its input as JSON-ready values."""
+    """Return the operation's name, and its input as JSON-compatible values."""
     name = next(kind for kind, cls in _KINDS.items() if isinstance(operation, cls))
     values = {field: getattr(operation, field) for field in operation.__slots__}
     return name, {field: _to_json(value) for field, value in values.items()}
 
 
 def from_signal(name: str, values: Mapping[str, Any]) -> Operation:
-    """Return the operation that a signal carries.
+    """Return the operation of a signal.
 
     Raises:
-        ValueError: The name is unknown, or the input is not what `to_signal` makes; it tells no values of it.
+        ValueError: The name is unknown, or the input is not valid; the text quotes no values.
     """
     kind = _INPUTS.get(name)
     if kind is None:

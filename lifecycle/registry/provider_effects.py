@@ -1,4 +1,4 @@
-"""The I/O of an agent's actor at the providers: has an effect, and returns what follows from it for the record."""
+"""Carries out the effects of an agent's actor at the providers, and returns the resulting record."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class ProviderEffects:
-    """Has the effects of one registry. Each can be had again: what was done before is found done."""
+    """Carries out effects. All are idempotent: what was done before is found done."""
 
     def __init__(self, providers: Providers, history: AgentHistory, *, owner: str, clock: Clock) -> None:
         self._providers = providers
@@ -45,18 +45,18 @@ class ProviderEffects:
         self._clock = clock
 
     async def execute(self, record: AgentRecord, operation: Operation, effect: Effect) -> Decision:
-        """Have the effect and return the record after it, with the effect that is to follow.
+        """Carry out the effect, and return the record after it with the next effect.
 
         Raises:
-            AppError: The provider refused, or could not be reached; the effect may have taken place in part.
+            AppError: The provider refused, or could not be reached; the effect may be partly done.
         """
         match effect:
             case Provision(spec):
-                version, adopted, strays = await self._had(record, spec)
+                version, adopted, strays = await self._find_or_create(record, spec)
                 ready = provisioned(record, operation, version, self._clock(), adopted=adopted)
                 return _then_discard(ready, strays)
             case MakePinnedVersion(spec):
-                version, adopted, strays = await self._had(record, spec)
+                version, adopted, strays = await self._find_or_create(record, spec)
                 return _then_discard(
                     pinned_version_made(record, operation, version, self._clock(), adopted=adopted), strays
                 )
@@ -78,10 +78,10 @@ class ProviderEffects:
                 why = operation.why if isinstance(operation, Trim) else ""
                 return Decision(discarded(record, operation, versions, self._clock(), why))
 
-    async def _had(
+    async def _find_or_create(
         self, record: AgentRecord, spec: AgentSpec
     ) -> tuple[ProviderVersion, bool, Sequence[ProviderVersion]]:
-        """Find or make the version; return it, whether it was found, and others of ours like it that nobody holds."""
+        """Find or create the version; return it, whether it was found, and duplicates of ours that no record has."""
         provider, wanted = self._providers[spec.provider], self._wanted(record, fingerprint(spec), spec)
         if spec.provider in record.off:
             await provider.enable(wanted.name)
@@ -106,7 +106,7 @@ class ProviderEffects:
         return _then_discard(after, _strays(record, copies, version))
 
     async def _switched_off(self, record: AgentRecord) -> Sequence[str]:
-        """Switch the agent off wherever it is that can be done; return at which providers it is off."""
+        """Disable the agent at every provider where that is possible; return the providers where it is disabled."""
         name = provider_name(record.workspace, record.name)
         return [provider for provider in record.off if await self._providers[provider].disable(name, self._owner)]
 
@@ -122,7 +122,7 @@ class ProviderEffects:
             for stray in await self._copies(intent.provider, wanted):
                 await self._delete(record, stray)
         for provider in record.off:
-            # Whoever has gone on with the agent in the meantime must not be left with one that is switched off.
+            # If the agent was restored meanwhile, it must not stay disabled at the provider.
             await self._providers[provider].enable(provider_name(record.workspace, record.name))
 
     async def _delete(self, record: AgentRecord, version: ProviderVersion) -> None:
@@ -130,7 +130,7 @@ class ProviderEffects:
         _log(record, "agent.removed", version)
 
     async def _copies(self, provider: str, wanted: VersionRequest) -> Sequence[ProviderVersion]:
-        """Return every version of ours of the wanted fingerprint, oldest first."""
+        """Return all our versions of the fingerprint, oldest first."""
         return [replace(copy, provider=provider) for copy in await self._providers[provider].find(wanted)]
 
     def _wanted(self, record: AgentRecord, made_from: str, spec: AgentSpec) -> VersionRequest:

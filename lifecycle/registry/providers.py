@@ -1,4 +1,4 @@
-"""The AgentProvider seam: where agents live and models are called, for every provider alike."""
+"""The interface of model providers: where agents are created and models are called."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class VersionRequest:
-    """The provider agent a spec calls for.
+    """The version of an agent that should exist at the provider.
 
     Attributes:
-        owner: Identifies this registry among others that use the same provider.
+        owner: Mark of this registry, among others that use the same provider.
         workspace: Workspace the agent belongs to.
         agent: The agent's name in the workspace.
         name: The agent's name at the provider (`lifecycle.specs.spec.provider_name`).
-        fingerprint: `lifecycle.specs.spec.fingerprint` of what to find or make; `find` goes by owner, name and
-            this alone.
-        spec: What to make.
+        fingerprint: `lifecycle.specs.spec.fingerprint` of the spec; `find` compares only owner, name and this.
+        spec: The spec to create it from.
     """
 
     owner: str
@@ -43,11 +42,11 @@ class ProviderVersion:
     Attributes:
         name: The agent's name at the provider.
         version: The provider's version label, e.g. `1`.
-        id: The provider's own identifier, opaque to us.
-        created_at: When the provider made it, aware UTC.
-        provider: Which provider has it, as `AgentSpec.provider` says it; noted by the registry, empty before.
-        owner: Whose it is (`Wanted.owner`); empty where the version does not say.
-        fingerprint: What it was made from (`Wanted.fingerprint`); empty where the version does not say.
+        id: The provider's opaque id.
+        created_at: When the provider created it, aware UTC.
+        provider: Name of its provider, as in `AgentSpec.provider`; set by the registry, empty before.
+        owner: Mark of the registry that made it (`VersionRequest.owner`); empty if it has none.
+        fingerprint: Fingerprint it was made from (`VersionRequest.fingerprint`); empty if it has none.
     """
 
     name: str
@@ -61,13 +60,13 @@ class ProviderVersion:
 
 @dataclass(frozen=True, slots=True)
 class ProviderAgent:
-    """A version as an inventory finds it at the provider.
+    """A version in an inventory of a provider.
 
     Attributes:
-        version: The version; its `owner` and `fingerprint` are what its metadata says.
-        workspace: The workspace it was made for; empty where it does not say.
-        agent: The agent it was made for; empty where it does not say.
-        intact: Whether its definition is still the one that it was made with; False where nobody noted that one.
+        version: The version; `owner` and `fingerprint` are from its metadata.
+        workspace: The workspace it was made for; empty if its metadata has none.
+        agent: The agent it was made for; empty if its metadata has none.
+        intact: Whether its definition is unchanged since it was made; False if that is unknown.
     """
 
     version: ProviderVersion
@@ -77,19 +76,19 @@ class ProviderAgent:
 
     @property
     def owner(self) -> str | None:
-        """Whose version it is; None for one that no registry made."""
+        """Mark of the registry that made the version; None if no registry did."""
         return self.version.owner or None
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptId:
-    """Which try of which run a model call belongs to; given to `run(client_kwargs={"attempt": …})`.
+    """Identifies a run's attempt in a model call; passed as `run(client_kwargs={"attempt": …})`.
 
     Attributes:
         run_id: The run.
-        number: 1 for the first attempt of the run.
-        workspace: The run's workspace, where routes are looked up.
-        session_id: Its conversation; empty for none.
+        number: Number of the attempt, from 1.
+        workspace: The run's workspace, in which routes are looked up.
+        session_id: The run's session; empty for none.
     """
 
     run_id: str
@@ -99,110 +98,110 @@ class AttemptId:
 
 
 class AgentProvider(Protocol):
-    """A place where agents are made and run. All errors raised are `AppError`s (see `translate`)."""
+    """A provider where agents are created and run. Its methods raise only `AppError`s (see `translate`)."""
 
     async def find(self, wanted: VersionRequest) -> Sequence[ProviderVersion]:
-        """Return the versions of ours that carry the wanted fingerprint and are unchanged, oldest first.
+        """Return our unchanged versions with the wanted fingerprint, oldest first.
 
-        There is more than one only where two made it at the same time.
+        There are several only if they were created concurrently.
         """
         ...
 
     async def create(self, wanted: VersionRequest) -> ProviderVersion:
-        """Make the version; not idempotent by itself, so look with `find` first."""
+        """Create the version. Not idempotent: call `find` first."""
         ...
 
     async def delete(self, version: ProviderVersion) -> None:
-        """Delete the version, and the agent with its last one; what is already gone, or not ours, is left as it is."""
+        """Delete the version, and with its last version the agent. Does nothing if it is gone or not ours."""
         ...
 
     async def exists(self, version: ProviderVersion) -> bool:
-        """Return whether the version is still there and still is the one that was made."""
+        """Return whether the version still exists unchanged."""
         ...
 
     def inventory(self, owner: str) -> AsyncIterator[ProviderAgent]:
-        """Yield every version of every agent that has at least one version of the owner's; agents one by one.
+        """Yield all versions of every agent that has at least one version of the owner's, agent by agent.
 
-        Versions of others are among them: a colleague's change in the provider's portal makes one. Nothing is yielded
-        where the provider keeps no agents.
+        This includes versions made by others, e.g. in the provider's portal. Yields nothing where the provider stores
+        no agents.
         """
         ...
 
     async def definition(self, version: ProviderVersion) -> Mapping[str, Any] | None:
-        """Return what the provider holds of the version, as JSON; None where it holds nothing (of it)."""
+        """Return the provider's definition of the version as JSON; None where it has none."""
         ...
 
     async def disable(self, name: str, owner: str) -> bool:
-        """Have the provider refuse to run the agent, whichever version, and return whether it does.
+        """Have the provider refuse to run the agent in any version, and return whether it does.
 
-        Nothing is done, and False returned, where the provider cannot, there is no such agent, or a version of it is
+        Does nothing and returns False if the provider cannot do that, the agent does not exist, or a version of it is
         not the owner's.
         """
         ...
 
     async def enable(self, name: str) -> None:
-        """Have the provider run the agent again; does nothing where it cannot be switched, or is on."""
+        """Have the provider run the agent again; does nothing if that cannot be switched, or the agent is enabled."""
         ...
 
     async def conversation(self, version: ProviderVersion, session_key: str, known: str | None) -> str | None:
-        """Return the id of the conversation at the provider in which the session's next run takes place.
+        """Return the id of the provider's conversation for the session's next run.
 
-        A provider that keeps conversations returns what it is given as `known`, without I/O, and makes an empty one
-        where nothing is known. The run is then told of it with
-        `run(messages, session=agent.get_session(id))`; its messages and the answer become part of the conversation.
+        A provider with conversations returns `known` without I/O, or creates an empty conversation if that is None. The
+        run then gets it by `run(messages, session=agent.get_session(id))`; its messages and the answer become part of
+        the conversation.
 
         Args:
             version: The version that will run.
-            session_key: Names our session in the conversation's metadata, for those who look at it there.
-            known: The session's conversation, as an earlier call returned it; None when there is none.
+            session_key: The session's key, stored in the conversation's metadata for people who look there.
+            known: The id that an earlier call returned for the session; None if there is none.
 
         Returns:
-            None where the provider keeps no conversations: the run is given the whole history as messages.
+            None if the provider has no conversations: runs then get the whole history as messages.
         """
         ...
 
     async def forget_conversation(self, conversation: str) -> None:
-        """Delete the conversation at the provider with all that was said in it; one that is gone is no error."""
+        """Delete the conversation and its content at the provider; does nothing if it is gone."""
         ...
 
     def open(self, version: ProviderVersion, spec: AgentSpec) -> SupportsAgentRun:
-        """Return a Microsoft Agent Framework agent bound to the version; does no I/O and can be shared by runs."""
+        """Return a Microsoft Agent Framework agent bound to the version; no I/O. It can be shared by runs."""
         ...
 
     async def warm(self, workspace: str, spec: AgentSpec) -> None:
-        """Have ready what the first run of an opened agent would otherwise wait for: a token, connections, MCP servers.
+        """Prepare what an agent's first run would otherwise wait for: a token, connections, MCP servers.
 
-        It calls no model. A run works without it.
+        Calls no model. Runs also work without it.
 
         Raises:
-            AppError: Something is not ready.
+            AppError: Something could not be prepared.
         """
         ...
 
     async def run_tools(self, spec: AgentSpec) -> Sequence[FunctionTool]:
-        """Return tools that a run of the spec is given beside those of the opened agent: of MCP servers.
+        """Return the MCP servers' tools for a run, in addition to the opened agent's tools.
 
         Raises:
-            Unavailable: One cannot be reached (code `mcp_unavailable`).
-            RunFailed: Something is missing in the app's settings (code `mcp_not_configured`).
+            Unavailable: A server cannot be reached (code `mcp_unavailable`).
+            RunFailed: A setting of the app is missing (code `mcp_not_configured`).
         """
         ...
 
     def translate(self, error: Exception) -> AppError:
-        """Return the error of our tree that an exception from the opened agent's `run` means.
+        """Return the `AppError` for an exception from the opened agent's `run`.
 
-        Unavailable with code `provider_throttled` or `provider_unavailable`, and `retry_after_s` where the provider
-        named one, for throttling, time-outs and outages; Unavailable with code `agent_version_gone` or
-        `conversation_gone` for what was deleted at the provider and can be made again; ProviderRejected with code
-        `content_filter`, `provider_auth`, `provider_disabled`, `preview_feature_required` or `provider_rejected` for
-        what it refuses; an error of ours from inside the run as it is; InternalError for anything else.
+        Unavailable with code `provider_throttled` or `provider_unavailable` for throttling, time-outs and outages, with
+        `retry_after_s` if the provider gave one; Unavailable with code `agent_version_gone` or `conversation_gone` for
+        what was deleted at the provider and can be created again; ProviderRejected with code `content_filter`,
+        `provider_auth`, `provider_disabled`, `preview_feature_required` or `provider_rejected` for refusals; an
+        `AppError` from inside the run unchanged; InternalError for anything else.
         """
         ...
 
     async def aclose(self) -> None:
-        """Release connections."""
+        """Close connections."""
         ...
 
 
 Providers = Mapping[str, AgentProvider]
-"""The providers by `AgentSpec.provider`."""
+"""The providers by name (`AgentSpec.provider`)."""

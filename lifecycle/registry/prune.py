@@ -1,4 +1,4 @@
-"""Retiring agents nobody uses, and deleting versions nobody needs: which, why, and which not."""
+"""Prune: retires idle agents and deletes versions that are not needed."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PrunePolicy:
-    """When an agent is idle.
+    """When agents and versions are pruned.
 
     Attributes:
-        look_after: How long agents and versions are left alone.
-        keep_new_for: An agent younger than this is kept, used or not.
-        use_lag: How long a use may go unnoticed: told late (`lifecycle.loader.uses`), or made with what a worker has
-            cached.
-        grace: How long a retired agent's versions are left at the provider.
+        look_after: After which times agents and versions are due.
+        keep_new_for: An agent younger than this is kept, even if unused.
+        use_lag: How late a use may be noticed: reported late (`lifecycle.loader.uses`), or made with a worker's cached
+            agent.
+        grace: How long a retired agent's versions stay at the provider.
     """
 
     look_after: RetentionPolicy
@@ -41,30 +41,30 @@ class PrunePolicy:
 
 
 PinnedSessions = Callable[[str, str], Awaitable[Mapping[str, int]]]
-"""Returns how many open sessions are pinned to each version of a workspace's agent, by the version's fingerprint."""
+"""Returns how many open sessions are pinned to each version of an agent, by the version's fingerprint."""
 
 
 class Action(StrEnum):
-    """What prune does with a candidate."""
+    """What prune does with an agent."""
 
     KEEP = "keep"  # nothing
-    RETIRE = "retire"  # switch it off and archive it; its versions are deleted after the grace period
+    RETIRE = "retire"  # disable and archive it; delete its versions after the grace period
     DELETE = "delete"  # delete the versions of a retired or deleted agent
     TRIM = "trim"  # delete superseded versions; the agent is not touched
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What prune makes of one candidate, and why.
+    """Prune's decision about an agent.
 
     Attributes:
         workspace: The agent's workspace.
         agent: The agent.
-        action: What is done.
-        reason: Why; a clause that goes on after "The agent".
-        idle_since: Since when the agent is idle; None where it is not about that.
-        unused_since: A use after this keeps what is to go.
-        versions: The versions it is about.
+        action: The action.
+        reason: The reason, as a clause that continues "The agent …".
+        idle_since: Since when the agent is idle; None if that is not the reason.
+        unused_since: A use after this cancels the action.
+        versions: The versions concerned.
     """
 
     workspace: str
@@ -77,12 +77,12 @@ class Verdict:
 
     @property
     def retire(self) -> bool:
-        """Whether the agent as a whole goes, now or at the end of its grace period."""
+        """Whether the agent as a whole is retired or deleted."""
         return self.action in (Action.RETIRE, Action.DELETE)
 
 
 def prune_verdict(agent: Agent, now: datetime, policy: PrunePolicy, *, has_open_session: bool) -> Verdict:
-    """Return what becomes of an agent that is due because it is idle, or was retired."""
+    """Return the decision about an agent that is due because it is idle or retired."""
     record, spec = agent.record, agent.declaration.spec
     idle_after = policy.look_after.idle if spec.idle_after_s is None else timedelta(seconds=spec.idle_after_s)
     cutoff = now - idle_after - policy.use_lag
@@ -116,13 +116,13 @@ def prune_verdict(agent: Agent, now: datetime, policy: PrunePolicy, *, has_open_
 def surplus_verdicts(
     agent: Agent, now: datetime, look_after: RetentionPolicy, pinned: Mapping[str, int]
 ) -> Sequence[Verdict]:
-    """Return what becomes of the superseded versions that an agent has to spare.
+    """Return the decisions about an agent's surplus superseded versions.
 
     Args:
         agent: The agent.
         now: The time.
-        look_after: How many it keeps, and how long they are left alone.
-        pinned: How many open sessions are pinned to a version, by its fingerprint.
+        look_after: How many versions are kept, and for how long.
+        pinned: Number of open sessions pinned to a version, by its fingerprint.
     """
     surplus = agent.record.surplus(look_after.versions_kept) if agent.record else ()
     cutoff = now - look_after.superseded
@@ -146,7 +146,7 @@ def surplus_verdicts(
 
 
 class Prune:
-    """Finds and acts on what is due. It reads in proportion to the agents that are due, not to all."""
+    """Finds due agents and prunes them. Reads in proportion to the agents that are due."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class Prune:
         self._clock = clock
 
     async def plan(self, workspace: str | None = None) -> Sequence[Verdict]:
-        """Return the verdicts on every agent that is due, of one workspace or of all, changing nothing."""
+        """Return the decisions about all due agents, of one workspace or of all; changes nothing."""
         now = self._clock()
         verdicts = [
             verdict
@@ -183,7 +183,7 @@ class Prune:
         return verdicts
 
     async def run(self, signals: AgentSignals, workspace: str | None = None) -> Sequence[Verdict]:
-        """Do what the plan says, and return the plan. What is used meanwhile is not touched after all."""
+        """Carry out the decisions and return them. Agents used meanwhile are not pruned."""
         from lifecycle.registry.operations import Retire, Trim  # noqa: PLC0415 - cold start
 
         verdicts = await self.plan(workspace)
@@ -210,7 +210,7 @@ class Prune:
             return None
         due = agent.record.prune_due(self._policy.look_after.idle)
         if due is not None and due > now:
-            return None  # entered earlier in this hour than it is due, or left over from before its latest use
+            return None  # due later in this hour, or used since it was entered
         has_open = await self._has_open_session(entry.workspace, entry.name)
         verdict = prune_verdict(agent, now, self._policy, has_open_session=has_open)
         idle = verdict.action is Action.RETIRE and not (agent.record.retired or agent.declaration.deleted)

@@ -1,4 +1,4 @@
-"""The registry's records in Table Storage: row `{name}!record` of the agent's workspace, written by its actor only."""
+"""Storage of the registry's records: row `{name}!record` in the agent's workspace, written by its actor only."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ class RecordStore:
         self._counts = LifecycleCounts(tables)
 
     async def read(self, workspace: str, name: str) -> tuple[AgentRecord, str] | None:
-        """Return the record and its ETag, or None when there is none."""
+        """Return the record and its ETag; None if there is none."""
         row = await self._tables.get(TABLE, workspace, name + SUFFIX)
         return (_RECORD.load(row.text("record")), row.etag) if row else None
 
     async def write(self, record: AgentRecord, etag: str, before: AgentRecord, now: datetime) -> str:
-        """Write the record, count what became of it since `before`, and return its new ETag.
+        """Write the record, count the changes since `before`, and return its new ETag.
 
-        An empty ETag means that there is none yet.
+        An empty `etag` means that there is no row yet.
 
         Raises:
-            RowChanged: The stored record is another one.
+            RowChanged: The stored record has another ETag.
             RowExists: There is one already.
         """
         values = {
@@ -56,5 +56,5 @@ def dump_record(record: AgentRecord) -> str:
 
 
 def load_record(text: str) -> AgentRecord:
-    """Return the record that `dump_record` wrote."""
+    """Return the record from the JSON that `dump_record` made."""
     return _RECORD.load(text)

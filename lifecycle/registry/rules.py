@@ -1,8 +1,8 @@
-"""The rules of one agent's life: a pure state machine over its record.
+"""Rules of an agent's life cycle: a pure state machine over its record.
 
-`lifecycle.registry.actor` does the I/O, `lifecycle.registry.transitions` says what comes of it. Operations arrive at
-least once and in any order (a signal is neither de-duplicated nor ordered by the backend), so each carries an operation
-id that is applied once, and the declaring ones a revision that makes an older one void.
+`lifecycle.registry.actor` does the I/O, `lifecycle.registry.transitions` has the changes after effects. Operations
+arrive at least once and in any order (the backend neither de-duplicates nor orders signals), so each has an id and is
+applied once, and those of declarations have a revision that makes older ones void.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from lifecycle.specs.spec import AgentSpec, fingerprint
 
 
 def apply(record: AgentRecord, operation: Operation, now: datetime) -> Decision:
-    """Return what an operation does to a record. An operation applied before, or overtaken, does nothing."""
+    """Return the result of an operation on a record. One that was applied before, or is outdated, does nothing."""
     if operation.operation_id in record.applied:
         return Decision(record)
     if isinstance(operation, Ensure | Restore | Renew | Disable | Enable | Remove):
@@ -93,7 +93,7 @@ def _ensure(record: AgentRecord, operation: Ensure | Restore | Renew, now: datet
     if operation.revision == record.revision and (record.state is AgentState.DELETED or not record.enabled):
         return Decision(remember(record, operation))
     if isinstance(operation, Ensure) and operation.revision == record.revision and record.left_alone(now):
-        return Decision(remember(record, operation))  # however many runs ask: the failure stands, and answers them
+        return Decision(remember(record, operation))  # the failure stands, however many runs ask
     # A newer declaration is only ensured while it is enabled, so it outdates an earlier Disable.
     declared = replace(record, revision=operation.revision, spec=operation.spec, enabled=True)
     if not declared.usable or declared.version is None:
@@ -104,7 +104,7 @@ def _ensure(record: AgentRecord, operation: Ensure | Restore | Renew, now: datet
 
 
 def provision(record: AgentRecord, spec: AgentSpec, now: datetime) -> Decision:
-    """Return the record with the intent to have a version of the spec, and the effect that has it."""
+    """Return the record with the intent to create a version of the spec, and the effect that does it."""
     begun = replace(record, failure=None, intents=_with(record.intents, Intent(spec.provider, fingerprint(spec))))
     return Decision(enter(begun, AgentState.PROVISIONING, now), Provision(spec))
 
@@ -114,7 +114,7 @@ def _verify(record: AgentRecord, operation: Verify, now: datetime) -> Decision:
         if record.usable:
             return Decision(record, Inspect(record.version, record.spec))
     elif record.spec is not None and record.state is AgentState.PROVISIONING:
-        return provision(record, record.spec, now)  # whoever was at it died, perhaps in this very operation
+        return provision(record, record.spec, now)  # a worker died at it, perhaps in this operation
     return Decision(remember(record, operation))
 
 
@@ -131,7 +131,7 @@ def _keep(record: AgentRecord, operation: KeepVersion) -> Decision:
 def _enable(record: AgentRecord, operation: Enable, now: datetime) -> AgentRecord:
     on = replace(record, revision=operation.revision, enabled=True)
     if record.state not in (AgentState.DISABLED, AgentState.DELETED):
-        return on  # it overtook what it follows
+        return on  # it arrived before the operation that it follows
     return enter(on, AgentState.ACTIVE if record.version else AgentState.REGISTERED, now)
 
 
@@ -150,11 +150,11 @@ def _retire(record: AgentRecord, operation: Retire, now: datetime) -> Decision:
 
 
 def deactivate(record: AgentRecord, operation: Operation, now: datetime) -> Decision:
-    """Return the next step of what becomes of a retired agent's versions: switched off and archived, then deleted."""
+    """Return the next step for a retired agent's versions: disable and archive them, then delete them."""
     if record.spec is None or not record.holds_versions:
         return Decision(remember(record, operation))
     if not record.put_away and record.superseded:
-        # Noted before it is done: whoever brings the agent back must know that it may be off.
+        # Recorded before it is done, so that a restore knows that the agent may be disabled.
         providers = {version.provider for version in record.superseded}
         off = tuple(sorted({*record.off, *providers}))
         return Decision(replace(record, off=off), Deactivate(record.superseded))
@@ -164,13 +164,13 @@ def deactivate(record: AgentRecord, operation: Operation, now: datetime) -> Deci
 
 
 def _remove(record: AgentRecord, operation: Remove, now: datetime) -> Decision:
-    gone = replace(enter(record, AgentState.DELETED, now), revision=operation.revision, enabled=True, failure=None)
-    gone = replace(_give_up_versions(gone), put_away=True, delete_after=None)
-    return deactivate(gone, operation, now)
+    deleted = replace(enter(record, AgentState.DELETED, now), revision=operation.revision, enabled=True, failure=None)
+    deleted = replace(_give_up_versions(deleted), put_away=True, delete_after=None)
+    return deactivate(deleted, operation, now)
 
 
 def _give_up_versions(record: AgentRecord) -> AgentRecord:
-    # Written before anything is done to them, so that no worker ever finds a usable row for a version that is gone.
+    # Written before anything is done to them, so that no worker finds a usable row for a deleted version.
     return replace(record, version=None, made_from="", superseded=record.held)
 
 

@@ -1,4 +1,4 @@
-"""How operations reach an agent's actor: as signals, sent and not answered."""
+"""Signals: how operations are sent to agents' actors, without a response."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 
 class AgentSignals(Protocol):
-    """Sends operations to actors. A signal arrives at least once, some time later, in no particular order."""
+    """Sends operations to actors. Delivery is at least once, delayed, and in no particular order."""
 
     async def send(self, workspace: str, name: str, operation: Operation) -> None:
         """Send the operation to the agent's actor.
 
         Raises:
-            Unavailable: It could not be accepted for delivery.
+            Unavailable: The signal was not accepted for delivery.
         """
         ...
 
 
 class LocalSignals:
-    """Actors inside this process, for use without a Functions host: one operation at a time per agent."""
+    """Actors in this process, for use without a Functions host: one operation at a time for each agent."""
 
     def __init__(self, actor: AgentActor, shared: AgentLocks | None = None) -> None:
-        """Take the actor, and the agents' locks where other processes have actors over the same storage."""
+        """Set the actor, and the agents' locks if other processes have actors over the same storage."""
         self._actor = actor
         self._shared = shared
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
@@ -43,5 +43,5 @@ class LocalSignals:
                 self._states[key] = await self._actor.handle(self._states.get(key), workspace, name, operation)
                 return
             async with self._shared.hold(workspace, name):
-                # Another process may have written the row since: it is read again each time.
+                # Another process may have written the row since, so it is read each time.
                 await self._actor.handle(None, workspace, name, operation)

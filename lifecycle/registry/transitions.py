@@ -1,4 +1,4 @@
-"""What becomes of an agent's record once an effect at the provider has ended, well or not. Pure."""
+"""Changes of an agent's record after an effect at the provider has succeeded or failed. Pure."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.record import AgentRecord, AgentState, Failure, Intent, same
 
 REMEMBERED_OPERATIONS = 128
-"""How many operation ids a record remembers; a duplicate that comes later is caught by revisions and states."""
+"""How many operation ids a record remembers; older duplicates are recognized by revisions and states."""
 
 
 def provisioned(
     record: AgentRecord, operation: Operation, version: ProviderVersion, now: datetime, *, adopted: bool
 ) -> AgentRecord:
-    """Return the record after the provider has the version; the one it replaces is kept as superseded."""
-    known = any(same(version, held) for held in record.held)
+    """Return the record after the version exists; the one it replaces becomes superseded."""
+    recorded = any(same(version, held) for held in record.held)
     replaced = None if record.version is None or same(record.version, version) else record.version
     back = record.delete_after is not None
     ready = replace(
@@ -33,15 +33,15 @@ def provisioned(
         superseded_since=now if replaced or back else record.superseded_since,
         intents=_without(record.intents, version.provider, record.fingerprint),
         created=record.created + (not adopted),
-        adopted=record.adopted + (adopted and not known),
-        unused=record.unused or not (adopted and known),
+        adopted=record.adopted + (adopted and not recorded),
+        unused=record.unused or not (adopted and recorded),
         failure=None,
         off=tuple(provider for provider in record.off if provider != version.provider),
         put_away=False,
         delete_after=None,
         health=seen_intact(now),
     )
-    if not (adopted and known):
+    if not (adopted and recorded):
         ready = audited(
             ready, AuditStep.ADOPTED if adopted else AuditStep.CREATED, now, operation, version=version.version
         )
@@ -57,11 +57,11 @@ def provisioned(
 def pinned_version_made(
     record: AgentRecord, operation: Operation, version: ProviderVersion, now: datetime, *, adopted: bool
 ) -> AgentRecord:
-    """Return the record after the provider has a version that a session is pinned to."""
-    known = any(same(version, other) for other in record.held)
+    """Return the record after a version for a pinned session exists."""
+    recorded = any(same(version, other) for other in record.held)
     current = record.version is not None and same(record.version, version)
     if not current and record.made_from == version.fingerprint:
-        record = replace(record, version=None, made_from="")  # it is gone, or it would have been found
+        record = replace(record, version=None, made_from="")  # it is gone, as it was not found
     others = tuple(old for old in record.superseded if not _replaced_by(old, version))
     has = replace(
         record,
@@ -69,30 +69,30 @@ def pinned_version_made(
         superseded_since=now,
         intents=_without(record.intents, version.provider, version.fingerprint),
         created=record.created + (not adopted),
-        adopted=record.adopted + (adopted and not known),
-        unused=record.unused or not (adopted and known),
+        adopted=record.adopted + (adopted and not recorded),
+        unused=record.unused or not (adopted and recorded),
         keep_failure=None,
         off=tuple(provider for provider in record.off if provider != version.provider),
         health=answered(record.health, now),
     )
-    return has if known else audited(has, AuditStep.KEPT, now, operation, version=version.version)
+    return has if recorded else audited(has, AuditStep.KEPT, now, operation, version=version.version)
 
 
 def inspected(
     record: AgentRecord, operation: Operation, version: ProviderVersion, now: datetime, *, intact: bool
 ) -> AgentRecord:
-    """Return the record after a look at the provider; what is gone there is registered again."""
+    """Return the record after a check at the provider; if the version is missing, the agent is registered again."""
     if intact:
         return replace(record, health=seen_intact(now))
-    gone = replace(record, version=None, made_from="", health=answered(None, now))
-    gone = audited(gone, AuditStep.GONE, now, operation, version=version.version)
-    return enter(gone, AgentState.REGISTERED, now)
+    registered = replace(record, version=None, made_from="", health=answered(None, now))
+    registered = audited(registered, AuditStep.GONE, now, operation, version=version.version)
+    return enter(registered, AgentState.REGISTERED, now)
 
 
 def deactivated(
     record: AgentRecord, operation: Operation, versions: Sequence[ProviderVersion], now: datetime, off: Sequence[str]
 ) -> AgentRecord:
-    """Return the record after the agent was switched off at these providers and the versions were archived."""
+    """Return the record after the agent was disabled at these providers and the versions were archived."""
     away = replace(record, put_away=True, off=tuple(off), health=answered(record.health, now))
     for provider in off:
         away = audited(away, AuditStep.PROVIDER_OFF, now, operation, why=provider)
@@ -104,7 +104,7 @@ def deactivated(
 def deprovisioned(
     record: AgentRecord, operation: Operation, versions: Sequence[ProviderVersion], now: datetime
 ) -> AgentRecord:
-    """Return the record after everything of it was deleted at the provider."""
+    """Return the record after all its versions were deleted at the provider."""
     none_left = replace(record, superseded=(), intents=(), off=(), health=answered(record.health, now))
     for version in versions:
         none_left = audited(none_left, AuditStep.REMOVED, now, operation, version=version.version)
@@ -114,9 +114,9 @@ def deprovisioned(
 def discarded(
     record: AgentRecord, operation: Operation, versions: Sequence[ProviderVersion], now: datetime, why: str
 ) -> AgentRecord:
-    """Return the record after some versions were deleted at the provider, whether it held them or not."""
-    left = tuple(old for old in record.superseded if not any(same(old, version) for version in versions))
-    without = replace(record, superseded=left, health=answered(record.health, now))
+    """Return the record after some versions, recorded or not, were deleted at the provider."""
+    remaining = tuple(old for old in record.superseded if not any(same(old, version) for version in versions))
+    without = replace(record, superseded=remaining, health=answered(record.health, now))
     for version in versions:
         without = audited(without, AuditStep.REMOVED, now, operation, version=version.version, why=why)
     return without
@@ -125,8 +125,9 @@ def discarded(
 def failed(record: AgentRecord, operation: Operation, effect: Effect, failure: Failure, now: datetime) -> AgentRecord:
     """Return the record after the provider refused or could not be reached.
 
-    Only a failed provisioning makes an agent FAILED; what was refused was not made, what may pass may have been. A
-    failed deletion keeps the versions as superseded, for the next prune to try again; a failed look changes nothing.
+    Only a failed provisioning makes an agent FAILED. After a refusal nothing was created; after a transient error it
+    may have been. A failed deletion keeps the versions as superseded, for the next prune; a failed check changes
+    nothing.
     """
     record = replace(record, health=degraded(record.health, failure.code, now))
     if isinstance(effect, Provision | MakePinnedVersion):
@@ -139,7 +140,7 @@ def failed(record: AgentRecord, operation: Operation, effect: Effect, failure: F
 
 
 def failure_step(effect: Effect) -> AuditStep:
-    """Return what the trail and the log call a failure of the effect."""
+    """Return the audit kind for a failure of the effect."""
     match effect:
         case Provision() | MakePinnedVersion():
             return AuditStep.CREATE_FAILED
@@ -159,8 +160,8 @@ def audited(
     by: str = "",
     why: str = "",
 ) -> AgentRecord:
-    """Return the record with a step to be told in the audit trail."""
-    # Steps of one moment are told in the order they were noted: the newest first.
+    """Return the record with a new audit entry."""
+    # Entries of one moment are listed in the order they were added: the newest first.
     place = 99 - len(record.untold)
     named = hashlib.sha256(f"{operation.operation_id}/{step}/{version}".encode()).hexdigest()[:16]
     return replace(record, untold=(*record.untold, AuditEntry(f"{place:02d}{named}", now, step, version, by, why)))
@@ -172,7 +173,7 @@ def enter(record: AgentRecord, state: AgentState, now: datetime) -> AgentRecord:
 
 
 def remember(record: AgentRecord, operation: Operation) -> AgentRecord:
-    """Return the record with the operation applied."""
+    """Return the record with the operation marked as applied."""
     return replace(record, applied=(*record.applied, operation.operation_id)[-REMEMBERED_OPERATIONS:])
 
 
@@ -182,5 +183,5 @@ def _without(intents: tuple[Intent, ...], provider: str, made_from: str) -> tupl
 
 
 def _replaced_by(old: ProviderVersion, version: ProviderVersion) -> bool:
-    # One of the same spec that a look did not find beside it is gone.
+    # An older one of the same spec that was not found is gone.
     return same(old, version) or (bool(old.fingerprint) and old.fingerprint == version.fingerprint)

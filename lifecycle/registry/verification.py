@@ -1,4 +1,4 @@
-"""Having agents verified at their providers by and by, those not seen for longest first."""
+"""Verifies agents at their providers over time, longest unverified first."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lifecycle.registry.signals import AgentSignals
 
 
 class Verification:
-    """Sends `Verify` to the actors of agents that are due for it. It reads what is due, not all agents."""
+    """Sends `Verify` to the actors of due agents. Reads what is due, not all agents."""
 
     def __init__(
         self, catalog: Catalog, due: DueIndex, look_after: RetentionPolicy, *, sample: int, clock: Clock
     ) -> None:
-        """Set how many agents are verified at a time at most."""
+        """Set the collaborators, and how many agents are verified at a time (`sample`)."""
         self._catalog = catalog
         self._due = due
         self._look_after = look_after
@@ -26,7 +26,7 @@ class Verification:
         self._clock = clock
 
     async def run(self, signals: AgentSignals) -> int:
-        """Have the next agents verified, and return how many."""
+        """Have the next due agents verified, and return how many."""
         now, count = self._clock(), 0
         async for entry in self._due.until(now):
             try:

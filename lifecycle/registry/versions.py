@@ -1,4 +1,4 @@
-"""An agent's versions and history: which there are and why they are kept, what one was made from, what happened."""
+"""An agent's versions with the reason why each is kept, their specs, and the audit trail."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class StoredVersion:
 
     Attributes:
         version: The version.
-        current: Whether it is the one that runs use unless their session is pinned.
-        pinned: How many open sessions are pinned to it.
+        current: Whether it is the version of runs whose session is not pinned.
+        pinned: Number of open sessions pinned to it.
         kept_because: Why it is not deleted, or when it will be.
     """
 
@@ -38,12 +38,12 @@ class StoredVersion:
 def stored_versions(
     record: AgentRecord, pinned: Mapping[str, int], look_after: RetentionPolicy, now: datetime
 ) -> Sequence[StoredVersion]:
-    """Return the versions that the record holds, newest first.
+    """Return the versions in the record, newest first.
 
     Args:
         record: The agent's record.
-        pinned: How many open sessions are pinned to a version, by its fingerprint.
-        look_after: How many it keeps, and how long they are left alone.
+        pinned: Number of open sessions pinned to a version, by its fingerprint.
+        look_after: How many versions are kept, and for how long.
         now: The time.
     """
     surplus = record.surplus(look_after.versions_kept)
@@ -67,7 +67,7 @@ def stored_versions(
 
 
 class Versions:
-    """Reads what there is of an agent and what was."""
+    """Reads an agent's versions and history."""
 
     def __init__(
         self, catalog: Catalog, history: AgentHistory, pinned: PinnedSessions, look_after: RetentionPolicy, clock: Clock
@@ -82,7 +82,7 @@ class Versions:
         """Return the agent's versions at its provider, newest first.
 
         Raises:
-            NotFound: There is no such agent.
+            NotFound: The agent does not exist.
         """
         record = (await self._catalog.get(workspace, name)).record
         if record is None or not record.held:
@@ -90,11 +90,11 @@ class Versions:
         return stored_versions(record, await self._pinned(workspace, name), self._look_after, self._clock())
 
     async def made_from(self, workspace: str, name: str, version: str) -> AgentSpec:
-        """Return the spec that the version of this label was made from; of several with the label, the newest.
+        """Return the spec of the version with this label; of several with the label, the newest.
 
         Raises:
-            NotFound: There is no such agent, or it never had such a version.
-            Conflict: It had, but the declaration is so long ago that it is not kept (code `version_spec_unknown`).
+            NotFound: The agent does not exist, or has no such version.
+            Conflict: The version's declaration is too old to be stored (code `version_spec_unknown`).
         """
         agent = await self._catalog.get(workspace, name)
         had = list(reversed(agent.record.held)) if agent.record else []
@@ -113,10 +113,10 @@ class Versions:
         raise Conflict(msg, code="version_spec_unknown")
 
     async def declared_as(self, workspace: str, name: str, revision: int) -> AgentSpec:
-        """Return the spec that the revision declared.
+        """Return the spec of the revision.
 
         Raises:
-            NotFound: There is no such agent, or no such revision, or it is too long ago to be kept.
+            NotFound: The agent does not exist, has no such revision, or the revision is too old to be stored.
         """
         agent = await self._catalog.get(workspace, name)
         if agent.declaration.revision == revision:
@@ -130,23 +130,23 @@ class Versions:
     async def audit(
         self, workspace: str, name: str, limit: int, after: str | None = None
     ) -> tuple[Sequence[AuditEntry], str | None]:
-        """Return up to `limit` steps of the agent's life, newest first, and the key to continue after; None at the end.
+        """Return up to `limit` audit entries, newest first, and the key to continue after; None at the end.
 
         Raises:
-            NotFound: There never was such an agent; of a deleted one the trail stays.
+            NotFound: The agent was never declared; a deleted one's trail is kept.
         """
         agent = await self._catalog.find(workspace, name)
         if agent is None:
             msg = f"There is no agent {name!r}."
             raise NotFound(msg, code="agent_not_found")
-        told = await self._history.audit(workspace, name, limit + 1, after)
-        lines = {line_key(line): line for line in (*_untold(agent), *told)}
+        stored = await self._history.audit(workspace, name, limit + 1, after)
+        lines = {line_key(line): line for line in (*_unpublished_entries(agent), *stored)}
         keys = sorted(key for key in lines if after is None or key > f"audit!{after}")
         shown = keys[:limit]
         more = len(keys) > limit
         return [lines[key] for key in shown], shown[-1].removeprefix("audit!") if more else None
 
 
-def _untold(agent: Agent) -> Sequence[AuditEntry]:
-    """Return the steps that stand in the agent's own rows until the next one takes their place."""
+def _unpublished_entries(agent: Agent) -> Sequence[AuditEntry]:
+    """Return the audit entries that are still in the agent's own rows."""
     return (agent.declaration.audit_entry, *(agent.record.untold if agent.record else ()))

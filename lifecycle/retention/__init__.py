@@ -1,1 +1,1 @@
-"""How long a workspace keeps its data, what a legal hold keeps beyond that, and a workspace's data as a whole."""
+"""Retention: how long a workspace keeps its data, legal holds, and the export of a workspace."""

@@ -1,4 +1,4 @@
-"""Deleting facts of attempts, or parts of them, day by day; the sums that they are in stay."""
+"""Deletes facts of attempts, or parts of them, by whole days; sums of facts stay."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from llmops.facts.model import AttemptFact
 from llmops.facts.store import FactDeletion
 
 DaysOf = Callable[[str, date], AsyncIterator[date]]
-"""Yields the days before one on which a workspace's runs ended, newest first."""
+"""Yields the days before a given day on which runs of the workspace ended, newest first."""
 
 
 class FactDays:
-    """Deletes what a policy no longer keeps of the facts of whole days."""
+    """Deletes facts of whole days, or parts of them, by a retention policy."""
 
     def __init__(self, store: RetentionStore, facts: FactDeletion, days_of: DaysOf, clock: Clock) -> None:
         self._store = store
@@ -28,7 +28,7 @@ class FactDays:
     async def due(
         self, workspace: str, policy: DataRetentionPolicy, holds: Sequence[LegalHold]
     ) -> AsyncIterator[tuple[Part, date]]:
-        """Yield what is to be deleted of which days, each part's oldest first; nothing while anything is held."""
+        """Yield the parts and days to delete, oldest first for each part; nothing while there is a legal hold."""
         for part in OF_DAYS:
             keep_for = policy.keeps(part)
             if keep_for is None or holds:
@@ -43,18 +43,20 @@ class FactDays:
                 yield part, day
 
     async def delete(self, workspace: str, part: Part, day: date) -> int:
-        """Delete the part of the day's facts, and return of how many."""
+        """Delete the part of the day's facts, and return the number of facts changed."""
         if part is Part.FACTS:
             count = await self._facts.delete(workspace, day)
         else:
-            count = await self._facts.reduce(workspace, day, _toolless if part is Part.TOOL_CALLS else _unscored)
+            count = await self._facts.reduce(
+                workspace, day, _without_tool_calls if part is Part.TOOL_CALLS else _without_score
+            )
         await self._store.note_deleted(workspace, part, day)
         return count
 
 
-def _toolless(fact: AttemptFact) -> AttemptFact:
+def _without_tool_calls(fact: AttemptFact) -> AttemptFact:
     return replace(fact, tools=())
 
 
-def _unscored(fact: AttemptFact) -> AttemptFact:
+def _without_score(fact: AttemptFact) -> AttemptFact:
     return replace(fact, score=None)

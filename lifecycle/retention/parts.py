@@ -1,8 +1,8 @@
-"""Taking out of sessions what is to be kept for a shorter time than they are: transcripts, runs, tools' calls, scores.
+"""Deletes parts of sessions that are kept for a shorter time than the sessions: transcripts, runs, tool calls, scores.
 
-Sessions are gone through once, in the order of their starts, and how far is noted: a round looks at those that have
-become old enough since the last one, and again at those that had to stay (not ended, ended too recently, or held).
-Every step can be done twice.
+Sessions are processed once, in the order of their starts, and the position is stored. A round processes those that have
+become old enough since the last round, and again those that had to stay (not ended, ended too recently, or held). Every
+step is idempotent.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ ForgetConversations = Callable[[Session], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class PartRule:
-    """A retention time as one round applies it.
+    """A retention time, as one round applies it.
 
     Attributes:
-        part: Which part of sessions.
-        keep_for: How long after their end it is kept.
+        part: The part of sessions.
+        keep_for: How long it is kept after a session's end.
         holds: The workspace's legal holds.
-        now: When the round began.
+        now: When the round began, aware UTC.
     """
 
     part: Part
@@ -44,12 +44,12 @@ class PartRule:
     now: datetime
 
     def verdict(self, session: Session) -> Verdict:
-        """Return what becomes of the part of the session."""
+        """Return the decision about the part of the session."""
         return verdict(session, self.keep_for, self.holds, self.now, self.part)
 
 
 class SessionParts:
-    """Takes parts out of sessions that are to be kept for longer."""
+    """Deletes parts of sessions."""
 
     def __init__(
         self,
@@ -64,29 +64,29 @@ class SessionParts:
         self._forget_conversations = forget_conversations
 
     async def preview(self, workspace: str, rule: PartRule) -> AsyncIterator[Sequence[Verdict]]:
-        """Yield what would become of the part of the sessions that a round looks at; nothing is changed."""
+        """Yield the decisions that a round would make about sessions; changes nothing."""
 
         async def of(ids: Sequence[str]) -> Sequence[Verdict]:
             found = await asyncio.gather(*(self._session(workspace, session_id) for session_id in ids))
             return [rule.verdict(session) for session in found if session is not None]
 
         yield await of(await self._store.passed_over(workspace, rule.part))
-        async for entries, _ in self._unseen(workspace, await self._begun(workspace, rule)):
+        async for entries, _ in self._unprocessed(workspace, await self._position(workspace, rule)):
             yield await of([entry.session_id for entry in entries])
 
     async def apply(
         self, workspace: str, rule: PartRule, receipt: RetentionReceipt, until: float
     ) -> AsyncIterator[RetentionReceipt]:
-        """Delete the part where it is due, until that time of the event loop; yield the receipt as it comes to.
+        """Delete the part where it is due, until that time of the event loop; yield the receipt so far.
 
         Raises:
-            Unavailable: A provider or the storage cannot be reached; the next round goes on.
+            Unavailable: A provider or the storage cannot be reached; the next round continues.
         """
         waiting = await self._store.passed_over(workspace, rule.part)
         receipt = await self._done(workspace, waiting, rule, receipt)
         yield receipt
-        begun = await self._begun(workspace, rule)
-        async for entries, after in self._unseen(workspace, begun):
+        begun = await self._position(workspace, rule)
+        async for entries, after in self._unprocessed(workspace, begun):
             receipt = await self._done(workspace, [entry.session_id for entry in entries], rule, receipt)
             yield receipt
             if after is not None:
@@ -102,21 +102,21 @@ class SessionParts:
     ) -> RetentionReceipt:
         for start in range(0, len(ids), _AT_ONCE):
             some = ids[start : start + _AT_ONCE]
-            done = await asyncio.gather(*(self._one(workspace, session_id, rule) for session_id in some))
+            done = await asyncio.gather(*(self._delete_part(workspace, session_id, rule) for session_id in some))
             receipt = receipt.plus(rule.part, sum(count for count, _ in done))
             receipt = replace(receipt, held=receipt.held + sum(held for _, held in done))
         return receipt
 
-    async def _begun(self, workspace: str, rule: PartRule) -> Progress:
-        """Return where the round that is not finished goes on, or where a new one begins."""
+    async def _position(self, workspace: str, rule: PartRule) -> Progress:
+        """Return the position where an unfinished round continues, or a new one begins."""
         progress = await self._store.progress(workspace, rule.part)
         if progress.start is not None:
             return progress
         start = newest_first(rule.now - rule.keep_for, "")
         return Progress(progress.until, start, start)
 
-    async def _unseen(self, workspace: str, begun: Progress) -> AsyncIterator[tuple[Sequence[Entry], str | None]]:
-        """Yield the sessions that were not looked at, a page at a time, with where to go on; None at the end."""
+    async def _unprocessed(self, workspace: str, begun: Progress) -> AsyncIterator[tuple[Sequence[Entry], str | None]]:
+        """Yield the sessions not processed yet, page by page, with the position after each page; None at the end."""
         after = begun.at
         while after is not None:
             entries, after = await self._directory.sessions(
@@ -130,8 +130,8 @@ class SessionParts:
     async def _session(self, workspace: str, session_id: str) -> Session | None:
         return (await self._conversations.load(workspace, session_id)).session
 
-    async def _one(self, workspace: str, session_id: str, rule: PartRule) -> tuple[int, bool]:
-        """Return of how many things the part was deleted in the session, and whether a hold keeps it."""
+    async def _delete_part(self, workspace: str, session_id: str, rule: PartRule) -> tuple[int, bool]:
+        """Return how many items of the part were deleted in the session, and whether a legal hold keeps it."""
         session = await self._session(workspace, session_id)
         if session is None or session.receipt is not None:
             await self._store.take_up(workspace, rule.part, session_id)
@@ -140,18 +140,18 @@ class SessionParts:
         if not found.erase:
             await self._store.pass_over(workspace, rule.part, session_id)
             return 0, found.held
-        count = await self._taken_out(session, rule.part)
+        count = await self._delete_from(session, rule.part)
         await self._store.take_up(workspace, rule.part, session_id)
         return count, False
 
-    async def _taken_out(self, session: Session, part: Part) -> int:
+    async def _delete_from(self, session: Session, part: Part) -> int:
         runs = [run async for run in self._conversations.runs(session.workspace, session.id, texts=False)]
         if part is Part.RUNS:
             for run in runs:
                 await self._directory.forget_run(session.workspace, run.id)
             await self._conversations.clear(session.workspace, session.id, ("run!",))
             return len(runs)
-        changed = sum([await self._changed(run, part) for run in runs])
+        changed = sum([await self._update_run(run, part) for run in runs])
         if part is not Part.TRANSCRIPTS:
             return changed
         await self._forget_conversations(session)
@@ -160,7 +160,7 @@ class SessionParts:
             await self._conversations.erase_texts(session.workspace, session.id)
         return 1
 
-    async def _changed(self, run: Run, part: Part) -> bool:
+    async def _update_run(self, run: Run, part: Part) -> bool:
         if without(run, part) == run:
             return False
 
@@ -173,19 +173,19 @@ class SessionParts:
 
 
 def without(run: Run, part: Part) -> Run:
-    """Return the run without its texts, its tools' calls, or its score."""
+    """Return the run without its texts, its tool calls, or its score."""
     match part:
         case Part.TRANSCRIPTS:
             given = replace(run.input, query="", context=None, expected_topics=())
             costs = replace(run.costs, progress=None)
             return replace(run, input=given, result=replace(run.result, answer=None), costs=costs)
         case Part.TOOL_CALLS:
-            return replace(run, last=_toolless(run.last), lost=run.lost and _toolless(run.lost))
+            return replace(run, last=_without_tool_calls(run.last), lost=run.lost and _without_tool_calls(run.lost))
         case Part.EVALUATIONS:
             return replace(run, result=replace(run.result, score=None))
         case _:
             return run
 
 
-def _toolless(attempt: Attempt) -> Attempt:
+def _without_tool_calls(attempt: Attempt) -> Attempt:
     return replace(attempt, effort=replace(attempt.effort, tools=()))

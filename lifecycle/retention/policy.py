@@ -1,4 +1,4 @@
-"""How long things are kept, and which legal holds there are. Pure rules and values."""
+"""Retention policies and legal holds. Pure rules and values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HoldKind = Literal["workspace", "agent", "user", "session"]
 
 
 class Part(StrEnum):
-    """A kind of data with a retention time of its own."""
+    """A kind of data with its own retention time."""
 
     SESSIONS = "sessions"
     TRANSCRIPTS = "transcripts"
@@ -30,25 +30,26 @@ class Part(StrEnum):
 
 
 OF_SESSIONS = (Part.TRANSCRIPTS, Part.RUNS, Part.TOOL_CALLS, Part.EVALUATIONS)
-"""Parts that are taken out of sessions, which stay."""
+"""Parts that are deleted from sessions, which stay."""
 OF_DAYS = (Part.TOOL_CALLS, Part.EVALUATIONS, Part.FACTS)
-"""Parts that are taken out of the facts of whole days."""
+"""Parts that are deleted from the facts of whole days."""
 
 
 class DataRetentionPolicy(BaseModel):
-    """How long a workspace keeps its data; null keeps it until it is erased by a call.
+    """How long a workspace keeps its data, in seconds; null keeps it until it is erased by a call.
 
-    Of a session the time begins with its end, of the facts of attempts with theirs; facts go by whole days (UTC).
+    For sessions the time starts with their end, for facts with their attempt's end; facts are deleted by whole days
+    (UTC).
 
     Attributes:
-        sessions_s: Seconds after which a session is erased, with all of what follows that is in it.
-        transcripts_s: Seconds after which a session's messages and events are deleted, the texts of its runs (query,
-            context, answer), and its conversation at the provider; its runs stay with their numbers.
+        sessions_s: Seconds after which a session is erased with everything in it.
+        transcripts_s: Seconds after which a session's messages and events, the texts of its runs (query, context,
+            answer) and its conversation at the provider are deleted; its runs stay with their numbers.
         runs_s: Seconds after which a session's runs are deleted; the session stays with its counters.
-        tool_calls_s: Seconds after which tools' calls, with their arguments, are deleted, in runs and in facts.
-        evaluations_s: Seconds after which scores and their reasons are deleted, in runs and in facts.
-        facts_s: Seconds after which the facts of attempts (model calls, tool calls, scores with their reasons) are
-            deleted; their sums, which costs, performance and reports are made of, stay.
+        tool_calls_s: Seconds after which tool calls with their arguments are deleted, in runs and facts.
+        evaluations_s: Seconds after which scores and their reasons are deleted, in runs and facts.
+        facts_s: Seconds after which facts of attempts (model calls, tool calls, scores with their reasons) are deleted;
+            sums of facts, from which costs, performance and reports are made, stay.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -61,14 +62,14 @@ class DataRetentionPolicy(BaseModel):
     facts_s: int | None = Field(default=None, ge=30 * 86_400, le=100 * _YEAR_S)
 
     def keeps(self, part: Part) -> timedelta | None:
-        """Return how long it keeps the part; None for good."""
+        """Return how long the part is kept; None for no limit."""
         seconds: int | None = getattr(self, f"{part}_s")
         return None if seconds is None else timedelta(seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class HoldScope:
-    """What a legal hold is on: the whole workspace, or all sessions of an agent or a user, or one session."""
+    """Scope of a legal hold: the workspace, all sessions of an agent or a user, or one session."""
 
     kind: HoldKind
     subject: str = ""
@@ -77,7 +78,7 @@ class HoldScope:
         return f"{self.kind}:{self.subject}" if self.subject else self.kind
 
     def covers(self, session: Session) -> bool:
-        """Return whether the session must not be erased while the hold lasts."""
+        """Return whether a hold of this scope keeps the session from being erased."""
         match self.kind:
             case "workspace":
                 return True
@@ -91,13 +92,13 @@ class HoldScope:
 
 @dataclass(frozen=True, slots=True)
 class LegalHold:
-    """A hold: nothing in its scope is erased before it is released.
+    """A legal hold: nothing in its scope is erased until it is released.
 
     Attributes:
-        scope: What it is on.
-        reason: Why, in the words of whoever placed it; a case number, say.
-        since: When it was placed.
-        by: Who placed it, where the platform's sign-in names them.
+        scope: Its scope.
+        reason: The reason given, e.g. a case number.
+        since: When it was placed, aware UTC.
+        by: Who placed it, by sign-in; empty if unknown.
     """
 
     scope: HoldScope
@@ -107,10 +108,10 @@ class LegalHold:
 
 
 def parse_hold_scope(text: str) -> HoldScope:
-    """Return the scope that a text like `user:ada` names.
+    """Return the scope written as text, like `user:ada`.
 
     Raises:
-        InvalidInput: It names none.
+        InvalidInput: It is not valid.
     """
     kind, colon, subject = text.partition(":")
     if text == "workspace":
@@ -123,19 +124,19 @@ def parse_hold_scope(text: str) -> HoldScope:
 
 
 def hold_on(session: Session, holds: Sequence[LegalHold]) -> LegalHold | None:
-    """Return a hold that keeps the session; None where there is none."""
+    """Return a hold that keeps the session; None if there is none."""
     return next((hold for hold in holds if hold.scope.covers(session)), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of a session, or of a part of it.
+    """The decision about a session, or a part of it.
 
     Attributes:
-        session_id: The session.
+        session_id: The session's id.
         erase: Whether it is erased.
-        reason: Why it is, or why it is kept.
-        part: Which part of it; the whole session unless given.
+        reason: Why it is erased or kept.
+        part: The part of it; None for the whole session.
     """
 
     session_id: str
@@ -152,7 +153,7 @@ class Verdict:
 def verdict(
     session: Session, keep_for: timedelta, holds: Sequence[LegalHold], now: datetime, part: Part = Part.SESSIONS
 ) -> Verdict:
-    """Return what becomes of a session, or a part of it, that was started longer ago than it is to be kept."""
+    """Return the decision about a session, or a part of it, that started longer ago than `keep_for`."""
     if session.state is SessionState.ERASED:
         return Verdict(session.id, False, "erased", part)
     if session.ended_at is None:

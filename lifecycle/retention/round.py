@@ -1,7 +1,7 @@
-"""Deleting what a workspace's retention policy no longer keeps.
+"""Applies workspaces' retention policies.
 
-A round costs in proportion to what is due, and to the sessions that are old enough and must stay: those that have not
-ended, have ended too recently, or are held. Every step can be done twice; what a round has no time for, the next does.
+A round's cost is proportional to what is due, plus the sessions that are old enough but must stay: not ended, ended too
+recently, or held. Every step is idempotent; what a round has no time for is left to the next.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from lifecycle.sessions.erase import SessionErasure
 log = logging.getLogger(__name__)
 
 MOST_SHOWN = 1000
-"""Sessions that a dry run shows, at most."""
+"""Most sessions that a dry run shows."""
 _PAGE = 50
 _AT_ONCE = 8
 _MOST_SECONDS = 240.0
-"""How long a round goes on for one workspace; a function has ten minutes at most on some plans."""
+"""Seconds that a round may take for one workspace; some plans allow a function ten minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionPreview:
-    """What a round would do.
+    """Result of a dry run.
 
     Attributes:
-        verdicts: Sessions old enough to be looked at, at most MOST_SHOWN, with what becomes of each.
-        days: Days whose facts would be deleted, or of them tools' calls or scores, by part.
+        verdicts: The decisions about sessions that are old enough, at most MOST_SHOWN.
+        days: Days whose facts, tool calls or scores would be deleted, by part.
     """
 
     verdicts: Sequence[Verdict]
@@ -68,7 +68,7 @@ class RetentionRounds:
         self._clock = clock
 
     async def run(self) -> Sequence[RetentionReceipt]:
-        """Apply every workspace's policy, and return the receipts of those that something was deleted of."""
+        """Apply every workspace's policy, and return the receipts of those where something was deleted."""
         done: list[RetentionReceipt] = []
         async for workspace in self._store.workspaces():
             try:
@@ -81,7 +81,7 @@ class RetentionRounds:
         return done
 
     async def preview(self, workspace: str) -> RetentionPreview:
-        """Return what a round would do now; nothing is changed."""
+        """Return what a round would do now; changes nothing."""
         policy, _ = await self._store.policy(workspace)
         holds, now = await self._store.holds(workspace), self._clock()
         verdicts: list[Verdict] = []
@@ -105,10 +105,10 @@ class RetentionRounds:
                     yield found
 
     async def apply(self, workspace: str) -> RetentionReceipt:
-        """Delete what is due now, and return the receipt, which is kept if anything was deleted.
+        """Delete what is due, and return the receipt; it is stored if anything was deleted.
 
         Raises:
-            Unavailable: A provider or the storage cannot be reached; the next round goes on.
+            Unavailable: A provider or the storage cannot be reached; the next round continues.
         """
         policy, _ = await self._store.policy(workspace)
         holds, now = await self._store.holds(workspace), self._clock()
@@ -155,7 +155,7 @@ class RetentionRounds:
     async def _verdicts(
         self, workspace: str, policy: DataRetentionPolicy, holds: Sequence[LegalHold], now: datetime
     ) -> AsyncIterator[Sequence[Verdict]]:
-        """Yield what becomes of the sessions that were started long enough ago, a page at a time."""
+        """Yield the decisions about sessions that started long enough ago, page by page."""
         if (keep_for := policy.keeps(Part.SESSIONS)) is None:
             return
         after: str | None = newest_first(now - keep_for, "")

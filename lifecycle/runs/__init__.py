@@ -1,1 +1,1 @@
-"""The life of a run: taking it in, carrying it out, recording what came of it."""
+"""The life of a run: submission, execution, and the record of its results."""

@@ -1,4 +1,4 @@
-"""One attempt at a run: get the agent, give it the conversation, have it answer, score the answer."""
+"""One attempt at a run: gets the agent, calls it with the conversation, and scores the answer."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _BYTES_A_TOKEN = 4
 
 
 class AttemptFactory:
-    """What every attempt works with."""
+    """Makes attempts; has what all of them need."""
 
     def __init__(
         self,
@@ -72,15 +72,15 @@ class AttemptFactory:
         self.policy = policy
 
     async def give_back(self, run: Run) -> None:
-        """Give back what an attempt at a finished run has reserved whose worker died; a judge may be at its answer."""
+        """Release the reservations of a finished run's attempt whose worker died, except those of judges."""
         if await self.budgets.budgets.of(run.workspace):
             await self.budgets.free(run.workspace, run.id, run.attempt + 1, judges=False)
 
     async def prepare(self, stored: StoredConversation) -> Prepared:
-        """Return what an attempt at the run will need, where its agent is at hand and it is the first attempt."""
+        """Return what the run's first attempt needs, if its agent is cached; else an empty `Prepared`."""
         run, session = stored.run, stored.session
         if run is None or session is None or run.attempt or run.cancel_requested or session.served is not None:
-            return Prepared()  # of a team's run, it is not known yet whether the member makes a call at all
+            return Prepared()  # in a team, the member may hand over without a call
         live = self.agents.at_hand(run.workspace, run.agent, run.input.revision, session.pin)
         if live is None:
             return Prepared()
@@ -88,35 +88,35 @@ class AttemptFactory:
         held = self._usable(session, most)
         first = self.first_turn(session, held)
         history = await self.turns(session, first)
-        said = min(sum(len(turn.text.encode()) + _OVERHEAD_BYTES for turn in history), most * _BYTES_A_TOKEN)
+        history_bytes = min(sum(len(turn.text.encode()) + _OVERHEAD_BYTES for turn in history), most * _BYTES_A_TOKEN)
         asked = sum(len(text.encode()) for text in given_texts(run))
-        given = said + asked + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
+        given = history_bytes + asked + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
         kept = held.tokens * _BYTES_A_TOKEN if held else 0
         if live.spec.provider == PROVIDER:
-            return Prepared(first, session.turns, history, None, Stage.RUNNING)  # noted under the deployment it goes to
+            return Prepared(first, session.turns, history, None, Stage.RUNNING)  # stored once its deployment is known
         usage = Usage(input_tokens=given + kept, output_tokens=live.spec.max_output_tokens or self.policy.output_tokens)
         call = estimated(await self.rates.of(run.workspace), live.spec, live.spec.model, usage, self.clock())
         if await self.budgets.room(claim(run, live)) is not None:
-            return Prepared(first, session.turns, history)  # noted once there is room, or it never was made
+            return Prepared(first, session.turns, history)  # stored once there is capacity
         if await self.budgets.of(charged(run), 1).limits():
-            # Noted once it is reserved, so that the budgets and the run never differ in whether it may have been made.
+            # Stored once it is reserved, so that budgets and run agree on whether it may have been made.
             return Prepared(first, session.turns, history, None, Stage.CHECKING_BUDGET)
         return Prepared(first, session.turns, history, call, Stage.RUNNING)
 
     def begin(self, lease: RunLease, signals: AgentSignals, prepared: Prepared) -> RunAttempt:
-        """Return an attempt at the run that the lease holds."""
+        """Return an attempt at the run that is held by the lease."""
         return RunAttempt(self, lease, signals, prepared)
 
     async def turns(self, session: Session, first: int) -> Sequence[Turn]:
-        """Return the messages of the session from the number `first` on."""
+        """Return the session's messages from number `first` on."""
         count = session.turns - first
         return await self.conversations.turns(session.workspace, session.id, first, count) if count > 0 else ()
 
     def first_turn(self, session: Session, held: ProviderConversation | None) -> int:
-        """Return the first message that the model is given, where a conversation at the provider holds those before."""
+        """Return the number of the first message for the model, if a provider's conversation holds the earlier ones."""
         served = session.served
-        told = served.first_turn if served else 0
-        return max(held.turns if held else 0, session.turns - self.policy.history_turns, told)
+        first_of_member = served.first_turn if served else 0
+        return max(held.turns if held else 0, session.turns - self.policy.history_turns, first_of_member)
 
     def _usable(self, session: Session, most: int) -> ProviderConversation | None:
         held = session.held
@@ -124,7 +124,7 @@ class AttemptFactory:
 
 
 class RunAttempt:
-    """One try at a run; `answer` is called once."""
+    """One attempt at a run; call `answer` once."""
 
     def __init__(self, maker: AttemptFactory, lease: RunLease, signals: AgentSignals, prepared: Prepared) -> None:
         self._maker = maker
@@ -136,7 +136,7 @@ class RunAttempt:
         self._holding: PendingToolCalls | None = None
         self._tokens = 0
         self._meter: CallMeter | None = None
-        self._meters: Sequence[CallMeter] = ()  # the one that has all calls first
+        self._meters: Sequence[CallMeter] = ()  # the one with all calls first
         self._tools: ToolCalls | None = None
         self._version = ""
         self._draft = ""
@@ -145,7 +145,7 @@ class RunAttempt:
 
     @property
     def effort(self) -> Effort:
-        """What it did so far: its calls, of which one that is open may have been made, and its tools' calls."""
+        """What it has done so far: its model calls, including an open one, and its tool calls."""
         metered = self._meters[0].totals if self._meters else CallTotals()
         open_call = (metered.open,) if metered.open else ()
         return Effort(
@@ -157,7 +157,7 @@ class RunAttempt:
         )
 
     def wait(self, error: BudgetBlocked) -> BudgetWait:
-        """Return what the run waits for whose next call a budget does not allow."""
+        """Return what the run waits for, if a budget does not allow its next call."""
         metered = self._meter.totals if self._meter else CallTotals()
         need = reserve_for(metered.wanted) if metered.wanted else Amounts(calls=1)
         model = metered.wanted.model if metered.wanted else ""
@@ -165,7 +165,7 @@ class RunAttempt:
 
     @property
     def progress(self) -> str | None:
-        """How far the run has come, for another attempt to go on from; None for its beginning."""
+        """The progress of the run for another attempt to continue from; None to start from the beginning."""
         return self._progress(self._holding.response if self._holding else None)
 
     def _progress(self, held: ChatResponse[Any] | None) -> str | None:
@@ -175,20 +175,20 @@ class RunAttempt:
         if self._draft:
             return with_draft(self._before.messages, metered, self._draft, self._conversation)
         if self._conversation is not None:
-            left = self._holding.left(metered.messages, held) if self._holding else (metered.messages, None)
-            return dumped(left[0], self._conversation, left[1])
+            remaining = self._holding.left(metered.messages, held) if self._holding else (metered.messages, None)
+            return dumped(remaining[0], self._conversation, remaining[1])
         return dumped([*self._before.messages, *metered.messages[metered.given :]], None, held)
 
     @property
     def resumed(self) -> bool:
-        """Whether it has gone on from where an earlier one was stopped."""
+        """Whether it continued from an earlier attempt's progress."""
         return self._before.begun
 
     async def answer(self) -> Answer:
-        """Return the model's answer, scored.
+        """Return the model's answer with its score.
 
         Raises:
-            AppError: There is none; retriable if another attempt may bring one.
+            AppError: There is no answer; retriable if another attempt may give one.
         """
         try:
             return await self._answered()
@@ -215,17 +215,17 @@ class RunAttempt:
         )
         self._version = live.version.version
         try:
-            said = await self._said_before(live)
+            history = await self._history_for_model(live)
             before = self._before = loaded(run.costs.progress, self._conversation)
             within = bool(before.messages) and self._conversation is not None
-            messages = before.messages if within else [*client_tools.conversation(said, run), *before.messages]
+            messages = before.messages if within else [*client_tools.conversation(history, run), *before.messages]
             if reviewed.text is not None:
                 return await self._approved(live, reviewed.text)
             messages = [*messages, reviewed.rejected] if reviewed.rejected else messages
             meter = self._meter = await self._metering(live)
             self._meters = [meter]
             lease.enter(Stage.RUNNING)
-            response = await self._asked(live, messages, meter)
+            response = await self._call_model(live, messages, meter)
         except Exception as error:
             failure = translated(live, error)
             pin = lease.session.pin
@@ -245,40 +245,40 @@ class RunAttempt:
         return Answer(text, score, meter.totals.model, live.version.version, calls)
 
     async def _approved(self, live: LiveAgent, text: str) -> Answer:
-        """Return a draft that was approved as the answer: no model is asked for it again."""
+        """Return an approved draft as the answer, without a model call."""
         from agent_framework import Message  # noqa: PLC0415 - cold start
 
         if self._lease.run.stream:
-            self._lease.add_text(text)  # followers are told it now, and no draft before
+            self._lease.add_text(text)  # followers get only the approved text
         score = await self._maker.score(self._lease.run, live, [Message("assistant", [text])])
         return Answer(text, score, live.spec.model, live.version.version)
 
     @property
     def _streams(self) -> bool:
-        """Whether its text is told while the model writes it: not where a person is to see it first."""
+        """Whether its text is published while the model writes it; not if a person has to approve it first."""
         return self._lease.run.stream and self._drafts is None
 
     def note_full(self, error: PoolFull, again_in_s: float) -> None:
-        """Note that the run is put back, with what it waits for; it is published with how the attempt ended."""
+        """Record that the run is postponed, with what it waits for; published with the end of the attempt."""
         expected_s = round(error.retry_after_s or 0.0, 1)
         waits = {"pool": error.pool, "expected_wait_s": expected_s, "again_in_s": round(again_in_s, 1)}
         self._lease.note("pool.waiting", waits)
 
     async def close(self) -> None:
-        """Give back what is reserved and was not spent; call it once what the attempt did is committed."""
+        """Release unused reservations; call it once the attempt's results are committed."""
         for meter in self._meters:
             await meter.close()
 
     def provider_conversation_after(self, turns: int) -> ProviderConversation | None:
-        """Return the provider's conversation once the answer stands in the history, of so many turns in all."""
+        """Return the provider's conversation with the answer, for a history of `turns` messages; None without one."""
         return ProviderConversation(self._conversation, turns, self._tokens) if self._conversation else None
 
     def provider_conversation_after_failure(self, error: AppError) -> ProviderConversation | None:
-        """Return the provider's conversation if it surely is what it was before, else None.
+        """Return the provider's conversation if it is certainly unchanged, else None.
 
-        A refusal for too many requests added nothing to it, nor did a call that a budget did not allow, before which it
-        holds what was answered. Where tool calls wait for a decision it holds them, and is gone on in with their
-        results. Of any other failure that cannot be said.
+        A refusal for throttling added nothing to it, nor did a call that a budget did not allow; then it holds what was
+        answered before. With tool calls that wait for a decision, it holds these, and continues with their results.
+        After any other failure its content is unknown.
         """
         called = bool(self.effort.spend.calls)
         waits = isinstance(error, (BudgetBlocked, ApprovalPending, PoolFull))
@@ -287,20 +287,22 @@ class RunAttempt:
         refused = waits or error.code == "provider_throttled"
         return self._lease.session.held if refused and not called else None
 
-    async def _said_before(self, live: LiveAgent) -> Sequence[Message]:
-        """Return the part of the history that the model must be given, and take up the provider's conversation."""
+    async def _history_for_model(self, live: LiveAgent) -> Sequence[Message]:
+        """Return the history that the model must be given; the provider's conversation is used for the rest."""
         maker, session = self._maker, self._lease.session
         most = token_limit(session, live.spec, maker.policy.history_tokens)
-        known = session.held
-        if known is not None and known.tokens > most:
-            known = None  # it has grown too long: another one is begun, with the latest part of the history
+        conversation = session.held
+        if conversation is not None and conversation.tokens > most:
+            conversation = None  # it is too long: a new one is begun with the latest part of the history
         key = f"{session.workspace}/{session.id}"
-        self._conversation = await live.provider.conversation(live.version, key, known.id if known else None)
-        goes_on = known is not None and self._conversation == known.id
+        self._conversation = await live.provider.conversation(
+            live.version, key, conversation.id if conversation else None
+        )
+        goes_on = conversation is not None and self._conversation == conversation.id
         if self._conversation is not None and not goes_on:
             await self._lease.retain_conversation(RetainedConversation(live.spec.provider, self._conversation))
-            most = max(1, most // 2)  # room to go on in it
-        first = maker.first_turn(session, known if goes_on else None)
+            most = max(1, most // 2)  # leaves space to continue in it
+        first = maker.first_turn(session, conversation if goes_on else None)
         messages = [] if goes_on else [*preference_messages(session), *(brief(session) if session.served else ())]
         if first < session.turns:
             turns = await self._turns(first)
@@ -308,7 +310,9 @@ class RunAttempt:
             if len(latest) < len(turns):
                 self._lease.note("run.history_compacted", {"told": len(latest), "of": len(turns)})
             messages += latest
-        self._tokens = (known.tokens if goes_on and known else 0) + sum(estimate(each.text) for each in messages)
+        self._tokens = (conversation.tokens if goes_on and conversation else 0) + sum(
+            estimate(each.text) for each in messages
+        )
         return messages
 
     async def _turns(self, first: int) -> Sequence[Turn]:
@@ -317,7 +321,9 @@ class RunAttempt:
             return prepared.history
         return await self._maker.turns(session, first)
 
-    async def _asked(self, live: LiveAgent, messages: Sequence[Message | str], meter: CallMeter) -> AgentResponse[Any]:
+    async def _call_model(
+        self, live: LiveAgent, messages: Sequence[Message | str], meter: CallMeter
+    ) -> AgentResponse[Any]:
         run, agent, policy = self._lease.run, live.framework_agent, self._maker.policy
         version, clock, lasts = live.version.version, self._maker.clock, policy.timeout
         rules, chat, function = policy.tools, [*meter.middleware()], []
@@ -358,14 +364,14 @@ class RunAttempt:
             CURRENT.reset(token)
 
     async def _metering(self, live: LiveAgent) -> CallMeter:
-        """Return what meters the attempt's calls, after what earlier attempts have left reserved is settled."""
+        """Return the meter of the attempt's calls, after settling what earlier attempts left reserved."""
         maker, run, held = self._maker, self._lease.run, self._lease.session.held
         budget = maker.budgets.of(charged(run), run.attempt, await maker.budgets.room(claim(run, live)))
         if run.attempt > 1:
             await budget.take_over()
         if await budget.limits():
             self._lease.enter(Stage.CHECKING_BUDGET)
-        # Its estimate takes a token for four characters; what is reserved must not be less than what is sent.
+        # Estimates take a token for four characters; a reservation must not be less than what is sent.
         held_tokens = held.tokens * _BYTES_A_TOKEN if held and held.id == self._conversation else 0
         policy = MeterPolicy(
             maker.policy.guard.of(live.spec.runaway), maker.policy.output_tokens, held_tokens, run.dispatch.approved
@@ -375,5 +381,5 @@ class RunAttempt:
 
 
 def claim(run: Run, live: LiveAgent) -> RoomRequest:
-    """Return who wants room in a pool for a run."""
+    """Return a run's claim of capacity in a pool."""
     return RoomRequest(run.workspace, run.agent, live.spec.labels, run.created_at, run.priority is Priority.HIGH)

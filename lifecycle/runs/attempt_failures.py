@@ -1,4 +1,4 @@
-"""What an attempt's failure is, and what has to happen to its agent before another attempt."""
+"""Failures of attempts: their translation, and what they require of the agent before the next attempt."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 async def let_go(
     agents: UsedAgents, signals: AgentSignals, live: LiveAgent, pin: Pin | None, failure: AppError
 ) -> AppError:
-    """Have the next attempt look the agent up, and its actor make what is gone; return what the failure is."""
+    """Uncache the agent, have its actor create what is missing, and return the failure as an `AppError`."""
     if isinstance(failure, HandedOver):
         return failure
     agents.forget(live.workspace, live.name, pin)
@@ -37,13 +37,13 @@ async def let_go(
 
 
 def translated(live: LiveAgent, error: Exception) -> AppError:
-    """Return an error of an attempt as one of the app's own."""
+    """Return an exception of an attempt as an `AppError`."""
     found = error if isinstance(error, AppError) else live.provider.translate(error)
     return defect(error) if isinstance(found, InternalError) else found
 
 
 def defect(error: Exception) -> InternalError:
-    """Log where an unexpected exception came from; not its text, which may quote a prompt."""
+    """Log where an unexpected exception was raised, without its text, which may quote a prompt."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     log.error("%s at %s:%d", type(error).__name__, frame.filename, frame.lineno or 0, extra={"event": "run.defect"})
     return InternalError()

@@ -1,4 +1,4 @@
-"""How attempts at runs are made, and what can be known of one before it begins."""
+"""Settings of attempts, and what can be prepared before a run is claimed."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 
 class ScoreAnswer(Protocol):
-    """Scores a run's answer, which stands in the messages; None where it is not to be scored."""
+    """Scores a run's answer; returns None if it is not sampled."""
 
     def __call__(
         self, run: Run, live: LiveAgent, messages: Sequence[Message], *, finish_reason: str | None = None
     ) -> Awaitable[Score | None]:
-        """Score it, with why the model ended it; None when unknown."""
+        """Score the answer in the messages; `finish_reason` is why the model stopped, None when unknown."""
         ...
 
 
 def check_whole(spec: AgentSpec, finish_reason: str) -> None:
-    """Check that an answer that ended so may be given.
+    """Check that an answer with this finish reason may be given.
 
     Raises:
-        RunFailed: It was cut, which the agent does not accept; another attempt would be cut as well.
+        RunFailed: It was cut, which the agent's spec does not accept; another attempt would be cut too.
     """
     if spec.evaluation is not None and spec.evaluation.refuses(finish_reason):
         msg = f"The model did not end its answer ({finish_reason}); allow it more tokens, or accept cut answers."
@@ -45,15 +45,15 @@ def check_whole(spec: AgentSpec, finish_reason: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class AttemptPolicy:
-    """How attempts are made.
+    """Settings of attempts.
 
     Attributes:
-        timeout: How long one may take.
-        history_turns: Most messages of the history that the model is given.
-        history_tokens: Most tokens of the history that the model is given, where the session does not say.
-        output_tokens: Most tokens of a model call's answer within budgets, where the agent does not say.
-        guard: When a run has run away, where the agent does not say.
-        tools: What tool calls are subject to.
+        timeout: How long an attempt may take.
+        history_turns: Most messages of the history sent to the model.
+        history_tokens: Most tokens of the history sent to the model, if the session sets none.
+        output_tokens: Most output tokens of a model call within budgets, if the agent sets none.
+        guard: When a run counts as runaway, if the agent does not set it.
+        tools: Rules of tool calls.
     """
 
     timeout: timedelta
@@ -66,13 +66,13 @@ class AttemptPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What can be known of an attempt before the run is claimed.
+    """What is prepared for an attempt before its run is claimed.
 
     Attributes:
-        history: The latest messages of the session, from the number `first` on, where it has `turns` in all.
-        call: The first model call at its estimate; None where it is noted later: the agent is not at hand, or budgets
+        history: The session's latest messages, from number `first` on, when it had `turns` in all.
+        call: The first model call at its estimate; None if it is stored later, as the agent is not cached or budgets
             apply.
-        stage: The stage that the attempt begins with, where the agent is at hand.
+        stage: The stage that the attempt begins with, if the agent is cached.
     """
 
     first: int = 0

@@ -1,4 +1,4 @@
-"""Cancelling runs: one that waits for a decision or a budget lets its session go on with the same call."""
+"""Cancels runs; if a run was waiting for a decision or a budget, its session is resumed in the same call."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ class RunCancel:
         self._pause = pause
 
     async def cancel(self, workspace: str, run_id: str, send: Send) -> Run:
-        """Cancel the run, as `RunQueries.cancel` does, and return it; let its session go on if that waited for it.
+        """Cancel the run as `RunQueries.cancel` does, and return it; resume its session if that waited for it.
 
-        What the run waited for is withdrawn. Where that cannot be done now, or whoever does it dies, the timers of
-        approvals and budgets do it.
+        The run's approvals and budget waits are withdrawn. If that fails or is interrupted, the timers of approvals and
+        budgets do it.
 
         Raises:
-            NotFound: There is no such run.
+            NotFound: The run does not exist.
         """
         before = await self._run_queries.get(workspace, run_id)
         run = await self._run_queries.cancel(workspace, run_id)
-        blocked = before.state is RunState.WAITING and before.error is not None  # not merely kept behind another one
+        blocked = before.state is RunState.WAITING and before.error is not None  # not merely waiting behind another run
         if blocked and run.finished:
             try:
-                await self._let_go(run, send)
+                await self._resume_session(run, send)
             except AppError as error:
-                log.warning("session not let go: %s", error.code, extra={"event": "session.resume_unfinished"})
+                log.warning("session not resumed: %s", error.code, extra={"event": "session.resume_unfinished"})
         return run
 
-    async def _let_go(self, run: Run, send: Send) -> None:
+    async def _resume_session(self, run: Run, send: Send) -> None:
         await self._decisions.settle(run.workspace, run.id, send)
         session = (await self._conversations.load(run.workspace, run.session_id)).session
         if session is not None and session.state is SessionState.WAITING and session.pause_reason in (APPROVAL, BUDGET):

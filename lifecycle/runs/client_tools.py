@@ -1,4 +1,4 @@
-"""Tools of the caller's own in an attempt: offered to the model, never called here, and told with what came of them."""
+"""Client tools in an attempt: offered to the model, never called here, and sent with their results later."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RESULT = "function_result"
 
 
 def offered(run: Run) -> Sequence[FunctionTool]:
-    """Return the tools that the run's caller brings, as the framework offers what it does not call."""
+    """Return the run's client tools as framework tools that are declared but not callable."""
     from agent_framework import FunctionTool  # noqa: PLC0415 - cold start
 
     given = run.input.client_tools
@@ -46,7 +46,7 @@ def offered(run: Run) -> Sequence[FunctionTool]:
 
 
 def options_of(run: Run) -> dict[str, Any]:
-    """Return what the caller says of which tool the model is to call, as arguments of the framework's `run`."""
+    """Return the caller's choice of tools as arguments of the framework's `run`."""
     given = run.input.client_tools
     if given is None or given.choice in ("auto", "none"):
         return {}
@@ -56,7 +56,7 @@ def options_of(run: Run) -> dict[str, Any]:
 
 
 def messages_of(turn: Turn) -> list[Message]:
-    """Return a message of the history as the model is told it, with its calls or with what came of them."""
+    """Return a history message as model messages, with its tool calls or their results."""
     from agent_framework import Content, Message  # noqa: PLC0415 - cold start
 
     if turn.role == "tool":
@@ -65,38 +65,40 @@ def messages_of(turn: Turn) -> list[Message]:
             for each in results_of(turn.text)
         ]
     calls = [Content.from_function_call(call.id, call.name, arguments=call.arguments) for call in turn.tool_calls]
-    said = [Content.from_text(turn.text)] if turn.text or not calls else []
-    return [Message(cast("Any", turn.role), [*said, *calls])]
+    contents = [Content.from_text(turn.text)] if turn.text or not calls else []
+    return [Message(cast("Any", turn.role), [*contents, *calls])]
 
 
 def conversation(said: Sequence[Message], run: Run) -> list[Message | str]:
-    """Return what was said before and what the run says, as a provider takes it: each call with its results.
+    """Return the history and the run's message as model messages, each call followed by its results.
 
-    Calls of the history that were left without results, and results whose calls it does not reach back to, are left
-    out.
+    Calls of the history without results, and results whose calls are not included, are left out.
 
     Raises:
-        InvalidInput: The results are not those of all calls that the history ends with (`tool_results_unmatched`).
+        InvalidInput: The results do not match the calls that the history ends with (`tool_results_unmatched`).
     """
     from agent_framework import Content, Message  # noqa: PLC0415 - cold start
 
     given = run.input.client_tools
     results = given.results if given else ()
-    told: list[Message | str] = []
+    current: list[Message | str] = []
     if results:
         open_calls = {call.call_id for call in _calls(said[-1])} if said else set[Any]()
         if {result.call_id for result in results} != open_calls:
             msg = "The results are not those of the calls that the conversation waits for: one for each of them."
             raise InvalidInput(msg, code="tool_results_unmatched", fields={"/client_tools/results": "other calls"})
         last, said = said[-1], said[:-1]
-        told = [last, *(Message("tool", [Content.from_function_result(r.call_id, result=r.output)]) for r in results)]
+        current = [
+            last,
+            *(Message("tool", [Content.from_function_result(r.call_id, result=r.output)]) for r in results),
+        ]
     if run.query.strip():
-        told.append(user_message(run))
-    return [*_paired(said), *told]
+        current.append(user_message(run))
+    return [*_paired(said), *current]
 
 
 def calls_of(run: Run, response: AgentResponse[Any]) -> tuple[ClientCall, ...]:
-    """Return the calls of the caller's tools that an answer ends with, under ids of the run's."""
+    """Return the calls of client tools that an answer ends with, with ids of the run."""
     given = run.input.client_tools
     if given is None or not response.messages:
         return ()
@@ -109,9 +111,9 @@ def calls_of(run: Run, response: AgentResponse[Any]) -> tuple[ClientCall, ...]:
 
 
 def own_first(run: Run) -> Callable[[Any, Callable[[], Awaitable[None]]], Awaitable[None]]:
-    """Return chat middleware that drops calls of the caller's tools where the agent's own are asked for with them.
+    """Return chat middleware that drops calls of client tools from responses that also call the agent's own tools.
 
-    Both at once would leave an answer of which half is done; the model asks again once it has the results of its own.
+    Executing only its own calls would leave the response half done; the model asks again once it has their results.
     """
     from agent_framework import chat_middleware  # noqa: PLC0415 - cold start
 
@@ -125,9 +127,9 @@ def own_first(run: Run) -> Callable[[Any, Callable[[], Awaitable[None]]], Awaita
             context.result = _stream(cast("Any", context.result), names)
         else:
             response = cast("ChatResponse[Any]", context.result)
-            left = _left_out([content for message in response.messages for content in message.contents], names)
+            dropped = _left_out([content for message in response.messages for content in message.contents], names)
             for message in response.messages:
-                message.contents = [each for each in message.contents if not _is_of(each, left)]
+                message.contents = [each for each in message.contents if not _is_of(each, dropped)]
 
     return drop
 
@@ -135,7 +137,7 @@ def own_first(run: Run) -> Callable[[Any, Callable[[], Awaitable[None]]], Awaita
 def _stream(
     stream: ResponseStream[ChatResponseUpdate, ChatResponse[Any]], names: Collection[str]
 ) -> ResponseStream[ChatResponseUpdate, ChatResponse[Any]]:
-    """Return the stream with its calls at its end, when it is known which they are; its text as it comes."""
+    """Return the stream with text as it comes, and its calls at the end, when all are known."""
     from agent_framework import ChatResponse, ResponseStream  # noqa: PLC0415 - cold start
 
     async def updates() -> AsyncIterator[ChatResponseUpdate]:
@@ -146,13 +148,13 @@ def _stream(
                     held.append(update)
                 else:
                     yield update
-        # A call comes in pieces, of which only the first has its name: what is told of it is put together.
+        # A call comes in pieces, of which only the first has its name, so calls are assembled first.
         whole = ChatResponse.from_updates(held)
         asked = [content for message in whole.messages for content in _calls(message)]
-        left = _left_out(asked, names)
+        dropped = _left_out(asked, names)
         for update in held:
-            rest = [each for each in update.contents if each.type != _CALL]
-            update.contents = [*rest, *(each for each in asked if not _is_of(each, left))]
+            other_contents = [each for each in update.contents if each.type != _CALL]
+            update.contents = [*other_contents, *(each for each in asked if not _is_of(each, dropped))]
             asked = []
             yield update
 
@@ -160,7 +162,7 @@ def _stream(
 
 
 def _left_out(contents: Sequence[Content], names: Collection[str]) -> set[str]:
-    """Return the ids of the calls of the caller's tools, if there are also calls of the agent's own."""
+    """Return the ids of the calls of client tools, if there are also calls of the agent's own tools."""
     calls = [content for content in contents if content.type == _CALL]
     theirs = {str(content.call_id) for content in calls if content.name in names}
     return theirs if any(content.name not in names for content in calls) else set()
@@ -180,10 +182,10 @@ def _arguments(content: Content) -> str:
 
 
 def _paired(said: Sequence[Message]) -> list[Message]:
-    """Return the messages without calls that have no results right after them, and without results of no such calls."""
+    """Return the messages without calls that are not directly followed by results, and without unmatched results."""
     from agent_framework import Message  # noqa: PLC0415 - cold start
 
-    told: list[Message] = []
+    paired: list[Message] = []
     number = 0
     while number < len(said):
         message = said[number]
@@ -197,11 +199,11 @@ def _paired(said: Sequence[Message]) -> list[Message]:
             continue
         answered = {content.call_id for each in results for content in each.contents if content.type == _RESULT}
         if calls and calls == answered:
-            told += [message, *results]
+            paired += [message, *results]
         elif calls:
             kept = [content for content in message.contents if content.type != _CALL]
-            told += [Message(message.role, kept)] if kept else []
+            paired += [Message(message.role, kept)] if kept else []
         else:
-            told.append(message)
+            paired.append(message)
         number = after
-    return told
+    return paired

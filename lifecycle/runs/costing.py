@@ -1,4 +1,4 @@
-"""A model call as it is booked: pure rules from the call, its answer or its failure."""
+"""Booking of model calls: pure rules from a call and its response or failure to its usage and cost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HOSTED = {
     "image_generation_tool_call": "image_generation",
     "mcp_server_tool_call": "mcp",
 }
-"""Contents that say that the provider ran a tool, and what its rate is named after."""
+"""Contents of responses that show that the provider ran a tool, with the name of the tool's rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class PendingCall:
     """A model call that was begun.
 
     Attributes:
-        intent: The call at its bound: the most that it may take and cost.
-        sent: What it sends.
-        rates: What the workspace pays for models and tools.
+        intent: The call at its upper bound of usage and cost.
+        sent: The input that it sends.
+        rates: The workspace's prices of models and tools.
     """
 
     intent: Call
@@ -40,7 +40,7 @@ class PendingCall:
     rates: Rates
 
     def answered(self, response: ChatResponse[Any]) -> tuple[Call, str]:
-        """Return the call as it was answered, and why it is unmetered; empty where it is not."""
+        """Return the call with its response booked, and why it is unmetered; empty if it is metered."""
         contents = [content for message in response.messages for content in message.contents]
         usage, served = read_usage(response.usage_details), response.model or self.intent.model
         if isinstance(usage, Usage):
@@ -50,11 +50,11 @@ class PendingCall:
         return self._settled("unmetered", served, estimated, contents), usage.reason
 
     def unfinished(self, error: BaseException, streamed: Sequence[Content] | None) -> Call:
-        """Return the call as one that brought no answer: refused by the provider, or charged at an estimate.
+        """Return the call without a response: refused by the provider, or charged at an estimate.
 
         Args:
-            error: What ended it.
-            streamed: What had come of the answer; None where it was not streamed.
+            error: The exception that ended it.
+            streamed: The pieces of the answer received; None if not streamed.
         """
         if refused(error):
             return replace(self.intent, usage=Usage(), cost_micro_usd=0, outcome="refused")
@@ -82,21 +82,21 @@ class PendingCall:
 
 
 def metered(response: ChatResponse[Any]) -> bool:
-    """Return whether the answer says what it used."""
+    """Return whether the response has a usage."""
     return isinstance(read_usage(response.usage_details), Usage)
 
 
 def refused(error: BaseException) -> bool:
-    """Return whether the model has certainly done nothing: the call was never sent, or was answered by a refusal.
+    """Return whether the model certainly did nothing: the call was not sent, or was refused.
 
-    A refusal is a status, or an error of our own tree; an adapter marks what was never sent with `never_sent`.
-    Anything else (a timeout, a broken connection, a reader that left, a worker that is stopped) leaves open what the
-    model has done.
+    A refusal is an error status, or an `AppError`; adapters mark calls that were not sent with `never_sent`. After
+    anything else (a timeout, a broken connection, a reader that left, a worker that is stopped) it is unknown what the
+    model did.
     """
     seen: BaseException | None = error
     while seen is not None:
-        known = isinstance(seen, AppError) or isinstance(getattr(seen, "status_code", None), int)
-        if known or getattr(seen, "never_sent", False) is True:
+        has_response = isinstance(seen, AppError) or isinstance(getattr(seen, "status_code", None), int)
+        if has_response or getattr(seen, "never_sent", False) is True:
             return True
         seen = seen.__cause__ or seen.__context__
     return False

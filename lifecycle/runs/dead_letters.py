@@ -1,4 +1,4 @@
-"""What could not be run: failed runs, and messages that the queue gave up on and that have no failed run."""
+"""Dead letters: failed runs, and dead-lettered messages without a failed run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NOT_NEEDED = "not_needed"
 
 
 class ReadWorkflow(Protocol):
-    """Returns what a message asks of a workflow; None where it is about none. Raises InvalidInput if it is wrong."""
+    """Parses a message that starts a workflow; returns None for others, raises InvalidInput if not valid."""
 
     def __call__(
         self,
@@ -42,12 +42,12 @@ class ReadWorkflow(Protocol):
         priority: Priority,
         max_input_bytes: int,
     ) -> QueueMessage | None:
-        """Read a message."""
+        """Parse a message."""
         ...
 
 
 class DeadMessageReader:
-    """Reads what dead messages submit."""
+    """Parses dead messages."""
 
     def __init__(self, provenance: Provenance, max_query_bytes: int, read_workflow: ReadWorkflow) -> None:
         self._provenance = provenance
@@ -55,7 +55,7 @@ class DeadMessageReader:
         self._read_workflow = read_workflow
 
     def read(self, message: DeadMessage) -> Submission | QueueMessage | InvalidInput:
-        """Return what the message submits, or why it is no message of ours or may not name its workspace."""
+        """Return what the message submits; or the error, if it is not valid or may not name its workspace."""
         try:
             submission = self._read_workflow(
                 message.body,
@@ -80,7 +80,7 @@ class DeadMessageReader:
 
 
 class DeadLetters:
-    """Lists, redrives and accounts for dead messages."""
+    """Lists, redrives, discards and accounts for dead letters."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class DeadLetters:
     ) -> tuple[Sequence[DeadLetter], str | int | None]:
         """Return up to `limit` of the workspace's dead letters, and the position to continue after; None at the end.
 
-        Failed runs come first, those accepted first before others; then messages, by their numbers.
+        Failed runs come first, by the time they were accepted; then messages, by their numbers.
         """
         found: list[DeadLetter] = []
         while not isinstance(after, int):
@@ -134,16 +134,16 @@ class DeadLetters:
                 return found, None
 
     async def redrive(self, workspace: str, letter_id: str) -> Submission | QueueMessage:
-        """Put the run back on the queue, or what asks for a workflow.
+        """Put the run, or the message that starts a workflow, back on the queue.
 
-        A run is attempted as often again as a new one, and its attempts go on counting.
+        A redriven run has as many attempts as a new one; the count of attempts continues.
 
         Args:
-            workspace: Whose it is.
+            workspace: The workspace.
             letter_id: A failed run's id, or a message's number.
 
         Raises:
-            NotFound: There is no such dead letter in the workspace.
+            NotFound: The workspace has no such dead letter.
             Conflict: It can never be run, or its session has ended.
             Unavailable: The broker did not accept the message.
         """
@@ -162,12 +162,12 @@ class DeadLetters:
             return redriven(stored, self._clock())
 
         at = await self._conversations.load(submission.workspace, submission.session_id)
-        erased = at.session is not None and at.session.state is SessionState.ERASED  # then the message just goes
-        if not erased and (why := await self._elsewhere(submission)) is not None:
+        erased = at.session is not None and at.session.state is SessionState.ERASED  # then the message is just removed
+        if not erased and (why := await self._why_unrunnable(submission)) is not None:
             raise Conflict(f"It cannot be run: {why}", code="dead_letter_invalid")
         stored = await self._conversations.update(workspace, submission.session_id, submission.run_id, decide)
         run = stored.run
-        # The latest message of its run, whatever the dead one was sent by.
+        # The run's present message, whichever message was dead-lettered.
         latest = submission_of(run) if run else submission
         await self._queue.redrive(message.id, latest, run.redriven if run else message.redriven + 1)
         if run is not None:
@@ -175,13 +175,13 @@ class DeadLetters:
         return latest
 
     async def discard(self, workspace: str, letter_id: str, by: str = "") -> None:
-        """Throw a dead letter away: a failed run stays failed and is listed no more, a message is removed.
+        """Discard a dead letter: a failed run stays failed and is no longer listed, a message is removed.
 
-        Who did it is recorded in the workspace's events first.
+        An event with the user who did it is published first.
 
         Raises:
-            NotFound: There is no such dead letter in the workspace.
-            Unavailable: Somebody else holds it for a moment; try again.
+            NotFound: The workspace has no such dead letter.
+            Unavailable: Another process has it locked; can be retried.
         """
         if letter_id.isdigit():
             message, _ = await self._message(workspace, letter_id)
@@ -210,30 +210,30 @@ class DeadLetters:
         return message, submission
 
     async def account(self) -> int:
-        """Fail the runs of dead messages that no worker could fail, because each died; return how many.
+        """Fail the runs of dead messages whose workers died, and return how many.
 
-        Messages whose runs have gone on or ended without them are removed, some of them each time.
+        Dead messages whose runs have continued or ended are removed, a limited number in each call.
         """
         after = count = removed = 0
         while True:
             page = await self._queue.dead(_PAGE, after + 1)
             for message in page:
                 after = message.id
-                lost, run = await self._lose(message)
+                lost, run = await self._fail_if_lost(message)
                 count += lost
                 if (
                     removed < _REMOVED_AT_ONCE
                     and run is not None
-                    and _goes_without(run, message, self._reader.read(message))
+                    and _is_obsolete(run, message, self._reader.read(message))
                 ):
                     removed += 1
-                    with contextlib.suppress(AppError):  # somebody else has it; it is looked at the next time
+                    with contextlib.suppress(AppError):  # locked by another process; tried again next time
                         await self._queue.discard(message.id)
             if not page:
                 return count
 
-    async def _lose(self, message: DeadMessage) -> tuple[bool, Run | None]:
-        """Fail the message's run if its workers died; return whether they did, and the run if it is the message's."""
+    async def _fail_if_lost(self, message: DeadMessage) -> tuple[bool, Run | None]:
+        """Fail the message's run if its workers died; return whether they did, and the run."""
         submission = self._reader.read(message)
         if not isinstance(submission, Submission):
             return False, None
@@ -248,9 +248,9 @@ class DeadLetters:
             if misuse(submission, stored) is not None:
                 return None
             if run.state is RunState.WAITING or run.dispatch.not_before is not None or submission.call < run.call:
-                return None  # its session keeps it, or another message stands for it
+                return None  # it waits in its session, or another message will run it
             if run.redriven > max(message.redriven, submission.redriven):
-                return None  # it is back on the queue; only this copy is still to be removed
+                return None  # it was redriven; only this copy has to be removed
             lost = True
             error = InternalError("The worker died at every attempt.", code=WORKER_LOST)
             return outcome(stored.session, run, runs.lost(run, error, now, dead=True), (), (), now)
@@ -262,7 +262,7 @@ class DeadLetters:
         return lost, None if misuse(submission, stored) is not None else stored.run
 
     async def _letter(self, message: DeadMessage) -> DeadLetter | None:
-        """Return the message as a dead letter; None where its run is listed as a failed one."""
+        """Return the message as a dead letter; None if its run is listed as failed."""
         submission = self._reader.read(message)
         if isinstance(submission, InvalidInput):
             return DeadLetter(
@@ -295,7 +295,7 @@ class DeadLetters:
         if misused is None and stored.run is not None and stored.run.dead:
             return None
         if misused is None and stored.run is None:
-            misused = await self._elsewhere(submission)
+            misused = await self._why_unrunnable(submission)
         code, detail = ("invalid_message", misused) if misused is not None else _why(stored)
         return DeadLetter(
             str(message.id),
@@ -310,8 +310,8 @@ class DeadLetters:
             enqueued_at=message.enqueued_at,
         )
 
-    async def _elsewhere(self, submission: Submission) -> str | None:
-        """Return why a message can never be run whose run is not in its session; None where that is not so."""
+    async def _why_unrunnable(self, submission: Submission) -> str | None:
+        """Return why a message whose run is not in its session can never be run; None if it is."""
         session_id = await self._failed.session_of(submission.workspace, submission.run_id)
         if session_id not in (None, submission.session_id):
             return "The run id was used for a run of another session."
@@ -320,8 +320,8 @@ class DeadLetters:
         return None
 
 
-def _goes_without(run: Run, message: DeadMessage, submission: Submission | QueueMessage | InvalidInput) -> bool:
-    """Return whether the run has ended, or was queued again, so that nothing is to be made of its dead message."""
+def _is_obsolete(run: Run, message: DeadMessage, submission: Submission | QueueMessage | InvalidInput) -> bool:
+    """Return whether the run has ended or was queued again, so that its dead message can be removed."""
     sent = submission.redriven if isinstance(submission, Submission) else 0
     return (run.finished and not run.dead) or run.redriven > max(message.redriven, sent)
 

@@ -1,4 +1,4 @@
-"""Following a run in the process that runs it: its events, and the text of a streamed one."""
+"""Follows a run in the process that runs it: its events, and the text of a streamed answer."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of an answer while it is written; the text of an attempt is void once there is a piece of a later one.
+    """A piece of a streamed answer. A piece of a later attempt voids the text of earlier ones.
 
     Attributes:
-        attempt: The run's attempt that the model is at.
+        attempt: Number of the run's attempt.
         offset: Characters of the attempt's text before this piece.
-        text: What follows them.
+        text: The piece's text.
     """
 
     attempt: int
@@ -32,15 +32,15 @@ class Delta:
 async def events_of(
     conversations: ConversationStore, workspace: str, session_id: str, run_id: str, first: int, work: asyncio.Task[Any]
 ) -> AsyncIterator[Event]:
-    """Yield the run's events until the work at it has ended and every event was yielded.
+    """Yield the run's events until the work has ended and all events were yielded.
 
     Args:
-        conversations: Where the run's events are.
+        conversations: Storage of the run's events.
         workspace: Its workspace.
         session_id: Its session.
         run_id: The run.
-        first: Number of the session's event to begin with.
-        work: What runs it.
+        first: Number of the session's first event to yield.
+        work: The task that runs the run.
     """
     while True:
         ended = work.done()
@@ -57,7 +57,7 @@ async def events_of(
 async def deltas(
     conversations: ConversationStore, workspace: str, session_id: str, run_id: str, first: int, work: asyncio.Task[Any]
 ) -> AsyncIterator[Delta]:
-    """Yield the run's text until the work at it has ended and everything was told; arguments as for `events_of`."""
+    """Yield the run's text until the work has ended and all was yielded; arguments as for `events_of`."""
     async for event in events_of(conversations, workspace, session_id, run_id, first, work):
         if event.name == "run.delta":
             yield Delta(event.data["attempt"], event.data["offset"], event.data["text"])

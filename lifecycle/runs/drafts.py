@@ -1,8 +1,8 @@
-"""Drafts of answers that a person approves before they leave.
+"""Drafts of answers that a person has to approve.
 
-A draft waits as a tool call does, and the run's progress holds it, so that what it cost is not wasted: once it is
-approved, as it was written or amended, it is the answer, and no model is called. Once it is rejected, the model is told
-why and writes another.
+A draft waits like a tool call, and is stored in the run's progress, so that its cost is not wasted. Once approved, as
+written or amended, it is the answer without another model call. Once rejected, the model gets the reason and writes
+another.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from agent_framework import Message
 
 REJECTED = "drafts_rejected"
-"""Code of a run whose drafts were not approved; no other member is asked then."""
+"""Error code of a run whose drafts were rejected; it is not handed to another member."""
 MAX_REJECTED = 5
-"""Drafts of a run that may be rejected before it fails."""
+"""Number of rejected drafts after which a run fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """What was decided of the latest draft: the text to give, or why the model is to write another."""
+    """The decision about the latest draft: the text to answer with, or why the model has to write another."""
 
     text: str | None = None
     rejected: str = ""
@@ -46,10 +46,10 @@ class Drafts:
         self._run = run
 
     async def reviewed(self) -> Reviewed:
-        """Return what was decided of the latest draft; nothing where there is none yet.
+        """Return the decision about the latest draft; an empty one if there is no draft.
 
         Raises:
-            ApprovalPending: It is still to be decided.
+            ApprovalPending: It is not decided yet.
             RunFailed: Too many were rejected (code `drafts_rejected`).
         """
         if self._run.attempt == 1:
@@ -68,25 +68,25 @@ class Drafts:
         return Reviewed(rejected=f"Your answer was not given: {rejection(latest)}. Write another one.")
 
     def ask(self, version: str, text: str) -> ApprovalPending:
-        """Return what has the run wait until this draft is approved."""
+        """Return the exception that has the run wait until this draft is approved."""
         return self._gate.draft(self._run, version, text, self._team.approvers)
 
 
 def drafts_of(gate: ApprovalGate | None, team: Team | None, run: Run) -> Drafts | None:
-    """Return the drafts of a run whose team has answers approved; None for any other."""
+    """Return the drafts of a run whose team requires approval of answers; None for other runs."""
     if gate is None or team is None or not team.requires_human_approval:
         return None
     return Drafts(gate, team, run)
 
 
 def with_draft(before: Sequence[Message], metered: CallTotals, draft: str, conversation: str | None) -> str | None:
-    """Return the progress of a run whose answer waits for an approval, as `dumped` does.
+    """Return the progress of a run whose answer waits for approval, like `dumped`.
 
     Args:
-        before: What an earlier attempt has left.
-        metered: What this one was given.
+        before: The progress of an earlier attempt.
+        metered: The calls of this attempt.
         draft: The answer.
-        conversation: The conversation at the provider, which holds it; None where the provider keeps none.
+        conversation: The provider's conversation with it; None if the provider has none.
     """
     from agent_framework import Message  # noqa: PLC0415 - cold start
 

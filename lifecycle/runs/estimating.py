@@ -1,4 +1,4 @@
-"""What a model call may take before it is made, and what it is charged where nobody says what it took."""
+"""Estimates of model calls: an upper bound before the call, and a charge where no usage is reported."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from agent_framework import Content, Message
 
 _PER_MESSAGE = 16
-"""Tokens for a message's role and frame: 3-8 in the formats that are published."""
+"""Tokens for a message's role and framing; 3-8 in published formats."""
 _BYTES_PER_HELD_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
 class SentInput:
-    """What a model call sends.
+    """The input of a model call.
 
     Attributes:
-        texts: All of it; images, audio and what a provider puts in of its own are not seen.
-        frames: How many messages and tools that is.
-        held_tokens: Most tokens of the conversation that the provider keeps and sends along.
+        texts: All its texts, without images, audio and what a provider adds.
+        frames: Number of messages and tools.
+        held_tokens: Upper bound of the tokens of the provider's conversation that are sent with it.
     """
 
     texts: tuple[str, ...]
@@ -33,10 +33,10 @@ class SentInput:
     held_tokens: int = 0
 
     def at_most(self) -> int:
-        """Return tokens that it does not exceed, as far as it can be known.
+        """Return an upper bound of its tokens, as far as known.
 
-        A token stands for at least one byte of UTF-8 in the byte-pair encodings of today's models, so the bytes of a
-        text bound its tokens; they are about four times what it takes.
+        A token is at least one byte of UTF-8 in the byte-pair encodings of today's models, so a text has at most as
+        many tokens as bytes; that is about four times the real number.
         """
         return (
             sum(len(text.encode(errors="surrogatepass")) for text in self.texts)
@@ -45,52 +45,52 @@ class SentInput:
         )
 
     def likely(self, model: str) -> int:
-        """Return the tokens that it has as the model counts them, or by the rule of `llmops.spend.tokens`."""
+        """Return its tokens by the model's tokenizer, or by the rule of `llmops.spend.tokens`."""
         held = self.held_tokens // _BYTES_PER_HELD_TOKEN
         return min(self.at_most(), count_tokens(self.texts, model) + self.frames * _PER_MESSAGE + held)
 
 
 def sent(messages: Sequence[Message], options: Mapping[str, Any], instructions: str, *, held: int) -> SentInput:
-    """Return what a call sends.
+    """Return the input of a call.
 
     Args:
-        messages: What the model is told.
-        options: With it, tools among them.
-        instructions: The agent's, where the provider puts them in.
-        held: Most tokens of the conversation that the provider keeps and sends along.
+        messages: The messages.
+        options: The call's options, including tools.
+        instructions: The agent's instructions, if the provider adds them.
+        held: Upper bound of the tokens of the provider's conversation that are sent with it.
     """
     texts = [text for message in messages for content in message.contents for text in texts_of(content)]
     tools = [_described(tool) for tool in options.get("tools") or ()]
-    said = max(
+    longest_instructions = max(
         str(options.get("instructions") or ""), instructions, key=lambda text: len(text.encode(errors="surrogatepass"))
     )
-    return SentInput((*texts, *tools, said), len(messages) + len(tools), held)
+    return SentInput((*texts, *tools, longest_instructions), len(messages) + len(tools), held)
 
 
 def texts_of(content: Content) -> Iterable[str]:
-    """Return what a model reads or writes of a content: text, reasoning, a call with its arguments, a result."""
+    """Return the texts of a content: text, reasoning, a call with its arguments, a result."""
     values = (content.text, content.arguments, content.result, content.name)
     return [value if isinstance(value, str) else json.dumps(value, default=str) for value in values if value]
 
 
 def charge_of_answer(bound: Usage, sent: SentInput, answered: Sequence[str], model: str) -> Usage:
-    """Return the estimate for a call that was answered without a usage: what was sent and what came, counted."""
+    """Return the estimated usage of a call that was answered without a usage: counted input and output."""
     return Usage(
         input_tokens=min(bound.input_tokens, sent.likely(model)), output_tokens=max(1, count_tokens(answered, model))
     )
 
 
 def charge_of_unfinished(bound: Usage, sent: SentInput, streamed: Sequence[str] | None, model: str) -> Usage:
-    """Return the estimate for a call that was cancelled or broke off.
+    """Return the estimated usage of a call that was cancelled or interrupted.
 
-    A streamed one costs what was sent and what had come, counted; never more than its bound. What a model thinks and
-    does not send is not seen. Of a call that is not streamed nothing is known but its bound.
+    For a streamed call, the counted input and the output received, at most its bound; hidden reasoning is not included.
+    For another call, its bound.
 
     Args:
-        bound: The most that the call may take, as it was reserved.
-        sent: What it sent.
-        streamed: The pieces of the answer that had come; None where the call was not streamed.
-        model: The model, whose tokens are counted.
+        bound: Upper bound of the call's usage, as reserved.
+        sent: The call's input.
+        streamed: The pieces of the answer received; None if not streamed.
+        model: The model, for counting tokens.
     """
     if streamed is None:
         return bound

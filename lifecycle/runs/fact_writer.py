@@ -1,8 +1,8 @@
-"""What came of a run: the fact of each attempt, from the run as it is committed.
+"""Writes the fact of each attempt at a run, from the run as committed.
 
-The run keeps its latest attempt, and the one before where its worker died, until the next is begun. So whoever finds a
-run, after a crash or twice, writes the same fact under the same key, and a fact is never forgotten: the worker that
-ended the attempt writes it, the next delivery of the message, the next attempt before it begins, or a timer.
+A run stores its latest attempt, and the one before if its worker died, until the next is begun. So any process that
+finds the run, also after a crash or twice, writes the same fact under the same key, and no fact is lost: it is written
+by the worker that ended the attempt, the next delivery of the message, the next attempt before it begins, or a timer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def ended_attempts(run: Run) -> Iterator[Attempt]:
-    """Yield the attempts that the run keeps and that nobody can add anything to any more."""
+    """Yield the run's stored attempts that have ended for good."""
     if run.lost is not None:
         yield run.lost
     if run.last.ending is not None and (run.last.number or run.finished) and not run.never_queued:
@@ -31,9 +31,9 @@ def ended_attempts(run: Run) -> Iterator[Attempt]:
 
 
 def fact_of(run: Run, attempt: Attempt) -> AttemptFact:
-    """Return the fact of an attempt that is over; always the same, as it is made of what is committed alone."""
+    """Return the fact of an ended attempt; always the same, as it is made only from committed data."""
     if attempt.ending is None or attempt.ended_at is None:
-        msg = "an attempt that is not over has no fact"
+        msg = "an attempt that has not ended has no fact"
         raise ValueError(msg)
     effort, times = attempt.effort, run.times
     answered = attempt is run.last and run.state is RunState.SUCCEEDED
@@ -55,11 +55,11 @@ def fact_of(run: Run, attempt: Attempt) -> AttemptFact:
 
 
 WorkflowTold = Callable[[Run], Awaitable[None]]
-"""Takes a run that has ended to the workflow run that it is a step of; raises Unavailable where that is not sure."""
+"""Reports an ended run to its workflow run; raises Unavailable if that is not certain."""
 
 
 class FactWriter:
-    """Writes the facts of runs, tells workflow runs of their ends, and wakes who waits for them."""
+    """Writes facts of runs, reports ends to workflow runs, and wakes callers who wait for the run."""
 
     def __init__(
         self,
@@ -74,10 +74,10 @@ class FactWriter:
         self._tell_workflow = tell_workflow
 
     async def record(self, run: Run) -> None:
-        """Write the facts of the run's attempts that are over, and tell its workflow run of its end; twice is once.
+        """Write the facts of the run's ended attempts, and report its end to its workflow run. Idempotent.
 
         Raises:
-            Unavailable: One may not be written, or the workflow run does not know; call it again.
+            Unavailable: A fact may not be written, or the workflow run not updated; call it again.
         """
         self._waiters.finished(run)
         for attempt in ended_attempts(run):
@@ -86,10 +86,10 @@ class FactWriter:
             await self._tell_workflow(run)
 
     async def call(self, intent: Intent) -> Call | None:
-        """Return a call as its run or its fact has it; None where nothing is known of its attempt.
+        """Return a call as stored in its run or fact; None if its attempt is unknown.
 
-        One that its attempt has no note of was reserved and never made, and cost nothing. Calls of attempt 0 are those
-        of judges, whose numbers are unique among all that judge the run's answers.
+        A reserved call that its attempt does not have was never made, and is returned with zero cost. Calls of attempt
+        0 are those of judges, whose numbers are unique in the run.
         """
         who = intent.who
         run = await self._conversations.run(who.workspace, who.session_id, who.run_id)

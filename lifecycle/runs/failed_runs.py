@@ -1,4 +1,4 @@
-"""Failed runs, from their rows: listed, redriven and dismissed, whatever became of their messages."""
+"""Lists, redrives and dismisses failed runs, from their rows, independently of messages."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from lifecycle.conversations.submission import Send, Submission, submission_of
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A failed run, or a message that the queue gave up on, as its workspace sees it.
+    """A failed run, or a dead-lettered message, as shown to its workspace.
 
     Attributes:
-        id: Names it in `redrive` and `discard`: the run's id, or the number of a message that has no failed run.
-        workspace: Whose it is; what cannot be read belongs to `default`.
-        code: Why it is here: the run's error code, `redriven` for a run that is queued again, `invalid_message` for
-            what can never be run, `not_accepted` for what never became a run, `workspace_not_allowed` or
-            `invalid_signature` for what may not name the workspace that it names, `workflow_not_started` for what asks
-            for a workflow, or `not_needed` when its run goes on or has ended without it.
-        detail: The same in a sentence.
-        redrivable: Whether redriving makes sense.
-        run_id: Its run, or workflow run; None when it cannot be read.
-        session_id: Its session, if it has one.
-        agent: The agent asked; None when it cannot be read, or asks for a workflow.
-        deliveries: How often the run was attempted, or the message delivered.
-        enqueued_at: When the run was accepted, or the message put on the queue.
+        id: Id for `redrive` and `discard`: the run's id, or the number of a message without a failed run.
+        workspace: Its workspace; `default` for unreadable messages.
+        code: Why it is here: the run's error code, `redriven` for a run that is queued again, `invalid_message` for an
+            invalid message, `not_accepted` for one whose run was refused, `workspace_not_allowed` or
+            `invalid_signature` for one that may not name its workspace, `workflow_not_started` for one that starts a
+            workflow, or `not_needed` if its run has continued or ended without it.
+        detail: The reason in a sentence.
+        redrivable: Whether redriving can help.
+        run_id: Its run or workflow run; None if unreadable.
+        session_id: Its session; None if it has none.
+        agent: Its agent; None if unreadable, or for a workflow.
+        deliveries: Number of the run's attempts, or of the message's deliveries.
+        enqueued_at: When the run was accepted, or the message first queued, aware UTC.
     """
 
     id: str
@@ -63,7 +63,7 @@ class FailedRunStore:
     async def page(self, workspace: str, after: str, limit: int) -> tuple[Sequence[tuple[str, DeadLetter]], str | None]:
         """Return up to `limit` failed runs with their positions, and the position to continue after; None at the end.
 
-        A page can be short, even empty, before the end: entries of runs that go on are passed over, and removed.
+        A page can be short or empty before the end: entries of runs that have continued are removed and skipped.
         """
         entries = await self._index.after(workspace, after, limit)
         found = await asyncio.gather(*(self._letter(entry) for entry in entries))
@@ -71,14 +71,15 @@ class FailedRunStore:
         return letters, entries[-1].key if len(entries) == limit else None
 
     async def session_of(self, workspace: str, run_id: str) -> str | None:
-        """Return the session that a run is in, or None when there is no such run."""
+        """Return the id of the run's session; None if the run does not exist."""
         place = await self._directory.find_run(workspace, run_id)
         return place.session_id if place else None
 
     async def redrive(self, workspace: str, run_id: str, send: Send) -> Submission:
-        """Queue the run again: it is attempted as often again as a new one, and its attempts go on counting.
+        """Queue the run again; it has as many attempts as a new one, and the count of attempts continues.
 
-        The run is queued first and leaves the list last: stopped in between, it is listed and can be redriven again.
+        It is queued first and removed from the list last: after an interruption it is still listed and can be redriven
+        again.
 
         Raises:
             NotFound: There is no such failed run.
@@ -111,12 +112,12 @@ class FailedRunStore:
         return submission
 
     async def forget(self, run: Run) -> None:
-        """Take a run that was redriven otherwise off the list."""
+        """Remove a run from the list that was redriven otherwise."""
         if (entry := await self._index.find(run)) is not None:
             await self._index.remove(entry)
 
     async def dismiss(self, workspace: str, run_id: str) -> DeadLetter:
-        """Take the run off the list for good and return it as it stood there; it stays failed.
+        """Remove the run from the list and return its entry; it stays failed.
 
         Raises:
             NotFound: There is no such failed run.
@@ -167,7 +168,7 @@ class FailedRunStore:
 
 
 def redriven(stored: StoredConversation, now: datetime) -> ConversationChange | None:
-    """Return the change that queues a failed run again; None where it is not failed.
+    """Return the change that queues a failed run again; None if it is not failed.
 
     Raises:
         Conflict: Its session has ended.

@@ -1,4 +1,4 @@
-"""Stops runs that run away: the same tool call again and again, or money faster than allowed."""
+"""Stops runaway runs: those that repeat a tool call, or spend too fast."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _MINUTE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class GuardPolicy:
-    """When a run is failed because it repeats a tool call or spends too fast.
+    """When a run counts as runaway.
 
     Attributes:
-        same_tool_calls: Calls of one tool with the same arguments in one attempt; the next one is not made. 0 for any.
-        micro_usd_per_minute: What a run may spend within a minute. 0 for anything.
+        same_tool_calls: Most calls of one tool with the same arguments in one attempt; 0 for no limit.
+        micro_usd_per_minute: Most that a run may spend within a minute, in millionths of a USD; 0 for no limit.
     """
 
     same_tool_calls: int
@@ -50,10 +50,10 @@ class Guard:
         self._spent: deque[tuple[float, int]] = deque()
 
     def called(self, tool: str, arguments: object) -> None:
-        """Note that the model calls the tool.
+        """Count a call of the tool.
 
         Raises:
-            RunFailed: It did so too often with the same arguments.
+            RunFailed: The tool was called too often with these arguments.
         """
         most = self._policy.same_tool_calls
         same = json.dumps([tool, arguments], sort_keys=True, default=str)
@@ -63,14 +63,14 @@ class Guard:
             raise RunFailed(msg, code=LOOP)
 
     def spent(self, micro_usd: int, at_s: float) -> None:
-        """Note what a call cost, and when, on a clock that only goes forward."""
+        """Add the cost of a call, in millionths of a USD, at a time on a monotonic clock, in seconds."""
         self._spent.append((at_s, micro_usd))
 
     def check(self, now_s: float) -> None:
-        """Check what was spent within the last minute.
+        """Check the spend within the last minute.
 
         Raises:
-            RunFailed: It is more than allowed.
+            RunFailed: It exceeds the limit.
         """
         while self._spent and self._spent[0][0] <= now_s - _MINUTE_S:
             self._spent.popleft()

@@ -1,7 +1,7 @@
-"""What a model is told of a session's history: the latest part of it, by the Agent Framework's own compaction.
+"""The part of a session's history that is sent to a model: the latest messages, by Agent Framework's compaction.
 
-The whole transcript stays; only what is told is cut, oldest first. No model is asked to sum up what is left out, so
-that compaction costs nothing and the same history is always cut the same way.
+The stored history stays; only what is sent is cut, oldest first. Nothing is summarized, so compaction costs nothing and
+is deterministic.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
     from lifecycle.specs.spec import AgentSpec
 
-_CHARACTERS_PER_TOKEN = 4  # as the framework's CharacterEstimatorTokenizer has it
+_CHARACTERS_PER_TOKEN = 4  # as in the framework's CharacterEstimatorTokenizer
 _MOST_AROUND = 200
-"""More characters than the framework counts of a message besides its text."""
+"""Upper bound of the characters that the framework counts for a message besides its text."""
 
 
 def estimate(text: str) -> int:
-    """Return about how many tokens the text is."""
+    """Return the estimated number of tokens of the text."""
     return max(1, len(text) // _CHARACTERS_PER_TOKEN)
 
 
 def token_limit(session: Session, spec: AgentSpec, usual: int) -> int:
-    """Return the most tokens of the session's history that a model is told: as session, agent or app has it."""
+    """Return the most tokens of history to send to a model: the session's limit, else the agent's, else `usual`."""
     own = session.limits.max_history_tokens or spec.max_history_tokens
     return own or usual
 
 
 def preference_messages(session: Session) -> Sequence[Message]:
-    """Return what the model is told of the user's preferences: as words of the user's, before all others."""
+    """Return the user's preferences as a user message, to go before all others."""
     text = preference_text(session.preferences) if session.preferences else ""
     if not text:
         return []
@@ -47,11 +47,14 @@ def preference_messages(session: Session) -> Sequence[Message]:
 
 
 def fits(turns: Sequence[Turn], most_tokens: int) -> bool:
-    """Return whether the turns come to at most so many tokens however the framework counts what surrounds them.
+    """Return whether the messages certainly have at most so many tokens by the framework's count.
 
-    It takes a hundredth of the framework's own count, which most conversations never need. False leaves it open.
+    This takes a hundredth of the time of the framework's count, which most sessions then do not need. False means
+    unknown.
     """
-    texts = (len(json.dumps(text, ensure_ascii=False)) for turn in turns for text in _texts(turn))  # as it measures
+    texts = (
+        len(json.dumps(text, ensure_ascii=False)) for turn in turns for text in _texts(turn)
+    )  # as the framework measures
     return sum((length + _MOST_AROUND) // _CHARACTERS_PER_TOKEN for length in texts) <= most_tokens
 
 
@@ -61,9 +64,9 @@ def _texts(turn: Turn) -> Iterator[str]:
 
 
 async def compacted(turns: Sequence[Turn], most_tokens: int) -> Sequence[Message]:
-    """Return the latest turns that come to at most so many tokens as messages; the last one always.
+    """Return the latest messages with at most `most_tokens` tokens; always at least the last one.
 
-    A message counts with what surrounds it, some 20 tokens.
+    Each message counts some 20 tokens more than its text.
     """
     if not turns:
         return []
@@ -79,6 +82,6 @@ async def compacted(turns: Sequence[Turn], most_tokens: int) -> Sequence[Message
         return messages
     tokenizer = CharacterEstimatorTokenizer()
     strategy = TruncationStrategy(max_n=most_tokens, compact_to=most_tokens, tokenizer=tokenizer)
-    told = await apply_compaction(messages, strategy=strategy, tokenizer=tokenizer)
-    # The strategy leaves its notes on the messages, which are no business of a provider's.
-    return [Message(message.role, message.contents) for message in told]
+    latest = await apply_compaction(messages, strategy=strategy, tokenizer=tokenizer)
+    # The strategy leaves annotations on the messages, which must not be sent to a provider.
+    return [Message(message.role, message.contents) for message in latest]

@@ -1,7 +1,7 @@
-"""Tool calls that the provider makes itself: it asks before those of MCP servers whose spec has an `approval`.
+"""Hosted tool calls: those that the provider makes itself, after asking where an MCP server's spec has an `approval`.
 
-A request for an approval comes with a model's response, like the model's calls of function tools. What was decided goes
-to the provider with the next model call, which makes the calls that may be made and goes on from their results.
+The provider's requests for approval come in a model's response, like calls of function tools. The decisions are sent
+with the next model call, which makes the allowed calls and continues from their results.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from agent_framework import ChatResponse, Content, Message
 
 REASON = "reason"
-"""The property of an answer to a request that says why a call may not be made."""
+"""Property of an answer to a request with the reason why a call may not be made."""
 
 
 class HostedCalls:
-    """The provider's own tool calls of one attempt.
+    """Hosted tool calls of one attempt.
 
     Attributes:
-        made: Those that were made, or rejected, in order. How long each took is part of its model call's time.
+        made: Calls made or rejected, in order. Their durations are part of their model call's.
     """
 
     def __init__(self, gate: ApprovalGate, run: Run, servers: Sequence[Mcp], version: str, clock: Clock) -> None:
@@ -46,16 +46,16 @@ class HostedCalls:
         """Check that the provider asks wherever the workspace's policy could demand an approval.
 
         Raises:
-            RunFailed: It does not (code `approval_not_asked`).
+            RunFailed: It does not ask (code `approval_not_asked`).
         """
         await self._gate.check_asked(self._run, list(self._servers.values()))
 
     def requested(self, response: ChatResponse[Any]) -> list[RequestedCall]:
-        """Return the calls that a response asks for."""
+        """Return the calls for which a response asks for approval."""
         return [self._call(content) for content in requests_of(response)]
 
     def answer(self, response: ChatResponse[Any], verdicts: Mapping[str, Allowed | Rejected], asked_by: int) -> Message:
-        """Return the message that answers the requests of a response."""
+        """Return the message with the decisions about a response's requests."""
         from agent_framework import Content, Message  # noqa: PLC0415 - cold start
 
         answers: list[Any] = []
@@ -75,10 +75,10 @@ class HostedCalls:
         return Message("user", answers)
 
     async def begin(self, verdicts: Mapping[str, Allowed | Rejected], message: Message) -> None:
-        """Note, of the calls that a message lets the provider make, that they are about to be made.
+        """Store that the calls which a message allows are about to be made.
 
         Raises:
-            AppError: It cannot be noted, or one is not approved any more; the message must not be sent.
+            AppError: It cannot be stored, or a call is no longer approved; the message must not be sent.
         """
         for content in message.contents:
             verdict = verdicts.get(str(content.id))
@@ -87,7 +87,7 @@ class HostedCalls:
                 await self._gate.begin(self._run.workspace, verdict.approval_id)
 
     async def note(self, response: ChatResponse[Any], asked_by: int) -> None:
-        """Note the calls that the provider has made, and what they returned."""
+        """Record the calls that the provider has made, and their results."""
         contents = [content for message in response.messages for content in message.contents]
         results = {content.call_id: content for content in contents if content.type == "mcp_server_tool_result"}
         for content in contents:
@@ -99,8 +99,8 @@ class HostedCalls:
             self._note(call, "tool_failed" if text is None else "ok", asked_by, text)
             request = str(getattr(content.raw_representation, "approval_request_id", None) or "")
             if approval_id := self._answered.pop(request, ""):
-                said = "Error: The tool failed." if text is None else text
-                await self._gate.finish(self._run.workspace, approval_id, said)
+                stored = "Error: The tool failed." if text is None else text
+                await self._gate.finish(self._run.workspace, approval_id, stored)
 
     def _call(self, content: Content) -> RequestedCall:
         asked: Any = content.function_call
@@ -130,12 +130,12 @@ class HostedCalls:
 
 
 def requests_of(response: ChatResponse[Any]) -> list[Content]:
-    """Return a response's requests for approvals of calls that the provider makes itself."""
+    """Return a response's requests for approval of hosted calls."""
     return [content for message in response.messages for content in message.contents if is_request(content)]
 
 
 def is_request(content: Content) -> bool:
-    """Return whether a provider asks with it whether it may make a call."""
+    """Return whether the content is a request for approval of a hosted call."""
     call = content.function_call
     return content.type == "function_approval_request" and call is not None and bool(call.hosted)
 

@@ -1,4 +1,4 @@
-"""Holding a run: while a worker has it, its lease is renewed, its progress written and a request to cancel noticed."""
+"""A worker's lease of a run: renews it, stores progress, and notices requests to cancel."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from llmops.facts.model import Call, ToolCall
 log = logging.getLogger(__name__)
 
 Step = Callable[[Run, datetime], Run]
-"""A rule of `lifecycle.conversations.run` with everything but the run and the time filled in."""
+"""A rule of `lifecycle.conversations.run_rules` that needs only the run and the time."""
 
 Moving = Callable[[Session, Run, datetime], tuple[Session, Run, Sequence[Event]]]
-"""Returns the session and the run as a handoff leaves them, and the events of that."""
+"""Returns the session and the run after a handoff, with its events."""
 
 
 class RunLease:
-    """One attempt's hold on a run.
+    """The lease of a run for one attempt.
 
     Attributes:
-        lost: Whether somebody else took the run over; nothing this attempt does counts any more.
+        lost: Whether another worker took the run over; the attempt's results then do not count.
         cancelled: Whether the run is to be cancelled.
-        tool_calls: Returns the tool calls that the attempt has made, which are noted with its model calls.
+        tool_calls: Returns the attempt's tool calls, which are stored with its model calls.
     """
 
     def __init__(
@@ -80,39 +80,39 @@ class RunLease:
         return self._stored.session
 
     def enter(self, stage: Stage) -> None:
-        """Note that the run entered a stage; it is written with the next write, within `look_every` at the latest."""
+        """Record that the run entered a stage; written with the next write, within `look_every` at the latest."""
         if stage is self.run.stage and self._stage is None:
-            return  # the claim has said so
+            return  # written by the claim
         self._events.append(stage_event(self.run, stage, self._clock()))
         self._stage = stage
         event("run.stage", {"stage": stage.value})
 
     def note(self, name: str, data: Mapping[str, Any]) -> None:
-        """Note an event of the run; it is written as a stage is."""
+        """Record an event of the run; written like a stage."""
         self._events.append(Event(name, {"run_id": self.run.id, "attempt": self.run.attempt, **data}, self._clock()))
 
     @property
     def text(self) -> str:
-        """All that was said."""
+        """The answer's text so far."""
         return self._text
 
     def add_text(self, text: str) -> None:
-        """Add to the answer's text; what is new of it is published with the next write."""
+        """Add to the answer's text; it is published with the next write."""
         self._text += text
 
     async def flush_text(self) -> None:
-        """Publish the text that is not published yet, if any."""
+        """Publish the text that is not published yet."""
         async with self._lock:
             if len(self._text) > self.run.last.streamed and not self.lost:
                 await self._write(lambda run, now: run)
 
     async def calling(self, calls: Sequence[Call], following: Call) -> None:
-        """Note the attempt's calls that are settled and the one that is about to be made, and renew the lease.
+        """Store the attempt's settled calls and the one that is about to be made, and renew the lease.
 
-        The first one needs no write where the claim has noted it.
+        The first call needs no write if the claim has stored it.
 
         Raises:
-            Unavailable: It cannot be noted, or another worker took the run over; the call must not be made.
+            Unavailable: It cannot be stored, or another worker took the run over; the call must not be made.
         """
         if not calls and self.run.last.open is not None:
             return
@@ -126,37 +126,37 @@ class RunLease:
             raise Unavailable("Another worker took the run over.", code="run_busy")
 
     async def retain_conversation(self, kept: RetainedConversation) -> None:
-        """Note the conversation with the session before anything is said in it, so that it can be forgotten one day."""
+        """Store the provider's conversation with the session before it is used, so that erasing can find it."""
         async with self._lock:
             await self._write(lambda run, now: run, kept=kept)
         if self.lost:
             raise Unavailable("Another worker took the run over.", code="run_busy")
 
     async def watch(self, work: asyncio.Task[Any]) -> None:
-        """Look after the run until the work is done; stop the work when the run is lost or to be cancelled."""
+        """Renew the lease until the work is done; stop the work when the run is lost or cancelled."""
         while True:
             await asyncio.wait([work], timeout=self._look_every.total_seconds())
             if work.done():
                 return
             try:
-                await self._look()
+                await self._check()
             except Unavailable as error:
-                # The work may still be done before the lease runs out; if not, another worker repeats it.
-                log.warning("run not looked after: %s", error.code, extra={"event": "run.lease_unavailable"})
+                # The work may still end before the lease expires; if not, another worker repeats it.
+                log.warning("lease not renewed: %s", error.code, extra={"event": "run.lease_unavailable"})
             if self.lost or self.cancelled:
                 work.cancel()
                 return
 
     async def end(self, step: Step, turns: Sequence[Turn] = (), held: ProviderConversation | None = None) -> Run:
-        """Write how the attempt ended, with the stages not written yet, in one transaction.
+        """Write the end of the attempt, with recorded stages and events, in one transaction.
 
-        A request to cancel that was accepted before wins over the attempt's outcome. When the run was lost, nothing is
-        written and the run is returned as it is now.
+        A request to cancel that was accepted before wins over the attempt's result. If the run was lost, nothing is
+        written and the present run is returned.
 
         Args:
-            step: What becomes of the run.
-            turns: What the attempt adds to the history.
-            held: The conversation at the provider that holds the history with these turns; None if that is not sure.
+            step: Transition of the run.
+            turns: History messages of the attempt.
+            held: The provider's conversation that holds the history with these messages; None if that is uncertain.
         """
         async with self._lock:
             await self._write(step, turns, held)
@@ -164,7 +164,7 @@ class RunLease:
         return self.run
 
     async def hand_over(self, moving: Moving) -> Run:
-        """Write that the attempt has ended by handing over, with the session that changes hands, in one transaction.
+        """Write the end of an attempt that hands over, with the session's new member, in one transaction.
 
         A request to cancel that was accepted before wins, as in `end`.
         """
@@ -173,7 +173,7 @@ class RunLease:
         spans.settled(self.run, here=not self.lost)
         return self.run
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         async with self._lock:
             run = self.run
             found = await self._conversations.load(run.workspace, run.session_id, run.id)
@@ -210,8 +210,8 @@ class RunLease:
             if stored.run is None or stored.session is None:
                 return None
             if not stored.run.held_by(self._holder):
-                # An end that stands there as it was decided here is this write's own: it took effect unnoticed, and
-                # was taken for somebody else's when the client repeated it.
+                # If the end is already stored as decided here, it is this write's own: it took effect, but its response
+                # was lost, and the client's repetition was refused.
                 last = stored.run.last
                 written = last.number == run.attempt and last.ended_at in ends
                 return None
@@ -226,19 +226,24 @@ class RunLease:
                 changed = runs.cancelled(stored.run, now, changed.last.effort)
             if changed.state is RunState.RUNNING:
                 changed = replace(changed, stage=self._stage or changed.stage)
-            changed = replace(changed, lost=None)  # it is recorded before the attempt goes on
+            changed = replace(changed, lost=None)  # its fact is written before the attempt continues
             written = True
             if changed.last.ended_at is not None:
                 ends.add(changed.last.ended_at)
             if cancelled:
                 return outcome(stored.session, stored.run, changed, self._events, (), now)
-            events, changed = self._told(changed, now)
+            events, changed = self._with_unpublished(changed, now)
             change = outcome(session, stored.run, changed, [*events, *moved], turns, now, held)
             if kept is not None:
                 session = change.session or session
-                known = tuple(each for each in session.kept if each != kept)  # an earlier try may have taken effect
+                other_conversations = tuple(
+                    each for each in session.kept if each != kept
+                )  # it may be there from an earlier try
                 change = replace(
-                    change, session=replace(session, at_provider=replace(session.at_provider, kept=(*known, kept)))
+                    change,
+                    session=replace(
+                        session, at_provider=replace(session.at_provider, kept=(*other_conversations, kept))
+                    ),
                 )
             return change
 
@@ -249,10 +254,10 @@ class RunLease:
             self._events = []
         self.lost = not written
 
-    def _told(self, run: Run, now: datetime) -> tuple[Sequence[Event], Run]:
-        """Return the events to write, with the text that this run was not told yet, and the run that it then was.
+    def _with_unpublished(self, run: Run, now: datetime) -> tuple[Sequence[Event], Run]:
+        """Return the events to write, with unpublished text, and the run that includes them.
 
-        What was told stands with the run, so that a write that took effect unnoticed is not repeated.
+        The amount of published text is stored with the run, so that a write whose response was lost is not repeated.
         """
         text = self._text[run.last.streamed :]
         if not text or run.state not in (RunState.RUNNING, RunState.SUCCEEDED):

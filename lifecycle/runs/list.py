@@ -1,4 +1,4 @@
-"""Listing runs by agent, session, user and state, at a bounded cost a page."""
+"""Lists runs by agent, session, user and state, at a bounded cost per page."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from lifecycle.conversations.store import ConversationStore
 
 MOST_LOOKED_AT = 200
-"""Runs that one page looks at for those in a state, which only the runs themselves know."""
+"""Most runs read for one page when filtering by state, which no index has."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """Which runs to list; None for any. They were accepted at `first` or later, and before `before`; both aware UTC."""
+    """Which runs to list; None for any. Accepted at `first` or later and before `before`, aware UTC."""
 
     state: RunState | None = None
     agent: str | None = None
@@ -30,7 +30,7 @@ class RunFilter:
     before: datetime | None = None
 
     def takes(self, run: Run) -> bool:
-        """Return whether a run is one of them."""
+        """Return whether a run matches."""
         return (
             self.state in (None, run.state)
             and self.agent in (None, run.agent)
@@ -41,7 +41,7 @@ class RunFilter:
 
 
 class RunList:
-    """Lists runs; of their long texts there is the beginning."""
+    """Lists runs, with only the beginnings of long texts."""
 
     def __init__(self, conversations: ConversationStore, directory: Directory) -> None:
         self._conversations = conversations
@@ -52,8 +52,8 @@ class RunList:
     ) -> tuple[Sequence[Run], str | None]:
         """Return up to `limit` runs, newest first, and the token to continue after; None at the end.
 
-        In a page those in flight come first. A page can be short, even empty, before the end: runs in a state are
-        looked for among a bounded number.
+        Unfinished runs of a page come first. A page can be short or empty before the end, as at most MOST_LOOKED_AT
+        runs are read for it.
         """
         found: list[Run] = []
         looked_at = 0
@@ -94,7 +94,7 @@ class RunList:
     ) -> tuple[Sequence[Run], int | None]:
         """Return up to `limit` of the session's runs, newest first, and the number to continue below; None at the end.
 
-        It reads all runs of the session, however many are wanted.
+        It reads all runs of the session.
         """
         found = [
             run
@@ -107,5 +107,5 @@ class RunList:
 
 
 def in_flight_first(runs: Sequence[Run]) -> Sequence[Run]:
-    """Return the runs with those that are not finished before the others, else in the order they are in."""
+    """Return the runs with unfinished ones first, otherwise in their order."""
     return sorted(runs, key=lambda run: run.finished)

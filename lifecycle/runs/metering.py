@@ -1,4 +1,4 @@
-"""The model calls of an attempt: each is noted and reserved before it is made, priced and settled when it is over."""
+"""Meters the model calls of an attempt: stores and reserves each before it is made, then prices and settles it."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ log = logging.getLogger(__name__)
 
 
 class CallNotes(Protocol):
-    """Notes model calls where others find them when this worker dies."""
+    """Stores model calls so that they are known if the worker dies."""
 
     async def calling(self, calls: Sequence[Call], following: Call) -> None:
-        """Note the calls that are settled, and the one that is about to be made, at its estimate.
+        """Store the settled calls, and the one that is about to be made, at its estimate.
 
         Raises:
-            Unavailable: It cannot be noted; the call must not be made.
+            Unavailable: It cannot be stored; the call must not be made.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class MeterPolicy:
-    """How the calls of an attempt are metered.
+    """Settings of metering.
 
     Attributes:
-        guard: When the attempt has run away.
-        usual_output: Tokens that an answer may take where the agent does not say; within budgets it may take no more.
-        held_tokens: Most tokens of the conversation that the provider keeps.
-        approved: Whether degradation steps that ask for approval have it.
+        guard: When the attempt counts as runaway.
+        usual_output: Most output tokens of a call within budgets, if the agent sets none.
+        held_tokens: Upper bound of the tokens of the provider's conversation.
+        approved: Whether degradation steps that ask for approval are approved.
         first: Number of the first call.
     """
 
@@ -73,15 +73,15 @@ class MeterPolicy:
 
 @dataclass(slots=True)
 class CallTotals:
-    """What the calls of an attempt have come to.
+    """Model calls of an attempt so far.
 
     Attributes:
-        calls: Those that are settled, in order.
-        open: The call that is being made, at its estimate; None between calls.
-        wanted: The last call that was to be made, at its estimate; None before the first.
-        stopped_at_percent: The degradation step that stopped the run, in percent of a budget; None where none did.
-        finish_reason: Why the model stopped last; empty when unknown.
-        messages: What the last call was given.
+        calls: Settled calls, in order.
+        open: The call under way, at its estimate; None between calls.
+        wanted: The last call requested, at its estimate; None before the first.
+        stopped_at_percent: The degradation step that stopped the run, in percent of a budget; None for none.
+        finish_reason: Why the model last stopped; empty when unknown.
+        messages: The messages of the last call.
         given: How many of these the attempt began with; None before its first call.
     """
 
@@ -95,21 +95,21 @@ class CallTotals:
 
     @property
     def model(self) -> str | None:
-        """The model that answered last, as the provider named it; None before the first answer."""
+        """The model that answered last, as the provider names it; None before the first answer."""
         return next((call.model for call in reversed(self.calls) if call.outcome in ("answered", "unmetered")), None)
 
     @property
     def spend(self) -> Spend:
-        """What the settled calls came to."""
+        """The sum of the settled calls."""
         return sum((call.spend for call in self.calls), Spend())
 
 
 class CallMeter:
-    """Notes, reserves, prices and settles the model calls of one attempt.
+    """Stores, reserves, prices and settles the model calls of one attempt.
 
     Attributes:
-        metered: What they have come to.
-        guard: Stops a run that has run away.
+        metered: The calls so far.
+        guard: Stops a runaway run.
     """
 
     def __init__(
@@ -136,11 +136,11 @@ class CallMeter:
 
     @property
     def latest(self) -> int:
-        """The number of the last call that was settled; 0 before the first."""
+        """Number of the last settled call; 0 before the first."""
         return self.totals.calls[-1].number if self.totals.calls else 0
 
     def middleware(self) -> list[Any]:
-        """Return middleware for Agent Framework, which makes model calls one by one."""
+        """Return middleware for Agent Framework, which makes model calls one after the other."""
         from agent_framework import chat_middleware  # noqa: PLC0415 - cold start
 
         @chat_middleware
@@ -151,11 +151,11 @@ class CallMeter:
 
     @asynccontextmanager
     async def within(self, timeout_s: float) -> AsyncGenerator[None]:
-        """Bound what is done inside to so many seconds, or to what a budget of wall time has left.
+        """Limit the time inside the context to so many seconds, or to what a budget of wall time has left.
 
         Raises:
-            BudgetBlocked: The budget's wall time is over.
-            Unavailable: The time is over.
+            BudgetBlocked: The budget's wall time is used up.
+            Unavailable: The time limit is reached.
         """
         try:
             async with asyncio.timeout(timeout_s) as self._limit:
@@ -168,11 +168,11 @@ class CallMeter:
             raise Unavailable(msg, code="run_timeout") from None
 
     def leave(self) -> None:
-        """Give back the slot of the agent's pool, once nothing is asked of the model any more."""
+        """Release the slot in the agent's pool, after the attempt's last model call."""
         self._budget.leave()
 
     async def close(self) -> None:
-        """Give back what the last call has left of its reservation; once its cost is committed with the run."""
+        """Release the rest of the last reservation, after its cost is committed with the run."""
         await self._budget.close()
 
     async def _call(self, context: ChatContext, call_next: CallNext) -> None:
@@ -185,7 +185,7 @@ class CallMeter:
             raise
         result = context.result
         if context.stream:
-            # The stream is made, not sent: what it takes is known when it ends, however it does.
+            # The stream is created but not sent yet: its usage is known when it ends.
             context.result = self._metered(result, call)  # pyright: ignore[reportArgumentType] - of a streamed call
         else:
             await self._end(call, result, started)  # pyright: ignore[reportArgumentType] - of one that is not
@@ -204,7 +204,7 @@ class CallMeter:
                         came += update.contents
                         yield update
                     response = await stream.get_final_response()
-            except BaseException as error:  # the reader's leaving among them
+            except BaseException as error:  # including the reader's leaving
                 await self._end_without(call, error, came, started)
                 raise
             await self._end(call, response, started)
@@ -212,12 +212,12 @@ class CallMeter:
         return ResponseStream(updates(), finalizer=ChatResponse.from_updates)
 
     async def _begin(self, context: ChatContext) -> PendingCall:
-        """Note and reserve the call at the most that it may take, and return it.
+        """Store and reserve the call at its upper bound, and return it.
 
         Raises:
             BudgetBlocked: A budget, or a degradation step of the agent, does not allow it.
-            RunFailed: The run has run away.
-            Unavailable: It cannot be noted.
+            RunFailed: The run is a runaway.
+            Unavailable: It cannot be stored.
         """
         self.guard.check(time.monotonic())
         state, spec = self.totals, self._live.spec
@@ -229,7 +229,7 @@ class CallMeter:
         if limited:
             await self._degrade(options)
             if spec.max_output_tokens is None and spec.provider != "foundry":
-                # One dict is shared by all calls of the loop, so that this is said once for all.
+                # The dict is shared by all calls of the loop, so this applies to all.
                 options.setdefault("max_tokens", None)
                 options["max_tokens"] = options["max_tokens"] or self._policy.usual_output
         target = _target(context)
@@ -250,7 +250,7 @@ class CallMeter:
         try:
             await self._notes.calling(state.calls, call)
         except BaseException:
-            self._budget.record(replace(call, usage=Usage(), cost_micro_usd=0, outcome="refused"))  # it is never made
+            self._budget.record(replace(call, usage=Usage(), cost_micro_usd=0, outcome="refused"))  # it is not made
             raise
         state.open = call
         if self._limit is not None and self._budget.until is not None:
@@ -258,11 +258,11 @@ class CallMeter:
         return PendingCall(call, sends, rates)
 
     async def _end(self, call: PendingCall, response: ChatResponse[Any], started: float) -> None:
-        """Settle the call at what it cost."""
+        """Settle the call at its actual cost."""
         self.totals.finish_reason = str(response.finish_reason or "")
         if metered(response):
             settled, unmetered = call.answered(response)
-        else:  # counting takes a tokenizer, whose first use takes a second
+        else:  # in a thread, as a tokenizer's first use takes a second
             settled, unmetered = await asyncio.to_thread(call.answered, response)
         if unmetered:
             msg = "the usage of an answer of %s cannot be booked, which is charged at an estimate: %s"
@@ -274,7 +274,7 @@ class CallMeter:
     async def _end_without(
         self, call: PendingCall, error: BaseException, came: Sequence[Content] | None, started: float
     ) -> None:
-        """Settle a call that brought no whole answer; `came` is what was streamed of it, None where nothing is."""
+        """Settle a call without a whole response; `came` are the streamed pieces, None if not streamed."""
         counted = came is not None and not refused(error)
         settled = await asyncio.to_thread(call.unfinished, error, came) if counted else call.unfinished(error, came)
         self._settle(settled, started)
@@ -287,10 +287,10 @@ class CallMeter:
         self.guard.spent(call.spend.cost_micro_usd, time.monotonic())
 
     async def _degrade(self, options: dict[str, Any]) -> None:
-        """Take the agent's degradation steps as far as its budgets are used up.
+        """Apply the agent's degradation steps for the used share of its budgets.
 
         Raises:
-            BudgetBlocked: A step that is reached stops the run, or asks for an approval that it does not have.
+            BudgetBlocked: A reached step stops the run, or needs an approval that it does not have.
         """
         steps = self._live.spec.ladder
         if not steps:
@@ -306,7 +306,7 @@ class CallMeter:
 
 
 def estimated(rates: Rates, spec: AgentSpec, model: str, usage: Usage, now: datetime) -> Call:
-    """Return the first call of an attempt as it is noted before it is made: unsettled, at the most that it may cost."""
+    """Return the first call of an attempt, unsettled, at its upper bound."""
     fees = rates.fees({tool.type: 1 for tool in spec.hosted_tools})
     priced = rates.at_most(model, usage, now)
     return Call(
@@ -322,7 +322,7 @@ def estimated(rates: Rates, spec: AgentSpec, model: str, usage: Usage, now: date
 
 
 def _target(context: ChatContext) -> CallTarget | None:
-    """Return where a route sends the call; None where no route does."""
+    """Return the deployment to which a route sends the call; None without a route."""
     chosen = context.kwargs.get(ROUTED)
     return chosen.target if isinstance(chosen, Try) else None
 

@@ -1,8 +1,8 @@
-"""Tool calls that wait: a model's response is held until all its calls are decided, and then gone on from.
+"""Holds a model's response with tool calls until all of them are decided.
 
-The model's calls, and those that its provider asks for, are looked at together, before the first is made: they were
-asked for at once, and each may rest on the others being made. Where one waits, the attempt ends and keeps the response.
-The next attempt is given the kept response in place of a model call, and makes its calls as decided.
+All calls of a response, the model's and the provider's, are checked before the first is made: they were asked for
+together, and may depend on one another. If one has to wait, the attempt ends and stores the response. The next attempt
+uses the stored response in place of a model call, and makes its calls as decided.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ _TOO_LONG = "the run has grown too long to wait for an approval"
 
 
 class PendingToolCalls:
-    """Holds the tool calls of one attempt.
+    """The tool calls of one attempt that may have to wait.
 
     Attributes:
-        response: The response that is held; None while none is.
-        hosted: The calls that the provider makes itself.
+        response: The response that is held; None if none is.
+        hosted: The hosted calls.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class PendingToolCalls:
         progress: Callable[[ChatResponse[Any]], str | None],
         hosted: HostedCalls,
     ) -> None:
-        """Set whose calls these are.
+        """Set the collaborators.
 
         Args:
-            gate: Finds out which wait.
+            gate: Decides which calls wait.
             run: The run.
             live: The agent.
             meter: Meters the model's calls.
-            before: What an earlier attempt has left; its held response is taken in place of the first model call.
-            progress: Returns the run's progress with a held response, None where that is too long to be kept.
-            hosted: The calls that the provider makes itself.
+            before: Progress of an earlier attempt; its held response is used in place of the first model call.
+            progress: Returns the run's progress with a held response; None if too long to store.
+            hosted: The hosted calls.
         """
         self._gate = gate
         self._run = run
@@ -91,21 +91,21 @@ class PendingToolCalls:
     def left(
         self, messages: Sequence[Message], held: ChatResponse[Any] | None
     ) -> tuple[Sequence[Message], ChatResponse[Any] | None]:
-        """Return what another attempt goes on from in the provider's conversation.
+        """Return what another attempt needs to continue in the provider's conversation: messages and the held response.
 
-        The framework would take an answer to a request of an earlier attempt for one that nobody has asked for, so the
-        requests themselves are kept where their answers may not have arrived.
+        The framework would reject an answer to an earlier attempt's request as unknown, so the requests are kept where
+        their answers may not have arrived.
 
         Args:
-            messages: What the last call was given.
-            held: The response that is held; None while none is.
+            messages: The messages of the last call.
+            held: The response that is held; None if none is.
         """
         if held is not None:
             return [], held
         return [message for message in messages if message is not self._answer], self._asked
 
     def chat_middleware(self) -> Any:
-        """Return middleware for Agent Framework, to stand around what meters the model's calls."""
+        """Return chat middleware for Agent Framework; it goes outside the metering middleware."""
         from agent_framework import chat_middleware  # noqa: PLC0415 - cold start
 
         @chat_middleware
@@ -114,25 +114,25 @@ class PendingToolCalls:
             if self._replayed is not None:
                 response, self._replayed = self._replayed, None
                 self._meter.totals.given = len(context.messages)
-                await self._look(response, tools, held=True)
+                await self._decide_all(response, tools, held=True)
                 context.result = _streamed(response) if context.stream else response
                 looked_at = True
             else:
                 await self.hosted.check()
-                if self._answer is not None:  # the results of the same turn's other calls go with it
+                if self._answer is not None:  # sent with the results of the response's other calls
                     context.messages = [*context.messages, self._answer]
                 await call_next()
                 looked_at = False
             turn = _Turn(context, call_next, tools)
             if context.stream:
-                context.result = self._looked_at(turn, context.result, looked_at=looked_at)  # pyright: ignore[reportArgumentType]
+                context.result = self._checked_stream(turn, context.result, looked_at=looked_at)  # pyright: ignore[reportArgumentType]
             else:
-                context.result = await self._gone_on(turn, context.result, looked_at=looked_at)  # pyright: ignore[reportArgumentType]
+                context.result = await self._continued(turn, context.result, looked_at=looked_at)  # pyright: ignore[reportArgumentType]
 
         return hold
 
     def answers_middleware(self) -> Any:
-        """Return middleware for Agent Framework, to stand next to the model: what is sent is noted before."""
+        """Return chat middleware for Agent Framework; it goes next to the model, and stores what will be sent."""
         from agent_framework import chat_middleware  # noqa: PLC0415 - cold start
 
         @chat_middleware
@@ -144,7 +144,7 @@ class PendingToolCalls:
         return answer
 
     def function_middleware(self) -> Any:
-        """Return middleware for Agent Framework, to stand around an approved call alone."""
+        """Return function middleware for Agent Framework; it goes directly around an approved call."""
         from agent_framework import MiddlewareFailure, function_middleware  # noqa: PLC0415 - cold start
 
         @function_middleware
@@ -161,8 +161,8 @@ class PendingToolCalls:
             if begun.result is not None:
                 context.result = begun.result
                 return
-            if (known := CURRENT.get()) is not None:  # whoever set it takes this back, too
-                CURRENT.set(replace(known, repeated=begun.repeated or self._anew))
+            if (current := CURRENT.get()) is not None:  # reset by the code that set it
+                CURRENT.set(replace(current, repeated=begun.repeated or self._anew))
             try:
                 await call_next()
             except ToolFailed as error:
@@ -173,23 +173,23 @@ class PendingToolCalls:
         return note
 
     async def gate(self, run: Run, call: RequestedCall) -> Allowed | Pending | Rejected:
-        """Return what was found of a call when its response was looked at."""
+        """Return the decision about a call, made when its response was checked."""
         found = self._verdicts.get(call.call_id)
-        if found is None:  # the framework calls what no response has asked for
+        if found is None:  # a call that no response has asked for
             judged = await self._gate.judge(run, call, self._live.spec.approvals)
             return Pending(judged.approval.id) if isinstance(judged, Record) else judged
         if isinstance(found, Rejected) or call.call_id in self._amended:
             return found
-        # The framework has read what was asked for, and filled in what the parameters are by default.
+        # The framework has parsed the arguments and filled in the parameters' defaults.
         return Allowed(call.arguments, found.approval_id)
 
-    async def _look(
+    async def _decide_all(
         self, response: ChatResponse[Any], tools: Mapping[str, FunctionTool], *, held: bool = False
     ) -> None:
-        """Find out of all calls of a response whether they may be made.
+        """Decide about all calls of a response.
 
         Raises:
-            ApprovalPending: Some wait.
+            ApprovalPending: Some have to wait.
         """
         self._asked = self._answer = None
         await self.hosted.note(response, self._meter.latest)
@@ -215,17 +215,17 @@ class PendingToolCalls:
         raise ApprovalPending(waiting)
 
     def _settle(self, response: ChatResponse[Any]) -> None:
-        """Have what was decided of the provider's own calls sent with the next model call."""
+        """Have the decisions about hosted calls sent with the next model call."""
         if not requests_of(response):
             return
         self._answer = self.hosted.answer(response, self._verdicts, self._meter.latest)
         self._asked = _requests_only(response)
 
-    def _goes_on(self, turn: _Turn, response: ChatResponse[Any]) -> bool:
-        """Return whether the model is to be called again at once: to be told of its provider's calls alone."""
+    def _continues_at_once(self, turn: _Turn, response: ChatResponse[Any]) -> bool:
+        """Return whether to call the model again at once, only to send decisions about hosted calls."""
         if self._answer is None or _calls(response, turn.tools, ""):
             return False
-        # A conversation at the provider holds all but the answer, and the results that an earlier attempt has left.
+        # The provider's conversation has everything except the answer, and results left by an earlier attempt.
         messages: list[Message] = []
         if not response.conversation_id:
             messages = [*turn.context.messages, *response.messages]
@@ -235,16 +235,16 @@ class PendingToolCalls:
         turn.context.messages = [*messages, self._answer]
         return True
 
-    async def _gone_on(self, turn: _Turn, response: ChatResponse[Any], *, looked_at: bool) -> ChatResponse[Any]:
+    async def _continued(self, turn: _Turn, response: ChatResponse[Any], *, looked_at: bool) -> ChatResponse[Any]:
         if not looked_at:
-            await self._look(response, turn.tools)
-        while self._goes_on(turn, response):
+            await self._decide_all(response, turn.tools)
+        while self._continues_at_once(turn, response):
             await turn.call_next()
             response = cast("ChatResponse[Any]", turn.context.result)
-            await self._look(response, turn.tools)
+            await self._decide_all(response, turn.tools)
         return _without_requests(response)
 
-    def _looked_at(
+    def _checked_stream(
         self, turn: _Turn, stream: ResponseStream[ChatResponseUpdate, ChatResponse[Any]], *, looked_at: bool
     ) -> ResponseStream[ChatResponseUpdate, ChatResponse[Any]]:
         from agent_framework import ChatResponse, ResponseStream  # noqa: PLC0415 - cold start
@@ -257,8 +257,8 @@ class PendingToolCalls:
                         yield _without_request(update)
                     response = await inner.get_final_response()
                 if not known:
-                    await self._look(response, turn.tools)
-                if not self._goes_on(turn, response):
+                    await self._decide_all(response, turn.tools)
+                if not self._continues_at_once(turn, response):
                     return
                 await turn.call_next()
                 inner, known = cast("Any", turn.context.result), False
@@ -268,7 +268,7 @@ class PendingToolCalls:
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """A model call, which can be made again."""
+    """A model call that can be repeated."""
 
     context: ChatContext
     call_next: CallNext
@@ -276,7 +276,7 @@ class _Turn:
 
 
 def _tools(context: ChatContext) -> Mapping[str, FunctionTool]:
-    """Return the function tools that a call offers, by name; not the caller's own, which the app does not call."""
+    """Return the function tools that a call offers, by name; without client tools, which the app does not call."""
     from agent_framework import FunctionTool  # noqa: PLC0415 - cold start
 
     options: Any = context.options
@@ -285,7 +285,7 @@ def _tools(context: ChatContext) -> Mapping[str, FunctionTool]:
 
 
 def _calls(response: ChatResponse[Any], tools: Mapping[str, FunctionTool], version: str) -> list[RequestedCall]:
-    """Return the calls of known tools that a response asks for."""
+    """Return the calls of the app's tools that a response asks for."""
     from lifecycle.tools.framework import terms_of  # noqa: PLC0415 - imports the framework
 
     return [
@@ -303,7 +303,7 @@ def _calls(response: ChatResponse[Any], tools: Mapping[str, FunctionTool], versi
 
 
 def _requests_only(response: ChatResponse[Any]) -> ChatResponse[Any]:
-    """Return the response without anything but the provider's requests."""
+    """Return the response with only the provider's requests."""
     from agent_framework import ChatResponse, Message  # noqa: PLC0415 - cold start
 
     return ChatResponse(
@@ -316,7 +316,7 @@ def _requests_only(response: ChatResponse[Any]) -> ChatResponse[Any]:
 
 
 def _without_requests(response: ChatResponse[Any]) -> ChatResponse[Any]:
-    """Take out what the provider asked: the framework would end the run with it."""
+    """Remove the provider's requests: the framework would end the run with them."""
     for message in response.messages:
         message.contents = [content for content in message.contents if not is_request(content)]
     return response
@@ -325,7 +325,7 @@ def _without_requests(response: ChatResponse[Any]) -> ChatResponse[Any]:
 def _without_request(update: ChatResponseUpdate) -> ChatResponseUpdate:
     if not any(map(is_request, update.contents)):
         return update
-    shown = copy.copy(update)  # the whole response is made of those that came
+    shown = copy.copy(update)  # the originals are needed to assemble the whole response
     shown.contents = [content for content in update.contents if not is_request(content)]
     return shown
 

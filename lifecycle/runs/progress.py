@@ -1,6 +1,6 @@
-"""How far a run had come when it began to wait: what the model had asked of tools, and what they had returned.
+"""Progress of a run that waits: what the model had asked of tools, and their results.
 
-The run goes on from there, so that no tool runs twice and no model call is paid for twice.
+The run continues from there, so that no tool runs twice and no model call is paid for twice.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ if TYPE_CHECKING:
     from agent_framework import ChatResponse, Message
 
 MOST_BYTES = 262_144
-"""What is longer than this is not kept, for it has to fit into the run's row; the run then begins again."""
+"""Largest progress in bytes that is stored, as it has to fit into the run's row; with more, the run starts from the
+beginning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run goes on from.
+    """The state that a run continues from.
 
     Attributes:
-        messages: What the next model call is to be given beyond the query; in a conversation at the provider, which
-            holds the rest, all that it is to be given.
-        held: The model's response whose tool calls are yet to be made; None where there is none.
+        messages: Messages of the next model call besides the query; with a provider's conversation, which has the rest,
+            all its messages.
+        held: The model's response whose tool calls are not made yet; None for none.
     """
 
     messages: Sequence[Message] = ()
@@ -32,17 +33,17 @@ class Progress:
 
     @property
     def begun(self) -> bool:
-        """Whether it is any further than the beginning."""
+        """Whether there is any progress."""
         return bool(self.messages) or self.held is not None
 
 
 def dumped(messages: Sequence[Message], conversation: str | None, held: ChatResponse[Any] | None = None) -> str | None:
-    """Return the progress as JSON; None where there is none, and where that is too long.
+    """Return the progress as JSON; None if there is none, or it is too long.
 
     Args:
-        messages: See Progress.
-        conversation: The conversation at the provider; None where the provider keeps none.
-        held: See Progress.
+        messages: See `Progress`.
+        conversation: The provider's conversation; None if the provider has none.
+        held: See `Progress`.
     """
     if not messages and held is None:
         return None
@@ -60,7 +61,7 @@ def dumped(messages: Sequence[Message], conversation: str | None, held: ChatResp
 
 
 def loaded(text: str | None, conversation: str | None) -> Progress:
-    """Return the progress that `dumped` wrote; none where it belongs to another conversation, or to none."""
+    """Return the progress from what `dumped` made; an empty one if it is of another conversation, or None."""
     if text is None:
         return Progress()
     stored = json.loads(text)

@@ -1,7 +1,7 @@
-"""Whose workspaces a message on the queue may name: that of its signature, or those that its queue is pinned to.
+"""Which workspaces a queue message may name: that of its signature, or those that its queue is pinned to.
 
-Whoever may send to a queue can write any workspace into a message's body. So a setting says which workspaces messages
-of a queue, or of a producer there, may name unsigned, and a signature says that the sender holds the key.
+Any sender of a queue can write any workspace into a message. So a setting lists the workspaces that unsigned messages
+of a queue, or of a subject there, may name, and a signature proves that the sender has the key.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from kernel.errors import InvalidInput
 
 SIGNATURE = "workspace-signature"
-"""Application property: `v1=` and the signature in hexadecimal."""
+"""Application property with the signature: `v1=` and hexadecimal digits."""
 
 _RULE = re.compile(r"(?P<queue>[^/=\s,]+)(?:/(?P<subject>[^=\s,]+))?=(?P<names>[^=\s]+)")
 _ANY = "*"
@@ -23,13 +23,13 @@ _ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a message says of where it comes from, beside its body.
+    """Where a message comes from, by its metadata.
 
     Attributes:
         queue: The queue that it came by.
-        subject: Its subject, as the producer set it; empty for none.
+        subject: Its subject, set by the producer; empty for none.
         message_id: Its MessageId; empty for none.
-        signature: Its application property SIGNATURE; empty for none.
+        signature: Its application property `workspace-signature`; empty for none.
     """
 
     queue: str
@@ -40,7 +40,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class QueuePin:
-    """The workspaces that unsigned messages of a queue may name; of one subject only, where it says one."""
+    """The workspaces that unsigned messages of a queue, and optionally of one subject, may name."""
 
     queue: str
     subject: str
@@ -48,10 +48,10 @@ class QueuePin:
 
 
 def parse_queue_pins(text: str) -> Sequence[QueuePin] | None:
-    """Return the pins of a setting like `agent-runs=acme,contoso agent-runs/billing=finance`; None for no restriction.
+    """Return the pins of a setting like `agent-runs=acme,contoso agent-runs/billing=finance`; None for no limit.
 
     Raises:
-        ValueError: It is no such text.
+        ValueError: It is not valid.
     """
     if text.strip() == _ANY:
         return None
@@ -66,25 +66,25 @@ def parse_queue_pins(text: str) -> Sequence[QueuePin] | None:
 
 
 def sign(key: str, message_id: str, workspace: str, body: bytes) -> str:
-    """Return the signature: HMAC-SHA256 (RFC 2104) over message id, workspace and the body's SHA-256, in lines."""
+    """Return the signature: HMAC-SHA256 (RFC 2104) over the lines message id, workspace, SHA-256 of the body."""
     text = "\n".join((message_id, workspace, hashlib.sha256(body).hexdigest()))
     return "v1=" + hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What messages may name.
+    """Checks which workspaces messages may name.
 
     Attributes:
-        key: What signatures are made with; empty where none are.
-        pins: What unsigned messages may name; None for anything.
+        key: Key of signatures; empty if none are accepted.
+        pins: Pins of queues; None for no restriction.
     """
 
     key: str = field(default="", repr=False)
     pins: Sequence[QueuePin] | None = None
 
     def check(self, origin: Origin, workspace: str, body: bytes) -> None:
-        """Check that a message may name the workspace that its body names.
+        """Check that a message may name the workspace in its body.
 
         Raises:
             InvalidInput: Its signature is wrong (code `invalid_signature`), or it is unsigned and its queue is not

@@ -1,4 +1,4 @@
-"""Reading and cancelling runs by their id."""
+"""Reads and cancels runs by id."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONGEST_LOOK_S = 1.0
 
 
 class RunQueries:
-    """Reads and cancels runs by their id."""
+    """Reads and cancels runs by id."""
 
     def __init__(
         self, conversations: ConversationStore, directory: Directory, waiters: CompletionWaiters, clock: Clock
@@ -35,7 +35,7 @@ class RunQueries:
         """Return the run.
 
         Raises:
-            NotFound: There is no such run.
+            NotFound: The run does not exist.
         """
         place = await self._directory.find_run(workspace, run_id)
         run = await self._conversations.run(workspace, place.session_id, run_id) if place else None
@@ -44,23 +44,24 @@ class RunQueries:
         return run
 
     async def finished(self, run: Run, within_s: float) -> Run:
-        """Return the run as soon as it has finished or waits for others, or as it is after so many seconds."""
+        """Return the run once it has finished or waits for a decision or budget; after `within_s` seconds, as it is."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within_s
         pause = _FIRST_LOOK_S
-        while not run.finished and run.state is not RunState.WAITING and (left := deadline - loop.time()) > 0:
-            handed = await self._waiters.wait(run, min(pause, left))
+        while not run.finished and run.state is not RunState.WAITING and (remaining_s := deadline - loop.time()) > 0:
+            handed = await self._waiters.wait(run, min(pause, remaining_s))
             pause = min(pause * 1.5, _LONGEST_LOOK_S)
             run = handed or await self._conversations.run(run.workspace, run.session_id, run.id) or run
         return run
 
     async def cancel(self, workspace: str, run_id: str) -> Run:
-        """Cancel the run and return it: at once while it is queued or kept, soon when it is running.
+        """Cancel the run and return it: at once while it is queued or waits, soon when it is running.
 
-        A run that accepted the request ends as cancelled, whatever its model call brings. One that is finished stays.
+        Once the request is accepted, the run ends as cancelled, whatever its model call returns. A finished run is
+        unchanged.
 
         Raises:
-            NotFound: There is no such run.
+            NotFound: The run does not exist.
         """
         place = await self._directory.find_run(workspace, run_id)
         if place is None:

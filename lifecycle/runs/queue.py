@@ -1,4 +1,4 @@
-"""What the rest of lifecycle needs of the run queue, be it one or one for each priority."""
+"""Interface of the run queue; there may be one for each priority."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class QueueMessage(Protocol):
-    """What a message of the queue asks for: a run, or a workflow run."""
+    """What a queue message submits: a run or a workflow run."""
 
     @property
     def workspace(self) -> str:
-        """Whose it is."""
+        """Its workspace."""
         ...
 
     @property
     def run_id(self) -> str:
-        """The run, or the workflow run."""
+        """Id of the run or workflow run."""
         ...
 
     @property
@@ -43,18 +43,18 @@ class DeadMessage:
     """A message in the dead-letter queue.
 
     Attributes:
-        id: Names it, and says where it stands among the dead ones.
+        id: Its id and position in the dead-letter queue.
         sequence_number: Its number in its own queue.
-        message_id: Its MessageId, if it has one.
-        session_id: Its SessionId, if it has one.
+        message_id: Its MessageId; None if it has none.
+        session_id: Its SessionId; None if it has none.
         body: Its body.
-        redriven: How often it had been redriven when it was dead-lettered.
+        redriven: How often its run had been redriven when it was dead-lettered.
         reason: The broker's reason, e.g. `MaxDeliveryCountExceeded`.
         deliveries: How often it was delivered.
         enqueued_at: When it was first put on the queue, aware UTC.
-        priority: That of the queue it was on.
-        origin: What it says of where it comes from.
-        headers: What it says beside its body.
+        priority: Priority of its queue.
+        origin: Where it comes from.
+        headers: Its other headers.
     """
 
     id: int
@@ -75,32 +75,32 @@ class RunQueue(Protocol):
     """The queue of runs. Every method raises Unavailable when the broker cannot be reached."""
 
     async def send(self, submission: Submission, at: datetime | None = None) -> None:
-        """Put the submission on the queue, to be delivered from that time on; returns once the broker has accepted it.
+        """Put the submission on the queue, to be delivered at that time; return once the broker has accepted it.
 
         None delivers it at once.
         """
         ...
 
     async def dead(self, limit: int, from_id: int = 0) -> Sequence[DeadMessage]:
-        """Return up to `limit` dead messages in order of their ids, from the id on, leaving them where they are.
+        """Return up to `limit` dead messages in order of id, starting with `from_id`, without removing them.
 
-        There may be fewer; none means that there are no more.
+        There may be fewer before the end; an empty result means the end.
         """
         ...
 
     async def redrive(self, letter_id: int, submission: QueueMessage, redriven: int) -> None:
-        """Put a dead message back on the queue as this one, and remove it from the dead ones.
+        """Put `submission` on the queue in place of a dead message, and remove that from the dead-letter queue.
 
         Raises:
-            NotFound: It is no longer there.
+            NotFound: The dead message does not exist any more.
         """
         ...
 
     async def discard(self, letter_id: int) -> None:
-        """Remove a dead message for good.
+        """Remove a dead message.
 
         Raises:
-            NotFound: It is no longer there.
+            NotFound: It does not exist any more.
         """
         ...
 

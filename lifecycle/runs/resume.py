@@ -1,4 +1,4 @@
-"""Letting runs go on that a budget has stopped: when there is room again, or when an operator says so."""
+"""Resumes runs that a budget stopped: when the budget allows it again, or when an operator does."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from llmops.budgets.waits import BudgetWait, BudgetWaits
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 8
-"""Runs of different sessions that are resumed at the same time."""
+"""Runs of different sessions that are resumed concurrently."""
 
 
 class RunResume:
-    """Resumes waiting runs: each goes on with its session, which queues what it kept in order."""
+    """Resumes waiting runs with their sessions, which queue their waiting runs in order."""
 
     def __init__(
         self,
@@ -43,15 +43,15 @@ class RunResume:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def resume(self, workspace: str, run_id: str, send: Send, by: str = "") -> Run:
-        """Let the run go on, and past the steps of its agent's ladder that ask for approval; return it.
+        """Resume the run, also past its agent's degradation steps that ask for approval; return it.
 
-        It is attempted again; where there is still no room in its budgets, it waits again. A run that is queued or
-        running already stays as it is. The approval is told once, and by whom where that is known.
+        It is attempted again; if its budgets still do not allow it, it waits again. Does nothing for a run that is
+        queued or running. One event of the approval is published, with the approver if known.
 
         Raises:
-            NotFound: There is no such run.
+            NotFound: The run does not exist.
             Conflict: It is finished.
-            Unavailable: The broker did not accept the message; the timer sends it, or the same call.
+            Unavailable: The broker did not accept the message; a timer sends it, or a repeated call.
         """
         run = await self._run_queries.get(workspace, run_id)
 
@@ -63,7 +63,7 @@ class RunResume:
                 msg = f"The run is {stored.run.state.value}; only one that waits can be resumed."
                 raise Conflict(msg, code="run_not_waiting")
             run = stored.run
-            undecided = run.error is not None and run.error.code == APPROVAL_NEEDED  # which resuming does not decide
+            undecided = run.error is not None and run.error.code == APPROVAL_NEEDED  # resuming decides no approval
             if run.state is not RunState.WAITING or run.dispatch.approved or undecided:
                 return None
             granted = Event("approval.granted", {"run_id": run_id} | ({"by": by} if by else {}), self._clock())
@@ -74,13 +74,13 @@ class RunResume:
         return await self._run_queries.get(workspace, run_id)
 
     async def resume_all(self, send: Send) -> int:
-        """Resume every run whose budgets have room again, in all workspaces, and return how many."""
+        """Resume every run whose budgets allow it again, in all workspaces, and return how many."""
         return sum([await self.resume_in(workspace, send) async for workspace in self._waits.workspaces()])
 
     async def resume_in(self, workspace: str, send: Send) -> int:
-        """Resume every run of the workspace whose budgets have room again, and return how many.
+        """Resume every run of the workspace whose budgets allow it again, and return how many.
 
-        One that cannot be resumed holds up no other; it is tried again the next time.
+        A failure for one run does not affect others; it is tried again the next time.
         """
         count, under_way = 0, set[asyncio.Task[bool]]()
         async for wait, etag in self._waits.every(workspace):
@@ -91,9 +91,9 @@ class RunResume:
         return count + sum(await asyncio.gather(*under_way))
 
     async def begin(self, workspace: str, send: Send) -> int:
-        """Have the workspace's runs that have room again resumed in the background; return how many runs wait.
+        """Start resuming the workspace's runs whose budgets allow it again, in the background; return how many wait.
 
-        What this process does not come to is done by the timer, which looks at the same runs.
+        What this process does not complete is done by the timer, which checks the same runs.
         """
         waiting = await self._waits.count(workspace)
         if waiting:
@@ -103,13 +103,13 @@ class RunResume:
         return waiting
 
     async def settled(self) -> None:
-        """Return once nothing is resumed in the background any more."""
+        """Return once background resuming has ended."""
         while self._tasks:
             await asyncio.gather(*self._tasks.values())
 
     async def _resuming(self, workspace: str, send: Send) -> None:
         try:
-            while workspace in self._wanted:  # a budget that changes meanwhile is looked at again
+            while workspace in self._wanted:  # repeated if a budget changes meanwhile
                 self._wanted.discard(workspace)
                 await self.resume_in(workspace, send)
         except AppError as error:
@@ -126,18 +126,18 @@ class RunResume:
             return False
 
     async def _resumed(self, wait: BudgetWait, etag: str, send: Send) -> bool:
-        """Resume the run if there is room and return whether it was; its entry goes last, or nobody would try again."""
+        """Resume the run if its budgets allow it, and return whether; its index entry is removed last."""
         who = wait.who
         stored = await self._conversations.load(who.workspace, who.session_id, who.run_id)
         run, waiting = stored.run, stored.session is not None and stored.session.state is SessionState.WAITING
         if run is None or run.finished:
-            # It was cancelled or erased; what was kept behind it goes on.
+            # It was cancelled or erased; the runs behind it are resumed.
             if waiting:
                 await self._pause.resume(who.workspace, who.session_id, send)
             await self._waits.drop(wait, etag)
             return waiting
         if run.state is not RunState.WAITING or not waiting:
-            return False  # it is about to wait, goes on already, or its session was paused as well
+            return False  # about to wait, resumed already, or in a paused session
         if not await self._waits.over(wait):
             return False
         await self._pause.resume(who.workspace, who.session_id, send)

@@ -1,4 +1,4 @@
-"""What a trace says of a run: one span per delivery, its stages as events, and how it ended."""
+"""Trace spans of runs: one for each delivery, with stages as events, and the result."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lifecycle.conversations.submission import Submission
 
 @contextmanager
 def delivery(submission: Submission, known: Run | None) -> Generator[None]:
-    """Record the delivery of a run as a span of the trace that the run was submitted in.
+    """Record a delivery of a run as a span of the trace in which it was submitted.
 
-    A delivery that comes in another trace (redriven, say) is linked to that one.
+    If the delivery is in another trace (e.g. after a redrive), the span is linked to that.
 
     Args:
-        submission: What the message says.
-        known: The run as it is stored; None when it is not yet.
+        submission: The message.
+        known: The stored run; None if it is not stored yet.
     """
     attributes = {
         "agent.workspace": submission.workspace,
@@ -34,17 +34,17 @@ def delivery(submission: Submission, known: Run | None) -> Generator[None]:
 
 
 def claimed(run: Run) -> None:
-    """Note that this worker has the run."""
+    """Record that this worker has claimed the run."""
     trace.get_current_span().set_attribute("agent.run.attempt", run.attempt)
     _stage(run)
 
 
 def settled(run: Run, *, here: bool = True) -> None:
-    """Note how the delivery left the run.
+    """Record the state of the run after the delivery.
 
     Args:
-        run: The run as it is now.
-        here: False when that is not this delivery's doing: it is a duplicate, or another worker took the run over.
+        run: The run now.
+        here: Whether this delivery caused it; False for a duplicate, or if another worker took the run over.
     """
     current = trace.get_current_span()
     if not current.is_recording():

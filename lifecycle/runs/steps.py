@@ -1,6 +1,6 @@
-"""What a run did, step by step, over all its attempts and waits: what a person reads when something went wrong.
+"""The steps of a run over all its attempts and waits, for people who look into what happened.
 
-It is read from the facts of its attempts, and of the one that is under way from the run, so nothing is stored for it.
+They are derived from the facts of its attempts, and for a running attempt from the run, so nothing is stored for them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WAITS = {Ending.PAUSED: "budget", Ending.RETRIED: "retry"}
 
 
 class StepKind(StrEnum):
-    """What a step is."""
+    """Kind of a step."""
 
     MODEL_CALL = "model_call"
     TOOL_CALL = "tool_call"
@@ -38,20 +38,21 @@ class Step:
     """A step of a run.
 
     Attributes:
-        kind: What it is.
-        attempt: The attempt; of a wait, the one before it.
-        at: When it began, aware UTC; None where nobody noted it.
-        ms: How long it took, in ms; None while it is not over.
-        name: The model, the tool, or what was waited for: `queue`, `budget`, `approval` or `retry`.
-        outcome: `ok`, `answered`, or why it brought nothing; of a wait, the code of why the attempt before it ended.
-        call_id: The model's id of a tool's call; None for others.
-        arguments: A tool's arguments, those hidden that it does not show; None for others, and where they are gone.
-        result_bytes: The size of a tool's result; None where there is none.
-        result: The beginning of it, where the tool shows it; None where it does not, and where it is gone.
-        input_tokens: What a model was given; None for others.
-        output_tokens: What it wrote; None for others.
-        cost_micro_usd: What it cost; None for others, and where no price is known.
-        deployment: Where a route has sent a model's call, as `route/deployment`; None for others.
+        kind: Its kind.
+        attempt: Number of its attempt; for a wait, of the one before it.
+        at: When it began, aware UTC; None if unknown.
+        ms: How long it took, in ms; None while it has not ended.
+        name: The model, the tool, or what the run waited for: `queue`, `budget`, `approval` or `retry`.
+        outcome: `ok`, `answered`, or the reason of a failure; for a wait, the code with which the attempt before it
+            ended.
+        call_id: The model's id of a tool call; None for other steps.
+        arguments: A tool's arguments, with hidden ones masked; None for other steps, and once deleted.
+        result_bytes: Size of a tool's result; None if there is none.
+        result: Beginning of the result, if the tool shows it; None otherwise, and once deleted.
+        input_tokens: Input tokens of a model call; None for other steps.
+        output_tokens: Output tokens of a model call; None for other steps.
+        cost_micro_usd: Cost in millionths of a USD; None for other steps, and without a known price.
+        deployment: The deployment of a routed model call, as `route/deployment`; None for others.
     """
 
     kind: StepKind
@@ -82,7 +83,7 @@ class RunSteps:
         """Return the steps of a run so far, in order.
 
         Raises:
-            NotFound: There is no such run.
+            NotFound: The run does not exist.
         """
         run = await self._run_queries.get(workspace, run_id)
         last = run.finished_at or self._clock()
@@ -95,7 +96,7 @@ class RunSteps:
 
 
 def steps(run: Run, facts: Iterable[AttemptFact]) -> Sequence[Step]:
-    """Return the steps of a run, from the facts that are written and from what the run itself holds."""
+    """Return the steps of a run, from its facts and its stored attempts."""
     by_attempt = {fact.attempt: fact for fact in facts}
     for attempt in ended_attempts(run):
         by_attempt.setdefault(attempt.number, fact_of(run, attempt))
@@ -118,7 +119,7 @@ def steps(run: Run, facts: Iterable[AttemptFact]) -> Sequence[Step]:
 
 
 def _of_attempt(attempt: int, calls: Sequence[Call], tools: Sequence[ToolCall]) -> Iterator[Step]:
-    """Yield model calls, each followed by the tool calls that it asked for; those of nobody come first."""
+    """Yield model calls, each followed by its tool calls; tool calls of unknown model calls come first."""
     yield from (_tool_step(attempt, tool) for tool in tools if not tool.asked_by)
     numbers = [call.number for call in calls]
     for call in calls:

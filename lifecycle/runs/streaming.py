@@ -1,4 +1,4 @@
-"""Telling an answer while the model writes it."""
+"""Publishes an answer while the model writes it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TELL_EVERY_S = 0.25
-"""How long there is at least between two writes of a run's text."""
+"""Least time between two writes of a run's text, in seconds."""
 
 
 async def stream_updates(
     stream: ResponseStream[AgentResponseUpdate, AgentResponse[Any]], lease: RunLease
 ) -> AgentResponse[Any]:
-    """Return the response once the stream has ended; its text is written to the session's events on the way.
+    """Return the response once the stream has ended; meanwhile its text is written to the session's events.
 
-    What came after the last write is left to the lease's next one, which is that of the answer. Storage that cannot be
-    reached holds the events up, not the model.
+    The last part of the text is written with the answer. If the storage cannot be reached, events are delayed, not the
+    model.
     """
     ended = asyncio.Event()
-    teller = asyncio.create_task(_tell(lease, ended))
+    teller = asyncio.create_task(_publish_text(lease, ended))
     try:
         async for update in stream:
             lease.add_text(update.text)
@@ -37,12 +37,12 @@ async def stream_updates(
         await teller  # never cancelled in the middle of a write
 
 
-async def _tell(lease: RunLease, ended: asyncio.Event) -> None:
+async def _publish_text(lease: RunLease, ended: asyncio.Event) -> None:
     while not ended.is_set():
         try:
             await lease.flush_text()
         except AppError as error:
-            log.warning("text not told yet: %s", error.code, extra={"event": "run.delta_unavailable"})
+            log.warning("text not published yet: %s", error.code, extra={"event": "run.delta_unavailable"})
         try:
             async with asyncio.timeout(TELL_EVERY_S):
                 await ended.wait()

@@ -1,4 +1,4 @@
-"""Accepting runs: from a request to stored rows and a message on the queue."""
+"""Accepts runs: from a request to stored rows and a queue message."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from lifecycle.sessions.start import SessionStart
 from lifecycle.teams.submit import Routed, TeamRouting
 
 Admit = Callable[[Agent], Awaitable[None]]
-"""Says whether a run of the agent is taken in now; raises TooManyRequests where it is not."""
+"""Checks whether a run of the agent may be accepted now; raises TooManyRequests if not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A run that is stored, and whether this call created it."""
+    """A stored run, and whether this call created it."""
 
     run: Run
     created: bool
@@ -44,13 +44,13 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class SubmitPolicy:
-    """How runs are taken in.
+    """Settings of submission.
 
     Attributes:
-        session_idle_after: How long a session may be idle that does not say.
-        agent_trust: For how long a run of a session that goes on is taken in with its agent as it was read before. A
-            new session, and one that is pinned to the agent's version, always read it.
-        admit: Says whether the agent's pools have room; None where it has none.
+        session_idle_after: How long a session without its own limit may be idle.
+        agent_trust: How long a cached agent is used for a run of an existing session. A new session, and one that is
+            pinned, always reads the agent.
+        admit: Checks that the agent's pools have capacity; None without pools.
     """
 
     session_idle_after: timedelta
@@ -59,7 +59,7 @@ class SubmitPolicy:
 
 
 class RunSubmission:
-    """Stores runs before anything else happens to them."""
+    """Stores and queues runs."""
 
     def __init__(
         self,
@@ -94,19 +94,19 @@ class RunSubmission:
         """Store the run and queue it; the same run id again returns the same run.
 
         Args:
-            workspace: Whose.
+            workspace: The workspace.
             agent_name: The agent asked.
-            request: What is asked.
+            request: The request.
             run_id: The run's id.
-            signals: The way to the agents' actors.
-            send: The way to the queue.
-            workflow_run_id: The workflow run that it is a step of; None for none.
+            signals: Sends signals to agents' actors.
+            send: Puts the message on the queue.
+            workflow_run_id: Id of the workflow run that it is a step of; None for none.
 
         Raises:
-            NotFound: No such agent, or the session is another user's.
-            Conflict: The agent is disabled, the session ended, is with another agent or has another priority, or the
-                run id was used for another request.
-            TooManyRequests: There is no room for it in the agent's pool, which refuses it.
+            NotFound: The agent does not exist, or the session is another user's.
+            Conflict: The agent is disabled; the session has ended, or has another agent or priority; or the run id was
+                used for a different request.
+            TooManyRequests: The agent's pool has no capacity, and refuses runs then.
             Unavailable: The broker did not accept the message; the run is not queued.
         """
         attributes = {"gen_ai.agent.name": agent_name, "agent.workspace": workspace, "agent.run.id": run_id}
@@ -121,16 +121,16 @@ class RunSubmission:
     async def submit_to_team(
         self, workspace: str, team: str, request: RunRequest, run_id: str, signals: AgentSignals, send: Send
     ) -> Accepted:
-        """Store a run that is asked of a team, with the member that is to answer it, and queue it.
+        """Store a run for a team with the member that is to answer it, and queue it.
 
-        A conversation that a person has, or that waits for room, keeps the run until it goes on.
+        If a person has the session, or it waits for a free member, the run waits.
 
         Raises:
-            NotFound: No such team, or the session is another user's.
-            InvalidInput: It asks for what a team's conversation does not have.
-            Conflict: The session ended, is not the team's or has another priority, or the run id was used for another
+            NotFound: The team does not exist, or the session is another user's.
+            InvalidInput: It uses options that teams' sessions do not have.
+            Conflict: The session has ended, or has another team or priority; or the run id was used for a different
                 request.
-            Unavailable: No member has room, where the team refuses then; or as for `submit`.
+            Unavailable: No member is free, and the team refuses sessions then; or as for `submit`.
         """
         attributes = {"agent.team": team, "agent.workspace": workspace, "agent.run.id": run_id}
         with span(f"submit {team}", attributes) as current:
@@ -156,18 +156,18 @@ class RunSubmission:
         workflow_run_id: str | None = None,
     ) -> Accepted:
         try:
-            agent, known = await self._looked_up(workspace, agent_name, request)
+            agent, stored = await self._load(workspace, agent_name, request)
             if self._policy.admit is not None:
                 await self._policy.admit(agent)
         except (NotFound, Conflict, TooManyRequests):
-            # What was answered before the agent was switched off or deleted, or had no room, stays answered.
-            if (run := await self._accepted_before(workspace, _whom(agent_name, routed), request, run_id)) is None:
+            # A run that was accepted before the agent was disabled, deleted or at capacity is returned.
+            if (run := await self._accepted_before(workspace, _target(agent_name, routed), request, run_id)) is None:
                 raise
             return Accepted(run, created=False)
         if not agent.ready:
-            # Provisioning now overlaps with the time the message takes.
+            # Provisioning now overlaps with the message's delivery.
             await signals.send(workspace, agent_name, _ensure(agent))
-        accepted = await self.accept(agent, request, run_id, known, routed, workflow_run_id=workflow_run_id)
+        accepted = await self.accept(agent, request, run_id, stored, routed, workflow_run_id=workflow_run_id)
         if not runs.needs_message(accepted.run):
             return accepted
         try:
@@ -178,11 +178,11 @@ class RunSubmission:
         return accepted
 
     async def stored(self, submission: Submission, found: StoredConversation) -> StoredConversation:
-        """Return the run of a message with its session, stored first where nobody has done that.
+        """Return the run of a message with its session; stores it if it is not stored yet.
 
         Raises:
             InvalidInput: The message can never be run (code `invalid_message`).
-            AppError: The run cannot be taken in, as for `submit`.
+            AppError: The run is refused, as by `submit`.
         """
         if found.run is None:
             await self._accept_message(submission)
@@ -224,16 +224,16 @@ class RunSubmission:
         *,
         workflow_run_id: str | None = None,
     ) -> Accepted:
-        """Store the run without queueing it; `session` is the one it asks for, where that was read before."""
+        """Store the run without queueing it; `session` is the one in the request, if it was read before."""
         acceptance.check_tools(agent, request, of_team=routed is not None)
         workspace = agent.workspace
-        session = session or await self._known(workspace, request.session_id)
+        session = session or await self._load_session(workspace, request.session_id)
         if session is not None:
             await self._check(session, agent, request, run_id, routed)
         wanted = RunPlace(
             request.session_id or session_of_run(workspace, run_id),
             agent.name,
-            request.digest(_whom(agent.name, routed)),
+            request.digest(_target(agent.name, routed)),
         )
         new_session = session is None or session.session is None
         now = self._clock()
@@ -245,12 +245,12 @@ class RunSubmission:
             self._start.preferred(workspace, request.user_id) if new_session else _nothing(),
         )
         if place.session_id != wanted.session_id and request.session_id is None:
-            await self._went_on(agent, request, wanted.session_id, place.session_id, now)
+            await self._use_claimed_session(agent, request, wanted.session_id, place.session_id, now)
         if place.digest != wanted.digest:
             msg = "This idempotency key was used before, for a different request."
             raise Conflict(msg, code="idempotency_conflict")
-        # A run whose place is new has no row yet, so there is nothing to read.
-        known = (session or StoredConversation(None, None)) if new else None
+        # A run with a new place has no row yet, so there is nothing to read.
+        stored_before = (session or StoredConversation(None, None)) if new else None
         created = False
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
@@ -268,7 +268,7 @@ class RunSubmission:
                 agent, request, run_id, stored.session or started, asked, now, new=new, step_of=workflow_run_id
             )
 
-        stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=known)
+        stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=stored_before)
         if stored.run is None:
             if stored.session is None:
                 msg = "the run was not stored"
@@ -278,36 +278,36 @@ class RunSubmission:
             msg = "the run was neither stored nor refused"
             raise RuntimeError(msg)
         if new_session and not created and stored.session is not None and stored.session.over:
-            await self._directory.close_session(workspace, agent.name, stored.session.id)  # it was over before
+            await self._directory.close_session(workspace, agent.name, stored.session.id)  # it had ended before
         return Accepted(stored.run, created)
 
-    async def _went_on(
+    async def _use_claimed_session(
         self, agent: Agent, request: RunRequest, session_id: str, claimed_session_id: str, now: datetime
     ) -> None:
-        """Leave the session just entered for that of an earlier try, which may have died before it entered its own."""
+        """Close the session just entered, and enter that of an earlier try, which may have died before it did."""
         await self._directory.close_session(agent.workspace, agent.name, session_id)
         if (await self._conversations.load(agent.workspace, claimed_session_id)).session is None:
             await self._start.enter(self._new_session(agent, claimed_session_id, request, now))
 
-    async def _looked_up(
-        self, workspace: str, name: str, request: RunRequest
-    ) -> tuple[Agent, StoredConversation | None]:
-        """Return the agent and the session that the request names."""
+    async def _load(self, workspace: str, name: str, request: RunRequest) -> tuple[Agent, StoredConversation | None]:
+        """Return the agent and session of the request."""
         recent = self._catalog.recent(workspace, name, self._policy.agent_trust)
         if recent is not None and recent.declaration.enabled and request.session_id and not request.pin_version:
-            known = await self._known(workspace, request.session_id)
-            if known is not None and known.session is not None:
-                return recent, known
-            return await self._usable_agent(workspace, name), known
-        return await asyncio.gather(self._usable_agent(workspace, name), self._known(workspace, request.session_id))
+            stored = await self._load_session(workspace, request.session_id)
+            if stored is not None and stored.session is not None:
+                return recent, stored
+            return await self._usable_agent(workspace, name), stored
+        return await asyncio.gather(
+            self._usable_agent(workspace, name), self._load_session(workspace, request.session_id)
+        )
 
-    async def _known(self, workspace: str, session_id: str | None) -> StoredConversation | None:
+    async def _load_session(self, workspace: str, session_id: str | None) -> StoredConversation | None:
         return None if session_id is None else await self._conversations.load(workspace, session_id)
 
     async def _check(
         self, stored: StoredConversation, agent: Agent, request: RunRequest, run_id: str, routed: Routed | None
     ) -> None:
-        """Check that the session takes the run, unless it has taken it before."""
+        """Check that the session accepts the run, unless it is in it already."""
         if stored.session is None:
             return
         try:
@@ -331,7 +331,7 @@ class RunSubmission:
     def _ended_by_now(
         self, session: Session | None, agent: Agent, request: RunRequest, routed: Routed | None
     ) -> ConversationChange | None:
-        """Return the change that ends a session whose time is over, though no timer has come by yet."""
+        """Return the change that ends a session which has timed out, though no timer has ended it yet; else None."""
         if session is None:
             return None
         _check_session(session, agent, request, routed)
@@ -344,7 +344,7 @@ class RunSubmission:
     def _new_session(
         self, agent: Agent, session_id: str, request: RunRequest, now: datetime, routed: Routed | None = None
     ) -> Session:
-        """Return the session that a run starts; one that the caller did not name lasts no longer than an idle agent."""
+        """Return the session that a run starts; without an id from the caller it lasts no longer than an idle agent."""
         own, usual = agent.declaration.spec.idle_after_s, self._policy.session_idle_after.total_seconds()
         short = request.session_id is None and own is not None and own < usual
         session = Session(
@@ -363,9 +363,9 @@ class RunSubmission:
         return session if routed is None or routed.open is None else routed.open(session)
 
     async def _not_queued(self, run: Run, error: AppError) -> None:
-        """Fail a run whose message was not accepted, so that it does not look as if it were waiting.
+        """Fail a run whose message was not accepted, so that it does not seem to be queued.
 
-        Another request for the same run may have sent its message, or be about to: the last one that fails says so.
+        Concurrent requests for the same run may still send its message: only the last one that fails marks the run.
         """
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
@@ -381,8 +381,8 @@ class RunSubmission:
         await self._conversations.update(run.workspace, run.session_id, run.id, decide)
 
 
-def _whom(agent: str, routed: Routed | None) -> str:
-    """Return whom a request is made to, for its digest: whichever member a team's request goes to, it is the same."""
+def _target(agent: str, routed: Routed | None) -> str:
+    """Return the target of a request for its digest: for a team's request always the same, whichever member gets it."""
     return agent if routed is None else f"team:{routed.team}"
 
 

@@ -1,7 +1,7 @@
-"""Summaries for whoever takes a conversation over, written by an agent within the attempt that hands over.
+"""Summaries of a session for the next member, written by an agent within the attempt that hands over.
 
-Its calls are calls of that attempt: noted, priced, and within the budgets of the run. A summary that cannot be had
-(the agent is gone, fails, may not spend) is done without: the next member is told the latest runs instead.
+Its calls belong to that attempt: stored, priced, and within the run's budgets. If a summary cannot be made (the agent
+is missing, fails, or may not spend), the next member gets the latest runs instead.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_SUMMARY = 8_000
-"""Most characters of a summary that are kept."""
+"""Most characters of a stored summary."""
 _TASK = """Sum up the conversation below for a colleague who takes it over: what is wanted, what is known, what was
 promised, and what is open. Say it in a few sentences, and nothing else.
 """
 
 
 class Summary:
-    """A summary of one conversation.
+    """A summary of a session.
 
     Attributes:
-        meter: What metered its calls, those of the attempt before them included; None where no model was asked.
+        meter: The meter of its calls and of the attempt's earlier ones; None if no model was called.
     """
 
     def __init__(self, maker: AttemptFactory, lease: RunLease, signals: AgentSignals) -> None:
@@ -45,11 +45,11 @@ class Summary:
         self.meter: CallMeter | None = None
 
     async def added(self, move: Move, before: CallMeter | None) -> Move:
-        """Return the move with a summary, where its team wants one from an agent and there is none yet.
+        """Return the move with a summary, if its team wants one by an agent and it has none.
 
         Args:
-            move: Where the conversation goes.
-            before: What has metered the attempt so far; None before its first call.
+            move: The handoff.
+            before: Meter of the attempt so far; None before its first call.
         """
         name, note, run = move.team.handoff.summarizer, move.note, self._lease.run
         if name is None or note is None or not wants_summary(move, self._lease.session.turns):
@@ -64,15 +64,15 @@ class Summary:
         return replace(move, note=replace(note, summary=text[:MAX_SUMMARY])) if text else move
 
     async def _written(self, live: LiveAgent, before: CallMeter | None) -> str:
-        """Return what the agent writes; empty where it has tools, which nobody would watch here."""
+        """Return the agent's summary; empty if the agent has tools, which are not controlled here."""
         maker, lease = self._maker, self._lease
         run, session = lease.run, lease.session
         if live.spec.tools or live.spec.mcp_servers:
             log.warning("a summarizer has tools", extra={"event": "team.not_summed_up"})
             return ""
         turns = await maker.turns(session, max(0, session.turns - maker.policy.history_turns))
-        told = await compacted(turns, token_limit(session, live.spec, maker.policy.history_tokens))
-        said = "\n\n".join(f"{each.role}: {each.text}" for each in told)
+        messages = await compacted(turns, token_limit(session, live.spec, maker.policy.history_tokens))
+        transcript = "\n\n".join(f"{each.role}: {each.text}" for each in messages)
         policy = MeterPolicy(maker.policy.guard.of(live.spec.runaway), maker.policy.output_tokens)
         budget = maker.budgets.of(charged(run), run.attempt)
         meter = CallMeter(run.workspace, live, budget, maker.rates, lease, maker.clock, policy)
@@ -83,4 +83,4 @@ class Summary:
             "client_kwargs": {"attempt": AttemptId(run.id, run.attempt, run.workspace, run.session_id)},
         }
         async with meter.within(maker.policy.timeout.total_seconds()):
-            return str((await live.framework_agent.run(f"{_TASK}\n{said}", **how)).text).strip()
+            return str((await live.framework_agent.run(f"{_TASK}\n{transcript}", **how)).text).strip()

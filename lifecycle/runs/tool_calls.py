@@ -1,4 +1,4 @@
-"""The function tools' calls of an attempt: each passes the guard and the gate, is made, and is noted as a step."""
+"""Calls of function tools in an attempt: checked by guard and approval gate, made, and recorded as steps."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from agent_framework import FunctionInvocationContext
 
 HIDDEN = "[hidden]"
-"""What stands for an argument that is not shown."""
+"""Replaces an argument that is not shown."""
 _MOST_SHOWN = 2_048
 _MOST_SHOWN_IN_ALL = 32_768
 
 
 @dataclass(frozen=True, slots=True)
 class ToolRules:
-    """What tool calls are subject to.
+    """Rules of tool calls.
 
     Attributes:
-        gate: Decides whether a call is made.
+        gate: Decides whether a call may be made.
         setting: Returns app settings to tools that ask for them.
-        approvals: Finds out which calls wait for a decision; an attempt then has a gate of its own.
-        handoffs: Has runs of teams change hands.
+        approvals: Decides which calls wait for a person; attempts then have a gate of their own.
+        handoffs: Hands over runs of teams.
     """
 
     gate: Gate = no_approvals
@@ -48,10 +48,10 @@ class ToolRules:
 
 
 class ToolCalls:
-    """Makes and notes the calls of one attempt.
+    """Makes and records the tool calls of one attempt.
 
     Attributes:
-        made: Them, in order.
+        made: The calls, in order.
     """
 
     def __init__(
@@ -65,16 +65,16 @@ class ToolCalls:
         *,
         resumed: bool,
     ) -> None:
-        """Set whose calls these are.
+        """Set the collaborators.
 
         Args:
-            meter: Meters the model's calls, which ask for these, and stops a run that has run away.
+            meter: Meters the model's calls that ask for tools, and stops a runaway run.
             run: The run.
             version: The agent's version.
-            rules: What calls are subject to.
-            clock: The time.
+            rules: Rules of calls.
+            clock: Gives the time.
             lasts: How long the attempt may take from now on.
-            resumed: Whether it goes on from where an earlier one was stopped.
+            resumed: Whether it continued from an earlier attempt's progress.
         """
         self._meter = meter
         self._run = run
@@ -88,7 +88,7 @@ class ToolCalls:
 
     @property
     def context(self) -> ToolContext:
-        """What is known of the run outside of tool calls."""
+        """The context of the run outside of tool calls."""
         run = self._run
         return ToolContext(
             run.workspace,
@@ -104,7 +104,7 @@ class ToolCalls:
         )
 
     def middleware(self) -> Callable[[FunctionInvocationContext, Callable[[], Awaitable[None]]], Awaitable[None]]:
-        """Return function middleware for Agent Framework, which calls it before every function tool."""
+        """Return function middleware for Agent Framework, which calls it around every function tool."""
         from agent_framework import MiddlewareFailure, function_middleware  # noqa: PLC0415 - cold start
 
         @function_middleware
@@ -112,7 +112,7 @@ class ToolCalls:
             try:
                 await self._step(context, call_next)
             except RunFailed as error:
-                # Anything else that a function raises is told to the model, which would go on.
+                # Any other exception of a function is sent to the model, which would continue.
                 raise MiddlewareFailure(error.detail) from error
 
         return step
@@ -162,14 +162,14 @@ class ToolCalls:
             return replace(noted, outcome=error.code)
         finally:
             CURRENT.reset(token)
-        result = self._room_for(text_of(context.result)[:_MOST_SHOWN]) if terms.show_result else ""
+        result = self._if_storable(text_of(context.result)[:_MOST_SHOWN]) if terms.show_result else ""
         return replace(noted, result_bytes=_size(context.result), result=result)
 
     def _shown_of(self, terms: ToolTerms, arguments: Mapping[str, Any]) -> str:
-        return self._room_for(shown(terms, arguments))
+        return self._if_storable(shown(terms, arguments))
 
-    def _room_for(self, text: str) -> str:
-        """Return the text, or none where it, or all of the attempt, is too long to be stored."""
+    def _if_storable(self, text: str) -> str:
+        """Return the text; empty if it, or the attempt's total, is too long to be stored."""
         if len(text) > min(_MOST_SHOWN, _MOST_SHOWN_IN_ALL - self._shown):
             return ""
         self._shown += len(text)
@@ -177,7 +177,7 @@ class ToolCalls:
 
 
 def shown(terms: ToolTerms, arguments: Mapping[str, Any]) -> str:
-    """Return a call's arguments as JSON, without what the tool does not show of them."""
+    """Return a call's arguments as JSON, with hidden ones masked."""
     show = terms.show_arguments
     visible = {
         name: value if show is True or (isinstance(show, tuple) and name in show) else HIDDEN
@@ -194,7 +194,7 @@ def _outcome(error: BaseException) -> str:
 
 
 def text_of(result: Any) -> str:
-    """Return a call's result as text, as the model is given it."""
+    """Return a call's result as text, as sent to the model."""
     if isinstance(result, str):
         return result
     parts = result if is_list(result) else [result]
@@ -202,7 +202,7 @@ def text_of(result: Any) -> str:
 
 
 def _size(result: Any) -> int:
-    """Return how many bytes of text the model is given."""
+    """Return the size of a result's text, in bytes."""
     if isinstance(result, str):
         return len(result.encode())
     parts = result if is_list(result) else [result]
@@ -210,5 +210,5 @@ def _size(result: Any) -> int:
 
 
 def _plain(arguments: Any) -> dict[str, Any]:
-    """Return a tool's arguments as JSON has them; the framework gives them as a model or as a mapping."""
+    """Return a tool's arguments as JSON values; the framework gives them as a model or as a mapping."""
     return arguments.model_dump(mode="json") if hasattr(arguments, "model_dump") else dict(arguments or {})

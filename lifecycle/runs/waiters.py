@@ -1,4 +1,4 @@
-"""Waking those who wait for a run in the process that finishes it, so that they need not keep asking the table."""
+"""Wakes callers in this process that wait for a run, so that they need not poll the table."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from lifecycle.conversations.run import Run, RunState
 
 
 class CompletionWaiters:
-    """Wakes who waits for a run. Who waits elsewhere is not told; so a wait is always bounded."""
+    """Wakes callers that wait for a run. Waits in other processes are not woken, so waits have a time limit."""
 
     def __init__(self) -> None:
         self._waiting: dict[tuple[str, str], set[asyncio.Future[Run | None]]] = {}
 
     def committed(self, run: Run) -> None:
-        """Hand a run that was just committed, and that has ended or waits, to everyone here who waits for it."""
+        """Give a run that was just committed, and has ended or waits, to all callers here that wait for it."""
         if run.finished or run.state is RunState.WAITING:
             self._wake(run, run)
 
     def finished(self, run: Run) -> None:
-        """Wake everyone in this process who waits for the run, to look at it; long texts of it may be cut."""
+        """Wake all callers here that wait for the run, to read it themselves; its long texts may be cut."""
         self._wake(run, None)
 
     async def wait(self, run: Run, seconds: float) -> Run | None:
-        """Return the run that was handed over; None where it is to be looked at, and after the seconds."""
+        """Return the run given by `committed`; None if it has to be read, and after `seconds`."""
         key, woken = (run.workspace, run.id), asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, set()).add(woken)
         try:

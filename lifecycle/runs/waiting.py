@@ -1,4 +1,4 @@
-"""Runs that may not go on: entered where they are found when they may again, and announced."""
+"""Runs that wait for a budget or an approval: enters them in indexes, and announces them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from llmops.budgets.rules import BudgetBlocked
 from llmops.budgets.waits import APPROVAL, BudgetWaits
 
 Blocked = BudgetBlocked | ApprovalPending
-"""Why a run may not go on."""
+"""Why a run has to wait."""
 
 
 class WaitingRuns:
-    """Enters and announces runs that may not go on."""
+    """Enters and announces waiting runs."""
 
     def __init__(self, waits: BudgetWaits, events: BudgetEvents, requests: ApprovalRequests, clock: Clock) -> None:
         self._waits = waits
@@ -29,9 +29,9 @@ class WaitingRuns:
         self._clock = clock
 
     async def enter(self, run: Run, attempt: RunAttempt, error: Blocked) -> Sequence[Approval]:
-        """Enter the run among those that wait, and return the approvals that it waits for.
+        """Enter the run in the index of waiting runs, and return the approvals that it waits for.
 
-        Entering it again replaces why it waits.
+        Entering it again replaces the reason.
         """
         if isinstance(error, ApprovalPending):
             records = error.records

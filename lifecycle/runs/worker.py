@@ -1,4 +1,4 @@
-"""Carrying runs out: claim, attempt, commit what came of it. Idempotent under redelivery."""
+"""Executes runs: claim, attempt, commit of the result. Idempotent under redelivery."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ from llmops.capacity.pools import PoolFull, PoolRefused
 log = logging.getLogger(__name__)
 
 _LONGEST_PUT_OFF_S = 60.0
-"""Longest time for which a run without room in its agent's pool is put back: there may be some sooner than expected."""
+"""Longest postponement of a run for lack of pool capacity, in seconds: capacity may be free sooner than expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunPolicy:
-    """How runs are carried out.
+    """Settings of the worker.
 
     Attributes:
-        lease: How long a worker holds a run without a sign of life.
+        lease: How long a lease lasts without being renewed.
         look_every: How often a worker checks for cancellation and renews its lease.
-        max_attempts: Attempts before a run that keeps failing is given up.
-        retry_base_s: Wait before the second attempt, in seconds; it doubles from there.
-        retry_longest_s: Longest wait that a provider can ask for, in seconds.
+        max_attempts: Attempts after which a failing run is given up.
+        retry_base_s: Delay before the second attempt, in seconds; doubled for each further one.
+        retry_longest_s: Longest delay that a provider can ask for, in seconds.
     """
 
     lease: timedelta
@@ -65,7 +65,7 @@ class RunPolicy:
 
 
 class RunWorker:
-    """Carries out one run per call; any number of calls may go on at once."""
+    """Executes one run per call; calls may be concurrent."""
 
     def __init__(
         self,
@@ -93,21 +93,21 @@ class RunWorker:
         requeue: Requeue | None = None,
         last_delivery: bool = False,
     ) -> Run | None:
-        """Carry the run on until it ends, waits or has to be retried; None if its session was erased.
+        """Execute the run until it ends, waits or has to be retried; return it, None if its session was erased.
 
-        A run to be retried is put back on the queue, scheduled for when its retry is due. A run whose session is on
-        hold is left waiting; whoever lets the session go on queues it again.
+        A run to be retried is put back on the queue, scheduled for its retry. A run whose session is on hold waits, and
+        is queued when the session is resumed.
 
         Args:
-            submission: What the message says. A run nobody has stored yet is stored first.
-            signals: The way to the agents' actors.
-            requeue: Puts the run back on the queue; None if the caller retries (the delay is slept through here).
-            last_delivery: Whether the queue will not deliver the message again if this fails.
+            submission: The message. A run that is not stored yet is stored first.
+            signals: Sends signals to agents' actors.
+            requeue: Puts the run back on the queue; None if the caller retries (then this call sleeps for the delay).
+            last_delivery: Whether the queue will not deliver the message again if this call fails.
 
         Raises:
-            AppError: A retriable one: another worker has the run, what came of it could not be recorded, the run has
-                failed at its last attempt, or there is no `requeue`; deliver again. Any other: the message cannot
-                become a run.
+            AppError: If retriable, the message has to be delivered again: another worker has the run, its result could
+                not be stored, its last attempt failed, or there is no `requeue`. Otherwise the message cannot become a
+                run.
         """
         found = await self._conversations.load(submission.workspace, submission.session_id, submission.run_id)
         if found.session is not None and found.session.state is SessionState.ERASED:
@@ -124,7 +124,8 @@ class RunWorker:
                 run = await self._attempt(claimed, signals, requeue, last_delivery=last_delivery)
                 if claimed.lease.lost or not runs.goes_on(run):
                     return run
-                # Go on with the team's next member. If this worker dies, the redelivered message finds the run queued.
+                # Continue with the team's next member. If this worker dies, the redelivered message finds the run
+                # queued.
                 stored = await self._conversations.load(run.workspace, run.session_id, run.id)
 
     async def _not_claimed(self, run: Run, stored: StoredConversation, requeue: Requeue | None) -> Run:
@@ -133,14 +134,14 @@ class RunWorker:
             await self._recorder.record(run)
             await self._attempts.give_back(run)
         if run.dead and requeue is not None and run.error is not None:
-            # Refused until the broker gives it up, so that it is among the dead messages, too.
+            # Fails until the broker dead-letters the message, so that it is among the dead messages too.
             raise Unavailable(run.error.detail, code=run.error.code)
         return run
 
     async def _claim(
         self, stored: StoredConversation, submission: Submission, requeue: Requeue | None
     ) -> Claimed | Run:
-        """Return the claimed run, or the run itself if it is finished or this delivery may not run it."""
+        """Return the claimed run; or the run itself, if it is finished or this delivery may not run it."""
         give_up = self._clock() + self._policy.lease * 2
         holder = new_id()
         prepared = await self._prepared(stored, submission.call)
@@ -170,7 +171,7 @@ class RunWorker:
                 if requeue is not None and retried:
                     await requeue.release(run)
                 return Claimed(self._lease(stored, holder), prepared)
-            # A live worker, or one that died a moment ago, has it. Its lease ends the wait, or its answer does.
+            # Another worker has it, alive or recently dead. The wait ends with its lease or its result.
             if self._clock() >= give_up:
                 msg = "Another worker is running this run."
                 raise Unavailable(msg, code="run_busy")
@@ -186,7 +187,7 @@ class RunWorker:
         return await self._attempts.prepare(stored)
 
     async def _recorded(self, stored: StoredConversation) -> frozenset[int]:
-        """Record the attempts that are over before another one is begun; return which they are."""
+        """Record the ended attempts before another is begun, and return their numbers."""
         run = stored.run
         if run is None or run.finished or run.attempt == 0 or not any(ended_attempts(run)):
             return frozenset()
@@ -215,7 +216,7 @@ class RunWorker:
             came = await work
         except asyncio.CancelledError:
             if not (lease.lost or lease.cancelled):
-                raise  # this worker is being stopped; the lease runs out and the run is delivered again
+                raise  # this worker is stopping; the lease expires and the run is delivered again
             came = Cancelled()
         except AppError as failure:
             came = failure
@@ -223,7 +224,7 @@ class RunWorker:
             came = defect(error)
         finally:
             work.cancel()
-            await asyncio.gather(work, watch, return_exceptions=True)  # never in the middle of a write of the lease
+            await asyncio.gather(work, watch, return_exceptions=True)  # never interrupts a write of the lease
         if isinstance(came, Answer):
             try:
                 return await self._answered(lease, attempt, came)
@@ -243,8 +244,8 @@ class RunWorker:
         return await self._ended(lease, attempt, run)
 
     async def _stopped(self, lease: RunLease, attempt: RunAttempt, error: Blocked) -> Run:
-        """Make the run and its session wait for room in its budgets, or for a decision on its tool calls."""
-        asked = await self._blocked.enter(lease.run, attempt, error)  # before it waits, or nobody would find it
+        """Have the run and its session wait for its budgets, or for decisions on its tool calls."""
+        asked = await self._blocked.enter(lease.run, attempt, error)  # before it waits, so that it is found
         effort, progress = attempt.effort, attempt.progress
         held = attempt.provider_conversation_after_failure(error)
         ids = [approval.id for approval in asked]
@@ -255,7 +256,7 @@ class RunWorker:
         return run
 
     async def _handed_over(self, lease: RunLease, attempt: RunAttempt, move: Move, failed: str = "") -> Run:
-        """Have the run go on with another member of its team, and the session with it."""
+        """Hand the run and its session over to another member of the team."""
         before, effort = lease.session, attempt.effort
 
         def moving(session: Session, run: Run, now: datetime) -> tuple[Session, Run, Sequence[Event]]:
@@ -322,7 +323,7 @@ class RunWorker:
         return run
 
     async def _ended(self, lease: RunLease, attempt: RunAttempt, run: Run) -> Run:
-        await attempt.close()  # whoever finds the reservation of a worker that died has what the run says
+        await attempt.close()  # if this worker dies here, the run has the data to settle it
         if not lease.lost:
             await self._recorder.record(run)
         return run
@@ -330,7 +331,7 @@ class RunWorker:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A run that this worker holds, and what was prepared for the attempt at it."""
+    """A run that this worker has claimed, and what was prepared for its attempt."""
 
     lease: RunLease
     prepared: Prepared
@@ -338,15 +339,15 @@ class Claimed:
 
 @dataclass(slots=True)
 class _Delivery:
-    """Decides whether a run whose message has come is claimed.
+    """Decides whether to claim a run whose message has arrived.
 
     Attributes:
-        holder: Who claims it.
-        call: The resumption that sent the message; 0 for a submission.
-        prepared: What is known of the attempt.
-        recorded: The earlier attempts whose facts are written.
-        lease: How long it is held.
-        verdict: What was decided last; RUN also where another worker has it.
+        holder: The claiming worker's id.
+        call: Number of the resumption that sent the message; 0 for a submission.
+        prepared: What was prepared for the attempt.
+        recorded: Numbers of the earlier attempts whose facts are written.
+        lease: How long the lease lasts.
+        verdict: The last decision; RUN also if another worker has the run.
     """
 
     holder: str
@@ -357,16 +358,16 @@ class _Delivery:
     verdict: DispatchDecision = DispatchDecision.RUN
 
     def decided(self, clock: Clock, stored: StoredConversation) -> ConversationChange | None:
-        """Return the change as of now."""
+        """Return what `decide` returns for the present time."""
         return self.decide(stored, clock())
 
     def decide(self, stored: StoredConversation, now: datetime) -> ConversationChange | None:
-        """Return the change that claims the run, keeps it for later or gives it up; None where nothing is to change."""
+        """Return the change that claims the run, has it wait or gives it up; None for no change."""
         self.verdict = DispatchDecision.RUN
         if stored.run is None or stored.session is None:
             raise NotFound
         session, run = stored.session, stored.run
-        if run.never_queued:  # it was, after all: only the broker's answer was lost
+        if run.never_queued:  # it was queued: only the broker's response was lost
             session, run = session.counting(pending=1), runs.requeued(run, run.redriven)
         if run.finished or runs.busy_until(run, now):
             return None

@@ -1,1 +1,1 @@
-"""Agents asked on a schedule."""
+"""Schedules: runs that are submitted at set times."""

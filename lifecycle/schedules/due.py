@@ -1,7 +1,7 @@
-"""Submitting the runs of schedules that are due: each once, whatever dies in between.
+"""Submits the runs of due schedules: each once, also after crashes.
 
-A run's id is made of the schedule's name and the time it was due, so that submitting it again is the same run. The
-schedule's row moves on after its runs are submitted, and the index after the row.
+A run's id is derived from the schedule's name and the due time, so submitting it again gives the same run. The
+schedule's row is updated after its runs are submitted, and the index after the row.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ScheduleRound:
-    """What one round did: runs submitted, times that gave none, and times that were missed."""
+    """Counts of one round: runs submitted, due times without a run, and missed times."""
 
     submitted: int = 0
     refused: int = 0
@@ -41,12 +41,12 @@ class ScheduleRound:
 
 
 def scheduled_run_id(workspace: str, name: str, due_at: datetime) -> str:
-    """Return the id of the run for a time that a schedule was due."""
+    """Return the id of the run for a schedule's due time."""
     return run_id(workspace, f"schedule {name} {rfc3339(due_at)}")
 
 
 class ScheduleRunner:
-    """Submits what is due."""
+    """Submits runs of due schedules."""
 
     def __init__(self, schedules: Schedules, due: DueTimes, intake: RunSubmission, clock: Clock) -> None:
         self._schedules = schedules
@@ -55,30 +55,30 @@ class ScheduleRunner:
         self._clock = clock
 
     async def run(self, signals: AgentSignals, send: Send) -> ScheduleRound:
-        """Submit what is due."""
+        """Submit the runs of all due schedules."""
         done = ScheduleRound()
         now = self._clock()
         async for entry in self._due.until(now):
             try:
-                done += await self._look(entry, now, signals, send)
+                done += await self._process_due(entry, now, signals, send)
             except AppError as error:
-                # The next one may be luckier, and this one the next time.
+                # One schedule's failure must not stop the others; it is tried again in the next round.
                 log.warning("schedule %s: %s", entry.name, error.code, extra={"event": "schedule.postponed"})
         return done
 
-    async def _look(self, entry: DueThing, now: datetime, signals: AgentSignals, send: Send) -> ScheduleRound:
+    async def _process_due(self, entry: DueThing, now: datetime, signals: AgentSignals, send: Send) -> ScheduleRound:
         workspace, name = entry.workspace, entry.name
         found = await self._schedules.stored(workspace, name)
         due_at = found.schedule.next_at if found else None
         if found is None or due_at is None or due_at > now:
             if due_at is not None:
-                await self._due.add(workspace, name, due_at)  # whoever moved it on may have died before this
+                await self._due.add(workspace, name, due_at)  # a crash may have come before this
             if entry.outlasted(now):
                 await self._due.drop(entry)
             return ScheduleRound()
         schedule, done = await self._submit(workspace, found.schedule, due_at, now, signals, send)
         if not await self._schedules.replace(workspace, schedule, found.etag):
-            return done  # a user has changed it, or another worker was faster: the next round looks again
+            return done  # changed by a user or another worker: the next round checks again
         if schedule.next_at is not None:
             await self._due.add(workspace, name, schedule.next_at)
         await self._due.drop(entry)
@@ -97,7 +97,9 @@ class ScheduleRunner:
             except AppError as failure:
                 if failure.retriable:
                     raise
-                if failure.code != "idempotency_conflict":  # else it was submitted before the schedule was changed
+                if (
+                    failure.code != "idempotency_conflict"
+                ):  # a conflict: it was submitted before the schedule was changed
                     error, refused = failure.code, refused + 1
                     text = "schedule %s of %s: no run for %s: %s"
                     values = (schedule.name, workspace, rfc3339(at), failure.code)

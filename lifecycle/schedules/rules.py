@@ -1,9 +1,9 @@
-"""When a schedule is due, and which of the times that were missed are made up for. Pure; time is an argument.
+"""When a schedule is due, and which missed times are made up for. Pure; the time is an argument.
 
 NCRONTAB (learn.microsoft.com/azure/azure-functions/functions-bindings-timer, "NCRONTAB expressions"): six fields with
-seconds first, or five without; day of month and day of week must both match. Times are those of a time zone: one that
-a clock change skips comes at the end of what is skipped, and one that it repeats comes once, unless the hour is a
-pattern such as `*` or `*/2`, which goes on through both.
+seconds first, or five without; day of month and day of week must both match. Times are local times of a time zone: one
+that a clock change skips is due at the end of the gap, and one that occurs twice is due once, unless the hour is a
+pattern such as `*` or `*/2`, which applies to both.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from zoneinfo import ZoneInfo
 from kernel.errors import InvalidInput
 
 LEAST_APART = timedelta(minutes=1)
-"""How often a schedule may be due at most."""
+"""Least time between due times of a schedule."""
 ON_TIME = timedelta(minutes=5)
-"""How late a run may be submitted without its time counting as missed: timers come once in a while."""
+"""How late a run may be submitted without counting as missed: timers run at intervals."""
 MOST_AT_ONCE = 100
-"""Most missed times that are made up for; of more, the latest ones."""
+"""Most missed times that are made up for; if there are more, the latest ones."""
 _LOOKED_AT = 12
-# croniter knows extensions (`L`, `#`, `H`, `R`, `?`) that NCRONTAB does not.
+# croniter accepts extensions (`L`, `#`, `H`, `R`, `?`) that NCRONTAB does not have.
 FIELD = re.compile(r"(?:\*|\d+|[A-Za-z]{3,9})(?:[-/,](?:\*|\d+|[A-Za-z]{3,9}))*")
-"""What a field of an expression may be written as."""
+"""Allowed form of a field of an expression."""
 
 
 class Missed(StrEnum):
-    """What becomes of times at which nothing could be submitted: the app was down, or the queue was."""
+    """What to do about due times that were missed because the app or the queue was down."""
 
-    SKIP = "skip"  # nothing
-    LATEST = "latest"  # one run, for the last of them
-    ALL = "all"  # a run for each, up to MOST_AT_ONCE
+    SKIP = "skip"  # submit nothing
+    LATEST = "latest"  # submit one run, for the last of them
+    ALL = "all"  # submit a run for each, up to MOST_AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Cron:
     time_zone: str
 
     def after(self, moment: datetime) -> Iterator[datetime]:
-        """Yield the times after the moment, aware UTC, for ever or until there are no more."""
+        """Yield the due times after the moment, aware UTC; endless, unless there are no more."""
         from croniter import CroniterBadDateError, croniter  # noqa: PLC0415 - few workers ever need it
 
         zone = ZoneInfo(self.time_zone)
@@ -68,11 +68,11 @@ class Cron:
 
 
 def parse_cron(expression: str, time_zone: str, now: datetime) -> Cron:
-    """Return when a schedule is due.
+    """Return the parsed schedule.
 
     Raises:
-        InvalidInput: It is no NCRONTAB expression (`invalid_cron`), never due (`never_due`), due more than once a
-            minute (`too_frequent`), or there is no such time zone (`invalid_time_zone`).
+        InvalidInput: It is not an NCRONTAB expression (`invalid_cron`), never due (`never_due`), due more than once a
+            minute (`too_frequent`), or the time zone is unknown (`invalid_time_zone`).
     """
     from croniter import croniter  # noqa: PLC0415 - see Cron.after
 
@@ -90,7 +90,7 @@ def parse_cron(expression: str, time_zone: str, now: datetime) -> Cron:
     cron = Cron(whole, time_zone)
     times = list(itertools.islice(cron.after(now), _LOOKED_AT))
     if not times:
-        raise _wrong("never_due", "cron", "an expression that some date fits")
+        raise _wrong("never_due", "cron", "an expression that matches some date")
     if any(later - earlier < LEAST_APART for earlier, later in itertools.pairwise(times)):
         raise _wrong("too_frequent", "cron", "due once a minute at most")
     return cron
@@ -101,7 +101,7 @@ def _known(time_zone: str) -> bool:
         return False
     try:
         ZoneInfo(time_zone)
-    except (OSError, ValueError):  # none of that name is a KeyError there, a folder of names an OSError
+    except (OSError, ValueError):  # an unknown name raises a KeyError, a folder's name an OSError
         return False
     except KeyError:
         return False
@@ -110,12 +110,12 @@ def _known(time_zone: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done about a schedule that is due.
+    """What to do about a due schedule.
 
     Attributes:
-        submit: The times to submit runs for, in order.
-        missed: How many times are not made up for.
-        next_at: When it is due next; None for never.
+        submit: The due times to submit runs for, in order.
+        missed: Number of times that are not made up for.
+        next_at: When it is due next, aware UTC; None for never.
     """
 
     submit: Sequence[datetime]
@@ -124,7 +124,7 @@ class Plan:
 
 
 def plan(cron: Cron, due_at: datetime, missed: Missed, now: datetime) -> Plan:
-    """Return what is to be done about a schedule that has been due since `due_at`."""
+    """Return what to do about a schedule that has been due since `due_at`."""
     times = [due_at, *itertools.takewhile(lambda at: at <= now, cron.after(due_at))]
     kept = [at for at in times if now - at <= ON_TIME]
     if missed is Missed.ALL:

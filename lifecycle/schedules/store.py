@@ -1,6 +1,6 @@
-"""Schedules: which agents are asked what, and when.
+"""Storage of schedules: which agents are asked what, and when.
 
-Table `schedules`, partition = workspace, row key = name. The index `due` says when each is due next.
+Table `schedules`, partition = workspace, row key = name. The index `due` has each schedule's next due time.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 TABLE = "schedules"
 MOST = 200
-"""Schedules a workspace may have."""
+"""Most schedules of a workspace."""
 
 
 @dataclass(frozen=True, slots=True)
 class LastDue:
-    """What came of the latest time that a schedule was due: a run, or why there is none, as a code."""
+    """Result of a schedule's latest due time: its run, or a code for why there is none."""
 
     due_at: datetime
     run_id: str
@@ -40,7 +40,7 @@ class LastDue:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleRequest:
-    """What a user wants a schedule to be; see Schedule."""
+    """A schedule as given by a user; see `Schedule`."""
 
     agent: str
     run: RunRequest
@@ -52,21 +52,21 @@ class ScheduleRequest:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """An agent that is asked on a schedule.
+    """An agent's run that is submitted at set times.
 
     Attributes:
         name: Its name in the workspace.
-        agent: Whom it asks.
-        run: What it asks.
-        cron: When.
-        missed: What becomes of times that were missed.
-        paused: Whether it is never due; what would have been due meanwhile is not made up for.
-        revision: Counts its changes by users, from 1.
-        created_at: When it was set first, aware UTC.
-        updated_at: When a user changed it last.
-        next_at: When it is due next; None while it is paused, and for never.
-        last: What came of the latest time it was due; None before the first.
-        missed_times: How many times were not made up for.
+        agent: The agent to ask.
+        run: The request.
+        cron: The due times.
+        missed: What to do about missed times.
+        paused: Whether it is paused; times while it is paused do not count as missed.
+        revision: Number of changes by users, from 1.
+        created_at: When it was created, aware UTC.
+        updated_at: When a user last changed it, aware UTC.
+        next_at: When it is due next, aware UTC; None while paused, and for never.
+        last: Result of the latest due time; None before the first.
+        missed_times: Number of missed times that were not made up for.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Schedule:
         return f'"{self.revision}"'
 
     def coming(self, now: datetime, count: int) -> Sequence[datetime]:
-        """Return when it is due next, so many times at most."""
+        """Return the next due times, at most `count`."""
         if self.next_at is None:
             return []
         following = self.cron.after(max(self.next_at, now))
@@ -96,7 +96,7 @@ class Schedule:
 
 
 def changed(current: Schedule | None, name: str, wanted: ScheduleRequest, now: datetime) -> Schedule:
-    """Return the schedule as wanted; the current one when that changes nothing.
+    """Return the schedule with the user's changes; the current one if nothing changes.
 
     Raises:
         InvalidInput: It is not valid.
@@ -126,14 +126,14 @@ _SCHEDULE = JsonCodec(Schedule)
 
 @dataclass(frozen=True, slots=True)
 class StoredSchedule:
-    """A schedule as read, and the ETag that a change is guarded by."""
+    """A schedule as read, and its ETag."""
 
     schedule: Schedule
     etag: str
 
 
 class Schedules:
-    """Sets and reads schedules."""
+    """Stores and reads schedules."""
 
     def __init__(self, tables: Tables, due: DueTimes, clock: Clock) -> None:
         self._tables = tables
@@ -143,12 +143,12 @@ class Schedules:
     async def put(
         self, workspace: str, name: str, wanted: ScheduleRequest, if_match: str | None = None
     ) -> tuple[Schedule, bool]:
-        """Set the schedule and return it and whether it is new. Setting it to the same again changes nothing.
+        """Store the schedule, and return it and whether it is new. Storing the same again changes nothing.
 
         Raises:
             InvalidInput: It is not valid.
-            EtagMismatch: `if_match` is given and the schedule is another one, or there is none.
-            Conflict: The workspace has as many schedules as it may.
+            EtagMismatch: `if_match` is given and the schedule was changed since, or does not exist.
+            Conflict: The workspace has the maximum number of schedules (code `too_many_schedules`).
         """
 
         async def decide(stored: Row | None) -> tuple[tuple[Schedule, bool], Sequence[Write]]:
@@ -171,7 +171,7 @@ class Schedules:
         return await write_row(self._tables, TABLE, _row(workspace, schedule, etag)) is not None
 
     async def stored(self, workspace: str, name: str) -> StoredSchedule | None:
-        """Return the schedule as it is stored; None when there is none."""
+        """Return the schedule as stored; None if it does not exist."""
         row = await self._tables.get(TABLE, workspace, name)
         return StoredSchedule(_read(row), row.etag) if row else None
 
@@ -179,7 +179,7 @@ class Schedules:
         """Return the schedule.
 
         Raises:
-            NotFound: There is none of that name.
+            NotFound: It does not exist.
         """
         if (found := await self.stored(workspace, name)) is None:
             raise _missing(name)
@@ -191,22 +191,22 @@ class Schedules:
         return [one async for one in all_readable(rows, _read, "schedule")]
 
     async def delete(self, workspace: str, name: str, if_match: str | None = None) -> None:
-        """Remove the schedule; runs that it has submitted go on.
+        """Delete the schedule; runs that it has submitted continue.
 
         Raises:
-            NotFound: There is none of that name.
-            EtagMismatch: `if_match` is given and the schedule is another one.
+            NotFound: It does not exist.
+            EtagMismatch: `if_match` is given and the schedule was changed since.
         """
         place = (workspace, name)
         await delete_row(self._tables, TABLE, place, if_match, _missing(name), etag_of=lambda row: _read(row).etag)
 
     async def forget_user(self, workspace: str, user_id: str) -> int:
-        """Remove the schedules that ask in the user's name, and return how many there were."""
+        """Delete the schedules whose request names the user, and return how many."""
         count = 0
         for schedule in await self.list(workspace):
             if schedule.run.user_id == user_id:
                 count += 1
-                # One that was changed meanwhile is looked at again: what counts as removed is looked for once more.
+                # A schedule that was changed meanwhile is checked again; those deleted are looked up once more.
                 with contextlib.suppress(NotFound, EtagMismatch):
                     await self.delete(workspace, schedule.name, schedule.etag)
         return count

@@ -1,7 +1,7 @@
-"""When the app's own timers are due, several of which are run by one function. Pure; time is an argument.
+"""When the app's own timers are due; one function runs several of them. Pure; the time is an argument.
 
-Their schedules are NCRONTAB expressions in UTC. What waits for the next time that the function runs is late by a minute
-at most; what was missed while the app was down is made up for once.
+Schedules are NCRONTAB expressions in UTC. A timer runs at most a minute late, as it waits for the function's next run;
+times missed while the app was down are made up for once.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from kernel.settings import InvalidSettings
 from lifecycle.schedules.rules import FIELD, Cron
 
 _MOST = (59, 59, 23, 31, 12, 7)
-"""The largest number of each field."""
+"""The largest value of each field."""
 _LATE = timedelta(minutes=5)
-"""How old a time may be at which a timer was due that has never run: then it begins with its next one."""
+"""How long ago the first due time of a timer that has never run may be; else it starts with its next one."""
 
 
 def covering(schedules: Mapping[str, str]) -> str:
-    """Return the schedule of a function that runs timers of these schedules: often enough for each.
+    """Return the schedule of a function that runs timers with these schedules: often enough for each.
 
-    It is field by field what any of them has. Seconds are the latest of them where each has one second of the minute:
-    then the function runs once in a minute for all.
+    Each field is the union of theirs. If each schedule has a single second, the latest of these is used: the function
+    then runs once a minute for all.
 
     Args:
-        schedules: The schedules by the settings that say them.
+        schedules: The schedules by the names of their settings.
 
     Raises:
-        InvalidSettings: One is no NCRONTAB expression.
+        InvalidSettings: One is not an NCRONTAB expression.
     """
     seconds, *others = zip(*(_checked(name, text) for name, text in schedules.items()), strict=True)
     once = all(each.isdigit() for each in seconds)
@@ -39,14 +39,14 @@ def covering(schedules: Mapping[str, str]) -> str:
 
 
 def is_due(expression: str, began_at: datetime | None, now: datetime) -> bool:
-    """Return whether a timer that last began then is to run; None for one that never did."""
+    """Return whether a timer is due that last began at `began_at` (None for never)."""
     since = now - _LATE if began_at is None else began_at
     following = next(_cron(expression).after(since), None)
     return following is not None and following <= now
 
 
 def interval(expression: str, now: datetime) -> timedelta | None:
-    """Return how long after the next time a timer is due again; None where it is not."""
+    """Return the time between a timer's next two due times; None if there are none."""
     times = list(islice(_cron(expression).after(now), 2))
     return times[1] - times[0] if len(times) == 2 else None
 
@@ -63,7 +63,7 @@ def _checked(name: str, expression: str) -> Sequence[str]:
         for field, most in zip(fields, _MOST, strict=True)
     )
     if not right:
-        msg = f"{name}: {expression!r} is no NCRONTAB expression of five or six fields"
+        msg = f"{name}: {expression!r} is not an NCRONTAB expression of five or six fields"
         raise InvalidSettings(msg)
     return fields
 

@@ -1,1 +1,1 @@
-"""What is done to conversations as a whole: started, ended, paused, erased, listed, exported."""
+"""Use cases of whole sessions: start, end, pause, erase, list and export."""

@@ -1,4 +1,4 @@
-"""Ending sessions: on request, and when their time is over."""
+"""Ends sessions: on request, and when they time out."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from lifecycle.conversations.store import ConversationChange, ConversationStore,
 from lifecycle.conversations.transitions import outcome, session_ended
 
 Record = Callable[[Run], Awaitable[None]]
-"""Writes the facts of a run's attempts that are over."""
+"""Writes the facts of a run's ended attempts."""
 
 Left = Callable[[Session], Awaitable[None]]
-"""Removes what a session that is over is still entered in: its pin, its seat in a team."""
+"""Removes an ended session's other entries: its pin, its seat in a team."""
 
 Settle = Callable[[str, str], Awaitable[None]]
-"""Has all that was committed in a workspace's session published, also what a process that died left behind."""
+"""Publishes all events committed in a session, including those that a crashed process did not publish."""
 
 
 class SessionEnd:
@@ -54,11 +54,11 @@ class SessionEnd:
         self._clock = clock
 
     async def end(self, workspace: str, session_id: str) -> Session:
-        """End the session on request; one that has ended stays as it is.
+        """End the session on request; does nothing if it has ended.
 
         Raises:
-            NotFound: There is no such session.
-            Conflict: A run of it is not finished.
+            NotFound: The session does not exist.
+            Conflict: A run of it is not finished (code `session_busy`).
         """
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
@@ -80,7 +80,7 @@ class SessionEnd:
         return stored.session
 
     async def expire(self) -> int:
-        """End every session whose time is over, and return how many. What it reads is what is due."""
+        """End every session that has timed out, and return how many. Reads only due entries."""
         now = self._clock()
         count = 0
         async for entry in self._due.until(now):
@@ -90,20 +90,20 @@ class SessionEnd:
             if stored is None:
                 continue
             if stored.session is None and entry.hour >= hour_bucket(now):
-                continue  # entered before the session is stored, which may be this very moment
+                continue  # entered before the session is stored, which may be happening now
             if stored.session is not None and not stored.session.over:
                 reason = overdue(stored.session, now, self._idle_after)
                 if reason is None:
-                    await self._look_again(entry, next_look(stored.session, now, self._idle_after))
+                    await self._reschedule(entry, next_look(stored.session, now, self._idle_after))
                     continue
                 stored = await self._end(stored.session, reason, now)
                 if stored.session is None or not stored.session.over:
                     continue
                 count += 1
-            if stored.session is None or await self._cleared(stored.session):
+            if stored.session is None or await self._without_runs(stored.session):
                 if stored.session is not None:
                     await self._left(stored.session)
-                else:  # it never came to be; a text may have been kept for it
+                else:  # it was never stored; one of its long texts may have been
                     await self._conversations.erase_texts(entry.workspace, entry.name)
                 await self._settle(entry.workspace, entry.name)
                 for agent in {entry.note, stored.session.agent if stored.session else entry.note}:
@@ -111,17 +111,17 @@ class SessionEnd:
                 await self._due.drop(entry.workspace, entry.name, entry.hour)
         return count
 
-    async def _look_again(self, entry: Entry, due: datetime) -> None:
+    async def _reschedule(self, entry: Entry, due: datetime) -> None:
         if hour_bucket(due) != entry.hour:
             await self._settle(entry.workspace, entry.name)
             await self._due.add(entry.workspace, entry.name, due, entry.note)
             await self._due.drop(entry.workspace, entry.name, entry.hour)
 
     async def _end(self, session: Session, reason: str, now: datetime) -> StoredConversation:
-        """End the session unless it turns out to be in use."""
+        """End the session unless it is in use again."""
         if reason == IDLE_TIMEOUT and session.pending:
-            # Runs whose message never came, or came to a worker that died for good: nothing else will finish them.
-            await self._lose_runs(session)
+            # Runs whose message was never sent, or whose worker died for good: nothing else will finish them.
+            await self._fail_runs(session)
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
             if stored.session is None or stored.session.over:
@@ -133,29 +133,29 @@ class SessionEnd:
 
         return await self._conversations.update(session.workspace, session.id, None, decide)
 
-    async def _cleared(self, session: Session) -> bool:
-        """Give up the runs of an ended session that nobody is running; return whether none is left."""
+    async def _without_runs(self, session: Session) -> bool:
+        """Fail the runs of an ended session that no worker holds; return whether none is left."""
         if not session.pending or session.state is SessionState.ERASED:
             return True
-        await self._lose_runs(session)
+        await self._fail_runs(session)
         after = (await self._conversations.load(session.workspace, session.id)).session
         return after is None or not after.pending
 
-    async def _lose_runs(self, session: Session) -> None:
+    async def _fail_runs(self, session: Session) -> None:
         unfinished = (RunState.WAITING, RunState.QUEUED, RunState.RUNNING)
         async for run in self._conversations.runs_in(session.workspace, session.id, *unfinished):
-            stored = await self._conversations.update(session.workspace, session.id, run.id, self._lose)
+            stored = await self._conversations.update(session.workspace, session.id, run.id, self._fail_run)
             if stored.run is not None and stored.run.finished:
                 await self._record(stored.run)
 
-    def _lose(self, stored: StoredConversation) -> ConversationChange | None:
+    def _fail_run(self, stored: StoredConversation) -> ConversationChange | None:
         now = self._clock()
         if stored.session is None or stored.run is None or stored.run.finished or runs.busy_until(stored.run, now):
             return None
         idle = Conflict("Its session was idle for too long.", code=SESSION_EXPIRED)
         error = too_late(stored.session) if stored.session.over else idle
         change = outcome(stored.session, stored.run, runs.lost(stored.run, error, now), (), (), now)
-        # An expiry is no activity, or the session would never be idle.
+        # Expiring a run is no activity, or the session would never be idle.
         return replace(
             change, session=replace(change.session or stored.session, last_activity=stored.session.last_activity)
         )

@@ -1,8 +1,8 @@
-"""Erasing sessions: what was said, who said it, and what a provider keeps of it; amounts stay in the ledger.
+"""Erases sessions: messages, users and the provider's conversations; amounts stay in the ledger.
 
-The session's row is made a tombstone first, so that from then on no run, message or worker adds anything, and the rest
-is removed after it. Every step can be done twice, and the index `due` has an entry until the last is done: a call that
-was cut short is finished by the next call or by the timer.
+The session's row becomes a tombstone first, so that no run, message or worker adds anything, and the rest is removed
+after that. Every step is idempotent, and the index `due` has an entry until the last is done: an interrupted call is
+completed by the next call or by the timer.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from llmops.facts.forgetting import RunRedaction
 log = logging.getLogger(__name__)
 
 MayErase = Callable[[Session], Awaitable[None]]
-"""Raises OnHold where a session is not to be erased."""
+"""Raises OnHold if the session must not be erased."""
 ForgetElsewhere = Callable[[Run], Awaitable[object]]
-"""Takes out what a run waits for, what people were shown of it, and what its workflow run was asked; decisions stay."""
+"""Erases a run's data elsewhere: approvals, people's requests, and its workflow run's input; decisions stay."""
 
 _PATIENCE_S = 5.0
 _LOOK_EVERY_S = 0.1
@@ -76,20 +76,20 @@ class SessionErasure:
         self._clock = clock
 
     async def erase(self, workspace: str, session_id: str) -> Receipt:
-        """Erase the session and return the receipt; it is not completed while a worker is being stopped.
+        """Erase the session and return the receipt; its `completed_at` is None while a worker is being stopped.
 
-        Runs that are not finished are cancelled. Erasing it again finishes what is left, or returns the same receipt.
+        Unfinished runs are cancelled. Erasing again completes the erasure, or returns the same receipt.
 
         Raises:
-            NotFound: There is no such session.
+            NotFound: The session does not exist.
             OnHold: A legal hold keeps it.
-            Unavailable: A provider or the storage cannot be reached; the timer goes on from there, or the same call.
+            Unavailable: A provider or the storage cannot be reached; a timer continues, or a repeated call.
         """
         found = (await self._conversations.load(workspace, session_id)).session
         if found is not None and found.state is not SessionState.ERASED:
             await self._may_erase(found)
         await self._due.add(workspace, session_id, self._clock())
-        stored = await self._conversations.update(workspace, session_id, None, self._condemn)
+        stored = await self._conversations.update(workspace, session_id, None, self._mark_erased)
         session = stored.session
         if session is None:
             raise NotFound(f"There is no session {session_id!r}.", code="session_not_found")
@@ -97,7 +97,7 @@ class SessionErasure:
         return await self._finish(session)
 
     async def check(self, session: Session) -> None:
-        """Do nothing if the session may be erased.
+        """Check that the session may be erased.
 
         Raises:
             OnHold: A legal hold keeps it.
@@ -105,7 +105,7 @@ class SessionErasure:
         await self._may_erase(session)
 
     async def finish(self) -> int:
-        """Finish the erasures that were cut short, and return how many were completed."""
+        """Complete interrupted erasures, and return how many were completed."""
         count = 0
         async for entry in self._due.until(self._clock()):
             try:
@@ -122,13 +122,13 @@ class SessionErasure:
         await self._due.drop(entry.workspace, entry.name, entry.hour)
         return condemned
 
-    def _condemn(self, stored: StoredConversation) -> ConversationChange | None:
+    def _mark_erased(self, stored: StoredConversation) -> ConversationChange | None:
         if stored.session is None or stored.session.state is SessionState.ERASED:
             return None
         return ConversationChange(erasing(stored.session, self._clock()))
 
     async def _stop_runs(self, session: Session) -> None:
-        """Have the workers stop that run something of the session, and wait a little for them."""
+        """Have workers stop the session's runs, and wait briefly for them."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _PATIENCE_S
         while (busy := await self._busy(session)) and loop.time() < deadline:
@@ -143,7 +143,7 @@ class SessionErasure:
         return [run async for run in found if runs.busy_until(run, now)]
 
     async def _finish(self, session: Session) -> Receipt:
-        """Remove what is left of a condemned session, unless a worker is still at it."""
+        """Remove what is left of a session that is being erased, unless a worker still runs a run of it."""
         receipt = session.receipt
         if receipt is None:
             msg = "an erased session has a receipt"
@@ -151,10 +151,10 @@ class SessionErasure:
         if receipt.completed_at is not None or await self._busy(session):
             return receipt
         found = [run async for run in self._conversations.runs(session.workspace, session.id, texts=False)]
-        found = [await self._given_up(run) for run in found]
+        found = [await self._ended_if_lost(run) for run in found]
         if found or session.kept:
             receipt = await self._forget_elsewhere(session, found, receipt)
-            # Counted before the runs are gone, or a repetition would count what is left.
+            # Counted before the runs are deleted, or a repetition would count only what is left.
             stored = await self._note(session, replace(session, receipt=receipt))
             session = stored.session or session
         await self._conversations.clear(session.workspace, session.id)
@@ -164,13 +164,13 @@ class SessionErasure:
         receipt = replace(receipt, completed_at=self._clock())
         was = "ended" if session.end_reason else "open"
         data = {"session_id": session.id, "agent": session.agent, "state": was}
-        told = Event("session.erased", data, receipt.requested_at)
-        await self._journal.record(session.workspace, f"erasure:{session.id}", told)
+        event = Event("session.erased", data, receipt.requested_at)
+        await self._journal.record(session.workspace, f"erasure:{session.id}", event)
         await self._note(session, erased(session, receipt))
         return receipt
 
-    async def _given_up(self, run: Run) -> Run:
-        """Return the run, ended if its worker died, once what its attempts did is recorded."""
+    async def _ended_if_lost(self, run: Run) -> Run:
+        """Return the run after recording its attempts; if its worker died, ended."""
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
             if stored.run is None or stored.run.finished or runs.busy_until(stored.run, self._clock()):
@@ -179,7 +179,7 @@ class SessionErasure:
 
         stored = await self._conversations.update(run.workspace, run.session_id, run.id, decide)
         run = stored.run or run
-        # What its worker has not written yet is written without a name, which it then finds there.
+        # A fact that its worker has not written yet is written now without the user; the worker then finds it.
         nameless = replace(run.input, user_id=None)
         await self._record(replace(run, input=nameless, result=replace(run.result, score=_plain(run.score))))
         return run
@@ -192,10 +192,10 @@ class SessionErasure:
         return replace(receipt, conversations=len(session.kept), ledger_lines=sum(counts))
 
     async def forget_conversations(self, session: Session) -> None:
-        """Delete what providers keep of the session.
+        """Delete the session's conversations at providers.
 
         Raises:
-            Unavailable: One cannot be reached, or is not configured.
+            Unavailable: A provider cannot be reached, or is not configured.
         """
         for kept in session.kept:
             provider = self._providers.get(kept.provider)
@@ -205,13 +205,13 @@ class SessionErasure:
             await provider.forget_conversation(kept.id)
 
     async def forget_asker(self, run: Run) -> int:
-        """Take who asked, and what is said of the answer, out of what stays; return how many model calls there are.
+        """Erase the user and the reasons of scores from the run's facts; return the number of model calls.
 
-        What a judge that is still at it brings later is taken out by `lifecycle.evaluation.judging_round`.
+        What a running judge adds later is erased by `lifecycle.evaluation.judging_round`.
         """
         workspace = run.workspace
         await self._forget_rest(run)
-        # Reservations of the dead become lines one day: now, rather than after the user is forgotten.
+        # Reservations of dead workers become facts some day: settle them now, before the user is erased.
         await self._budget_service.free(workspace, run.id, run.attempt + 1)
         last = run.finished_at or self._clock()
         counts = [

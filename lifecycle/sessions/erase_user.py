@@ -1,11 +1,12 @@
-"""Erasing a user: the user's sessions, how the user likes to be answered, and the user's id wherever it was noted.
+"""Erases a user: the user's sessions and preferences, and the user's id wherever it is stored.
 
-What would go on asking in the user's name comes first: schedules and lines of batches. A worker may just be submitting
-one of them, so that an erasure that found any stays in the index, and is gone through once more by the timer.
+What would submit new runs in the user's name is erased first: schedules and lines of batches. A worker may be
+submitting one of them at this moment, so an erasure that found any keeps its entry in the index, and is repeated by the
+timer.
 
-The index `due` has an entry until the last session is erased, so that what a call does not come to, or a process that
-died, is finished by the timer. Sessions that are nobody's keep their texts; the runs that the user asked for in them
-no longer say so. Of a session that a legal hold keeps, nothing changes.
+The index `due` has an entry until the last session is erased, so that a timer completes an interrupted erasure.
+Sessions of no user keep their texts, but the user's runs in them lose the user's id. Sessions with a legal hold stay
+unchanged.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ class UserReceipt:
     """What a call erased of a user.
 
     Attributes:
-        requested_at: When.
-        completed_at: When nothing was left; None while it goes on in the background.
+        requested_at: When it was requested, aware UTC.
+        completed_at: When it was completed, aware UTC; None while it continues in the background.
         sessions: Sessions erased, with their runs and messages.
-        runs: Runs in other sessions that no longer name the user.
-        held: Sessions that a legal hold keeps; once it is released, they are erased, or no longer name the user.
+        runs: Runs in other sessions whose user id was erased.
+        held: Sessions kept by a legal hold; once it is released, they are erased, or lose the user's id.
     """
 
     requested_at: datetime
@@ -70,10 +71,10 @@ class UserErasure:
         journal: Journal,
         clock: Clock,
     ) -> None:
-        """Take what erases sessions, and what is done of a workspace's user elsewhere.
+        """Set the collaborators.
 
-        `may_erase` raises OnHold for a user who is not to be erased. `forget_planned` removes what is yet to be asked
-        in the user's name, and yields how much that was, piece by piece.
+        `may_erase` raises OnHold for a user who must not be erased. `forget_planned` removes what would be submitted in
+        the user's name, and yields how much, step by step.
         """
         self._sessions = sessions
         self._conversations = conversations
@@ -86,33 +87,35 @@ class UserErasure:
         self._clock = clock
 
     async def erase(self, workspace: str, user_id: str, patience_s: float = PATIENCE_S) -> UserReceipt:
-        """Erase the user as far as that goes within the time, and leave the rest to the timer.
+        """Erase the user as far as possible within `patience_s` seconds, and leave the rest to the timer.
 
-        Erasing a user that nothing is known of, or erasing twice, is no error.
+        Erasing an unknown user, or erasing twice, is no error.
 
         Raises:
             OnHold: A legal hold on the user or the workspace keeps everything.
-            Unavailable: A provider or the storage cannot be reached; the timer goes on from there, or the same call.
+            Unavailable: A provider or the storage cannot be reached; a timer continues, or a repeated call.
         """
         await self._may_erase(workspace, user_id)
         now = self._clock()
-        await self._due.add(workspace, _name(user_id), now, json.dumps([user_id, rfc3339(now)]))
-        return await self._work(workspace, user_id, now, patience_s)
+        await self._due.add(workspace, _user_key(user_id), now, json.dumps([user_id, rfc3339(now)]))
+        return await self._erase_until(workspace, user_id, now, patience_s)
 
     async def finish(self) -> int:
-        """Finish the erasures that were cut short, and return how many were completed."""
+        """Complete interrupted erasures, and return how many were completed."""
         count = 0
         async for entry in self._due.until(self._clock()):
             user_id, requested = json.loads(entry.note)
             try:
-                receipt = await self._work(entry.workspace, user_id, datetime.fromisoformat(requested), None)
+                receipt = await self._erase_until(entry.workspace, user_id, datetime.fromisoformat(requested), None)
             except AppError as error:
                 log.warning("user not erased: %s", error.code, extra={"event": "user.erase_unfinished"})
                 continue
             count += receipt.completed_at is not None
         return count
 
-    async def _work(self, workspace: str, user_id: str, requested: datetime, patience_s: float | None) -> UserReceipt:
+    async def _erase_until(
+        self, workspace: str, user_id: str, requested: datetime, patience_s: float | None
+    ) -> UserReceipt:
         loop = asyncio.get_running_loop()
         until = None if patience_s is None else loop.time() + patience_s
         receipt, whole, planned = UserReceipt(requested), True, 0
@@ -140,18 +143,18 @@ class UserErasure:
             if entry.session_id in held:
                 continue
             try:
-                receipt = replace(receipt, runs=receipt.runs + await self._unnamed(workspace, user_id, entry))
+                receipt = replace(receipt, runs=receipt.runs + await self._erase_name(workspace, user_id, entry))
             except OnHold:
                 held.add(entry.session_id)
                 receipt = replace(receipt, held=len(held))
-        if held or not whole:  # the entry in the index stays, so that the rest is erased once it may be
+        if held or not whole:  # the index entry stays, so that the rest is erased later
             return receipt
         data = {"sessions": receipt.sessions, "runs": receipt.runs}
-        key = f"user:{_name(user_id)}:{rfc3339(requested)}"
+        key = f"user:{_user_key(user_id)}:{rfc3339(requested)}"
         await self._journal.record(workspace, key, Event("user.erased", data, requested))
         if planned:
             return receipt
-        await self._due.drop(workspace, _name(user_id), hour_bucket(requested))
+        await self._due.drop(workspace, _user_key(user_id), hour_bucket(requested))
         return replace(receipt, completed_at=self._clock())
 
     async def _sessions_of(self, workspace: str, user_id: str) -> AsyncIterator[str]:
@@ -179,11 +182,11 @@ class UserErasure:
             if after is None:
                 return
 
-    async def _unnamed(self, workspace: str, user_id: str, entry: RunEntry) -> int:
-        """Take the user out of a run in a session that is not the user's; return how many runs that were.
+    async def _erase_name(self, workspace: str, user_id: str, entry: RunEntry) -> int:
+        """Erase the user's id from a run in a session that is not the user's; return the number of runs changed.
 
         Raises:
-            OnHold: A legal hold keeps the session, and whoever asked in it.
+            OnHold: A legal hold keeps the session.
         """
         stored = await self._conversations.load(workspace, entry.session_id, entry.run_id)
         erased = stored.session is not None and stored.session.state is SessionState.ERASED
@@ -203,6 +206,6 @@ class UserErasure:
         return 1
 
 
-def _name(user_id: str) -> str:
-    """Return what stands for the user in keys: ids can hold characters that keys cannot."""
+def _user_key(user_id: str) -> str:
+    """Return a key for the user's id, which may have characters that keys cannot."""
     return hashlib.sha256(user_id.encode()).hexdigest()[:32]

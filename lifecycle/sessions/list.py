@@ -1,4 +1,4 @@
-"""Listing sessions by agent, user and state, at a bounded cost a page."""
+"""Lists sessions by agent, user and state, at a bounded cost per page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lifecycle.conversations.store import ConversationStore
 
 MOST_LOOKED_AT = 200
-"""Sessions that one page looks at for those in a state, which only the sessions themselves know."""
+"""Most sessions read for one page when filtering by state, which no index has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class SessionList:
     ) -> tuple[Sequence[Session], str | None]:
         """Return up to `limit` sessions, newest first, and the token to continue after; None at the end.
 
-        A page can be short, even empty, before the end: sessions in a state are looked for among a bounded number.
+        A page can be short or empty before the end, as at most MOST_LOOKED_AT sessions are read for it.
         """
         found: list[Session] = []
         looked_at = 0

@@ -1,4 +1,4 @@
-"""Pausing and resuming sessions: what is submitted meanwhile is kept, and queued in order when the session goes on."""
+"""Pauses and resumes sessions: runs submitted meanwhile wait, and are queued in order on resumption."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ log = logging.getLogger(__name__)
 
 BY_OPERATOR = "operator"
 _OVERDUE = timedelta(minutes=2)
-"""How long after its time a run's message is waited for before it is sent once more."""
+"""How long after its time a run's message may be missing before it is sent again."""
 _ROUNDS = 50
-"""How often one resumption looks for runs that came while it was queueing others, before it leaves them to a timer."""
+"""How often a resumption looks for runs that were submitted while it queued others; the timer does the rest."""
 
 
 class SessionPause:
-    """Pauses sessions and lets them go on.
+    """Pauses and resumes sessions.
 
-    A resumption is entered in the index `due` before it begins and removed after it has queued everything, so that one
-    that was cut short is finished by the timer; a message it sent twice finds a run that has been taken.
+    A resumption is entered in the index `due` before it begins and removed after it has queued everything, so that an
+    interrupted one is completed by the timer; a duplicate message finds a run that was claimed already.
     """
 
     def __init__(self, conversations: ConversationStore, due: DueIndex, clock: Clock) -> None:
@@ -39,15 +39,15 @@ class SessionPause:
         self._clock = clock
 
     async def pause(self, workspace: str, session_id: str, reason: str = BY_OPERATOR) -> Session:
-        """Pause the session, now: the run under way is finished, those after it are kept. Pausing again is no error.
+        """Pause the session: the running run is finished, later ones wait. Pausing again is no error.
 
         Raises:
-            NotFound: There is no such session.
+            NotFound: The session does not exist.
             Conflict: It has ended.
         """
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
-            session = _open(stored, session_id)
+            session = _open_session(stored, session_id)
             if session.state is SessionState.PAUSED:
                 return None
             after = sessions.paused(session, reason)
@@ -56,20 +56,20 @@ class SessionPause:
         return _session(await self._conversations.update(workspace, session_id, None, decide), session_id)
 
     async def resume(self, workspace: str, session_id: str, send: Send) -> Session:
-        """Let a session that is paused or waits go on, and queue what was kept, in the order it was submitted.
+        """Resume a session that is paused or waits, and queue its waiting runs in the order of submission.
 
         Raises:
-            NotFound: There is no such session.
+            NotFound: The session does not exist.
             Conflict: It has ended.
-            Unavailable: The broker did not accept a message; the timer goes on from there, or the same call.
+            Unavailable: The broker did not accept a message; a timer continues, or a repeated call.
         """
-        session = _open(await self._conversations.load(workspace, session_id), session_id)
+        session = _open_session(await self._conversations.load(workspace, session_id), session_id)
         if not session.on_hold:
             return session
         await self._due.add(workspace, session_id, self._clock(), session.agent)
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
-            session = _open(stored, session_id)
+            session = _open_session(stored, session_id)
             if session.state not in (SessionState.PAUSED, SessionState.WAITING):
                 return None
             now = self._clock()
@@ -81,7 +81,7 @@ class SessionPause:
         return _session(await self._conversations.load(workspace, session_id), session_id)
 
     async def finish(self, send: Send) -> int:
-        """Finish the resumptions that were cut short, and return how many sessions were settled."""
+        """Complete interrupted resumptions, and return how many sessions were completed."""
         count = 0
         async for entry in self._due.until(self._clock()):
             try:
@@ -89,21 +89,21 @@ class SessionPause:
                     await self._due.drop(entry.workspace, entry.name, entry.hour)
             except AppError as error:
                 log.warning("resumption not finished: %s", error.code, extra={"event": "session.resume_unfinished"})
-                continue  # the next one may be luckier, and this one the next time
+                continue  # the next round tries again
             count += 1
         return count
 
     async def announce(self, workspace: str, session_id: str, agent: str) -> None:
-        """Enter a session that is about to wait where the timer looks."""
+        """Enter a session that is about to wait in the timer's index."""
         await self._due.add(workspace, session_id, self._clock(), agent)
 
     async def queue_kept(self, workspace: str, session_id: str, send: Send) -> bool:
-        """Queue what has waited in the session, in order; return whether nothing is left to do."""
+        """Queue the session's waiting runs in order; return whether none is left."""
         for _ in range(_ROUNDS):
             stored = await self._conversations.load(workspace, session_id)
             session = stored.session
             if session is not None and session.retry is not None:
-                await self._remind(stored.session, send)
+                await self._send_overdue(stored.session, send)
                 return False
             if session is None or not session.resuming:
                 return True
@@ -111,14 +111,16 @@ class SessionPause:
             kept = [run async for run in found if run.call < session.resumes]
             for run in sorted(kept, key=lambda run: run.number):
                 await send(submission_of(runs.called(run, session.resumes)))
-                await self._conversations.update(workspace, session_id, run.id, partial(_called, resumed=session))
-            after = await self._conversations.update(workspace, session_id, None, partial(_done, resumed=session))
+                await self._conversations.update(workspace, session_id, run.id, partial(_mark_queued, resumed=session))
+            after = await self._conversations.update(
+                workspace, session_id, None, partial(_mark_complete, resumed=session)
+            )
             if after.session is None or not after.session.resuming:
                 return True
         return False
 
-    async def _remind(self, session: Session | None, send: Send) -> None:
-        """Send the message of the run that the session waits for, if it should have come by now."""
+    async def _send_overdue(self, session: Session | None, send: Send) -> None:
+        """Send the message of the run whose retry the session waits for, if that is overdue."""
         retry = session.retry if session else None
         if session is None or retry is None or retry.at + _OVERDUE > self._clock():
             return
@@ -127,8 +129,8 @@ class SessionPause:
             await send(submission_of(run))
 
 
-def _called(stored: StoredConversation, resumed: Session) -> ConversationChange | None:
-    """Note that the run was queued by the resumption, unless that is known or the session is on hold again."""
+def _mark_queued(stored: StoredConversation, resumed: Session) -> ConversationChange | None:
+    """Return the change that marks the run as queued by the resumption; None if marked, or on hold again."""
     session, run = stored.session, stored.run
     if session is None or run is None or not session.resuming or session.resumes != resumed.resumes:
         return None
@@ -137,15 +139,15 @@ def _called(stored: StoredConversation, resumed: Session) -> ConversationChange 
     return ConversationChange(run=runs.called(run, resumed.resumes))
 
 
-def _done(stored: StoredConversation, resumed: Session) -> ConversationChange | None:
-    """Note that everything was queued, unless a run came that was not looked at."""
+def _mark_complete(stored: StoredConversation, resumed: Session) -> ConversationChange | None:
+    """Return the change that ends the resumption; None if a run was submitted meanwhile."""
     session = stored.session
     if session is None or not session.resuming or (session.resumes, session.runs) != (resumed.resumes, resumed.runs):
         return None
     return ConversationChange(sessions.settled(session))
 
 
-def _open(stored: StoredConversation, session_id: str) -> Session:
+def _open_session(stored: StoredConversation, session_id: str) -> Session:
     session = _session(stored, session_id)
     if session.over:
         msg = f"Session {session_id!r} has ended ({session.end_reason}); start a new one."

@@ -1,4 +1,4 @@
-"""Starting sessions: entered in every index first, so that what exists is found."""
+"""Starts sessions: entered in all indexes before they are stored, so that every stored session is found."""
 
 from __future__ import annotations
 
@@ -29,22 +29,23 @@ if TYPE_CHECKING:
 
 
 AdmitSession = Callable[["Session"], Awaitable[None]]
-"""Says whether a session may be started; raises TooManyRequests where it may not."""
+"""Checks whether a session may be started; raises TooManyRequests if not."""
 NO_RUN = ""
-"""What stands for the run of what was said before the session was here."""
+"""Run id of history messages from before the session."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """What a caller wants of a new session.
+    """Options of a new session.
 
     Attributes:
-        user_id: Whose it is; None for nobody in particular.
-        limits: Its own limits.
-        preferences: How the user likes to be answered in it, where that is not as usual.
-        pin_version: Whether its runs are to go on with the agent as it is declared now.
-        priority: Which queue its runs travel on; None for no preference: normal, or as it is where it exists.
-        history: What was said before; nothing is added to a session that exists.
+        user_id: Its user; None if not given.
+        limits: Its limits.
+        preferences: How the user likes to be answered in this session, where that differs from the user's usual
+            preferences.
+        pin_version: Whether its runs keep the agent as declared now.
+        priority: The queue of its runs; None for normal, or for that of an existing session.
+        history: Earlier messages; not added to an existing session.
     """
 
     user_id: str | None = None
@@ -84,12 +85,14 @@ class SessionStart:
     async def start(
         self, workspace: str, agent_name: str, session_id: str | None = None, options: SessionOptions | None = None
     ) -> tuple[Session, bool]:
-        """Start a session with the agent and return it and whether it is new; the same id again is the same session.
+        """Start a session with the agent; return it and whether it is new.
+
+        The same id again returns the existing session.
 
         Raises:
-            NotFound: No such agent, or the session is another user's.
-            Conflict: The agent is disabled; or the session is with another agent, has ended or was erased, or has
-                other limits, preferences or priority than are asked for.
+            NotFound: The agent does not exist, or the session is another user's.
+            Conflict: The agent is disabled; or the session has another agent, other limits, preferences or priority, or
+                has ended or was erased.
         """
         agent = await self._catalog.get(workspace, agent_name)
         if not agent.declaration.enabled:
@@ -111,8 +114,10 @@ class SessionStart:
                 options.priority or Priority.NORMAL,
             ),
         )
-        known = await self._conversations.load(workspace, ident) if session_id else StoredConversation(None, None)
-        if known.session is None:
+        stored_before = (
+            await self._conversations.load(workspace, ident) if session_id else StoredConversation(None, None)
+        )
+        if stored_before.session is None:
             await self.enter(wanted)
         new = False
 
@@ -121,14 +126,15 @@ class SessionStart:
             new = stored.session is None
             if stored.session is None:
                 turns = [
-                    Turn(said.role, said.text, NO_RUN, now, tool_calls=said.tool_calls) for said in options.history
+                    Turn(message.role, message.text, NO_RUN, now, tool_calls=message.tool_calls)
+                    for message in options.history
                 ]
                 return ConversationChange(wanted, turns=turns, events=[state_event(wanted, now)])
             sessions.check_usable(stored.session, agent.name, options.user_id)
             _check_same(stored.session, options)
             return None
 
-        stored = await self._conversations.update(workspace, ident, None, decide, known=known)
+        stored = await self._conversations.update(workspace, ident, None, decide, known=stored_before)
         if stored.session is None:
             msg = "the session was not stored"
             raise RuntimeError(msg)
@@ -137,17 +143,17 @@ class SessionStart:
     async def preferred(
         self, workspace: str, user_id: str | None, asked: Preferences | None = None
     ) -> Preferences | None:
-        """Return how a user likes to be answered in a new session: as asked for it, else as usual; None for anyhow."""
+        """Return the user's preferences for a new session: those given, else the usual ones; None for none."""
         nothing = Preferences()
         usual = (await self._users.find(workspace, user_id)).preferences if user_id else nothing
         wanted = preferring(usual, asked or nothing)
         return None if wanted == nothing else wanted
 
     async def enter(self, session: Session) -> None:
-        """Enter a session that is about to be stored in the indexes.
+        """Enter a session in the indexes, before it is stored.
 
         Raises:
-            TooManyRequests: As many sessions are open as may be.
+            TooManyRequests: The workspace has the maximum number of open sessions.
         """
         if self._admit is not None:
             await self._admit(session)

@@ -1,4 +1,4 @@
-"""A session as a whole, to be taken elsewhere: read in pages, up to a size that one answer can have."""
+"""Export of a whole session: read in pages, up to a size that fits one response."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from llmops.spend.usage import Spend
 T = TypeVar("T")
 
 MAX_CHARACTERS = 20_000_000
-"""Most characters of text that a transcript holds; a Functions host answers with at most 100 MB."""
+"""Most characters of text in a transcript; a Functions host's response has at most 100 MB."""
 MAX_ITEMS = 50_000
-"""Most messages, and most runs, and most events that a transcript holds."""
+"""Most messages, most runs and most events in a transcript."""
 _PAGE = 500
-_TOLD_OTHERWISE = "run.delta"  # its text is in the messages
+_TOLD_OTHERWISE = "run.delta"  # its text is in the messages too
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A session with its messages and runs in order, and its events but for pieces of text that are in the messages."""
+    """A session with its messages and runs in order, and its events except for streamed pieces of text."""
 
     session: Session
     turns: Sequence[Turn]
@@ -41,10 +41,10 @@ async def transcript_of(
     most_items: int = MAX_ITEMS,
     most_characters: int = MAX_CHARACTERS,
 ) -> Transcript:
-    """Return the session's transcript; what comes in while it is read may be in it or not.
+    """Return the session's transcript; what is added while it is read may be missing.
 
     Raises:
-        TooLarge: It has more messages, runs or events, or characters of text; read its messages in pages instead.
+        TooLarge: It has too many messages, runs, events or characters; read its messages in pages instead.
     """
 
     def check(items: int) -> None:
@@ -73,7 +73,7 @@ async def transcript_of(
 
 
 def exported(found: Transcript) -> dict[str, Any]:
-    """Return the transcript as JSON values, under the names that the API's export has."""
+    """Return the transcript as JSON values, with the names of the API's export."""
     session = found.session
     return {
         "session": {

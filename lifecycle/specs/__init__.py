@@ -1,1 +1,1 @@
-"""What an agent is to be: its spec, tools, output format and limits."""
+"""Specs of agents, teams and workflows: settings, tools, output formats and limits."""

@@ -1,4 +1,4 @@
-"""Which tool calls need an approval, as specs and a workspace's policy say it."""
+"""Approval rules of specs and of a workspace's policy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lifecycle.tools.conditions import MAX_LENGTH, check_condition, holds
 
 OnExpiry = Literal["reject", "escalate", "keep"]
 LINK = "link"
-"""Among approvers: whoever has the link that the notification carries."""
+"""Entry of approvers that allows the holder of the notification's link to decide."""
 
 Pattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.*?-]{1,128}$")]
 Approver = Annotated[str, StringConstraints(pattern=r"^(?:link|(?:user|role|group):[^\s:][^\n]{0,255})$")]
@@ -23,17 +23,17 @@ Condition = Annotated[str, Field(max_length=MAX_LENGTH), AfterValidator(check_co
 
 
 class ApprovalRule(BaseModel):
-    """Tool calls that need an approval, and on what terms it is decided.
+    """Which tool calls need an approval, who may decide, and within which time.
 
     Attributes:
-        tools: Names of tools; `*` and `?` stand for any characters, and any one.
+        tools: Patterns of tools' names; `*` stands for any characters, `?` for one.
         when: A condition in CEL over the call's arguments, like `amount > 100`; None for every call.
-        approvers: Who may decide, level by level: `user:…`, `role:…`, `group:…`, or `link` for whoever has the link of
-            the notification; none for anybody in the workspace.
-        expires_s: Seconds that each level has to decide.
-        on_expiry: What then: `reject` the call, `escalate` to the next level and reject after the last, or `keep`
-            waiting.
-        not_requester: Whether whoever asked the agent may not decide.
+        approvers: Who may decide, by level: `user:…`, `role:…`, `group:…`, or `link` for the holder of the
+            notification's link; empty for anybody in the workspace.
+        expires_s: Seconds until each level expires.
+        on_expiry: What happens then: `reject` the call, `escalate` to the next level and reject after the last, or
+            `keep` waiting.
+        not_requester: Whether the user who asked the agent may not decide.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -48,20 +48,20 @@ class ApprovalRule(BaseModel):
     not_requester: StrictBool = False
 
     def covers(self, tool: str, arguments: Mapping[str, Any]) -> bool:
-        """Return whether a call needs an approval by this rule."""
+        """Return whether the rule demands an approval for a call."""
         named = any(fnmatchcase(tool, pattern) for pattern in self.tools)
         return named and (self.when is None or holds(self.when, arguments))
 
 
 def covering(rules: Sequence[ApprovalRule], tool: str, arguments: Mapping[str, Any]) -> ApprovalRule | None:
-    """Return the first rule by which a call needs an approval; None where none says so."""
+    """Return the first rule that demands an approval for a call; None if none does."""
     return next((rule for rule in rules if rule.covers(tool, arguments)), None)
 
 
 def unasked(rules: Sequence[ApprovalRule], servers: Sequence[Mcp]) -> Mcp | None:
-    """Return a server whose tools the rules could cover, but whose provider calls them without asking; None for none.
+    """Return a server whose tools the rules could match, but whose provider calls them without asking; None for none.
 
-    What a version was made with says whether the provider asks, and rules can change after that.
+    Whether the provider asks is part of the version; rules can change after it was created.
     """
     patterns = [pattern for rule in rules for pattern in rule.tools]
     return next(
@@ -70,7 +70,7 @@ def unasked(rules: Sequence[ApprovalRule], servers: Sequence[Mcp]) -> Mcp | None
 
 
 def unasked_because(server: Mcp) -> str:
-    """Return what is to be done about such a server."""
+    """Return what has to be changed about such a server, for people to read."""
     return (
         f"the provider calls the tools of the MCP server {server.server_label!r} without asking, but a rule demands "
         'approvals: give it an \'approval\'; {"when": "false"} leaves it to the rules'

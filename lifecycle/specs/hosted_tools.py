@@ -1,4 +1,4 @@
-"""Tools that a provider runs itself, as a spec declares them: objects with a `type`, beside function tools' names."""
+"""Hosted tools, which a provider runs itself: objects with a `type` in a spec, besides names of function tools."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Words = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
 class _Options(BaseModel):
-    """Options that are written down only where they are given, so that new ones change no fingerprint."""
+    """Options that are serialized only if given, so that new options do not change existing fingerprints."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -43,12 +43,12 @@ class _Options(BaseModel):
 class _HostedTool(_Options):
     @property
     def label(self) -> str:
-        """What a spec may hold only one of."""
+        """The key that must be unique in a spec."""
         return str(getattr(self, "type"))  # noqa: B009 - each kind declares its own
 
 
 class ApprovalWhen(BaseModel):
-    """A rule over a call's arguments that says when it needs an approval."""
+    """A condition on a call's arguments under which it needs an approval."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -56,7 +56,7 @@ class ApprovalWhen(BaseModel):
 
 
 class Place(_Options):
-    """Roughly where the user is: ISO 3166 country, the names of region and city, an IANA time zone."""
+    """Approximate location of the user: ISO 3166 country, names of region and city, IANA time zone."""
 
     country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = None
     region: Words | None = None
@@ -68,9 +68,9 @@ class WebSearch(_HostedTool):
     """Searches the web.
 
     Attributes:
-        search_context_size: How much of what is found the model gets to read; the provider's default is `medium`.
-        allowed_domains: The only sites to search, like `learn.microsoft.com`; none for all.
-        user_location: Where to search from; None for nowhere in particular.
+        search_context_size: How much of the found text the model gets; the provider's default is `medium`.
+        allowed_domains: The only sites to search, like `learn.microsoft.com`; empty for all.
+        user_location: Location to search from; None for none.
     """
 
     type: Literal["web_search"]
@@ -80,7 +80,7 @@ class WebSearch(_HostedTool):
 
 
 class CodeInterpreter(_HostedTool):
-    """Runs Python that the model writes, in a container at the provider.
+    """Runs Python code that the model writes, in a container at the provider.
 
     Attributes:
         file_ids: Files uploaded to the project that the code may read.
@@ -106,21 +106,21 @@ class FileSearch(_HostedTool):
 
 
 class Mcp(_HostedTool):
-    """Tools of a Model Context Protocol server: `foundry` calls it itself, for every other provider this app does.
+    """Tools of a Model Context Protocol server, called by `foundry` itself, and for every other provider by this app.
 
-    A spec holds no secrets. With `foundry`, a server that needs any is reached through a connection of the project;
-    else `headers_setting` names the app setting that has them.
+    A spec has no secrets. With `foundry`, a server that needs secrets is reached through a connection of the project;
+    otherwise `headers_setting` names the app setting that has them.
 
     Attributes:
-        server_label: Names the server among the spec's.
-        server_url: Where it is; can be given as `url`.
-        project_connection_id: The connection of the project that knows how to reach it; only with `foundry`.
-        server_description: What the model is told of it; only with `foundry`.
-        allowed_tools: The only tools of it to offer; none for all.
+        server_label: The server's unique name in the spec.
+        server_url: Its URL; can be given as `url`.
+        project_connection_id: The project's connection to it; only with `foundry`.
+        server_description: Its description for the model; only with `foundry`.
+        allowed_tools: Names of the only tools to offer; empty for all.
         headers_setting: The app setting with the headers to send and the origin to send them to; not with `foundry`.
-        approval: When a call needs an approval; None for never. Where it says anything else, `foundry` asks the app
-            before each call.
-        timeout_s: How long a call may take, in seconds; None for 30. Not with `foundry`.
+        approval: When a call needs an approval; None for never. With any other value, `foundry` asks the app before
+            each call.
+        timeout_s: Time limit of a call, in seconds; None for 30. Not with `foundry`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -151,7 +151,7 @@ class Mcp(_HostedTool):
 
     @property
     def label(self) -> str:
-        """What a spec may hold only one of."""
+        """The key that must be unique in a spec."""
         return f"mcp {self.server_label}"
 
     @property
@@ -162,11 +162,11 @@ class Mcp(_HostedTool):
     @property
     def rule(self) -> Approval:
         """When a call of its tools needs an approval."""
-        said = self.approval or "never"
-        return When(when=said.when) if isinstance(said, ApprovalWhen) else said
+        approval = self.approval or "never"
+        return When(when=approval.when) if isinstance(approval, ApprovalWhen) else approval
 
     def unfit(self, provider: str) -> str | None:
-        """Return why the provider cannot have the server described like this; None where it can."""
+        """Return why the server's fields do not fit the provider; None if they do."""
         if provider == "foundry":
             own = [name for name in ("headers_setting", "timeout_s") if getattr(self, name) is not None]
             if own:
@@ -196,25 +196,25 @@ class _Kinds:
 
 
 def _tool(value: Any, _: ValidatorFunctionWrapHandler) -> str | HostedTool:
-    """Return the tool; what is wrong in it is told by its place, which a union of all kinds would not do."""
+    """Return the tool; errors have the place in the matching kind, which a union of all kinds would not give."""
     if isinstance(value, HostedTool):
         return value
     if not is_mapping(value):
         return _Kinds.name.validate_python(value)
     kind = _Kinds.by_type.get(str(value.get("type")))
     if kind is None:
-        known = ", ".join(sorted(_Kinds.by_type))
-        msg = f"A tool is the name of a function tool, or an object whose type is one of {known}."
+        types = ", ".join(sorted(_Kinds.by_type))
+        msg = f"A tool is the name of a function tool, or an object whose type is one of {types}."
         raise PydanticCustomError("unknown_tool_type", "{msg}", {"msg": msg})
     return kind.model_validate(value)
 
 
 SpecTool = Annotated[ToolName | HostedTool, WrapValidator(_tool)]
-"""One of a spec's tools: the name of a function tool of the app's, or a tool that the provider runs."""
+"""A tool in a spec: the name of a function tool, or a hosted tool."""
 
 
 def repeated(tools: Iterable[str | HostedTool]) -> bool:
-    """Return whether a name, or what a spec may hold only one of, occurs twice."""
+    """Return whether a name or a unique key occurs twice."""
     labels = [(isinstance(tool, str), tool if isinstance(tool, str) else tool.label) for tool in tools]
     return len(set(labels)) != len(labels)
 

@@ -1,8 +1,8 @@
-"""Structured output: the JSON Schema an answer must follow, and what of JSON Schema the models obey.
+"""Structured output: the JSON Schema of answers, and the subset of JSON Schema that models support.
 
-What a spec says is looked at twice. `ResponseFormat` has the rules of the models; it also reads what is stored.
-`check_response_format` has those of validating answers, for what is declared: a schema of an older declaration that
-breaks them stays readable, and its answers get a score that says why it was left out.
+A schema is checked twice. `ResponseFormat` has the rules of models; stored specs are read with it too.
+`check_response_format` has the rules of validating answers, for new declarations: an older schema that breaks them
+stays readable, and the score of its answers says why the check was left out.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean",
 
 
 class ResponseFormat(BaseModel):
-    """What the agent's answers look like.
+    """Format of the agent's answers.
 
     Attributes:
-        name: Names the format to the model.
+        name: Name of the format, for the model.
         json_schema: A JSON Schema of type `object`; at most 64 KiB, 10 levels and 5,000 properties.
-        description: What the format is for; None to say nothing.
-        strict: Whether the model must follow the schema to the letter. Then each object of it names all its
-            properties in `required` and sets `additionalProperties` to false.
+        description: Purpose of the format; None for none.
+        strict: Whether the model must follow the schema exactly. Then each object has all its properties in `required`,
+            and `additionalProperties` false.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -48,7 +48,7 @@ class ResponseFormat(BaseModel):
         try:
             size = len(json.dumps(schema, allow_nan=False).encode())
         except (TypeError, ValueError, RecursionError):
-            msg = "the schema is no JSON"
+            msg = "the schema is not JSON"
             raise ValueError(msg) from None
         if size > MAX_BYTES:
             msg = f"the schema has {size:,} bytes; {MAX_BYTES:,} are allowed"
@@ -56,20 +56,20 @@ class ResponseFormat(BaseModel):
         return schema
 
     @model_validator(mode="after")
-    def _obeyed(self) -> ResponseFormat:
-        wrong = next(_wrongs(self.json_schema, strict=self.strict), None)
+    def _check_rules(self) -> ResponseFormat:
+        wrong = next(_errors(self.json_schema, strict=self.strict), None)
         if wrong is not None:
             raise ValueError(wrong)
         return self
 
 
 async def check_response_format(response_format: ResponseFormat | None) -> None:
-    """Check that answers can be validated by the schema: in linear time, and without fetching anything.
+    """Check that answers can be validated by the schema in linear time and without network access.
 
-    Between patterns, which take up to some milliseconds to compile, others have their turn.
+    Yields to other tasks between patterns, each of which can take some milliseconds to compile.
 
     Raises:
-        InvalidInput: They cannot (code `invalid_schema`; the field is the place in the spec).
+        InvalidInput: They cannot (code `invalid_schema`; `fields` has the place in the spec).
     """
     if response_format is None:
         return
@@ -88,8 +88,8 @@ def _refusal(problem: Problem) -> InvalidInput:
     return InvalidInput(msg, code="invalid_schema", fields={place: problem.message})
 
 
-def _wrongs(schema: Mapping[str, Any], *, strict: bool) -> Iterator[str]:
-    """Yield what is wrong with the schema of an answer, each with its place as a JSON pointer."""
+def _errors(schema: Mapping[str, Any], *, strict: bool) -> Iterator[str]:
+    """Yield the errors in an answer's schema, each with its place as a JSON pointer."""
     if schema.get("type") != "object":
         yield "json_schema: the type of an answer is 'object'"
         return
@@ -107,11 +107,11 @@ def _wrongs(schema: Mapping[str, Any], *, strict: bool) -> Iterator[str]:
         if names > MAX_PROPERTIES:
             yield f"json_schema has more than {MAX_PROPERTIES:,} properties"
             return
-        yield from _wrong_here(at, node, schema, strict=strict)
-        waiting += [(f"{at}/{key}", inner, depth + level) for key, inner, level in _inner(node)]
+        yield from _errors_here(at, node, schema, strict=strict)
+        waiting += [(f"{at}/{key}", inner, depth + level) for key, inner, level in _subschemas(node)]
 
 
-def _wrong_here(at: str, node: Mapping[str, Any], root: Mapping[str, Any], *, strict: bool) -> Iterator[str]:
+def _errors_here(at: str, node: Mapping[str, Any], root: Mapping[str, Any], *, strict: bool) -> Iterator[str]:
     kinds = node.get("type", [])
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if not is_list(kinds) or not all(isinstance(kind, str) and kind in _TYPES for kind in kinds):
@@ -126,11 +126,11 @@ def _wrong_here(at: str, node: Mapping[str, Any], root: Mapping[str, Any], *, st
         yield f"{at}/additionalProperties must be false where strict is true"
     elif strict and "object" in kinds and set(required) != set(properties):
         yield f"{at}/required must name every property where strict is true; allow null for what may be left out"
-    if "$ref" in node and not _leads(node["$ref"], root):
+    if "$ref" in node and not _resolves(node["$ref"], root):
         yield f"{at}/$ref must be '#' or lead into '#/$defs/'"
 
 
-def _leads(reference: object, root: Mapping[str, Any]) -> bool:
+def _resolves(reference: object, root: Mapping[str, Any]) -> bool:
     if reference == "#":
         return True
     definitions = root.get("$defs")
@@ -139,7 +139,7 @@ def _leads(reference: object, root: Mapping[str, Any]) -> bool:
     return reference.startswith("#/$defs/") and reference.removeprefix("#/$defs/") in definitions
 
 
-def _inner(node: Mapping[str, Any]) -> Iterator[tuple[str, Any, int]]:
+def _subschemas(node: Mapping[str, Any]) -> Iterator[tuple[str, Any, int]]:
     """Yield the schemas inside a schema: place, schema, and how many levels deeper it is."""
     for key in ("properties", "$defs"):
         if isinstance(node.get(key), Mapping):

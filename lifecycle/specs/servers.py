@@ -1,4 +1,4 @@
-"""Tools of other servers, as agents of every provider call them that does not run them itself."""
+"""Interface of MCP servers' tools, for providers that do not call the servers themselves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_NAME = 64
 
 
 def local_name(label: str, tool: str) -> str:
-    """Return what a server's tool is called here: letters, digits, `_` and `-`, at most 64 of them."""
+    """Return the app's name of a server's tool: letters, digits, `_` and `-`, at most 64 characters."""
     name = _UNFIT.sub("_", f"{label}_{tool}")
     if len(name) <= _LONGEST_NAME:
         return name
@@ -27,13 +27,13 @@ def local_name(label: str, tool: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RemoteTool:
-    """A tool as its server describes it.
+    """A tool as described by its server.
 
     Attributes:
-        name: What the server calls it.
-        description: What the model is told of it.
+        name: The server's name of it.
+        description: Its description for the model.
         schema: The JSON Schema of its arguments.
-        repeatable: Whether the server says that a call may be made twice: it changes nothing, or nothing more.
+        repeatable: Whether the server declares that a call may be repeated: the tool is read-only or idempotent.
     """
 
     name: str
@@ -43,27 +43,27 @@ class RemoteTool:
 
 
 class ToolServers(Protocol):
-    """Connections to servers of tools: one a worker and server, made when first needed and kept."""
+    """Connections to servers of tools: one for each worker and server, opened on first use and kept."""
 
     def check(self, server: Mcp) -> None:
-        """Check that the server may be connected to, as far as its description tells; no I/O.
+        """Check that the server's description allows connecting to it; no I/O.
 
         Raises:
-            InvalidInput: It may not; the code says why.
+            InvalidInput: It does not; the code says why.
         """
         ...
 
     async def offered(self, server: Mcp) -> Sequence[RemoteTool]:
-        """Return the tools that a spec's server offers and that the spec allows.
+        """Return those of the server's tools that the spec allows.
 
         Raises:
-            Unavailable: It cannot be reached, or does not speak the protocol (code `mcp_unavailable`).
-            RunFailed: Something is missing here (code `mcp_not_configured`).
+            Unavailable: It cannot be reached, or does not follow the protocol (code `mcp_unavailable`).
+            RunFailed: A setting of the app is missing (code `mcp_not_configured`).
         """
         ...
 
     async def tools(self, server: Mcp) -> Sequence[FunctionTool]:
-        """Return the same tools for an agent; without I/O, where the list is known and recent."""
+        """Return the same tools for an agent; without I/O if the list was read recently."""
         ...
 
     async def aclose(self) -> None:

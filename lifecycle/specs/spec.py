@@ -1,4 +1,4 @@
-"""What a user declares about an agent, and the fingerprint that makes two declarations the same provider agent."""
+"""The spec of an agent, and its fingerprint: equal fingerprints share a version at the provider."""
 
 from __future__ import annotations
 
@@ -41,27 +41,27 @@ POLICY_FIELDS = frozenset(
         "client_tools",
     }
 )
-"""Fields of a spec that say how an agent is kept, not what it is: changing them makes no new version."""
+"""Fields of a spec that do not change the agent at the provider: changing them makes no new version."""
 
 _LATER_FIELDS = frozenset({"response_format", "context_providers", "reasoning_effort"})
-"""Fields that specs did not always have: where they say nothing, a fingerprint is what it was without them."""
+"""Fields that were added later: at their defaults they do not change the fingerprint."""
 
 _HOSTING = frozenset({"foundry"})
 _FORMATTING = frozenset({"foundry", "openai", "route"})
 
 
 class Simulation(BaseModel):
-    """What the `offline` provider should do besides answering, to show slow, failing and tool-calling agents.
+    """What the `offline` provider simulates besides answering: slow, failing and tool-calling agents.
 
     Attributes:
-        latency_ms: How long each model call takes, in milliseconds.
+        latency_ms: Duration of each model call, in milliseconds.
         stream_chunk_ms: Pause before each piece of a streamed answer, in milliseconds.
-        fail_first: How many attempts of each run fail before one succeeds; counted by the run's attempt number.
+        fail_first: How many attempts of each run fail before one succeeds, by the attempt's number.
         fail_with: How they fail: `throttled` and `unavailable` are retriable, `rejected` and `content_filter` are not.
         fail_creates: How many attempts to create the agent fail with `unavailable` before one succeeds.
-        call_tool: Name of a tool in `tools`, of one that hands over (`handoff_to_…`), or of one that a caller brings,
-            that the model calls once before it answers; None for none.
-        reply: The text of the answer instead of the provider's own; None for the provider's own.
+        call_tool: Name of a tool in `tools`, a handoff tool (`handoff_to_…`) or a client tool that the model calls once
+            before it answers; None for none.
+        reply: Text of the answer; None for the provider's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -76,36 +76,36 @@ class Simulation(BaseModel):
 
 
 class AgentSpec(BaseModel):
-    """An agent as its owner declares it.
+    """The spec of an agent.
 
     Attributes:
-        provider: Who runs the model: `offline` (no model, for trials and tests), `openai` (any compatible endpoint),
+        provider: Where the model runs: `offline` (no model, for trials and tests), `openai` (any compatible endpoint),
             `foundry` (an agent in a Microsoft Foundry project), `route` (the deployments of a route), or a chat client
-            that an extension brings.
+            of an extension.
         model: Model or deployment name at the provider; with `route`, the route's name.
         instructions: System prompt, at most 100,000 characters.
-        description: What the agent is for, shown in lists.
+        description: Purpose of the agent, shown in lists.
         temperature: Sampling temperature 0-2; None for the provider's default.
         top_p: Nucleus sampling 0-1; None for the provider's default.
-        max_output_tokens: Most tokens one model call may produce; None for the provider's default.
-        reasoning_effort: How much a reasoning model thinks before it answers; None for its default. Not with `offline`.
-        tools: What the model may call: names of function tools, MCP servers, and objects for tools that the provider
-            runs (`lifecycle.specs.hosted_tools`), which only `foundry` has.
-        context_providers: What adds to what the model is given before each run, by name; an extension brings them.
-        response_format: The JSON Schema that answers follow; None for text. Not with `offline`.
-        simulate: What the `offline` provider should do; only allowed there.
-        labels: At most 16 free key-value pairs to find and group agents by.
-        pinned: True keeps the agent from being retired when idle.
+        max_output_tokens: Most tokens of one model call; None for the provider's default.
+        reasoning_effort: How long a reasoning model thinks before it answers; None for its default. Not with `offline`.
+        tools: Tools that the model may call: names of function tools, MCP servers, and hosted tools
+            (`lifecycle.specs.hosted_tools`), which only `foundry` has.
+        context_providers: Names of the context providers of each run; extensions define them.
+        response_format: JSON Schema of answers; None for text. Not with `offline`.
+        simulate: What the `offline` provider simulates; only allowed there.
+        labels: At most 16 key-value pairs for finding and grouping agents.
+        pinned: Whether the agent is never retired when idle.
         idle_after_s: Seconds without use before the agent is retired; None for the app's setting.
-        max_history_tokens: Most tokens of a session's history that its model is told, where the session does not say;
-            None for the app's setting.
-        evaluation: What a good answer of the agent is; None scores what every answer can be scored for.
-        sla: What service level it is to keep; None for the app's settings.
-        ladder: What the agent does as its budgets are used up, in ascending steps.
-        runaway: When a run of it has run away; None for the app's settings.
-        approvals: Which tool calls need an approval, beside those that the workspace's policy names.
-        client_tools: Whether callers may bring tools of their own, which they call themselves. Not with `foundry`,
-            whose agents have the tools of their version.
+        max_history_tokens: Most tokens of a session's history that the model gets, unless the session sets it; None for
+            the app's setting.
+        evaluation: How its answers are evaluated; None for the checks that fit every answer.
+        sla: Its service level objectives; None for the app's settings.
+        ladder: Its degradation steps as its budgets are used up, ascending.
+        runaway: When a run counts as runaway; None for the app's settings.
+        approvals: Which tool calls need an approval, in addition to the workspace's policy.
+        client_tools: Whether callers may bring client tools. Not with `foundry`, whose agents have the tools of their
+            version.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -158,7 +158,7 @@ class AgentSpec(BaseModel):
             msg = f"the provider {self.provider!r} has no structured output; leave out response_format"
             raise ValueError(msg)
         if self.reasoning_effort is not None and self.provider not in _FORMATTING:
-            msg = f"the provider {self.provider!r} takes no reasoning effort; leave out reasoning_effort"
+            msg = f"the provider {self.provider!r} does not support reasoning effort; leave out reasoning_effort"
             raise ValueError(msg)
         if self.client_tools and self.provider in _HOSTING:
             msg = f"the agents of provider {self.provider!r} have the tools of their version; leave out client_tools"
@@ -168,7 +168,7 @@ class AgentSpec(BaseModel):
 
     @property
     def hosted_tools(self) -> tuple[HostedTool, ...]:
-        """The tools among `tools` that the provider runs."""
+        """The hosted tools among `tools`."""
         return tuple(tool for tool in self.tools if not isinstance(tool, str))
 
     @property
@@ -183,12 +183,14 @@ class AgentSpec(BaseModel):
 
 
 def content(spec: AgentSpec) -> str:
-    """Return what the spec makes an agent be, as JSON with sorted keys; POLICY_FIELDS do not count."""
+    """Return the fields that define the agent at the provider, as JSON with sorted keys; without POLICY_FIELDS."""
     fields = spec.model_dump(mode="json", exclude=set(POLICY_FIELDS))
     if spec.simulate is not None and not spec.simulate.stream_chunk_ms:
         del fields["simulate"]["stream_chunk_ms"]  # as for _LATER_FIELDS
-    said = {name: value for name, value in fields.items() if value not in (None, []) or name not in _LATER_FIELDS}
-    return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    significant = {
+        name: value for name, value in fields.items() if value not in (None, []) or name not in _LATER_FIELDS
+    }
+    return json.dumps(significant, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def fingerprint(spec: AgentSpec) -> str:
@@ -197,11 +199,10 @@ def fingerprint(spec: AgentSpec) -> str:
 
 
 def provider_name(workspace: str, agent: str) -> str:
-    """Return the agent's name at the provider: at most 63 of a-z, 0-9 and `-`, and never the same for two agents.
+    """Return the agent's name at the provider: at most 63 of a-z, 0-9 and `-`, unique for each agent.
 
-    A name that the provider's alphabet can carry whole stays readable as it is; any other gets 16 hex digits of its
-    SHA-256, because `a_b` and `a-b` would both become `a-b`. So does one that ends as if it had got them: nobody can
-    choose the name of another's agent.
+    Names that fit the provider's alphabet stay readable; others get 16 hex digits of their SHA-256, as `a_b` and `a-b`
+    would both become `a-b`. So do names that end like that, so that nobody can choose the name of another's agent.
     """
     if workspace == "default" and "_" not in agent and not _DIGESTED.search(agent):
         return agent

@@ -1,4 +1,4 @@
-"""What a spec says of spending: the ladder an agent goes down as its budgets are used up, and when it runs away."""
+"""Spending rules of a spec: degradation steps as budgets are used up, and limits of runaway runs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _Model = Annotated[str, StringConstraints(pattern=f"^{MODEL_NAME}$")]
 
 
 class DegradationStep(BaseModel):
-    """What an agent does from a share of its budget on: a cheaper model, ask, stop.
+    """What an agent does from a used share of its budget on: warn, use a cheaper model, ask, or stop.
 
     Attributes:
-        at: From how many percent of a budget on, 1-100: of the one that is nearest to its limit.
-        do: `warn` tells; `cheaper_model` goes on with `model`; `ask` waits for an operator's approval; `stop` waits.
-        model: The model to go on with; with `cheaper_model` only.
+        at: Used share of the budget nearest to its limit from which the step applies, in percent, 1-100.
+        do: `warn` sends an event; `cheaper_model` continues with `model`; `ask` waits for an approval; `stop` waits.
+        model: The cheaper model; only with `cheaper_model`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -30,17 +30,17 @@ class DegradationStep(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> DegradationStep:
         if (self.do == "cheaper_model") != (self.model is not None):
-            msg = "model belongs to cheaper_model, and to nothing else"
+            msg = "model is required with cheaper_model, and only allowed there"
             raise ValueError(msg)
         return self
 
 
 class Runaway(BaseModel):
-    """When a run of the agent has run away and is failed, instead of the app's settings.
+    """When a run of the agent counts as runaway and fails; replaces the app's settings.
 
     Attributes:
-        same_tool_calls: Calls of one tool with the same arguments in one attempt; the next one is not made. 0 for any.
-        usd_per_minute: What a run may spend within a minute, in USD. 0 for anything.
+        same_tool_calls: Most calls of one tool with the same arguments in one attempt; 0 for no limit.
+        usd_per_minute: Most that a run may spend within a minute, in USD; 0 for no limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)

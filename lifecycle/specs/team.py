@@ -1,4 +1,4 @@
-"""A team as its owner declares it: agents and people who serve one conversation, and when it changes hands."""
+"""The spec of a team: agents and people who serve one session, and when it is handed over."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from lifecycle.tools.handoff import PREFIX
 T = TypeVar("T", str, int)
 
 MemberName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,51}[a-z0-9])?$")]
-"""Shorter than an agent's name by `handoff_to_`, so that the tool's name has at most 64 characters."""
+"""Names of members are shorter than agents' names by `handoff_to_`, so that handoff tools' names have at most 64
+characters."""
 AgentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
 Person = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^!%~\s][^!%\r\n]*$")]
 Phrase = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"\S")]
@@ -45,16 +46,17 @@ class _Value(BaseModel):
 
 
 class Parameters(_Value):
-    """What a trigger's condition goes by.
+    """Parameters of a trigger's condition.
 
     Attributes:
-        keywords: `keyword_detected`: one of these stands in the query, whole words, whatever their case.
-        capability: `capability_requested`: the run's metadata asks for it (`capability`), or the query names it.
-        below: `quality_below`: the answer's score, 0-100, is below this; `sentiment_below`: how the query sounds
-            (`llmops.evaluation.sentiment`, 0-100, 50 is neutral).
-        check: `quality_below`: the check whose score counts; None for the overall one.
-        count: `failures`: so many attempts of the run failed; `turns_above`: the member has seen so many runs.
-        usd: `cost_above`: the run has cost more than this, in US dollars.
+        keywords: For `keyword_detected`: one of these words is in the query (whole words, ignoring case).
+        capability: For `capability_requested`: the run's metadata has it as `capability`, or the query names it.
+        below: For `quality_below`: the answer's score, 0-100, is below this. For `sentiment_below`: the query's
+            sentiment (`llmops.evaluation.sentiment`, 0-100, 50 is neutral) is below this.
+        check: For `quality_below`: the check whose score counts; None for the overall score.
+        count: For `failures`: this many attempts of the run failed. For `turns_above`: the member has had more runs
+            than this.
+        usd: For `cost_above`: the run has cost more than this, in USD.
     """
 
     keywords: tuple[Phrase, ...] = Field(default=(), max_length=100)
@@ -77,16 +79,16 @@ _NEEDS: Mapping[str, str] = {
 
 
 class HandoffTrigger(_Value):
-    """When a member hands over, and to whom.
+    """When a member hands a session over, and to which member.
 
     Attributes:
         name: Unique in its member.
-        condition: What must hold; `extension:name` for one that an extension brings.
-        parameters: What the condition goes by.
-        target: The member that takes over.
-        target_specialization: Or the specialization of whoever takes over.
-        priority: 0-100; of several triggers that fire, the one with the highest counts.
-        active: Whether it is looked at.
+        condition: The condition's kind; `extension:name` for one of an extension.
+        parameters: Parameters of the condition.
+        target: The member to hand over to.
+        target_specialization: Instead of a target, the specialization of members to hand over to.
+        priority: 0-100; if several triggers fire, the highest wins.
+        active: Whether the trigger is evaluated.
     """
 
     name: Label
@@ -100,7 +102,7 @@ class HandoffTrigger(_Value):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.target is None) == (self.target_specialization is None):
-            msg = "say either target or target_specialization"
+            msg = "set either target or target_specialization"
             raise ValueError(msg)
         needed = _NEEDS.get(self.condition)
         if needed is not None and not getattr(self.parameters, needed):
@@ -110,13 +112,13 @@ class HandoffTrigger(_Value):
 
 
 class Hours(_Value):
-    """When people are there.
+    """Working hours of people.
 
     Attributes:
         time_zone: An IANA name, like `Europe/Berlin`.
-        days: Which days.
-        start: From when, like `09:00`.
-        end: Until when; before `start`, on the next day.
+        days: Days of the week.
+        start: Start time, like `09:00`.
+        end: End time; if before `start`, on the next day.
     """
 
     time_zone: str = "UTC"
@@ -136,12 +138,12 @@ class Hours(_Value):
         try:
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            msg = "is no time zone; use an IANA name like Europe/Berlin"
+            msg = "is not a time zone; use an IANA name like Europe/Berlin"
             raise ValueError(msg) from None
         return name
 
     def cover(self, moment: datetime) -> bool:
-        """Return whether the moment is within them; equal `start` and `end` are the whole day."""
+        """Return whether the moment is within the hours; equal `start` and `end` mean the whole day."""
         local = moment.astimezone(ZoneInfo(self.time_zone))
         now, today = local.time().replace(tzinfo=None), local.weekday()
         if self.start < self.end:
@@ -151,23 +153,23 @@ class Hours(_Value):
 
 
 class Member(_Value):
-    """An agent, a person or a rota that conversations are given to.
+    """A member of a team: an agent, a person or a rota.
 
     Attributes:
-        name: Unique in the team; the model hands over with `handoff_to_{name}`.
+        name: Unique in the team; models hand over with the tool `handoff_to_{name}`.
         agent: The agent; None for people.
-        people: Who answers, as sign-in names them; one is a person, several a rota. Empty for an agent.
-        role: `primary` has what nobody else is asked for; `backup` has what finds no room elsewhere.
-        specialization: What it is for.
-        priority: 1 is asked first, where all else is equal.
-        availability: Whether it is given conversations now.
-        max_workload: Most conversations of the team that it holds open.
-        capabilities: What it can do, in words that a query may ask for.
-        handoff_triggers: When it hands over.
-        description: What the others' models are told of it.
-        channel: People: the notification channel that is told; None for every one that wants the event.
-        hours: People: when they are there; None for always.
-        metadata: Your own strings.
+        people: The people who answer, by their sign-in names; one is a person, several a rota. Empty for an agent.
+        role: `primary` gets sessions by default; `backup` gets those that no other member is free for.
+        specialization: Its field of work.
+        priority: Lower numbers are chosen first among otherwise equal members.
+        availability: Whether it gets sessions at present.
+        max_workload: Most sessions of the team that it may have open.
+        capabilities: Its capabilities, as words that a query may mention.
+        handoff_triggers: When it hands over automatically.
+        description: Its description for the other members' models.
+        channel: For people: the notification channel; None for every channel that wants the event.
+        hours: For people: their working hours; None for always.
+        metadata: The owner's strings.
     """
 
     name: MemberName
@@ -188,7 +190,7 @@ class Member(_Value):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.agent is None) == (not self.people):
-            msg = "say either agent or people"
+            msg = "set either agent or people"
             raise ValueError(msg)
         if self.agent is not None and (self.channel or self.hours):
             msg = "channel and hours are for people"
@@ -203,7 +205,7 @@ class Member(_Value):
 
     @property
     def tool(self) -> str:
-        """The name of the tool that hands over to it; a tool's name has no `-`."""
+        """The name of the tool that hands over to it; `-` becomes `_`, as tools' names have no `-`."""
         return PREFIX + self.name.replace("-", "_")
 
     @property
@@ -212,19 +214,19 @@ class Member(_Value):
         return self.agent is None
 
     def present(self, now: datetime) -> bool:
-        """Return whether it is given conversations at that time, if it has room."""
+        """Return whether it is available at that time; without its workload."""
         return self.availability == "available" and (self.hours is None or self.hours.cover(now))
 
 
 class EscalationLevel(_Value):
-    """Who has a conversation next that waits too long for a person.
+    """A level of the escalation path of sessions that wait too long for a person.
 
     Attributes:
-        level: Its place on the path, from 1.
-        target: The member.
-        after_s: Seconds that the level before has to answer; at level 1, the person it was handed to.
-        notification_channels: The channels that are told; none for every one that wants the event.
-        auto_escalate: Whether the conversation is moved; if not, only the channels are told.
+        level: Its number on the path, from 1.
+        target: The member that gets the session.
+        after_s: Seconds that the previous level has; at level 1, the person first asked.
+        notification_channels: Channels to notify; empty for every channel that wants the event.
+        auto_escalate: Whether the session is moved; if not, only the channels are notified.
     """
 
     level: int = Field(ge=1, le=20)
@@ -235,18 +237,18 @@ class EscalationLevel(_Value):
 
 
 class HandoffPolicy(_Value):
-    """How conversations change hands.
+    """How sessions are handed over.
 
     Attributes:
-        context: What the next agent is told of the conversation: `full`, the `last` turns, a `summary` that the model
-            which hands over writes, or `none`. What the run asks is always told, and the note of the handoff.
-        last_turns: How many runs of the history `last` is.
-        summarizer: The agent that writes a `summary` where the model that hands over has written none; an agent without
-            tools. None for nobody: the next one is told the last runs then.
-        max_hops: Most members that one run goes on to.
-        max_returns: How often one run may come back to the same member.
-        when_impossible: What becomes of a run that no member can take: the member that has it goes on with it
-            (`stay`), or the run fails (`fail`).
+        context: What the next agent gets of the conversation: `full` history, the `last` runs, a `summary` by the model
+            that hands over, or `none`. The run's query and the handoff's note are always included.
+        last_turns: Number of runs that `last` includes.
+        summarizer: Agent, without tools, that writes the `summary` if the model that hands over gave none. None for no
+            such agent: the next one then gets the last runs.
+        max_hops: Most handoffs of one run.
+        max_returns: How often one run may return to the same member.
+        when_impossible: What happens to a run that no member can take: it stays with its member (`stay`), or fails
+            (`fail`).
     """
 
     context: ContextPolicy = "full"
@@ -258,19 +260,19 @@ class HandoffPolicy(_Value):
 
 
 class Team(_Value):
-    """Agents and people who serve one conversation.
+    """The spec of a team.
 
     Attributes:
-        description: What it is for.
-        members: Who.
-        overflow: What becomes of a conversation that finds no room: it waits (`queue`), goes to members with the role
-            `backup` and waits if these are full, too (`backup`), or is refused.
-        handoff: How conversations change hands.
-        escalation_path: Who has a conversation next that waits too long for a person.
-        out_of_hours: Where a person is not there: the `next` member by the rule, or the conversation waits.
-        requires_human_approval: Whether every answer waits for a person's approval before it leaves.
-        approvers: Who may approve answers: `user:…`, `role:…`, `group:…` or `link`; none for anybody in the workspace.
-        idle_timeout_s: Seconds without a run after which a conversation ends and makes room.
+        description: Its purpose.
+        members: Its members.
+        overflow: What happens to a session that no member is free for: it waits (`queue`), goes to members with role
+            `backup` and waits if these are busy too (`backup`), or is refused.
+        handoff: How sessions are handed over.
+        escalation_path: Who gets a session that waits too long for a person.
+        out_of_hours: If a person is not available: the `next` member is chosen, or the session waits.
+        requires_human_approval: Whether every answer waits for an approval.
+        approvers: Who may approve answers: `user:…`, `role:…`, `group:…` or `link`; empty for anybody in the workspace.
+        idle_timeout_s: Seconds without a run after which a session ends.
     """
 
     description: str = Field(default="", max_length=512)
@@ -292,28 +294,28 @@ class Team(_Value):
         return self
 
     def find(self, name: str) -> Member | None:
-        """Return the member of that name; None where there is none."""
+        """Return the member of that name; None if there is none."""
         return next((member for member in self.members if member.name == name), None)
 
     def level_after(self, level: int) -> EscalationLevel | None:
-        """Return the level of the escalation path that follows that one; None after the last."""
+        """Return the next level of the escalation path; None after the last."""
         later = [each for each in self.escalation_path if each.level > level]
         return min(later, key=lambda each: each.level, default=None)
 
     @property
     def agents(self) -> Sequence[str]:
-        """The agents of its members."""
+        """The agents among its members."""
         return [member.agent for member in self.members if member.agent is not None]
 
     @property
     def all_agents(self) -> Sequence[str]:
-        """The agents of its members, and the one that writes summaries."""
+        """The agents among its members, and the summarizer."""
         summarizer = self.handoff.summarizer
         return list(dict.fromkeys([*self.agents, *([summarizer] if summarizer else [])]))
 
 
 def _wrong(team: Team) -> Iterator[str]:
-    """Yield what is wrong with a team as a whole."""
+    """Yield the errors in a team as a whole."""
     if not team.agents:
         yield "a team has at least one agent"
     if (again := _repeated(member.name for member in team.members)) is not None:

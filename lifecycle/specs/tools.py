@@ -1,4 +1,4 @@
-"""The function tools a spec can name: those of every app, and those that extensions bring (`lifecycle.extensions`)."""
+"""The function tools that specs can name: built-in ones, and those of extensions (`lifecycle.extensions`)."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from agent_framework import ContextProvider, FunctionTool
 
 Tools = Mapping[str, "Callable[..., Any] | Tool | FunctionTool"]
-"""The tools by the name that a spec uses for them."""
+"""Tools by their names in specs."""
 
 BUILTIN_TOOLS = ("current_time", "calculator")
-"""The tools that every app has."""
+"""Names of the built-in tools."""
 
 _EXPRESSION = re.compile(r"[0-9eE.+\-*/%()\s]{1,200}")
-_MAX_BITS = 2048  # of an integer result, about 600 digits
+_MAX_BITS = 2048  # of an integer result; about 600 digits
 
 
 def builtin_tools(clock: Clock) -> dict[str, Callable[..., Any] | FunctionTool]:
-    """Return the tools every app has: `current_time` and `calculator`."""
+    """Return the built-in tools: `current_time` and `calculator`."""
 
     def current_time() -> str:
         """Return the current date and time in UTC, as RFC 3339."""
@@ -54,12 +54,12 @@ def calculator(
 
 
 def check_tools(tools: Tools, wanted: Iterable[str | HostedTool]) -> None:
-    """Check that every name is a known tool; for use when a spec is declared, so that the mistake is met early.
+    """Check that every name is a known tool, when a spec is declared.
 
-    What is no name is a tool that the provider runs, and was checked when the spec was read.
+    Hosted tools are skipped: they were checked when the spec was parsed.
 
     Raises:
-        InvalidInput: Some are not (code `unknown_tool`), each pointed at by its place in the spec.
+        InvalidInput: Some are unknown (code `unknown_tool`); `fields` has their places in the spec.
     """
     names = [(at, name) for at, name in enumerate(wanted) if isinstance(name, str)]
     unknown = {f"/tools/{at}": name for at, name in names if name not in tools and not is_handoff(name)}
@@ -72,18 +72,18 @@ def check_context(known: Collection[str], wanted: Iterable[str]) -> None:
     """Check that every name is a known context provider.
 
     Raises:
-        InvalidInput: Some are not (code `unknown_context_provider`).
+        InvalidInput: Some are unknown (code `unknown_context_provider`).
     """
     unknown = {f"/context_providers/{at}": name for at, name in enumerate(wanted) if name not in known}
     if unknown:
-        said, has = one_of(list(unknown.values())), one_of(sorted(known)) or "none"
-        msg = f"Unknown context providers: {said}. This app has: {has}."
+        unknown_names, has = one_of(list(unknown.values())), one_of(sorted(known)) or "none"
+        msg = f"Unknown context providers: {unknown_names}. This app has: {has}."
         fields = dict.fromkeys(unknown, "This app has no such context provider.")
         raise InvalidInput(msg, code="unknown_context_provider", fields=fields)
 
 
 class Toolbox:
-    """The tools as the Agent Framework takes them, each wrapped once: that costs more than opening an agent."""
+    """Tools as Agent Framework's objects, each wrapped once: wrapping costs more than opening an agent."""
 
     def __init__(
         self,
@@ -91,17 +91,17 @@ class Toolbox:
         context: Mapping[str, ContextSource] | None = None,
         servers: ToolServers | None = None,
     ) -> None:
-        """Set the tools and context providers that specs can name, and what connects to MCP servers."""
+        """Set the tools and context providers that specs can name, and the connections to MCP servers."""
         self._tools = tools
         self._context = context or {}
         self._servers = servers
         self._wrapped: dict[str, FunctionTool] = {}
 
     def pick(self, wanted: Iterable[str | HostedTool]) -> list[FunctionTool]:
-        """Return the named tools in that order; what the provider runs is not among them.
+        """Return the named tools in that order, without hosted tools.
 
         Raises:
-            InvalidInput: There is no such tool (code `unknown_tool`).
+            InvalidInput: A tool is unknown (code `unknown_tool`).
         """
         wanted = list(wanted)
         check_tools(self._tools, wanted)
@@ -111,13 +111,13 @@ class Toolbox:
         """Return the tools of MCP servers that the app calls.
 
         Raises:
-            Unavailable: One cannot be reached (code `mcp_unavailable`).
-            RunFailed: Something is missing here (code `mcp_not_configured`).
+            Unavailable: A server cannot be reached (code `mcp_unavailable`).
+            RunFailed: A setting of the app is missing (code `mcp_not_configured`).
         """
         if not servers:
             return []
         if self._servers is None:
-            msg = "This app connects to no MCP servers."
+            msg = "This app does not connect to MCP servers."
             raise RunFailed(msg, code="mcp_not_configured")
         return [tool for server in servers for tool in await self._servers.tools(server)]
 
@@ -125,7 +125,7 @@ class Toolbox:
         """Return the named context providers in that order.
 
         Raises:
-            InvalidInput: There is no such context provider (code `unknown_context_provider`).
+            InvalidInput: One is unknown (code `unknown_context_provider`).
         """
         wanted = list(wanted)
         check_context(self._context, wanted)
@@ -160,7 +160,7 @@ def _power(base: _Number, exponent: _Number) -> _Number:
         raise ArithmeticError(msg)
     result = base**exponent
     if isinstance(result, complex):
-        msg = "the result is no real number"
+        msg = "the result is not a real number"
         raise ArithmeticError(msg)  # noqa: TRY004 - a rule of arithmetic, not of types
     return result
 
@@ -178,7 +178,7 @@ _UNARY: dict[type[ast.unaryop], Callable[[_Number], _Number]] = {ast.UAdd: opera
 
 
 def _value(node: ast.expr) -> _Number:
-    """Return what the expression is worth; the depth is bounded by the length of the text."""
+    """Return the value of the expression; recursion is bounded by the length of the text."""
     match node:
         case ast.Constant(value=int() | float() as number):
             result: _Number = number

@@ -1,4 +1,4 @@
-"""What a user declares about a workflow: agents asked one after another, side by side, or only under a condition."""
+"""The spec of a workflow: agents that are asked in sequence, in parallel, or under a condition."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from pydantic import (
 from lifecycle.tools.conditions import MAX_LENGTH, check_condition, without_texts
 
 MAX_STEPS = 32
-"""Most agents that a workflow asks, aggregators included."""
+"""Most agents of a workflow, including aggregators."""
 MAX_PROMPT = 8_000
-"""Most characters of a prompt, before answers are put into it."""
+"""Most characters of a prompt, before placeholders are replaced."""
 FIELDS = ("answer", "state", "score")
-"""What a prompt can say of a step."""
+"""Fields of a step that prompts can use."""
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _STEP_FIELD = re.compile(r"steps\.([a-z][a-z0-9_]*)\.([a-z]+)")
@@ -36,12 +36,12 @@ AgentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,
 
 
 def parts_of(prompt: str) -> Iterator[str | tuple[str, str]]:
-    """Yield a prompt's parts: text as it stands, and `(step, field)` for placeholders; the input's step is empty.
+    """Yield a prompt's parts: literal text, and `(step, field)` for placeholders; the step of `{input}` is empty.
 
-    A placeholder is `{input}` or `{steps.NAME.FIELD}`; `{{` and `}}` stand for braces. Nothing is looked up or called.
+    Placeholders are `{input}` and `{steps.NAME.FIELD}`; `{{` and `}}` are literal braces.
 
     Raises:
-        ValueError: A brace is neither.
+        ValueError: Another brace occurs.
     """
     at = 0
     for found in _PLACEHOLDER.finditer(prompt):
@@ -55,7 +55,7 @@ def parts_of(prompt: str) -> Iterator[str | tuple[str, str]]:
         elif (named := _STEP_FIELD.fullmatch(found[1] or "")) and named[2] in FIELDS:
             yield named[1], named[2]
         else:
-            msg = "a prompt takes {input} and {steps.NAME.answer}, .state or .score; write {{ and }} for braces"
+            msg = "a prompt can have {input} and {steps.NAME.answer}, .state or .score; write {{ and }} for braces"
             raise ValueError(msg)
     if at < len(prompt):
         yield prompt[at:]
@@ -81,14 +81,14 @@ Condition = Annotated[str, Field(max_length=MAX_LENGTH), AfterValidator(_check_c
 
 
 class Task(BaseModel):
-    """An agent that is asked, and what happens if it does not answer.
+    """A request to an agent, and what to do if it fails.
 
     Attributes:
         agent: The agent.
-        prompt: What it is asked: text with `{input}` and `{steps.NAME.answer}` of steps before it.
-        timeout_s: Seconds that an answer may take, the wait for a worker included; None for as long as a run may take.
-        retries: How often it is asked again, after a run that failed for good or took too long.
-        fallback: The agent that is asked once after all that; None for none.
+        prompt: The query: text with `{input}` and `{steps.NAME.answer}` of earlier steps.
+        timeout_s: Seconds until the answer, including the wait for a worker; None for the limit of runs.
+        retries: How often to ask again after a run that failed or timed out.
+        fallback: The agent to ask once after that; None for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -102,13 +102,13 @@ class Task(BaseModel):
     @model_validator(mode="after")
     def _other_fallback(self) -> Self:
         if self.fallback == self.agent:
-            msg = "the fallback is the agent itself; say `retries` to ask it again"
+            msg = "the fallback is the agent itself; use `retries` to ask it again"
             raise ValueError(msg)
         return self
 
     @property
     def used(self) -> frozenset[str]:
-        """The steps that its prompt names."""
+        """The steps that its prompt uses."""
         return frozenset(part[0] for part in parts_of(self.prompt) if isinstance(part, tuple) and part[0])
 
 
@@ -117,8 +117,8 @@ class Step(Task):
 
     Attributes:
         name: Its name in the workflow.
-        when: A condition in CEL over `input` and `steps`, without which the step is skipped; None for always.
-        on_failure: Whether the workflow then fails, or goes on without its answer.
+        when: A CEL condition over `input` and `steps`; the step is skipped if it is false. None for always.
+        on_failure: Whether the workflow then fails, or continues without the answer.
     """
 
     name: StepName
@@ -127,14 +127,14 @@ class Step(Task):
 
 
 class Parallel(BaseModel):
-    """A step that asks several agents side by side.
+    """A step that asks several agents in parallel.
 
     Attributes:
-        name: Its name in the workflow; its answer is the aggregator's, or all of its branches' one under the other.
+        name: Its name in the workflow; its answer is the aggregator's, or all branches' answers one after the other.
         parallel: Its branches.
-        aggregator: The agent that makes one answer of the branches' answers, named in its prompt; None for none.
-        when: A condition without which all of it is skipped; None for always.
-        on_failure: Whether the workflow fails with the aggregator, or goes on without its answer.
+        aggregator: The agent that makes one answer from the branches' answers, which its prompt uses; None for none.
+        when: A condition; the step is skipped if it is false. None for always.
+        on_failure: Whether the workflow fails if the aggregator fails, or continues without the answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -147,21 +147,21 @@ class Parallel(BaseModel):
 
 
 class GroupChat(BaseModel):
-    """A step in which several agents talk to one another.
+    """A step in which several agents talk with one another.
 
-    Without a manager they speak in turns, as Agent Framework's group chat has it; a manager plans, says who speaks
-    about what, and writes the answer, as its Magentic orchestration has it. Each time one speaks is a run.
+    Without a manager they speak in turns, as in Agent Framework's group chat; a manager plans, chooses who speaks about
+    what, and writes the answer, as in its Magentic orchestration. Each contribution is a run.
 
     Attributes:
-        name: Its name in the workflow; its answer is what was said last.
-        group_chat: The agents that talk.
-        manager: The agent that leads them; None for taking turns.
-        max_rounds: How often one of them speaks, the manager not counted.
-        prompt: What they talk about: text with `{input}` and `{steps.NAME.answer}` of steps before it.
-        timeout_s: Seconds that one time of speaking may take; None for as long as a run may take.
-        retries: How often each is asked again whose run fails or takes too long.
-        when: A condition without which it is skipped; None for always.
-        on_failure: Whether the workflow then fails, or goes on without its answer.
+        name: Its name in the workflow; its answer is the last contribution.
+        group_chat: The agents.
+        manager: The agent that leads them; None to speak in turns.
+        max_rounds: Most contributions, without the manager's.
+        prompt: The subject: text with `{input}` and `{steps.NAME.answer}` of earlier steps.
+        timeout_s: Seconds for one contribution; None for the limit of runs.
+        retries: How often an agent is asked again after a run that failed or timed out.
+        when: A condition; the step is skipped if it is false. None for always.
+        on_failure: Whether the workflow then fails, or continues without the answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -185,7 +185,7 @@ class GroupChat(BaseModel):
 
     @property
     def task(self) -> Task:
-        """What is asked of the first who speaks."""
+        """The request to the first speaker."""
         return Task(
             agent=self.manager or self.group_chat[0],
             prompt=self.prompt,
@@ -195,11 +195,11 @@ class GroupChat(BaseModel):
 
 
 _SHAPES: Mapping[str, type[BaseModel]] = {"parallel": Parallel, "group_chat": GroupChat}
-"""The field that tells a kind of step."""
+"""The field that identifies a kind of step."""
 
 
 def _shape(value: Any) -> str:
-    """Return which kind of step it is, so that an error is told of that one alone."""
+    """Return the kind of a step, so that errors are reported for that kind only."""
     given: Mapping[str, Any] = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
     found = (field for field, kind in _SHAPES.items() if field in given or isinstance(value, kind))
     return f"({next(found, 'step')})"
@@ -212,11 +212,11 @@ AnyStep = Annotated[
 
 
 class WorkflowSpec(BaseModel):
-    """A workflow as its owner declares it.
+    """The spec of a workflow.
 
     Attributes:
-        description: What it is for.
-        steps: What it does, in order; its answer is that of the last step that gave one.
+        description: Its purpose.
+        steps: Its steps, in order; its answer is that of the last step with an answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -234,7 +234,7 @@ class WorkflowSpec(BaseModel):
 
     @property
     def agents(self) -> Mapping[str, str]:
-        """The agents that it names, each with the JSON pointer of a place that does."""
+        """The agents that it uses, each with the JSON pointer of one use."""
         found: dict[str, str] = {}
         for index, step in enumerate(self.steps):
             tasks: list[tuple[str, Task]] = []
@@ -255,16 +255,16 @@ class WorkflowSpec(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A step as it is carried out: a branch and what closes a parallel step are steps of their own.
+    """A step of the plan; branches and the end of a parallel step are steps of their own.
 
     Attributes:
         name: Its name.
-        task: What it asks whom; None where it only waits for its branches.
-        after: The steps that must be over before it.
-        when: The conditions that must all hold.
-        tolerated: Whether the workflow goes on when it fails.
-        branches: The branches it closes; none for any other step.
-        chat: The group chat that it is; None for any other step.
+        task: The request; None for a step that only waits for its branches.
+        after: Steps that must have ended before it.
+        when: Conditions that must all be true.
+        tolerated: Whether the workflow continues if it fails.
+        branches: The branches that it waits for; empty for other steps.
+        chat: Its group chat; None for other steps.
     """
 
     name: str
@@ -284,7 +284,7 @@ def plan_of(spec: WorkflowSpec) -> Plan:
     """Return the workflow's steps, each after those that it waits for.
 
     Raises:
-        ValueError: Two steps have one name, or one uses a step that is not there or does not come before it.
+        ValueError: Two steps have the same name, or a step uses one that does not exist or does not come before it.
     """
     plan: dict[str, Node] = {}
     before: tuple[str, ...] = ()
@@ -321,26 +321,26 @@ def _check_uses(plan: Plan) -> None:
         earlier = _before(plan, node)
         for used in _uses(node):
             if used not in plan:
-                msg = f"step {node.name!r} uses {used!r}, and there is no such step"
+                msg = f"step {node.name!r} uses {used!r}, which does not exist"
                 raise ValueError(msg)
             if used not in earlier:
-                msg = f"step {node.name!r} uses {used!r}, which is not over before it: steps would wait in a circle"
+                msg = f"step {node.name!r} uses {used!r}, which does not end before it: they would wait for one another"
                 raise ValueError(msg)
 
 
 def _uses(node: Node) -> Sequence[str]:
-    """Return the steps that a step names, in order."""
+    """Return the steps that a step uses, in order."""
     of_prompt = sorted(node.task.used) if node.task else []
     return [*of_prompt, *(name for condition in node.when for name, _ in used_by(condition))]
 
 
 def used_by(condition: str) -> Sequence[tuple[str, str]]:
-    """Return the steps that a condition names, each with the field of it."""
+    """Return the steps that a condition uses, each with the field."""
     return [(found[1], found[2] or "") for found in _STEPS.finditer(without_texts(condition))]
 
 
 def _before(plan: Plan, node: Node) -> frozenset[str]:
-    """Return the steps that are over before a step begins."""
+    """Return the steps that end before a step begins."""
     found: set[str] = set()
     waiting = list(node.after)
     while waiting:

@@ -1,1 +1,1 @@
-"""How the whole is: what is well and what is not, and what happened over some days."""
+"""Health of the system, and analytics of the last days."""

@@ -1,4 +1,4 @@
-"""What happened in a workspace over some days, from what is counted as it happens."""
+"""What happened in a workspace over some days, from counters."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _ENDED = "session.state_changed:ended"
 
 @dataclass(frozen=True, slots=True)
 class Analytics:
-    """What happened from the first to the last UTC day.
+    """Statistics from the first to the last UTC day.
 
     Attributes:
         first: The first day.
         last: The last day, included.
         sessions_started: Sessions started.
         sessions_ended: Sessions ended, by reason.
-        events: How often what happened, by the event and what it tells.
-        agents: What the agents that were asked did, by name.
-        lifecycle: The agents as they are now, and what became of them so far.
-        current: What goes on now.
+        events: Number of events, by name with their state and reason (`DailyEventCounts.between`).
+        agents: Performance of the agents that had runs, by name.
+        lifecycle: Counts of agents by present state, and of their life-cycle steps so far.
+        current: Current activity.
     """
 
     first: date
@@ -44,17 +44,17 @@ class Analytics:
 
     @property
     def handoffs(self) -> Mapping[tuple[str, str], int]:
-        """How many handoffs there were, by team and by who or what had them."""
+        """Number of handoffs, by team and cause."""
         return handoffs_of(self.events)
 
     @property
     def total(self) -> PerformanceSummary:
-        """What all agents did together."""
+        """The performance of all agents together."""
         return sum(self.agents.values(), PerformanceSummary())
 
 
 class AnalyticsReader:
-    """Reads what happened. Costs what the days asked for hold, not what is stored."""
+    """Reads analytics. Their cost depends on the days read, not on what is stored."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class AnalyticsReader:
         self._clock = clock
 
     async def read(self, workspace: str, first: date, last: date) -> Analytics:
-        """Return what happened from the first to the last day, up to this moment."""
+        """Return the statistics from the first to the last day, up to this moment."""
         await self._daily_counts.count(workspace)
         now = self._clock()
         events, agents, lifecycle, current = await asyncio.gather(

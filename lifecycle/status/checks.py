@@ -1,4 +1,4 @@
-"""Finding out how the system is: every part asked side by side, and none waited for too long."""
+"""Checks the health of the system: all parts concurrently, each with a time limit."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _RECENTLY = timedelta(minutes=15)
 _LETTERS = 100
 
 Misconfigured = Callable[[str], Awaitable[Sequence[str]]]
-"""Returns the names of a workspace's alert rules that name what is not there."""
+"""Returns the names of a workspace's alert rules that refer to an agent or a channel that does not exist."""
 SpentToday = Callable[[str], Awaitable[Spend]]
 """Returns what a workspace has spent today."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How the system is, as one workspace sees it.
+    """Health of the system, as seen by one workspace.
 
     Attributes:
-        health: As well as its worst part is.
+        health: The worst health of any part.
         components: Its parts.
-        at: When that was found, aware UTC.
-        started_at: Since when the worker that answers is up.
+        at: When it was checked, aware UTC.
+        started_at: When the answering worker started, aware UTC.
     """
 
     health: Health
@@ -49,12 +49,12 @@ class Status:
 
     @property
     def uptime_s(self) -> float:
-        """For how long the worker that answers is up, in seconds."""
+        """How long the answering worker has been up, in seconds."""
         return (self.at - self.started_at).total_seconds()
 
 
 class SystemStatus:
-    """Looks how the system is."""
+    """Checks the health of the system."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class SystemStatus:
         clock: Clock,
         problems: Sequence[str] = (),
     ) -> None:
-        """Set what is asked, and what is known to be wrong with this worker's extensions."""
+        """Set what is checked, and the problems with this worker's extensions."""
         self._tables = tables
         self._timer_statuses = timer_statuses
         self._counts = counts
@@ -81,19 +81,19 @@ class SystemStatus:
         self._problems = problems
 
     async def look(self, workspace: str, queue: RunQueue, dead: DeadLetters) -> Status:
-        """Return how the system is now. Never fails: what cannot be asked is not well."""
+        """Return the health now. Never raises: a part that cannot be checked is unhealthy."""
         now = self._clock()
         components = await asyncio.gather(
-            _asked("tables", self._reached_tables(), Health.CRITICAL),
-            _asked("queue", _reached(queue), Health.CRITICAL),
-            _asked("dead_letters", _letters(workspace, dead, now)),
-            _asked("timers", self._timers(now)),
-            _asked("agents", self._agents(workspace, now)),
-            _asked("providers", self._providers(workspace, now)),
-            _asked("prices", self._prices(workspace)),
-            _asked("alerts", self._alerts(workspace)),
-            _asked("stored_values", _stored_values()),
-            _asked("extensions", self._extensions()),
+            _checked("tables", self._reached_tables(), Health.CRITICAL),
+            _checked("queue", _reached(queue), Health.CRITICAL),
+            _checked("dead_letters", _dead_letters(workspace, dead, now)),
+            _checked("timers", self._timers(now)),
+            _checked("agents", self._agents(workspace, now)),
+            _checked("providers", self._providers(workspace, now)),
+            _checked("prices", self._prices(workspace)),
+            _checked("alerts", self._alerts(workspace)),
+            _checked("stored_values", _stored_values()),
+            _checked("extensions", self._extensions()),
         )
         return Status(overall(components), tuple(components), now, self._started_at)
 
@@ -131,12 +131,12 @@ async def _reached(queue: RunQueue) -> Component:
     return Component("queue", Health.HEALTHY)
 
 
-async def _letters(workspace: str, dead: DeadLetters, now: datetime) -> Component:
+async def _dead_letters(workspace: str, dead: DeadLetters, now: datetime) -> Component:
     found, more = await dead.list(workspace, _LETTERS)
     return rules.letters(found, now, more=more is not None)
 
 
-async def _asked(name: str, question: Awaitable[Component], otherwise: Health = Health.DEGRADED) -> Component:
+async def _checked(name: str, question: Awaitable[Component], otherwise: Health = Health.DEGRADED) -> Component:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             return await question

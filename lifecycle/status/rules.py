@@ -1,4 +1,4 @@
-"""What makes a part of the system healthy, degraded or critical: pure rules over what was found."""
+"""Decides whether a part of the system is healthy, degraded or critical. Pure rules."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _NEWS = timedelta(days=1)
 
 
 class Health(StrEnum):
-    """How well something is."""
+    """Health of the system or a part."""
 
     HEALTHY = "healthy"  # nothing to do
-    DEGRADED = "degraded"  # it works, but somebody should look
-    CRITICAL = "critical"  # it does not work
+    DEGRADED = "degraded"  # works, but needs attention
+    CRITICAL = "critical"  # does not work
 
 
 _ORDER = (Health.HEALTHY, Health.DEGRADED, Health.CRITICAL)
@@ -35,7 +35,7 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A part of the system, how well it is, and why not better; the reason is empty when it is healthy."""
+    """A part of the system, its health, and the reason; empty when it is healthy."""
 
     name: str
     health: Health
@@ -43,30 +43,30 @@ class Component:
 
 
 def overall(components: Sequence[Component]) -> Health:
-    """Return how well the system is: as well as its worst part."""
+    """Return the worst health of any part."""
     return max((component.health for component in components), key=_ORDER.index, default=Health.HEALTHY)
 
 
 def letters(found: Sequence[DeadLetter], now: datetime, *, more: bool) -> Component:
-    """Return the state of what could not be run, by the workspace's dead letters.
+    """Return the health by the workspace's dead letters.
 
-    What can never be run counts for a day: it is for its producer to mend, and nothing here makes it better.
+    Invalid messages count for a day only: their producer has to fix them, and nothing here removes them.
     """
     count = sum(letter.redrivable or letter.enqueued_at + _NEWS > now for letter in found)
     if not count:
         return Component("dead_letters", Health.HEALTHY)
-    said = f"{'at least ' if more else ''}{count} {'message' if count == 1 else 'messages'}"
-    return Component("dead_letters", Health.DEGRADED, f"{said} could not be processed; see GET dead-letters")
+    number = f"{'at least ' if more else ''}{count} {'message' if count == 1 else 'messages'}"
+    return Component("dead_letters", Health.DEGRADED, f"{number} could not be processed; see GET dead-letters")
 
 
 def timers(beats: Sequence[TimerStatus], now: datetime) -> Component:
-    """Return the state of the timers: each should have succeeded when it last was to."""
+    """Return the health of the timers: each should have succeeded when it was last due."""
     wrong = [_timer(beat) for beat in beats if beat.failing or beat.overdue(now)]
     return Component("timers", Health.DEGRADED if wrong else Health.HEALTHY, "; ".join(wrong))
 
 
 def agents(states: Mapping[str, int]) -> Component:
-    """Return the state of the registry by how many agents are in which state."""
+    """Return the health of the registry by the number of agents in each state."""
     failed = states.get("failed", 0)
     if not failed:
         return Component("agents", Health.HEALTHY)
@@ -74,33 +74,33 @@ def agents(states: Mapping[str, int]) -> Component:
 
 
 def providers(recent: PerformanceSummary) -> Component:
-    """Return the state of the model providers by the attempts of the last minutes."""
+    """Return the health of the model providers by the attempts of the last minutes."""
     codes = {code: count for code, count in recent.codes.items() if code.startswith("provider_")}
     failures = sum(codes.values())
     if failures < _FAILURES_SHOWN or failures < _FAILING_SHARE * max(1, recent.attempts):
         return Component("providers", Health.HEALTHY)
-    told = ", ".join(f"{count} {code}" for code, count in sorted(codes.items()))
+    summary = ", ".join(f"{count} {code}" for code, count in sorted(codes.items()))
     unanswered = recent.succeeded == 0 and failures >= _FEW
-    return Component("providers", Health.CRITICAL if unanswered else Health.DEGRADED, f"attempts failed: {told}")
+    return Component("providers", Health.CRITICAL if unanswered else Health.DEGRADED, f"attempts failed: {summary}")
 
 
 def stored(skipped: Mapping[str, int]) -> Component:
-    """Return the state of what is stored, by the rows that this worker has passed over because it cannot read them."""
-    said = ", ".join(f"{what}: {count}" for what, count in sorted(skipped.items()))
-    if not said:
+    """Return the health of stored data by the number of rows that this worker could not read."""
+    counts = ", ".join(f"{kind}: {count}" for kind, count in sorted(skipped.items()))
+    if not counts:
         return Component("stored_values", Health.HEALTHY)
-    return Component("stored_values", Health.DEGRADED, f"rows that could not be read are left out; {said}")
+    return Component("stored_values", Health.DEGRADED, f"rows that could not be read are left out; {counts}")
 
 
 def extensions(problems: Sequence[str]) -> Component:
-    """Return the state of this worker's extensions by what is wrong with them."""
+    """Return the health of this worker's extensions by the problems with them."""
     if not problems:
         return Component("extensions", Health.HEALTHY)
     return Component("extensions", Health.DEGRADED, "; ".join(problems))
 
 
 def prices(unpriced: int, unmetered: int) -> Component:
-    """Return the state of pricing by today's calls without a known price, and those without a usable usage."""
+    """Return the health of pricing by today's calls without a known price or without usable usage."""
     wrong = [f"{unpriced} model calls of today have no known price"] if unpriced else []
     if unmetered:
         wrong.append(f"{unmetered} were answered without a usable usage and stand at an estimate")
@@ -108,7 +108,7 @@ def prices(unpriced: int, unmetered: int) -> Component:
 
 
 def alerts(misconfigured: Sequence[str]) -> Component:
-    """Return the state of alert rules by the names of those that name an agent or a channel that is not there."""
+    """Return the health of alert rules by the names of those whose agent or channel does not exist."""
     if not misconfigured:
         return Component("alerts", Health.HEALTHY)
     shown = ", ".join(misconfigured[:_NAMED]) + (", …" if len(misconfigured) > _NAMED else "")

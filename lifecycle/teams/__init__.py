@@ -1,1 +1,1 @@
-"""Teams: which member has a conversation, and how it changes hands."""
+"""Teams: which member has a session, and handoffs between members."""

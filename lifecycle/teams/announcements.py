@@ -1,4 +1,4 @@
-"""Telling people that a conversation waits for them. What is told holds no word of the conversation."""
+"""Notifies people of sessions that wait for them. Notifications contain no text of the session."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ESCALATED = "conversation.escalated"
 
 
 class Announcements:
-    """Tells the channels of a workspace what waits for people."""
+    """Notifies a workspace's channels of what waits for people."""
 
     def __init__(self, teams: Teams, outbox: Outbox) -> None:
         self._teams = teams
         self._outbox = outbox
 
     async def waiting(self, session: Session) -> None:
-        """Tell the member's channel that a conversation waits for a person; the same again tells nothing."""
+        """Notify the member's channel that a session waits for a person; once for each wait."""
         served = session.served
         if served is None or served.desk is None or served.desk.claimed_by:
             return
@@ -38,13 +38,13 @@ class Announcements:
         except NotFound:
             return
         member = team.find(served.member)
-        await self._tell(session, served, WAITING, "info", (member.channel,) if member and member.channel else ())
+        await self._notify(session, served, WAITING, "info", (member.channel,) if member and member.channel else ())
 
     async def escalated(self, session: Session, served: Served, level: int, channels: Sequence[str]) -> None:
-        """Tell channels that a conversation has waited too long and comes to a level of the escalation path."""
-        await self._tell(session, served, ESCALATED, "warning", channels, level)
+        """Notify channels that a session has waited too long and reaches a level of the escalation path."""
+        await self._notify(session, served, ESCALATED, "warning", channels, level)
 
-    async def _tell(
+    async def _notify(
         self,
         session: Session,
         served: Served,
@@ -54,14 +54,14 @@ class Announcements:
         level: int = 0,
     ) -> None:
         since = served.desk.since if served.desk else served.since
-        what = "waits for a person" if event == WAITING else "has waited too long for a person"
+        reason = "waits for a person" if event == WAITING else "has waited too long for a person"
         facts = {"Team": served.team, "Member": served.member, "Session": session.id}
         note = Notification(
             f"{event}/{session.id}/{int(since.timestamp() * 1000)}/{level}",
             session.workspace,
             event,
             severity,
-            f"A conversation of {served.team} {what}",
+            f"A conversation of {served.team} {reason}",
             f"It is with {served.member}. Take it from the inbox.",
             facts | ({"Level": str(level)} if level else {}),
             at=since,

@@ -1,4 +1,4 @@
-"""What a model sees of its team: tools to hand over with, and the note of whoever handed over to it."""
+"""What a model gets of its team: tools for handoffs, and the note of the member before."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_REASON = 500
 
 
 def handoff_tools(handoffs: RunHandoffs, declared: Sequence[object]) -> Sequence[FunctionTool]:
-    """Return the tools by which the model hands over, but for those that its agent declares by itself."""
+    """Return the handoff tools for the model, except those that its agent declares itself."""
     return [
         _tool(member.tool, description_of(member.name, member.description))
         for member in handoffs.targets
@@ -28,9 +28,9 @@ def handoff_tools(handoffs: RunHandoffs, declared: Sequence[object]) -> Sequence
 
 
 def handoff_middleware(handoffs: RunHandoffs) -> Any:
-    """Return middleware for Agent Framework that ends the attempt with a response that hands over.
+    """Return middleware for Agent Framework that ends the attempt when a response hands over.
 
-    Other tools that the same response calls are not called: whoever takes over decides anew.
+    Other tool calls of that response are not made: the next member decides anew.
     """
     from agent_framework import chat_middleware  # noqa: PLC0415 - cold start
 
@@ -38,15 +38,15 @@ def handoff_middleware(handoffs: RunHandoffs) -> Any:
     async def look(context: ChatContext, call_next: Callable[[], Awaitable[None]]) -> None:
         await call_next()
         if context.stream:
-            context.result = _looked_at(handoffs, context.result)  # pyright: ignore[reportArgumentType]
+            context.result = _checked_stream(handoffs, context.result)  # pyright: ignore[reportArgumentType]
         else:
-            await _look(handoffs, context.result)  # pyright: ignore[reportArgumentType] - not a stream
+            await _hand_over_if_called(handoffs, context.result)  # pyright: ignore[reportArgumentType] - not a stream
 
     return look
 
 
 def brief(session: Session) -> Sequence[Message]:
-    """Return what the model is told of how its member came to the conversation; nothing where it had it first."""
+    """Return the message that tells the model how its member got the session; empty for the first member."""
     served = session.served
     if served is None or served.note is None:
         return []
@@ -56,7 +56,7 @@ def brief(session: Session) -> Sequence[Message]:
 
 
 def note_text(note: Note) -> str:
-    """Return a note as the model reads it."""
+    """Return a note as text for the model."""
     parts = [f"You take this conversation over from {note.source}: {note.reason}."]
     parts += [f"Known: {fact}" for fact in note.facts]
     parts += [f"Open: {question}" for question in note.questions]
@@ -71,11 +71,11 @@ def _tool(name: str, description: str) -> FunctionTool:
     return framework_tool(handoff_tool(name), schema=SCHEMA, description=description)
 
 
-async def _look(handoffs: RunHandoffs, response: ChatResponse[Any]) -> None:
-    """Have the run go on with whom the response hands over to.
+async def _hand_over_if_called(handoffs: RunHandoffs, response: ChatResponse[Any]) -> None:
+    """Hand the run over if the response calls a handoff tool.
 
     Raises:
-        HandedOver: It does.
+        HandedOver: It does, and a member takes over.
     """
     by_tool = {member.tool: member for member in handoffs.targets}
     for message in response.messages:
@@ -93,7 +93,7 @@ async def _look(handoffs: RunHandoffs, response: ChatResponse[Any]) -> None:
             return
 
 
-def _looked_at(
+def _checked_stream(
     handoffs: RunHandoffs, stream: ResponseStream[ChatResponseUpdate, ChatResponse[Any]]
 ) -> ResponseStream[ChatResponseUpdate, ChatResponse[Any]]:
     from agent_framework import ChatResponse, ResponseStream  # noqa: PLC0415 - cold start
@@ -103,6 +103,6 @@ def _looked_at(
             async for update in stream:
                 yield update
             response = await stream.get_final_response()
-        await _look(handoffs, response)
+        await _hand_over_if_called(handoffs, response)
 
     return ResponseStream(updates(), finalizer=ChatResponse.from_updates)

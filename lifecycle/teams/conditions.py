@@ -1,4 +1,4 @@
-"""Conditions of handoffs that extensions bring."""
+"""Handoff conditions of extensions."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class HandoffCondition:
-    """Says whether a member is to hand over; a trigger names it `extension:{name}`.
+    """Decides whether a member hands over; a trigger names it `extension:{name}`.
 
     Attributes:
         name: Its name.
-        function: Takes a `Situation` and returns whether it holds. It is called in the worker, and must be quick.
+        function: Takes a `Situation` and returns whether the condition is true. Called in the worker; must be fast.
     """
 
     name: str
     function: Callable[[Situation], bool]
 
     def __call__(self, situation: Situation) -> bool:
-        """Return whether it holds; one that fails does not, which is logged without what it says."""
+        """Return whether it is true; False if it raises, which is logged without the exception's text."""
         try:
             return bool(self.function(situation))
         except Exception as error:  # noqa: BLE001 - whatever somebody's function does, the run goes on
@@ -43,10 +43,10 @@ def condition(*, name: str) -> Callable[[Callable[[Situation], bool]], HandoffCo
 def condition(
     function: Callable[[Situation], bool] | None = None, /, *, name: str = ""
 ) -> HandoffCondition | Callable[[Callable[[Situation], bool]], HandoffCondition]:
-    """Make the function a condition, named like it unless a name is given.
+    """Make the function a condition, with the function's name unless one is given.
 
     Raises:
-        ValueError: The name is not possible.
+        ValueError: The name is not valid.
     """
 
     def decorated(given: Callable[[Situation], bool]) -> HandoffCondition:

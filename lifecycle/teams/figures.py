@@ -1,4 +1,4 @@
-"""How the teams of a workspace are doing, as figures: for metrics and alert rules."""
+"""Figures of a workspace's teams, for metrics and alert rules."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Conversations that wait for a person and that nobody has taken.
+    """Sessions that wait for a person and are not claimed.
 
     Attributes:
-        conversations: How many.
-        longest_s: How long the first of them has waited, in seconds; 0 without any.
+        conversations: Number of them.
+        longest_s: How long the oldest has waited, in seconds; 0 without any.
     """
 
     conversations: int = 0
@@ -37,17 +37,17 @@ class Waits:
 
 @dataclass(frozen=True, slots=True)
 class TeamFigures:
-    """How a team is doing.
+    """Figures of a team.
 
     Attributes:
         team: Its name.
-        workload: Conversations that each member holds open.
+        workload: Number of open sessions of each member.
         waits: What waits for its people.
-        without_room: Conversations that no member has room for.
-        handoffs: Handoffs since then.
-        returned: Of these, those that came straight back.
+        without_room: Sessions that no member is free for.
+        handoffs: Handoffs in the window.
+        returned: Of these, those back to the previous member.
         escalations: Of these, those along the escalation path.
-        answers_s: How long conversations had waited for each answer of a person since then, in seconds.
+        answers_s: How long sessions had waited for each answer of a person in the window, in seconds.
     """
 
     team: str
@@ -61,12 +61,12 @@ class TeamFigures:
 
     @property
     def answer_s(self) -> float | None:
-        """How long conversations had waited for answers, in seconds, on average; None without any answers."""
+        """Mean time that sessions had waited for answers of people, in seconds; None without answers."""
         return sum(self.answers_s) / len(self.answers_s) if self.answers_s else None
 
 
 class TeamFiguresReader:
-    """Reads figures of teams. Costs what is open and what happened in the time asked for, not what is stored."""
+    """Reads figures of teams. Its cost depends on open sessions and the window, not on what is stored."""
 
     def __init__(self, teams: Teams, seats: Seats, inbox: Inbox, team_log: TeamLog, clock: Clock) -> None:
         self._teams = teams
@@ -76,12 +76,12 @@ class TeamFiguresReader:
         self._clock = clock
 
     async def waits(self, workspace: str) -> Waits:
-        """Return what waits for people, of all teams together."""
+        """Return what waits for people, over all teams."""
         sessions = [waiting.session async for waiting in self._inbox.all(workspace)]
         return waits_of(sessions, self._clock())
 
     async def read(self, workspace: str, since: datetime) -> Sequence[TeamFigures]:
-        """Return the figures of all teams, by name."""
+        """Return the figures of all teams since then, by name."""
         names: list[str] = []
         after: str | None = None
         while True:
@@ -114,7 +114,7 @@ class TeamFiguresReader:
 
 
 def waits_of(sessions: Iterable[Session], now: datetime) -> Waits:
-    """Return what of the sessions waits for a person."""
+    """Return which of the sessions wait for a person."""
     waits = [
         (now - served.desk.since).total_seconds()
         for session in sessions

@@ -1,12 +1,11 @@
-"""Handing conversations over: whoever asks for it, one mechanism.
+"""Handoffs of sessions: one mechanism for all causes.
 
-1. A member that can take the conversation gets a seat for it, and an entry in the inbox where it is a person.
-2. One transaction in the session's partition makes the member the one that has it, records the hop with the run, and
-   adds the event.
-3. The seat of the member that had it is given back, and the runs that have waited are queued.
+1. The next member gets a seat for the session; if it is a person, also an entry in the inbox.
+2. One transaction in the session's partition assigns the member, records the hop with the run, and adds the event.
+3. The previous member's seat is released, and the waiting runs are queued.
 
-Whoever dies after 1 leaves a seat and an entry too many, which are dropped when they are met. Whoever dies after 2
-leaves a run that is queued with the next member: its message is delivered again, or the timer queues it.
+A crash after 1 leaves a seat and an entry too many, which are removed when they are read. A crash after 2 leaves a
+queued run: its message is delivered again, or a timer queues it.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class HandedOver(AppError):
-    """The run goes on with another member of its team."""
+    """Raised when the run continues with another member of its team."""
 
     code = "handed_over"
 
@@ -50,18 +49,18 @@ class HandedOver(AppError):
 
 @dataclass(frozen=True, slots=True)
 class HandoffRequest:
-    """What somebody asks for who has a conversation change hands.
+    """A request to hand a session over.
 
     Attributes:
-        wanted: Who is to take it over.
-        by: Who or what asks.
-        reason: Why.
-        facts: What is known.
-        questions: What is open.
-        urgency: How soon it is wanted; told to people.
-        context: How much of the history the next agent is told; None for as the team has it.
-        level: The level of the escalation path that it comes to.
-        source: The member that it must be with; None for any.
+        wanted: Whom to hand it to.
+        by: What caused the request.
+        reason: The reason.
+        facts: Known facts.
+        questions: Open questions.
+        urgency: Its urgency; shown to people.
+        context: How much of the history the next agent gets; None for the team's setting.
+        level: Level of the escalation path that it reaches.
+        source: The member that must have it at present; None for any.
     """
 
     wanted: Wanted
@@ -76,7 +75,7 @@ class HandoffRequest:
 
 
 class Handoffs:
-    """Has conversations change hands."""
+    """Hands sessions over."""
 
     def __init__(
         self,
@@ -97,7 +96,7 @@ class Handoffs:
         self._clock = clock
 
     async def of(self, session: Session, run: Run) -> RunHandoffs | None:
-        """Return how the run may change hands; None where its session has no team, or none that is still there."""
+        """Return the possible handoffs of a run; None if its session has no team, or that does not exist any more."""
         served = session.served
         if served is None or not served.member:
             return None
@@ -116,7 +115,7 @@ class Handoffs:
         request: HandoffRequest,
         summary: str = "",
     ) -> Move | None:
-        """Return the move to the first of the members that gets a seat; None where none does."""
+        """Return the move to the first of the members that gets a seat; None if none does."""
         served = session.served
         if served is None:
             return None
@@ -144,29 +143,29 @@ class Handoffs:
         return None
 
     async def candidates(self, session: Session, team: Team, wanted: Wanted) -> Sequence[routing.Choice]:
-        """Return the members that could take the session over, by the rule."""
+        """Return the members that could take the session over, in order of preference."""
         served = session.served or Served("", "", self._clock())
         loads = await self._places.loads(session.workspace, served.team, team)
         return routing.for_handoff(team, served.member, wanted, loads, self._clock(), served.trail)
 
     async def finish(self, before: Session, after: Session, move: Move) -> None:
-        """Remove what no longer holds: of who had the session, or, where it did not change hands, of who would have."""
+        """Remove outdated entries: those of the previous member, or if the handoff did not happen, of the next one."""
         await self._places.leave(before, after, move)
         if move.member.human:
             await self._announcements.waiting(after)
 
     async def hand_over(self, workspace: str, session_id: str, request: HandoffRequest, send: Send) -> Session:
-        """Have a session change hands; a run of it that is under way is finished by whoever has it.
+        """Hand a session over; a run that is running is finished by its present member.
 
         Raises:
-            NotFound: There is no such session.
-            InvalidInput: There is no such member, or it has the session already.
-            Conflict: It has no team or has ended, waits for an approval, or nobody can take it.
-            Unavailable: It has changed hands, but what waited could not be queued; the timer does it.
+            NotFound: The session does not exist.
+            InvalidInput: The member does not exist, or has the session already.
+            Conflict: The session has no team, has ended, or waits for an approval; or no member can take it.
+            Unavailable: It is handed over, but its waiting runs could not be queued; a timer does it.
         """
         session, served, team = await self._served(workspace, session_id)
         if request.source is not None and served.member != request.source:
-            msg = "The conversation has changed hands meanwhile."
+            msg = "The conversation was handed over meanwhile."
             raise Conflict(msg, code="handoff_overtaken")
         if session.state is SessionState.WAITING and session.pause_reason == APPROVAL:
             msg = "Something of the conversation waits for an approval; decide it, or cancel its run, first."
@@ -180,7 +179,7 @@ class Handoffs:
         return await self.commit(session, move, send)
 
     async def commit(self, session: Session, move: Move, send: Send) -> Session:
-        """Have the session change hands as it was chosen, and queue what has waited.
+        """Hand the session over as chosen, and queue its waiting runs.
 
         Raises:
             NotFound: The session was erased meanwhile.
@@ -213,7 +212,7 @@ class Handoffs:
         return stored.session
 
     async def replying(self, session: Session, run_id: str) -> None:
-        """Note that a person is about to answer a run."""
+        """Record that a person is about to answer a run."""
         await self._log.reply(session, run_id)
 
     async def _served(self, workspace: str, session_id: str) -> tuple[Session, Served, Team]:
@@ -230,13 +229,13 @@ class Handoffs:
         return session, served, (await self._teams.get(workspace, served.team)).team
 
     async def _current(self, session: Session) -> str | None:
-        """Return the run that is to be answered next, if nobody is running it."""
+        """Return the id of the run to be answered next, if no worker runs it; else None."""
         found = self._conversations.runs_in(session.workspace, session.id, RunState.WAITING, RunState.QUEUED)
         first = min([run async for run in found], key=lambda run: run.number, default=None)
         return first.id if first is not None else None
 
     def fired(self, member: Member, situation: Situation, conditions: Sequence[str]) -> HandoffRequest | None:
-        """Return what a trigger of the member asks for; None where none fires."""
+        """Return the request of a trigger that fires; None if none does."""
         trigger = routing.fired(member, situation, conditions, self._extensions)
         if trigger is None:
             return None
@@ -244,7 +243,7 @@ class Handoffs:
 
 
 class RunHandoffs:
-    """How one attempt at a run may change hands.
+    """The possible handoffs of one attempt at a run.
 
     Attributes:
         team: The team.
@@ -261,36 +260,36 @@ class RunHandoffs:
     @property
     def targets(self) -> Sequence[Member]:
         """The members that the model may hand over to."""
-        return [member for member in self.team.members if member is not self.member and self._may(member)]
+        return [member for member in self.team.members if member is not self.member and self._may_go_to(member)]
 
     async def before(self) -> None:
-        """Look at what may hand over before the model is asked.
+        """Evaluate triggers before the model is called.
 
         Raises:
-            HandedOver: It does.
+            HandedOver: A trigger fires, and a member takes over.
         """
         await self._triggered(self._situation(), routing.BEFORE)
 
     async def after(self, answer: str, score: float | None, scores: Mapping[str, float], cost_micro_usd: int) -> None:
-        """Look at what may hand over once there is an answer.
+        """Evaluate triggers after an answer.
 
         Args:
-            answer: It.
+            answer: The answer.
             score: Its overall score.
             scores: Its scores by check.
-            cost_micro_usd: What the run has cost with this attempt.
+            cost_micro_usd: What the run has cost including this attempt, in millionths of a USD.
 
         Raises:
-            HandedOver: It does.
+            HandedOver: A trigger fires, and a member takes over.
         """
         situation = replace(self._situation(), answer=answer, score=score, scores=scores, cost_micro_usd=cost_micro_usd)
         await self._triggered(situation, routing.AFTER)
 
     async def failed(self, *, last: bool) -> Move | None:
-        """Return where a run goes on whose attempt has failed; None where it stays with the member.
+        """Return the move after a failed attempt; None if the run stays with the member.
 
         Args:
-            last: Whether the member would not attempt it again.
+            last: Whether the member has no further attempt.
         """
         team = self._run.team
         situation = replace(self._situation(), failures=(team.failures if team else 0) + 1)
@@ -300,13 +299,13 @@ class RunHandoffs:
         return await self.to(request) if request is not None else None
 
     async def finish(self, before: Session, after: Session, move: Move) -> None:
-        """Remove what no longer holds once the run has gone on, or did not."""
+        """Remove outdated entries after the run was handed over, or was not."""
         await self._handoffs.finish(before, after, move)
 
     async def to(self, request: HandoffRequest, summary: str = "") -> Move | None:
-        """Return the move that is asked for, or the one that the rule has instead; None where there is none."""
+        """Return the requested move, or the one by the team's policy; None if there is none."""
         choices = await self._handoffs.candidates(self._session, self.team, request.wanted)
-        possible = [choice for choice in choices if self._may(choice.member)]
+        possible = [choice for choice in choices if self._may_go_to(choice.member)]
         return await self._handoffs.choose(self._session, self.team, possible, request, summary)
 
     async def _triggered(self, situation: Situation, conditions: Sequence[str]) -> None:
@@ -315,7 +314,7 @@ class RunHandoffs:
         if move is not None:
             raise HandedOver(move)
 
-    def _may(self, target: Member) -> bool:
+    def _may_go_to(self, target: Member) -> bool:
         hops = self._run.team.hops if self._run.team else ()
         first = hops[0].source if hops else self.member.name
         return routing.may_go_on(self.team, first, hops, target.name)
@@ -331,10 +330,10 @@ class RunHandoffs:
 
 
 def _check(team: Team, served: Served, wanted: Wanted) -> None:
-    """Check that whoever is asked for is in the team and does not have the conversation.
+    """Check that the requested member exists and does not have the session.
 
     Raises:
-        InvalidInput: There is no such member, or it has the conversation.
+        InvalidInput: It does not exist, or has the session.
     """
     if wanted.member is not None and team.find(wanted.member) is None:
         msg = "The team has no such member."

@@ -1,4 +1,4 @@
-"""Everything that is entered somewhere before a conversation changes hands, and removed after it has."""
+"""Index entries of handoffs: made before a session is handed over, and removed after it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class HandoffIndexes:
-    """Enters and removes conversations."""
+    """Makes and removes the entries."""
 
     def __init__(
         self,
@@ -46,16 +46,16 @@ class HandoffIndexes:
         self._due = due
 
     async def loads(self, workspace: str, name: str, team: Team) -> Mapping[str, int]:
-        """Return how many conversations each member holds."""
+        """Return the number of each member's open sessions."""
         return await self._seats.loads(workspace, name, team.members)
 
     async def take(self, session: Session, member: Member) -> bool:
-        """Take a seat of the member and return whether there is one."""
+        """Take a seat of the member and return whether one was free."""
         served = session.served
         return served is not None and await self.take_for(session.workspace, served.team, session.id, member)
 
     async def take_for(self, workspace: str, team: str, session_id: str, member: Member) -> bool:
-        """Take a seat of the member for a session and return whether there is one; an agent must be switched on."""
+        """Take a seat of the member for a session and return whether one was free; an agent must be enabled."""
         if member.agent is not None:
             agent = await self._catalog.find(workspace, member.agent)
             if agent is None or agent.declaration.deleted or not agent.declaration.enabled:
@@ -63,17 +63,17 @@ class HandoffIndexes:
         return await self._seats.take(workspace, team, member, session_id)
 
     async def give_back(self, workspace: str, team: str, session_id: str, member: str) -> None:
-        """Give back the seat of a session that the member does not have after all."""
+        """Release the seat of a session that the member does not get."""
         await self._seats.give_back(workspace, team, member, session_id)
 
     async def pin(self, session: Session, member: Member) -> Pin | None:
-        """Return the version of the member's agent that a pinned session goes on with; None for one that is not."""
+        """Return the pin of the member's agent for a pinned session; None for other sessions."""
         if session.pin is None or member.agent is None:
             return session.pin
         return (await self._catalog.get(session.workspace, member.agent)).declaration.pin
 
     async def enter(self, session: Session, move: Move) -> None:
-        """Enter the session where it is to be found once the member has it."""
+        """Enter the session in the indexes of its next member."""
         if move.member.human:
             await self.enter_desk(session.workspace, session.id, move.team, move.at, move.level)
         elif move.member.agent is not None:
@@ -89,7 +89,7 @@ class HandoffIndexes:
         )
 
     async def leave(self, before: Session, after: Session, move: Move) -> None:
-        """Remove what no longer holds: of who had the session, or, where it did not change hands, of who would have."""
+        """Remove outdated entries: those of the previous member, or if the handoff did not happen, of the next one."""
         was, served = before.served, after.served
         if was is None or served is None:
             return
@@ -103,9 +103,9 @@ class HandoffIndexes:
             await self._inbox.leave(workspace, before.id, was.desk.since)
 
     async def announce(self, session: Session) -> None:
-        """Enter a session that is about to go on where the timer looks that finishes what was cut short."""
+        """Enter a session that is about to be resumed in the index of the timer that completes resumptions."""
         await self._pause.announce(session.workspace, session.id, session.agent)
 
     async def queue_kept(self, session: Session, send: Send) -> None:
-        """Queue what has waited in the session, in order."""
+        """Queue the session's waiting runs in order."""
         await self._pause.queue_kept(session.workspace, session.id, send)

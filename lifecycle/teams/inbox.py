@@ -1,9 +1,9 @@
-"""What waits for people, and what waits for room: found by rows that are written before a session waits.
+"""Indexes of sessions that wait for people or for a free member; written before a session waits.
 
 Table `teams`:
-partition `{workspace}`, row `inbox!{since}!{session}`: a conversation that a person has;
-partition `{workspace}!{team}`, row `room!{since}!{session}`: a conversation that no member has room for.
-An entry too many is dropped when it is met.
+partition `{workspace}`, row `inbox!{since}!{session}`: a session that a person has;
+partition `{workspace}!{team}`, row `room!{since}!{session}`: a session that no member is free for.
+Outdated entries are removed when they are read.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from lifecycle.teams.seats import TABLE, home
 
 _PAGE = 200
 _YOUNG = timedelta(minutes=10)
-"""For so long an entry may be ahead of the session that is about to say so."""
+"""For this long an entry without its session may be of one that is about to be stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A conversation that waits, and where its entry stands."""
+    """A session that waits, and its entry's key."""
 
     session: Session
     key: str
 
 
 class Inbox:
-    """Enters and finds conversations that wait."""
+    """Stores and reads waiting sessions."""
 
     def __init__(self, tables: Tables, conversations: ConversationStore, clock: Clock) -> None:
         self._tables = tables
@@ -41,15 +41,15 @@ class Inbox:
         self._clock = clock
 
     async def enter(self, workspace: str, session_id: str, since: datetime) -> None:
-        """Enter a conversation that is about to wait for a person."""
+        """Enter a session that is about to wait for a person."""
         await self._tables.commit(TABLE, [Upsert(Row(workspace, _key("inbox", since, session_id), {"at": since}))])
 
     async def leave(self, workspace: str, session_id: str, since: datetime) -> None:
-        """Remove the entry of a conversation that does not wait for a person any more."""
+        """Remove the entry of a session that no longer waits for a person."""
         await self._drop(workspace, _key("inbox", since, session_id))
 
     async def page(self, workspace: str, limit: int, after: str | None = None) -> tuple[Sequence[Waiting], str | None]:
-        """Return up to `limit` conversations that people have, the longest waiting first, and where to continue."""
+        """Return up to `limit` sessions that people have, oldest first, and the key to continue after."""
         found: list[Waiting] = []
         while True:
             span = Span.prefix(workspace, "inbox!", after=f"inbox!{after}" if after else None)
@@ -65,7 +65,7 @@ class Inbox:
                 return found, None
 
     async def all(self, workspace: str) -> AsyncIterator[Waiting]:
-        """Yield every conversation that a person has, the longest waiting first."""
+        """Yield every session that a person has, oldest first."""
         after: str | None = None
         while True:
             found, after = await self.page(workspace, _PAGE, after)
@@ -75,23 +75,23 @@ class Inbox:
                 return
 
     async def enter_room(self, workspace: str, team: str, session_id: str, since: datetime) -> None:
-        """Enter a conversation that is about to wait for room."""
+        """Enter a session that is about to wait for a free member."""
         row = Row(home(workspace, team), _key("room", since, session_id), {"at": since})
         await self._tables.commit(TABLE, [Upsert(row)])
 
     async def for_room(self, workspace: str, team: str) -> AsyncIterator[Waiting]:
-        """Yield the conversations that wait for room in a team, the longest waiting first."""
+        """Yield the sessions that wait for a free member of the team, oldest first."""
         async for row in every(self._tables, TABLE, Span.prefix(home(workspace, team), "room!")):
             session = await self._waits(workspace, row, "room")
             if session is not None:
                 yield Waiting(session, row.key)
 
     async def leave_room(self, workspace: str, team: str, waiting: Waiting) -> None:
-        """Remove the entry of a conversation that a member has now."""
+        """Remove the entry of a session that a member has now."""
         await self._drop(home(workspace, team), waiting.key)
 
     async def _waits(self, workspace: str, row: Row, what: str) -> Session | None:
-        """Return the entry's session if it waits, and drop an entry that is no longer so."""
+        """Return the entry's session if it waits; else remove the entry and return None."""
         ident = row.key.split("!", 2)[2]
         try:
             session = (await self._conversations.load(workspace, ident)).session

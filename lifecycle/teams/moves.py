@@ -1,4 +1,4 @@
-"""What a handoff changes in a session and in the run that goes on: pure rules, for all the ways that lead to one."""
+"""What a handoff changes in a session and its run: pure rules for all causes."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from lifecycle.teams import routing
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A conversation changing hands, once the member that takes it over has a seat for it.
+    """A handoff, once the next member has a seat for the session.
 
     Attributes:
         team: The team.
-        member: Who takes it over.
-        by: Who or what has it change hands.
-        reason: Why, in words.
-        source: Who has had it, as it was when that was decided; empty where it has waited for room.
-        at: When that was decided, aware UTC.
-        note: What the member is told.
-        pin: The version of the member's agent that the session goes on with; None where it is not pinned.
-        level: The level of the escalation path that it has come to.
-        urgency: How soon it is wanted, as whoever asked for it said.
-        context: How much of the history the member is told, where that is not as the team has it.
+        member: The next member.
+        by: What caused it.
+        reason: The reason, for people to read.
+        source: The member that had it at the decision; empty if it waited for a free member.
+        at: When it was decided, aware UTC.
+        note: The note for the next member.
+        pin: The pin of the next member's agent; None if the session is not pinned.
+        level: Level of the escalation path that it reaches.
+        urgency: Its urgency, as given by the request.
+        context: How much of the history the member gets; None for the team's setting.
     """
 
     team: Team
@@ -51,13 +51,13 @@ class Move:
 
 
 def desk_of(team: Team, now: datetime, level: int = 0) -> PersonWait:
-    """Return how a conversation begins to wait for a person, at that level of the escalation path."""
+    """Return the state of a session that begins to wait for a person, at that level of the escalation path."""
     following = team.level_after(level)
     return PersonWait(now, now + timedelta(seconds=following.after_s) if following else None, level)
 
 
 def started(session: Session, name: str, team: Team, member: Member, reason: str, now: datetime) -> Session:
-    """Return a new session, served by the member of the team."""
+    """Return a new session with the member of the team."""
     desk = desk_of(team, now) if member.human else None
     served = Served(name, member.name, now, (member.name,), reason=reason, desk=desk, begun=not member.human)
     session = _limited(_serving(session, served), team)
@@ -65,15 +65,15 @@ def started(session: Session, name: str, team: Team, member: Member, reason: str
 
 
 def without_room(session: Session, name: str, team: Team, now: datetime) -> Session:
-    """Return a new session, waiting until a member of the team has room."""
+    """Return a new session that waits for a free member of the team."""
     session = _limited(_serving(session, Served(name, "", now, begun=False)), team)
     return sessions.paused(session, ROOM, SessionState.WAITING)
 
 
 def moved(session: Session, move: Move, now: datetime) -> Session:
-    """Return the session with the member; one that has ended, or that somebody else has moved since, stays as it is.
+    """Return the session with the next member; unchanged if it has ended or was handed over since.
 
-    A session that was waiting for somebody else goes on with an agent; what it kept is yet to be queued.
+    A waiting session that goes to an agent is resumed; its waiting runs are yet to be queued.
     """
     served = session.served
     if served is None or session.over or served.member != move.source:
@@ -106,7 +106,7 @@ def moved(session: Session, move: Move, now: datetime) -> Session:
 
 
 def initiated(session: Session, move: Move, run: Run | None, now: datetime) -> Sequence[Event]:
-    """Return the event of a conversation that begins to change hands; none of one that has only waited for room."""
+    """Return the event of a handoff's beginning; none for a session that waited for a free member."""
     if not move.source:
         return ()
     data: dict[str, Any] = {
@@ -120,7 +120,7 @@ def initiated(session: Session, move: Move, run: Run | None, now: datetime) -> S
 
 
 def begin(session: Session, run_id: str | None, now: datetime) -> tuple[Session, Sequence[Event]]:
-    """Return the session once the member has begun with it, and the event of that; as it is where it had before."""
+    """Return the session after the member has begun with it, and the event; unchanged if it had begun before."""
     served = session.served
     if served is None or served.begun:
         return session, ()
@@ -130,7 +130,7 @@ def begin(session: Session, run_id: str | None, now: datetime) -> tuple[Session,
 
 
 def assigned(session: Session, run: Run) -> Run:
-    """Return the run, to be answered by the agent that has its session now."""
+    """Return the run, assigned to the agent that has its session now."""
     if session.served is None or run.agent == session.agent:
         return run
     return runs.assigned(run, session.agent)
@@ -139,18 +139,18 @@ def assigned(session: Session, run: Run) -> Run:
 def handed_over(
     session: Session, run: Run, move: Move, effort: Effort, now: datetime, failed: str = ""
 ) -> tuple[Session, Run, Sequence[Event]]:
-    """Return the session and the run after an attempt that handed over: with the next member, queued or waiting.
+    """Return session, run and events after an attempt that handed over; the run is queued for the next, or waits.
 
     Args:
         session: The session.
         run: The run.
-        move: Where it goes.
+        move: The handoff.
         effort: What the attempt did.
         now: The time.
-        failed: Why the attempt failed, where that is why; else empty.
+        failed: Error code, if the attempt failed and that is the reason; else empty.
     """
     after = moved(session, move, now)
-    if after is session:  # somebody else has moved it; the run follows
+    if after is session:  # handed over by another request; the run follows
         return session, runs.handed_over(run, effort, now, failed=failed), ()
     run = runs.handed_over(run, effort, now, waits=move.member.human, failed=failed)
     events = initiated(after, move, run, now)
@@ -160,7 +160,7 @@ def handed_over(
 
 
 def hopped(run: Run, move: Move, now: datetime, *, aim: str) -> Run:
-    """Return the run with the hop to the member, to be answered by that agent unless a person does."""
+    """Return the run with the hop to the member, assigned to its agent unless it is a person."""
     team = run.team or TeamRun("")
     spent = run.spend.cost_micro_usd - sum(hop.cost_micro_usd for hop in team.hops)
     agent = run.agent if move.source else ""
@@ -170,11 +170,11 @@ def hopped(run: Run, move: Move, now: datetime, *, aim: str) -> Run:
 
 
 def wants_summary(move: Move, turns: int) -> bool:
-    """Return whether an agent that takes over is to be told a summary that is yet to be written.
+    """Return whether the next agent needs a summary that is not written yet.
 
     Args:
-        move: Where the conversation goes.
-        turns: How many messages its history has.
+        move: The handoff.
+        turns: Number of messages in the history.
     """
     summed_up = move.note is None or bool(move.note.summary)
     return _wanted_context(move) == "summary" and not summed_up and turns > 0 and not move.member.human
@@ -185,7 +185,7 @@ def _wanted_context(move: Move) -> ContextPolicy:
 
 
 def _context(move: Move) -> ContextPolicy:
-    """Return how much of the history the member is told; without a summary, the last turns stand for it."""
+    """Return how much of the history the member gets; if a summary is missing, the last runs."""
     context = _wanted_context(move)
     summed_up = move.note is not None and move.note.summary
     return "last" if context == "summary" and not summed_up else context

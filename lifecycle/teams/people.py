@@ -1,7 +1,7 @@
-"""People in a conversation: they take one from the inbox, answer, and give it back to an agent, or leave it to others.
+"""People in sessions: they claim one from the inbox, answer, return it to an agent, or release it.
 
-A person's answer ends the run that waits the longest, in one transaction with its two turns, as a model's does. What
-happens to a conversation that waits too long is said by its team's escalation path.
+A person's answer ends the oldest waiting run, in one transaction with its two messages, like a model's. Sessions that
+wait too long follow their team's escalation path.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ log = logging.getLogger(__name__)
 MAX_REPLY_CHARS = 100_000
 
 Record = Callable[[Run], Awaitable[None]]
-"""Wakes whoever waits for a run that is answered, and writes the facts of its attempts that are over."""
+"""Wakes callers that wait for an answered run, and writes the facts of its ended attempts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who works at the inbox.
+    """The person who uses the inbox.
 
     Attributes:
-        name: What they are called in records.
-        ids: Every id that sign-in vouches for; none where nobody vouches, as with a function key.
+        name: Their name in records.
+        ids: Every id that sign-in gives for them; empty without sign-in, as with a function key.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Caller:
 
 
 class People:
-    """Has people take, answer, hand over and give back conversations."""
+    """Lets people claim, answer, hand over and return sessions."""
 
     def __init__(
         self,
@@ -75,12 +75,12 @@ class People:
         self._clock = clock
 
     async def claim(self, workspace: str, session_id: str, caller: Caller) -> Session:
-        """Take a conversation; taking it again changes nothing.
+        """Claim a session; claiming it again changes nothing.
 
         Raises:
-            NotFound: There is no such session.
-            Forbidden: The caller is none of the member's people.
-            Conflict: No person has the conversation, or somebody else has taken it (code `already_claimed`).
+            NotFound: The session does not exist.
+            Forbidden: The caller is not one of the member's people.
+            Conflict: No person has the session, or another person has claimed it (code `already_claimed`).
         """
         await self._check(workspace, session_id, caller)
 
@@ -92,7 +92,7 @@ class People:
                 msg = f"{desk.claimed_by} has taken this conversation."
                 raise Conflict(msg, code="already_claimed")
             now = self._clock()
-            after = _at_desk(session, replace(desk, claimed_by=caller.name, claimed_at=now))
+            after = _with_wait(session, replace(desk, claimed_by=caller.name, claimed_at=now))
             after, events = moves.begin(after, None, now)
             data = {"by": caller.name, "member": _served(session).member}
             return ConversationChange(after, events=[Event("person.claimed", data, now), *events])
@@ -100,12 +100,12 @@ class People:
         return await self._changed(workspace, session_id, None, decide)
 
     async def release(self, workspace: str, session_id: str, caller: Caller) -> Session:
-        """Put a conversation back into the inbox, for others of the member's people; it is due as it was.
+        """Release a claimed session to the member's other people; its deadline is unchanged.
 
         Raises:
-            NotFound: There is no such session.
-            Forbidden: The caller is none of the member's people.
-            Conflict: No person has the conversation, or somebody else has taken it.
+            NotFound: The session does not exist.
+            Forbidden: The caller is not one of the member's people.
+            Conflict: No person has the session, or another person has claimed it.
         """
         await self._check(workspace, session_id, caller)
 
@@ -114,29 +114,29 @@ class People:
             if not desk.claimed_by:
                 return None
             _check_own(desk, caller)
-            after = _at_desk(session, replace(desk, claimed_by="", claimed_at=None))
+            after = _with_wait(session, replace(desk, claimed_by="", claimed_at=None))
             data = {"by": caller.name, "member": _served(session).member}
             return ConversationChange(after, events=[Event("person.released", data, self._clock())])
 
         return await self._changed(workspace, session_id, None, decide)
 
     async def reply(self, workspace: str, session_id: str, caller: Caller, text: str, run_id: str | None = None) -> Run:
-        """Answer a run that waits, and return it; whoever answers has taken the conversation.
+        """Answer a waiting run, and return it; this also claims the session.
 
         Args:
             workspace: The workspace.
-            session_id: The conversation.
-            caller: Who answers.
+            session_id: The session's id.
+            caller: The person who answers.
             text: The answer.
-            run_id: The run; None for the one that waits the longest. Where it is named, the same answer again changes
+            run_id: The run's id; None for the oldest waiting one. With an id, repeating the same answer changes
                 nothing.
 
         Raises:
-            NotFound: There is no such session, or no such run in it.
+            NotFound: The session does not exist, or has no such run.
             InvalidInput: The answer is blank or too long.
-            Forbidden: The caller is none of the member's people.
-            Conflict: Nothing waits for an answer (code `nothing_to_answer`), no person has the conversation, somebody
-                else has taken it, or it has ended.
+            Forbidden: The caller is not one of the member's people.
+            Conflict: No run waits for an answer (code `nothing_to_answer`), no person has the session, another person
+                has claimed it, or it has ended.
         """
         _check_text(text)
         session, _, _ = await self._check(workspace, session_id, caller)
@@ -144,7 +144,7 @@ class People:
             first = await self._conversations.run(workspace, session_id, run_id)
             if first is None:
                 raise NotFound(f"There is no run {run_id!r} in this conversation.", code="run_not_found")
-            if _said_by(first, caller, text):
+            if _is_answer_of(first, caller, text):
                 return first
         else:
             found = self._conversations.runs_in(workspace, session_id, RunState.WAITING)
@@ -155,8 +155,8 @@ class People:
         await self._handoffs.replying(session, first.id)
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
-            if stored.run is not None and _said_by(stored.run, caller, text):
-                return None  # it took effect, and that was answered too late
+            if stored.run is not None and _is_answer_of(stored.run, caller, text):
+                return None  # an earlier try took effect
             session, desk = _with_person(stored, session_id)
             _check_own(desk, caller, free=True)
             if stored.run is None or stored.run.state is not RunState.WAITING:
@@ -173,16 +173,16 @@ class People:
     async def return_(
         self, workspace: str, session_id: str, caller: Caller, wanted: Wanted, request: HandoffRequest, send: Send
     ) -> Session:
-        """Give the conversation back to an agent: the one that is named, or else the last that had it.
+        """Return the session to an agent: the given one, else the last that had it.
 
-        What waits for an answer yet is answered by that agent, which is told what happened.
+        Waiting runs are answered by that agent, which gets a note of what happened.
 
         Raises:
-            NotFound: There is no such session.
-            InvalidInput: There is no such member.
-            Forbidden: The caller is none of the member's people.
-            Conflict: No person has the conversation, somebody else has taken it, or no agent can take it now.
-            Unavailable: It has changed hands, but what waited could not be queued; the timer does it.
+            NotFound: The session does not exist.
+            InvalidInput: The member does not exist.
+            Forbidden: The caller is not one of the member's people.
+            Conflict: No person has the session, another person has claimed it, or no agent is free.
+            Unavailable: It is handed over, but its waiting runs could not be queued; a timer does it.
         """
         session, team, _ = await self._check(workspace, session_id, caller)
         _, desk = _with_person(StoredConversation(session, None), session_id)
@@ -196,18 +196,18 @@ class People:
         return await self._handoffs.hand_over(workspace, session_id, asked, send)
 
     async def sweep(self, send: Send) -> int:
-        """Escalate what has waited too long, and announce what waits; return how many conversations were looked at."""
+        """Escalate sessions that have waited too long, and notify of waiting ones; return how many were checked."""
         count = 0
         async for entry in self._due.until(self._clock()):
             try:
-                await self._looked_at(entry, send)
+                await self._check_waiting(entry, send)
             except AppError as error:
-                log.warning("conversation not looked at: %s", error.code, extra={"event": "team.not_swept"})
+                log.warning("conversation not checked: %s", error.code, extra={"event": "team.not_swept"})
                 continue
             count += 1
         return count
 
-    async def _looked_at(self, entry: Entry, send: Send) -> None:
+    async def _check_waiting(self, entry: Entry, send: Send) -> None:
         session = (await self._conversations.load(entry.workspace, entry.name)).session
         served = session.served if session and not session.over else None
         if session is None or served is None or served.desk is None:
@@ -225,7 +225,7 @@ class People:
             await self._due.drop(entry.workspace, entry.name, entry.hour)
 
     async def _escalated(self, session: Session, served: Served, desk: PersonWait, send: Send) -> bool:
-        """Take a conversation to the next level of the path; return whether it is to be looked at again."""
+        """Take a session to the next level of the path; return whether to check it again."""
         team = (await self._teams.get(session.workspace, served.team)).team
         level = team.level_after(desk.level)
         if level is None or desk.claimed_by:
@@ -238,31 +238,31 @@ class People:
             try:
                 after = await self._handoffs.hand_over(session.workspace, session.id, request, send)
             except Conflict:
-                pass  # nobody can take it; the level counts, and the next one is tried in its time
+                pass  # no member is free; the next level is tried when due
             else:
                 await self._announcements.waiting(after)
                 return True
-        await self._passed(session, team, level)
+        await self._record_level(session, team, level)
         return True
 
-    async def _passed(self, session: Session, team: Team, level: EscalationLevel) -> None:
-        """Note that a conversation has come to a level that did not move it."""
+    async def _record_level(self, session: Session, team: Team, level: EscalationLevel) -> None:
+        """Record that a session has reached a level that did not move it."""
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
             now, served = self._clock(), stored.session.served if stored.session else None
             if stored.session is None or served is None or served.desk is None or served.desk.level >= level.level:
                 return None
             due = moves.desk_of(team, now, level.level).due
-            return ConversationChange(_at_desk(stored.session, replace(served.desk, level=level.level, due=due)))
+            return ConversationChange(_with_wait(stored.session, replace(served.desk, level=level.level, due=due)))
 
         await self._conversations.update(session.workspace, session.id, None, decide)
 
     async def _check(self, workspace: str, session_id: str, caller: Caller) -> tuple[Session, Team, Member]:
-        """Return the session, its team and the member that has it, of which the caller must be one.
+        """Return the session, its team and its member, after checking that the caller is one of the member's people.
 
         Raises:
-            NotFound: There is no such session.
-            Forbidden: The caller is none of the member's people.
+            NotFound: The session does not exist.
+            Forbidden: The caller is not one of the member's people.
             Conflict: No person has the session, or it has ended.
         """
         session, _ = _with_person(await self._conversations.load(workspace, session_id), session_id)
@@ -272,7 +272,7 @@ class People:
         if member is None:
             raise Conflict("The member that has it is no longer in the team; hand it over.", code="unknown_member")
         if not (caller.ids or {caller.name}) & set(member.people):
-            msg = f"You are none of the people of {member.name}."
+            msg = f"You are not one of the people of {member.name}."
             raise Forbidden(msg, code="not_in_rota")
         return session, team, member
 
@@ -300,21 +300,21 @@ def _answered(
     """Return the change by which a person answers a run."""
     now = people.clock()
     desk = replace(desk, claimed_by=caller.name, claimed_at=desk.claimed_at or now)
-    session, events = moves.begin(_at_desk(session, desk), run.id, now)
+    session, events = moves.begin(_with_wait(session, desk), run.id, now)
     team = run.team or TeamRun(_served(session).team)
     after = runs.answered_by_person(run, text, now)
     after = replace(after, dispatch=replace(after.dispatch, team=replace(team, by=caller.name)))
-    said = [Event("person.replied", {"run_id": run.id, "by": caller.name}, now)]
+    own_events = [Event("person.replied", {"run_id": run.id, "by": caller.name}, now)]
     if run.stream:
         data = {"run_id": run.id, "attempt": run.attempt + 1, "offset": 0, "text": text}
         ended = {"run_id": run.id, "attempt": run.attempt + 1, "outcome": "completed"}
-        said += [Event("run.delta", data, now), Event("run.stream_ended", ended, now)]
+        own_events += [Event("run.delta", data, now), Event("run.stream_ended", ended, now)]
     turns = [Turn("user", runs.user_message(run), run.id, now), Turn("assistant", text, run.id, now, caller.name)]
-    return outcome(session, run, after, [*events, *said], turns, now)
+    return outcome(session, run, after, [*events, *own_events], turns, now)
 
 
-def _said_by(run: Run, caller: Caller, text: str) -> bool:
-    """Return whether the run has this very answer of the caller."""
+def _is_answer_of(run: Run, caller: Caller, text: str) -> bool:
+    """Return whether the run has this answer of the caller."""
     return run.answer == text and run.team is not None and run.team.by == caller.name
 
 
@@ -338,7 +338,7 @@ def _served(session: Session) -> Served:
     return session.served
 
 
-def _at_desk(session: Session, desk: PersonWait) -> Session:
+def _with_wait(session: Session, desk: PersonWait) -> Session:
     served = replace(_served(session), desk=desk)
     return replace(session, terms=replace(session.terms, served=served))
 

@@ -1,9 +1,8 @@
-"""Who of a team gets a conversation, and when it changes hands. Pure rules: the same input, the same answer.
+"""Routing in a team: who gets a session, and when it is handed over. Pure and deterministic rules.
 
-Order of the members that a new conversation is offered to: those that a trigger names, by the trigger's priority; then
-those whose capabilities the query asks for, the more of them the better; then the primary member; then the others. Of
-equals, the one with the least relative workload, the one with the lower `priority`, and the name decides what is left.
-Who is away or full is left out.
+Order in which members are offered a new session: those that a trigger names, by the trigger's priority; those with
+capabilities that the query asks for, most matches first; the primary member; the others. Ties are broken by relative
+workload, then `priority`, then name. Members that are unavailable or full are left out.
 """
 
 from __future__ import annotations
@@ -19,24 +18,24 @@ from lifecycle.specs.team import ContextPolicy, HandoffTrigger, Member, Team
 from llmops.evaluation.sentiment import sentiment
 
 CAPABILITY = "capability"
-"""The metadata of a run by which it asks for a capability."""
+"""Key of a run's metadata that asks for a capability."""
 
 Loads = Mapping[str, int]
-"""How many conversations of the team each member holds open; a member that is left out holds none."""
+"""Number of the team's open sessions of each member; 0 for members left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What triggers go by.
+    """Input of triggers.
 
     Attributes:
-        query: What is asked.
-        metadata: The run's own strings.
-        runs: Runs of the conversation that the member has had, this one included.
-        cost_micro_usd: What the run has cost.
-        failures: Attempts of the run that failed with the member.
-        answer: The member's answer; None before there is one.
-        score: The answer's overall score, 0-100; None where it has none.
+        query: The run's query.
+        metadata: The run's metadata.
+        runs: Number of the session's runs that the member has had, including this one.
+        cost_micro_usd: What the run has cost, in millionths of a USD.
+        failures: Failed attempts of the run with the member.
+        answer: The member's answer; None before.
+        score: The answer's overall score, 0-100; None without a score.
         scores: The answer's scores by check.
     """
 
@@ -51,12 +50,12 @@ class Situation:
 
 
 Extension = Callable[[Situation], bool]
-"""A trigger's condition that an extension brings."""
+"""A trigger's condition of an extension."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A member that could have the conversation, and why."""
+    """A member that could have the session, and the reason."""
 
     member: Member
     reason: str
@@ -64,14 +63,14 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Who is to take a conversation over: a member, or any with a specialization; neither for whoever can."""
+    """Whom to hand a session to: a member, or any member with a specialization; neither for any."""
 
     member: str | None = None
     specialization: str | None = None
 
 
 def for_new(team: Team, query: str, metadata: Mapping[str, str], loads: Loads, now: datetime) -> Sequence[Choice]:
-    """Return the members that a new conversation is offered to, the first of them first; none where all are full."""
+    """Return the members to offer a new session to, in order; empty if all are full."""
     named = _named_by_triggers(team, query, metadata)
     ranked: list[tuple[tuple[object, ...], Choice]] = []
     for member in team.members:
@@ -81,7 +80,7 @@ def for_new(team: Team, query: str, metadata: Mapping[str, str], loads: Loads, n
         asked = _asked_for(member, query, metadata)
         matched = bool(why or asked)
         if member.human and not matched and member.role == "specialist" and team.agents:
-            continue  # people get what names them, or what they are the primary or the backup for
+            continue  # people get only sessions that name them, or as primary or backup
         reason = why or (f"it can do {', '.join(asked)}" if asked else _unmatched(member, loads))
         order = (
             member.role == "backup",
@@ -99,18 +98,17 @@ def for_new(team: Team, query: str, metadata: Mapping[str, str], loads: Loads, n
 def for_handoff(
     team: Team, source: str, wanted: Wanted, loads: Loads, now: datetime, trail: Sequence[str] = ()
 ) -> Sequence[Choice]:
-    """Return the members that a conversation can go on to, the first of them first; none where nobody can take it.
+    """Return the members that a session can be handed to, in order; empty if there is none.
 
-    First whoever is asked for; then whoever has the same specialization; then the member that had it before; then
-    people.
+    First the requested one; then those with the same specialization; then the previous member; then people.
 
     Args:
         team: The team.
-        source: The member that has it; empty where none has.
-        wanted: Who is asked for.
+        source: The member that has it; empty for none.
+        wanted: The requested member or specialization.
         loads: The members' workloads.
         now: The time.
-        trail: The members that had it, the latest last.
+        trail: Earlier members, latest last.
     """
     free = [member for member in team.members if member.name != source and _takes(team, member, loads, now)]
     free.sort(key=lambda member: (member.role == "backup", _relative(member, loads), member.priority, member.name))
@@ -139,13 +137,13 @@ def for_handoff(
 def fired(
     member: Member, situation: Situation, conditions: Sequence[str], extensions: Mapping[str, Extension]
 ) -> HandoffTrigger | None:
-    """Return the member's trigger that fires, the one with the highest priority; None where none does.
+    """Return the member's trigger that fires, the one of highest priority; None if none fires.
 
     Args:
-        member: Who has the conversation.
-        situation: What there is to go by.
-        conditions: Which are looked at now; `extension` stands for all that extensions bring.
-        extensions: Conditions that extensions bring, by name. One that is not there does not hold.
+        member: The member that has the session.
+        situation: Input of the triggers.
+        conditions: Kinds of conditions to evaluate now; `extension` means all of extensions.
+        extensions: Conditions of extensions by name. An unknown one is false.
     """
     active = [trigger for trigger in member.handoff_triggers if trigger.active and _kind(trigger) in conditions]
     for trigger in sorted(active, key=lambda each: (-each.priority, each.name)):
@@ -155,23 +153,23 @@ def fired(
 
 
 OF_QUERY = ("keyword_detected", "capability_requested", "sentiment_below")
-"""Conditions that the query alone decides: they also say who gets a new conversation."""
+"""Conditions on the query alone: they also choose the member for a new session."""
 BEFORE = (*OF_QUERY, "turns_above", "cost_above", "always", "extension")
-"""Conditions that are looked at before a member is asked."""
+"""Conditions that are evaluated before a member is asked."""
 AFTER = ("quality_below", "cost_above", "extension")
-"""Conditions that are looked at once it has answered."""
+"""Conditions that are evaluated after an answer."""
 FAILED = ("failures",)
-"""Conditions that are looked at when an attempt has failed."""
+"""Conditions that are evaluated after a failed attempt."""
 
 
 def may_go_on(team: Team, first: str, hops: Sequence[Hop], target: str) -> bool:
-    """Return whether a run may go on to the member: there are not too many hops, and it does not go to and fro.
+    """Return whether a run may go on to the member, by the limits of hops and returns.
 
     Args:
         team: The team.
-        first: The member that was asked first.
-        hops: The members that the run went on to.
-        target: The member it would go on to.
+        first: The first member.
+        hops: The members that the run was handed to.
+        target: The next member.
     """
     policy = team.handoff
     visits = [first, *(hop.target for hop in hops)].count(target)
@@ -179,7 +177,7 @@ def may_go_on(team: Team, first: str, hops: Sequence[Hop], target: str) -> bool:
 
 
 def first_turn(team: Team, turns: int, context: ContextPolicy) -> int:
-    """Return the first message of a history of so many that whoever takes a conversation over is told."""
+    """Return the number of the first message, in a history of `turns` messages, that the next member gets."""
     match context:
         case "full":
             return 0
@@ -190,20 +188,22 @@ def first_turn(team: Team, turns: int, context: ContextPolicy) -> int:
 
 
 def trigger_reason(trigger: HandoffTrigger) -> str:
-    """Return why a trigger has a conversation change hands, in words."""
+    """Return a trigger as the reason of a handoff, for people to read."""
     return f"the trigger {trigger.name!r} has fired ({trigger.condition})"
 
 
 def wanted_by(trigger: HandoffTrigger) -> Wanted:
-    """Return whom a trigger asks for."""
+    """Return whom a trigger hands over to."""
     return Wanted(trigger.target, trigger.target_specialization)
 
 
 def _takes(team: Team, member: Member, loads: Loads, now: datetime) -> bool:
     if member.role == "backup" and team.overflow != "backup":
         return False
-    here = member.present(now) or (member.human and member.availability == "available" and team.out_of_hours == "wait")
-    return here and loads.get(member.name, 0) < member.max_workload
+    available = member.present(now) or (
+        member.human and member.availability == "available" and team.out_of_hours == "wait"
+    )
+    return available and loads.get(member.name, 0) < member.max_workload
 
 
 def _relative(member: Member, loads: Loads) -> float:
@@ -219,7 +219,7 @@ def _unmatched(member: Member, loads: Loads) -> str:
 
 
 def _named_by_triggers(team: Team, query: str, metadata: Mapping[str, str]) -> Mapping[str, tuple[int, str]]:
-    """Return the members that triggers name on the query alone, each with the highest priority and why."""
+    """Return the members that triggers name by the query alone, each with the highest priority and the reason."""
     situation = Situation(query, metadata)
     found: dict[str, tuple[int, str]] = {}
     for member in team.members:
@@ -240,7 +240,7 @@ def _targets(team: Team, source: Member, trigger: HandoffTrigger) -> Iterator[st
 
 def _asked_for(member: Member, query: str, metadata: Mapping[str, str]) -> list[str]:
     asked = metadata.get(CAPABILITY, "").casefold()
-    return [word for word in member.capabilities if word.casefold() == asked or _says(query, word)]
+    return [word for word in member.capabilities if word.casefold() == asked or _contains(query, word)]
 
 
 def _kind(trigger: HandoffTrigger) -> str:
@@ -253,11 +253,11 @@ def _holds(trigger: HandoffTrigger, situation: Situation, extensions: Mapping[st
         case "always":
             return True
         case "keyword_detected":
-            return any(_says(situation.query, word) for word in given.keywords)
+            return any(_contains(situation.query, word) for word in given.keywords)
         case "capability_requested":
             wanted = given.capability or ""
             asked = situation.metadata.get(CAPABILITY, "").casefold()
-            return asked == wanted.casefold() or _says(situation.query, wanted)
+            return asked == wanted.casefold() or _contains(situation.query, wanted)
         case "sentiment_below":
             return given.below is not None and sentiment(situation.query) < given.below
         case "quality_below":
@@ -274,7 +274,7 @@ def _holds(trigger: HandoffTrigger, situation: Situation, extensions: Mapping[st
             return condition is not None and condition(situation)
 
 
-def _says(text: str, phrase: str) -> bool:
+def _contains(text: str, phrase: str) -> bool:
     return _pattern(phrase).search(text.casefold()) is not None
 
 

@@ -1,12 +1,12 @@
-"""How many conversations each member of a team holds open, as rows: a member's workload is the number of its seats.
+"""Seats: the open sessions of each member as rows; a member's workload is the number of its seats.
 
 Table `teams`, partition `{workspace}!{team}`:
-`seat!{member}!{number}`    a conversation that the member holds; there are as many numbers as it may hold
-`held!{session}!{member}`   the same, by conversation, written in the same transaction
+`seat!{member}!{number}`    a session of the member; numbers are below its `max_workload`
+`held!{session}!{member}`   the same by session, written in the same transaction
 
-A key is taken or it is not, so that however many arrive at once, no member ever holds more than it may. A seat is taken
-before the session says that the member has it, and given back after it says otherwise: whoever dies in between leaves a
-seat too many, which is given back when it is met, and never one too few.
+A row key can be inserted only once, so no member ever gets more sessions than allowed, however many arrive at once. A
+seat is taken before the session names the member, and released after it names another: a crash in between leaves a seat
+too many, which is released when it is noticed, never one too few.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from lifecycle.specs.team import Member
 
 TABLE = "teams"
 _YOUNG = timedelta(minutes=10)
-"""For so long a seat may be ahead of the session that is about to say so."""
+"""For this long a seat may be of a session that is about to be stored."""
 _LOOK_EVERY = timedelta(seconds=30)
-"""How often a process looks whether the seats of a full member are all in use."""
+"""How often a process checks whether the seats of a full member are in use."""
 _TRIES = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A conversation that a member holds.
+    """A seat: a session of a member.
 
     Attributes:
         member: The member.
-        number: Which of its seats.
-        session_id: The conversation.
+        number: The seat's number.
+        session_id: The session's id.
         at: When it was taken, aware UTC.
     """
 
@@ -49,7 +49,7 @@ class Seat:
 
 
 class Seats:
-    """Takes and gives back seats."""
+    """Takes and releases seats."""
 
     def __init__(self, tables: Tables, conversations: ConversationStore, clock: Clock) -> None:
         self._tables = tables
@@ -58,13 +58,13 @@ class Seats:
         self._looked: dict[tuple[str, str, str], datetime] = {}
 
     async def taken(self, workspace: str, team: str, member: str | None = None) -> Sequence[Seat]:
-        """Return the seats that are taken, of one member or of all."""
+        """Return the taken seats of one member or of all."""
         prefix = "seat!" if member is None else f"seat!{member}!"
         rows = every(self._tables, TABLE, Span.prefix(home(workspace, team), prefix))
         return [_seat(row) async for row in rows]
 
     async def loads(self, workspace: str, team: str, members: Sequence[Member]) -> Mapping[str, int]:
-        """Return how many conversations each member holds; of one that is full, seats left behind are given back."""
+        """Return the number of each member's open sessions; unused seats of full members are released first."""
         seats = await self.taken(workspace, team)
         counts = Counter(seat.member for seat in seats)
         for member in members:
@@ -74,7 +74,7 @@ class Seats:
         return counts
 
     async def exact(self, workspace: str, team: str) -> Sequence[Seat]:
-        """Return the seats in use, having looked at every session; those left behind are given back."""
+        """Return the seats in use, after checking every session; unused ones are released."""
         seats = await self.taken(workspace, team)
         used = await asyncio.gather(*(self._in_use(workspace, team, seat) for seat in seats))
         for seat, in_use in zip(seats, used, strict=True):
@@ -83,14 +83,14 @@ class Seats:
         return [seat for seat, in_use in zip(seats, used, strict=True) if in_use]
 
     async def take(self, workspace: str, team: str, member: Member, session_id: str) -> bool:
-        """Take a seat for the conversation and return whether there is one; one that it has already is enough."""
+        """Take a seat for the session and return whether it has one, now or from before."""
         partition, name = home(workspace, team), member.name
         held = f"held!{session_id}!{name}"
         for _ in range(_TRIES):
             if await self._tables.get(TABLE, partition, held) is not None:
                 return True
             seats = await self.taken(workspace, team, name)
-            beyond = sum(1 for seat in seats if seat.number >= member.max_workload)  # from when it could hold more
+            beyond = sum(1 for seat in seats if seat.number >= member.max_workload)  # from before its limit was lowered
             numbers = {seat.number for seat in seats}
             free = [number for number in range(member.max_workload - beyond) if number not in numbers]
             if not free:
@@ -106,12 +106,12 @@ class Seats:
             try:
                 await self._tables.commit(TABLE, writes)
             except RowExists:
-                continue  # somebody was faster, or it was this very commit, answered too late
+                continue  # taken by another, or by this commit with its response lost
             return True
         return False
 
     async def give_back(self, workspace: str, team: str, member: str, session_id: str) -> None:
-        """Give the conversation's seat back; one that it does not have is no error."""
+        """Release the session's seat; does nothing if it has none."""
         partition, held = home(workspace, team), f"held!{session_id}!{member}"
         row = await self._tables.get(TABLE, partition, held)
         if row is None:
@@ -120,10 +120,10 @@ class Seats:
         try:
             await self._tables.commit(TABLE, [Delete(partition, held, row.etag), Delete(partition, seat)])
         except RowChanged:
-            return  # somebody else gave it back
+            return  # another process released it
 
     async def _given_back(self, workspace: str, team: str, member: str, seats: Sequence[Seat]) -> int:
-        """Give back those that no conversation uses, if that was not looked at a moment ago; return how many."""
+        """Release seats that no session uses, unless that was checked recently; return how many."""
         now, key = self._clock(), (workspace, team, member)
         if self._looked.get(key, now - _LOOK_EVERY) > now - _LOOK_EVERY:
             return 0

@@ -1,9 +1,9 @@
-"""How a team is doing: who has what, what waits, and how often conversations change hands.
+"""Status of a team: its members' sessions, what waits, and its handoffs.
 
-Table `teams`, partition `{workspace}!{team}`, written before what they tell of:
-`hop!{day}!{session}!{number}`   a conversation changing hands
+Table `teams`, partition `{workspace}!{team}`, written before the event that they record:
+`hop!{day}!{session}!{number}`   a handoff
 `reply!{day}!{session}!{run}`    an answer of a person
-The same handoff is one row however often it is tried.
+Repeating an event writes the same row.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 KEPT_FOR = timedelta(days=30)
 WINDOW = timedelta(days=7)
 _FEW = 5
-"""Fewer handoffs than these say nothing of a share."""
+"""Fewer handoffs than this give no insight."""
 _NOTEWORTHY = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class HopRow:
-    """A conversation that has changed hands."""
+    """A handoff."""
 
     session_id: str
     number: int
@@ -46,16 +46,16 @@ class HopRow:
 
 @dataclass(frozen=True, slots=True)
 class MemberStatus:
-    """How a member is doing.
+    """Status of a member.
 
     Attributes:
         member: The member.
-        present: Whether it is given conversations now, if it has room.
-        workload: Conversations that it holds open.
-        waiting: Of a person's, those that nobody has taken.
-        longest_wait_s: Since when the longest of these waits, in seconds; None where none does.
+        present: Whether it is available now, apart from its workload.
+        workload: Its open sessions.
+        waiting: Of a person's, those not claimed.
+        longest_wait_s: How long the oldest of these has waited, in seconds; None without any.
         replies: Answers of its people in the window.
-        answer_s: How long a conversation has waited for these, in seconds, on average; None without any.
+        answer_s: Mean time that sessions had waited for these answers, in seconds; None without answers.
     """
 
     member: Member
@@ -69,7 +69,7 @@ class MemberStatus:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How often conversations went from a member to another in the window, and how many came straight back."""
+    """Number of handoffs from one member to another in the window, and how many were returned directly."""
 
     source: str
     target: str
@@ -79,19 +79,19 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class TeamStatus:
-    """How a team is doing.
+    """Status of a team.
 
     Attributes:
         team: Its name.
-        since: Since when handoffs are counted, aware UTC.
+        since: Start of the window for handoffs, aware UTC.
         members: Its members.
-        conversations: Conversations that are open, those that wait for room included.
-        waiting_for_room: Conversations that no member has room for.
-        handoffs: Handoffs since then.
-        by: These, by who or what had them.
+        conversations: Open sessions, including those that wait for a free member.
+        waiting_for_room: Sessions that no member is free for.
+        handoffs: Handoffs in the window.
+        by: These, by cause.
         escalations: Of these, along the escalation path.
         routes: These, by member.
-        insights: What is worth looking at, in words.
+        insights: Insights, for people to read.
     """
 
     team: str
@@ -107,14 +107,14 @@ class TeamStatus:
 
 
 class TeamLog:
-    """Notes handoffs and answers before they take place."""
+    """Records handoffs and answers of people, before they happen."""
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
         self._clock = clock
 
     async def handoff(self, session: Session, move: Move) -> None:
-        """Note that a session is about to change hands."""
+        """Record that a session is about to be handed over."""
         served = session.served
         if served is None or not served.member:
             return
@@ -123,7 +123,7 @@ class TeamLog:
         await self._tables.commit(TABLE, [Upsert(Row(home(session.workspace, served.team), key, values))])
 
     async def reply(self, session: Session, run_id: str) -> None:
-        """Note that a person is about to answer a run."""
+        """Record that a person is about to answer a run."""
         served, now = session.served, self._clock()
         if served is None or served.desk is None:
             return
@@ -136,7 +136,7 @@ class TeamLog:
         await self._tables.commit(TABLE, [Upsert(row)])
 
     async def since(self, workspace: str, team: str, since: datetime) -> tuple[Sequence[HopRow], Sequence[Row]]:
-        """Return the handoffs and the answers from that day on."""
+        """Return the handoffs and answers from that day on."""
         hops, replies = [
             [row async for row in every(self._tables, TABLE, self._from(workspace, team, kind, since))]
             for kind in ("hop", "reply")
@@ -147,7 +147,7 @@ class TeamLog:
         return Span(home(workspace, team), key_from=f"{kind}!{since:%Y-%m-%d}", key_before=f"{kind}!~")
 
     async def forget(self, workspace: str, team: str) -> None:
-        """Delete what is older than KEPT_FOR, some of it each time."""
+        """Delete rows older than KEPT_FOR, a limited number in each call."""
         partition, before = home(workspace, team), self._clock() - KEPT_FOR
         for kind in ("hop", "reply"):
             span = Span(partition, key_from=f"{kind}!", key_before=f"{kind}!{before:%Y-%m-%d}")
@@ -156,11 +156,11 @@ class TeamLog:
                 try:
                     await self._tables.commit(TABLE, [Delete(partition, row.key) for row in rows])
                 except RowChanged:
-                    continue  # somebody else deletes them
+                    continue  # another process deletes them
 
 
 class TeamStatusReader:
-    """Reads how teams are doing."""
+    """Reads the status of teams."""
 
     def __init__(self, teams: Teams, seats: Seats, inbox: Inbox, team_log: TeamLog, clock: Clock) -> None:
         self._teams = teams
@@ -170,10 +170,10 @@ class TeamStatusReader:
         self._clock = clock
 
     async def of(self, workspace: str, name: str) -> TeamStatus:
-        """Return how a team is doing.
+        """Return the status of a team.
 
         Raises:
-            NotFound: There is no such team.
+            NotFound: The team does not exist.
         """
         team = (await self._teams.get(workspace, name)).team
         seats = await self._seats.exact(workspace, name)
@@ -192,13 +192,13 @@ class TeamStatusReader:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What there is of a team.
+    """What is stored about a team.
 
     Attributes:
-        team: What it says.
-        seats: The conversations that its members hold.
+        team: Its spec.
+        seats: Its members' open sessions.
         desks: Of these, those that people have.
-        rooms: How many wait for room.
+        rooms: Number of sessions that wait for a free member.
         hops: Its handoffs in the window.
         replies: Its people's answers in the window.
     """
@@ -212,7 +212,7 @@ class Found:
 
 
 def status_of(name: str, found: Found, now: datetime) -> TeamStatus:
-    """Return how a team is doing, from what there is of it."""
+    """Return the status of a team, from what is stored about it."""
     seats, rooms, hops = found.seats, found.rooms, found.hops
     loads = Counter(seat.member for seat in seats)
     by = Counter(hop.by for hop in hops)
@@ -233,7 +233,7 @@ def status_of(name: str, found: Found, now: datetime) -> TeamStatus:
 
 
 def routes_of(hops: Iterable[HopRow]) -> Sequence[Route]:
-    """Return how often conversations went from whom to whom, and how many came straight back, the most first."""
+    """Return the number of handoffs between each two members, and of direct returns, most first."""
     sessions: dict[str, list[HopRow]] = defaultdict(list)
     for hop in hops:
         sessions[hop.session_id].append(hop)
@@ -251,7 +251,7 @@ def routes_of(hops: Iterable[HopRow]) -> Sequence[Route]:
 
 
 def insights_of(routes: Sequence[Route], members: Sequence[MemberStatus], rooms: int) -> Sequence[str]:
-    """Return what is worth looking at, in words."""
+    """Return insights, for people to read."""
     found: list[str] = []
     for target in sorted({route.target for route in routes}):
         own = [route for route in routes if route.target == target]

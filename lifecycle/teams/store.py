@@ -1,4 +1,4 @@
-"""The teams of workspaces: versions, ETags and history are those of the configuration store."""
+"""Storage of teams; with versions, ETags and history by the configuration store."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _TRUSTED = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class TeamItem:
-    """A team as it is stored: what it says, and its version.
+    """A team as stored.
 
     Attributes:
         name: Its name.
-        team: What it says.
-        version: Counts its changes, from 1.
-        updated_at: When this version was made.
+        team: Its spec.
+        version: Number of its changes, from 1.
+        updated_at: When this version was stored, aware UTC.
     """
 
     name: str
@@ -48,8 +48,8 @@ class TeamItem:
 class Memberships:
     """Which teams an agent is a member of.
 
-    Table `teams`, partition `{workspace}`, row `agent!{agent}!{team}`. It is written before the team says so; one too
-    many is dropped when it is met.
+    Table `teams`, partition `{workspace}`, row `agent!{agent}!{team}`. It is written before the team is; outdated rows
+    are removed when they are read.
     """
 
     def __init__(self, tables: Tables, items: ConfigurationStore, clock: Clock) -> None:
@@ -59,7 +59,7 @@ class Memberships:
         self._without: dict[str, datetime] = {}
 
     async def enter(self, workspace: str, team: str, agents: Sequence[str]) -> None:
-        """Enter the agents of a team that is about to say so."""
+        """Enter the agents of a team that is about to be stored."""
         self._without.pop(workspace, None)
         rows = [Row(workspace, f"agent!{agent}!{team}", {}) for agent in agents]
         await asyncio.gather(*(self._tables.commit(TABLE, [Upsert(row)]) for row in rows))
@@ -67,8 +67,8 @@ class Memberships:
     async def has(self, workspace: str, agent: str) -> bool:
         """Return whether the agent is a member of any team.
 
-        That a workspace has no teams at all is trusted for a moment, so that one without is looked at once, and not
-        for each of its agents.
+        That a workspace has no teams is cached for a moment, so that it is checked once, and not for each of its
+        agents.
         """
         now = self._clock()
         if self._without.get(workspace, now - _TRUSTED) > now - _TRUSTED:
@@ -83,12 +83,12 @@ class Memberships:
             try:
                 await self._tables.commit(TABLE, [Delete(workspace, row.key, row.etag)])
             except RowChanged:
-                return True  # it is being made a member
+                return True  # the team is being stored
         return False
 
 
 class Teams:
-    """Reads and changes teams."""
+    """Stores and reads teams."""
 
     def __init__(
         self,
@@ -111,44 +111,44 @@ class Teams:
         self._known: dict[tuple[str, str], tuple[datetime, Team]] = {}
 
     async def get(self, workspace: str, name: str) -> TeamItem:
-        """Return the team as it is now.
+        """Return the team.
 
         Raises:
-            NotFound: There is none of that name.
+            NotFound: It does not exist.
         """
         return _team(await self._items.get(workspace, _ref(name)))
 
     async def of(self, workspace: str, name: str) -> Team:
-        """Return what the team said at most `trust_for` ago.
+        """Return the team's spec, at most `trust_for` old.
 
         Raises:
-            NotFound: There is none of that name.
+            NotFound: It does not exist.
         """
         now, key = self._clock(), (workspace, name)
-        known = self._known.get(key)
-        if known is None or known[0] + self._trust_for <= now:
-            known = self._known[key] = (now, (await self.get(workspace, name)).team)
-        return known[1]
+        cached = self._known.get(key)
+        if cached is None or cached[0] + self._trust_for <= now:
+            cached = self._known[key] = (now, (await self.get(workspace, name)).team)
+        return cached[1]
 
     async def list(self, workspace: str, limit: int, after: str | None = None) -> tuple[Sequence[TeamItem], str | None]:
-        """Return up to `limit` teams by name, and the name to continue after; None when these were the last."""
+        """Return up to `limit` teams by name, and the name to continue after; None at the end."""
         found, after = await self._items.list(workspace, Kind.TEAM, limit, after)
         return [_team(item) for item in found], after
 
     async def versions(
         self, workspace: str, name: str, limit: int, before: int | None = None
     ) -> tuple[Sequence[ConfigurationItem], int | None]:
-        """Return up to `limit` versions, newest first, and the version to continue before; None when these were all."""
+        """Return up to `limit` versions, newest first, and the version to continue before; None at the end."""
         return await self._items.versions(workspace, _ref(name), limit, before)
 
     async def put(self, workspace: str, name: str, team: Team, if_match: str | None = None) -> tuple[TeamItem, bool]:
-        """Make the team say this from now on, and return it and whether it is new. The same again changes nothing.
+        """Store the team, and return it and whether it is new. Storing the same again changes nothing.
 
         Raises:
-            InvalidInput: A member is no agent of the workspace, or a trigger names a condition that there is not.
-            Conflict: A member that is gone from it has open conversations.
-            EtagMismatch: `if_match` is given and the team is another one.
-            TooLarge: It is more than can be stored.
+            InvalidInput: A member's agent, or a trigger's condition, does not exist.
+            Conflict: A removed member has open sessions.
+            EtagMismatch: `if_match` is given and the team was changed since.
+            TooLarge: It does not fit a row.
         """
         await self._check_members(workspace, team)
         self._check_conditions(team)
@@ -167,9 +167,9 @@ class Teams:
         """Delete the team.
 
         Raises:
-            NotFound: There is none of that name.
-            Conflict: It has open conversations (code `team_in_use`); `fields` has the first of them.
-            EtagMismatch: `if_match` is given and the team is another one.
+            NotFound: It does not exist.
+            Conflict: It has open sessions (code `team_in_use`); `fields` has the first of them.
+            EtagMismatch: `if_match` is given and the team was changed since.
         """
 
         async def ahead(_: ConfigurationItem) -> None:
@@ -180,13 +180,13 @@ class Teams:
 
     async def _check_members(self, workspace: str, team: Team) -> None:
         found = await asyncio.gather(*(self._catalog.find(workspace, agent) for agent in team.all_agents))
-        there = {agent.name for agent in found if agent is not None and not agent.declaration.deleted}
+        declared = {agent.name for agent in found if agent is not None and not agent.declaration.deleted}
         missing = {
             f"/members/{number}/agent": "is no agent of this workspace"
             for number, member in enumerate(team.members)
-            if member.agent is not None and member.agent not in there
+            if member.agent is not None and member.agent not in declared
         }
-        if team.handoff.summarizer is not None and team.handoff.summarizer not in there:
+        if team.handoff.summarizer is not None and team.handoff.summarizer not in declared:
             missing["/handoff/summarizer"] = "is no agent of this workspace"
         if missing:
             msg = "There is no such agent; declare the agents first."
@@ -205,24 +205,24 @@ class Teams:
             raise InvalidInput(msg, code="unknown_condition", fields=unknown)
 
     async def _check_unused(self, workspace: str, name: str, members: set[str] | None) -> None:
-        """Check that none of the members, or nobody at all, has an open conversation."""
+        """Check that none of the members (None: no member at all) has an open session."""
         if members is not None and not members:
             return
         seats = await self._seats.exact(workspace, name)
         used = [seat for seat in seats if members is None or seat.member in members]
         if not used:
             return
-        whom = "The team" if members is None else "A member that is gone from it"
-        msg = f"{whom} has {len(used)} open conversations. End them, or hand them over, first."
+        subject = "The team" if members is None else "A member that is gone from it"
+        msg = f"{subject} has {len(used)} open conversations. End them, or hand them over, first."
         fields = {f"/sessions/{seat.session_id}": f"is with {seat.member}" for seat in used[:_MOST_NAMED]}
         raise Conflict(msg, code="team_in_use", fields=fields)
 
 
 def team_name(text: str) -> str:
-    """Return the name if it is a valid one.
+    """Return the name if it is valid.
 
     Raises:
-        InvalidInput: It is not (code `invalid_team_name`).
+        InvalidInput: It is not valid (code `invalid_team_name`).
     """
     return item_name(Kind.TEAM, text)
 

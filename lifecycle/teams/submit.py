@@ -1,4 +1,4 @@
-"""Runs that are asked of a team: a new conversation gets a member, one that goes on stays with the one it has."""
+"""Submission of runs to teams: a new session gets a member, an existing one keeps its member."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ FULL_RETRY_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """Where a run that is asked of a team goes.
+    """Target of a run that is asked of a team.
 
     Attributes:
         team: The team.
-        agent: The agent that has its session; of a person's, the one that would have had it.
-        reason: Why the member is asked; empty where the session goes on.
-        open: Returns a new session as the team's; None where there is one.
-        member: The member that has a seat for the new session; empty where none has.
+        agent: The agent that has the session; for a person, the agent that the session is entered under.
+        reason: Why the member was chosen; empty for an existing session.
+        open: Makes a new session with the team; None for an existing session.
+        member: The member with a seat for the new session; empty if none is free.
         session_id: The session.
     """
 
@@ -50,7 +50,7 @@ class Routed:
 
 
 class TeamRouting:
-    """Says who of a team a run goes to."""
+    """Chooses a team's member for a run."""
 
     def __init__(
         self,
@@ -71,13 +71,13 @@ class TeamRouting:
         self._clock = clock
 
     async def route(self, workspace: str, name: str, request: RunRequest, run_id: str) -> Routed:
-        """Return where the run goes; the same run again goes to the session that it is in.
+        """Return the target of the run; a repeated run goes to the session that it is in.
 
         Raises:
-            NotFound: There is no such team.
-            InvalidInput: It pins a version, which a team's conversations do not.
+            NotFound: The team does not exist.
+            InvalidInput: It pins a version, which a team's sessions do not support.
             Conflict: The session is not the team's.
-            Unavailable: No member has room, and the team does not let conversations wait (code `team_full`).
+            Unavailable: No member is free, and the team refuses sessions then (code `team_full`).
         """
         team = (await self._teams.get(workspace, name)).team
         if request.pin_version:
@@ -109,7 +109,7 @@ class TeamRouting:
         return Routed(name, agent, "it waits for room", partial(moves.without_room, name=name, team=team, now=now))
 
     async def settled(self, workspace: str, routed: Routed) -> None:
-        """Give the seat back that was taken for a session that somebody else has, or that never came to be."""
+        """Release the seat taken for a session that another member has, or that was not stored."""
         if not routed.member:
             return
         session = (await self._conversations.load(workspace, routed.session_id)).session
@@ -119,7 +119,7 @@ class TeamRouting:
 
 
 class Rooms:
-    """Gives conversations that wait for room to members that have some again."""
+    """Gives sessions that wait for a free member to members that have become free."""
 
     def __init__(
         self,
@@ -140,23 +140,23 @@ class Rooms:
         self._clock = clock
 
     async def sweep(self, send: Send) -> int:
-        """Give what waits in all teams to who has room; return how many conversations that were."""
+        """Give waiting sessions of all teams to free members; return how many."""
         count = 0
         async for entry in self._rooms.until(self._clock()):
             try:
-                given, left = await self.admit(entry.workspace, entry.name, send)
+                given, waiting = await self.admit(entry.workspace, entry.name, send)
             except AppError:
                 continue  # the next time
             count += given
-            if not left:
+            if not waiting:
                 await self._rooms.drop(entry.workspace, entry.name, entry.hour)
         return count
 
     async def admit(self, workspace: str, name: str, send: Send) -> tuple[int, bool]:
-        """Give what waits in a team to who has room, the longest waiting first.
+        """Give a team's waiting sessions to free members, oldest first.
 
         Returns:
-            How many conversations that were, and whether others wait on.
+            How many sessions were given, and whether others still wait.
         """
         count, team = 0, None
         async for waiting in self._inbox.for_room(workspace, name):
@@ -188,7 +188,7 @@ class Rooms:
 
 
 def stand_in(team: Team) -> str:
-    """Return the agent that a session is entered under which a person has: the primary one, or the first."""
+    """Return the agent under which a session is entered that a person has: the primary one, or the first."""
     agents = [member for member in team.members if member.agent is not None]
     found = next((member for member in agents if member.role == "primary"), agents[0])
     return found.agent or ""

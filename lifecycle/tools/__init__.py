@@ -1,1 +1,1 @@
-"""Function tools: how one is defined, called within limits, and what is made of its result."""
+"""Function tools: definition, calls within limits, and rendering of results."""

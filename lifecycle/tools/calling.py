@@ -1,4 +1,4 @@
-"""Calling a tool's function within limits: it can be slow, hang, raise, exit or fork, and harms only its own call."""
+"""Calls a tool's function within limits: if it is slow, hangs, raises, exits or forks, only its own call fails."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_STUCK = 4
-"""Calls of one tool that may hang in threads; while there are as many, it is not called."""
+"""Most calls of one tool that may hang in threads; at that number it is not called."""
 
 _stuck: Counter[str] = Counter()
 _left: set[asyncio.Task[Any]] = set()
 
 
 class ToolFailed(Exception):
-    """The tool brought no result. The text is for the model; it holds nothing of what the tool raised.
+    """The tool gave no result. The text is for the model and quotes nothing that the tool raised.
 
     Attributes:
         code: `tool_timeout`, `tool_stuck`, `tool_failed`, `tool_result_unusable`, `tool_unavailable`.
@@ -41,7 +41,7 @@ class ToolFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What came of the function: its result, or the name of the type of what it raised."""
+    """The function's result, or the name of the exception's type."""
 
     value: Any = None
     raised: str = ""
@@ -52,7 +52,7 @@ async def call(tool: Tool, arguments: Mapping[str, Any]) -> Rendered:
     """Call the tool and return its result as text.
 
     Raises:
-        ToolFailed: It brought none.
+        ToolFailed: It gave no result.
     """
     given = dict(arguments)
     if tool.context_parameter is not None:
@@ -68,7 +68,7 @@ async def call(tool: Tool, arguments: Mapping[str, Any]) -> Rendered:
         outcome = await _in_thread(tool, given, limit)
     if outcome is None:
         log.warning("tool %s: took longer than %g s", tool.name, limit, extra={"event": "tool.timeout"})
-        msg = f"The tool took longer than {limit:g} s. What it has done until then is not known."
+        msg = f"The tool took longer than {limit:g} s. What it did until then is unknown."
         raise ToolFailed(msg, "tool_timeout")
     if outcome.failed is not None:
         raise ToolFailed(str(outcome.failed), outcome.failed.code)
@@ -101,7 +101,7 @@ async def _awaited(tool: Tool, given: Mapping[str, Any], limit: float) -> _Outco
     _left.add(task)
     task.add_done_callback(_left.discard)
     try:
-        # Not `asyncio.timeout`: a tool that swallows its cancellation must not keep the run.
+        # Not `asyncio.timeout`: a tool that swallows its cancellation must not block the run.
         await asyncio.wait({task}, timeout=limit)
     finally:
         done = task.done()
@@ -112,9 +112,10 @@ async def _awaited(tool: Tool, given: Mapping[str, Any], limit: float) -> _Outco
 
 
 async def _in_thread(tool: Tool, given: Mapping[str, Any], limit: float) -> _Outcome | None:
-    """Call a sync function in a thread of its own: nothing else can leave one that does not return.
+    """Call a sync function in a thread of its own, and return its outcome; None if it timed out.
 
-    A thread of a pool would hold up the next call, and would be waited for when the process ends.
+    Only a thread can be abandoned if it does not return. One of a pool would delay other calls, and the process would
+    wait for it when it ends.
     """
     if _stuck[tool.name] >= MAX_STUCK:
         msg = "The tool hangs in earlier calls and is not called again for now."
@@ -136,7 +137,7 @@ async def _in_thread(tool: Tool, given: Mapping[str, Any], limit: float) -> _Out
         except BaseException as error:  # noqa: BLE001 - what exits here would only end this thread, unheard
             outcome = _Outcome(raised=type(error).__name__)
         if threading.current_thread() is threading.main_thread():
-            return  # in a child process that the tool forked: the call is its parent's
+            return  # in a child process forked by the tool: the parent makes the call
         with lock:
             state["over"] = True
             if state["left"]:
@@ -160,7 +161,7 @@ async def _in_thread(tool: Tool, given: Mapping[str, Any], limit: float) -> _Out
 
 def _sync_outcome(tool: Tool, value: Any) -> _Outcome:
     if inspect.isawaitable(value):
-        # A partial or a callable object whose call is a coroutine: the thread has no loop, and needs none for long.
+        # A partial or a callable object that returns a coroutine: this thread has no event loop, so it gets one.
         async def awaited() -> Any:
             return await value
 
@@ -172,4 +173,4 @@ def _call_soon(loop: asyncio.AbstractEventLoop, settle: Callable[[_Outcome], Non
     try:
         loop.call_soon_threadsafe(settle, outcome)
     except RuntimeError:
-        return  # the loop is gone, and with it who waited
+        return  # the loop has ended, and with it the waiting call

@@ -1,7 +1,7 @@
 """Conditions over a tool call's arguments, in the Common Expression Language (github.com/google/cel-spec).
 
-CEL has no loops, no side effects and no way out of its values. What it does have that costs more than its input is long
-are comprehensions inside comprehensions, so that a condition may hold one; and its length is bounded.
+CEL has no loops and no side effects, and reaches nothing but its values. Only nested comprehensions can cost more than
+linear time, so a condition may have one; and its length is limited.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def check_condition(text: str) -> str:
-    """Return the condition if it is one.
+    """Return the condition if it is valid.
 
     Raises:
-        ValueError: It is not: empty, too long, not CEL, or it holds more than one comprehension.
+        ValueError: It is empty, too long, not CEL, or has more than one comprehension.
     """
     if not text.strip() or len(text) > MAX_LENGTH:
         msg = f"a condition has 1 to {MAX_LENGTH} characters"
@@ -45,24 +45,24 @@ def check_condition(text: str) -> str:
 
 
 def holds(condition: str, arguments: Mapping[str, Any]) -> bool:
-    """Return whether the condition holds for a call's arguments; also where that cannot be said.
+    """Return whether the condition is true for a call's arguments; True also if it cannot be evaluated.
 
-    The arguments go by their names, and all of them are `args`. A condition that fails, for want of an argument or
-    because one is of another type, holds: what nobody can judge is for a person to look at.
+    Arguments are variables by name, and all of them are `args`. A condition that cannot be evaluated, e.g. because an
+    argument is missing or of another type, counts as true, so that a person decides.
     """
     named = {name: value for name, value in arguments.items() if _NAME.fullmatch(name)}
     try:
         return _compiled(condition).execute({**named, "args": dict(arguments)}) is not False
     except Exception as error:  # noqa: BLE001 - the library raises a dozen kinds, and all of them mean the same
-        log.info("condition not decided: %s", type(error).__name__, extra={"event": "approval.condition_failed"})
+        log.info("condition not evaluated: %s", type(error).__name__, extra={"event": "approval.condition_failed"})
         return True
 
 
 def decided(condition: str, values: Mapping[str, Any]) -> bool:
-    """Return whether the condition holds for the values.
+    """Return whether the condition is true for the values.
 
     Raises:
-        ValueError: It cannot be said: it uses what there is not, or something of another type, or is neither.
+        ValueError: It cannot be evaluated: a name is missing, a type does not fit, or the result is no boolean.
     """
     try:
         result = _compiled(condition).execute(dict(values))
@@ -75,7 +75,7 @@ def decided(condition: str, values: Mapping[str, Any]) -> bool:
 
 
 def without_texts(condition: str) -> str:
-    """Return the condition with every text in it empty, so that its words can be looked at."""
+    """Return the condition with all string literals emptied, so that names in it can be found."""
     return _TEXT.sub("''", condition)
 
 

@@ -1,4 +1,4 @@
-"""What a tool, and a context provider, can ask to know of the run that it is called in."""
+"""The context of a run that tools and context providers can ask for."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ from datetime import datetime
 log = logging.getLogger(__name__)
 
 Setting = Callable[[str], str | None]
-"""Returns an app setting by its name; None where there is none."""
+"""Returns an app setting by its name; None if it is not set."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """The run that a tool is called in. A parameter annotated with it is filled in, and not shown to the model.
+    """The run that a tool is called in. A parameter with this annotation is filled in, and hidden from the model.
 
     Attributes:
         workspace: The agent's workspace.
         agent: The agent.
-        session_id: The conversation.
+        session_id: The run's session.
         run_id: The run.
-        user_id: Who asked; None when nobody in particular.
-        attempt: The attempt at the run, from 1.
-        call_id: The model's id of this call, unique in the run; empty where no tool is called.
-        deadline: When the call is given up, aware UTC.
-        repeated: Whether the call may have been made before: by a worker that died before it could note the result, or
-            in an attempt that failed after it, since when the model was asked anew and may ask for the same again under
-            another call id.
+        user_id: Who asked; None if not given.
+        attempt: Number of the attempt, from 1.
+        call_id: The model's id of this call, unique in the run; empty outside of tool calls.
+        deadline: When the call times out, aware UTC.
+        repeated: Whether the call may have been made before: by a worker that died before it stored the result, or in a
+            failed attempt, after which the model may ask for the same call under another id.
     """
 
     workspace: str
@@ -45,11 +44,11 @@ class ToolContext:
 
     @property
     def idempotency_key(self) -> str:
-        """Names this call among all calls of all runs. A call that is made again, to go on from it, has the same."""
+        """Unique id of this call over all runs; the same if the call is repeated after a crash."""
         return f"{self.run_id}.{self.call_id}"
 
     def setting(self, name: str) -> str:
-        """Return an app setting, which is where secrets belong.
+        """Return an app setting, e.g. a secret.
 
         Raises:
             LookupError: It is not set.
@@ -63,4 +62,4 @@ class ToolContext:
 
 
 CURRENT: ContextVar[ToolContext | None] = ContextVar("tool_context", default=None)
-"""The run that is under way, with the tool call that is; None outside of runs."""
+"""The current run and tool call; None outside of runs."""

@@ -1,4 +1,4 @@
-"""What a function tool is: a plain typed function whose docstring and parameters are what the model sees."""
+"""Definition of a function tool: a typed function whose docstring and parameters are shown to the model."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from lifecycle.tools.conditions import check_condition
 from lifecycle.tools.context import ToolContext
 
 MAX_RESULT_BYTES = 65_536
-"""Most of a tool's result that the model is given, where the tool does not say."""
+"""Default limit of a tool's result that the model gets, in bytes of UTF-8."""
 MOST_RESULT_BYTES = 1_048_576
 TIMEOUT_S = 30.0
-"""How long a call may take, where the tool does not say."""
+"""Default time limit of a call, in seconds."""
 LONGEST_S = 600.0
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class When(TypedDict):
-    """A rule over a call's arguments that says when it needs an approval."""
+    """A condition on a call's arguments under which it needs an approval."""
 
     when: str
 
@@ -34,14 +34,14 @@ Approval = Literal["never", "always"] | When
 
 @dataclass(frozen=True, slots=True)
 class ToolTerms:
-    """On what terms a tool is called.
+    """Terms of calling a tool.
 
     Attributes:
-        timeout_s: How long a call may take, in seconds.
+        timeout_s: Time limit of a call, in seconds.
         approval: When a call needs an approval.
-        show_arguments: Arguments that are shown where a run's steps are listed; True for all, the others are not.
-        max_result_bytes: Most of its result that the model is given, in bytes of UTF-8; the rest is cut off.
-        show_result: Whether a run's steps show the beginning of its result.
+        show_arguments: Arguments shown in the list of a run's steps; True for all, others are hidden.
+        max_result_bytes: Limit of the result that the model gets, in bytes of UTF-8; the rest is cut off.
+        show_result: Whether the list of a run's steps shows the beginning of the result.
     """
 
     timeout_s: float = TIMEOUT_S
@@ -67,13 +67,13 @@ class ToolTerms:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function tool. It can be called like its function.
+    """A function tool. Calling it calls its function.
 
     Attributes:
-        name: What specs and the model call it.
+        name: Its name in specs and for the model.
         function: The function, sync or async.
-        terms: On what terms it is called.
-        context_parameter: The parameter that is given the `ToolContext`; None where it has none.
+        terms: Terms of calling it.
+        context_parameter: Name of the parameter that gets the `ToolContext`; None if it has none.
     """
 
     name: str
@@ -109,11 +109,11 @@ def tool(
     show_result: bool = False,
     max_result_bytes: int = MAX_RESULT_BYTES,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
-    """Make the function a tool, named like it unless a name is given; see `ToolTerms` for the others.
+    """Make the function a tool, with the function's name unless one is given; for the rest see `ToolTerms`.
 
     Raises:
-        TypeError: It has no docstring, or parameters that no model could fill in.
-        ValueError: The name or a term is not possible.
+        TypeError: It has no docstring, or parameters that a model cannot fill in.
+        ValueError: The name or a term is not valid.
     """
     terms = ToolTerms(timeout_s, approval, show_arguments, max_result_bytes, show_result)
 
@@ -134,13 +134,13 @@ def defined(function: Callable[..., Any], name: str, terms: ToolTerms | None = N
         msg = f"a tool's name is of a-z, 0-9 and _, begins with a letter and has at most 64 characters; not {name!r}"
         raise ValueError(msg)
     if not (inspect.getdoc(function) or "").strip():
-        msg = f"the tool {name} has no docstring, which is what the model knows of it"
+        msg = f"the tool {name} has no docstring; the model needs it as its description"
         raise TypeError(msg)
     hints = typing.get_type_hints(function)
     context: str | None = None
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            msg = f"the tool {name} has the parameter {parameter}; a model fills in named parameters only"
+            msg = f"the tool {name} has the parameter {parameter}; only named parameters are supported"
             raise TypeError(msg)
         if parameter.name not in hints:
             msg = f"the parameter {parameter.name!r} of the tool {name} has no type"

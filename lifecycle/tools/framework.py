@@ -1,4 +1,4 @@
-"""A tool as Agent Framework takes it. Imports the framework, so import it where one is needed."""
+"""Tools as Agent Framework's function tools. Imports the framework, so import this module only where needed."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _TERMS = "terms"
 def framework_tool(
     tool: Tool, *, schema: Mapping[str, Any] | None = None, description: str | None = None
 ) -> FunctionTool:
-    """Return the tool for an agent.
+    """Return the tool as an Agent Framework function tool.
 
     Args:
         tool: The tool.
-        schema: The JSON Schema of its parameters; None where its function's parameters say it.
-        description: What the model is told of it; None for its docstring.
+        schema: JSON Schema of its parameters; None to derive it from the function.
+        description: Description for the model; None for its docstring.
     """
 
     async def invoke(**arguments: Any) -> str:
         return (await call(tool, arguments)).text
 
-    known = description if description is not None else inspect.getdoc(tool.function) or ""
+    shown_description = description if description is not None else inspect.getdoc(tool.function) or ""
     model = schema if schema is not None else FunctionTool(name=tool.name, func=_shown(tool)).input_model
     return FunctionTool(
         name=tool.name,
-        description=known,
+        description=shown_description,
         func=invoke,
         input_model=model,
         additional_properties={_TERMS: tool.terms},
@@ -41,7 +41,7 @@ def framework_tool(
 
 
 def terms_of(tool: FunctionTool) -> ToolTerms:
-    """Return the terms on which a tool is called."""
+    """Return the terms of calling a tool."""
     found = (tool.additional_properties or {}).get(_TERMS)
     return found if isinstance(found, ToolTerms) else ToolTerms()
 

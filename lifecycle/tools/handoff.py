@@ -1,7 +1,8 @@
-"""The tools by which a model hands a conversation over to another member of its team.
+"""Tools by which a model hands a session over to another member of its team.
 
-They are named as Agent Framework's handoff names them, `handoff_to_{member}`, so that prompts carry over, and are not
-called: a response that asks for one ends the attempt. Where nobody can take the conversation over, the model is told.
+They are named as Agent Framework's handoff names them, `handoff_to_{member}`, so that prompts carry over. They are not
+called: a response that asks for one ends the attempt. Only if no member can take over are they called, and tell the
+model so.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ SCHEMA: Mapping[str, Any] = {
         "summary": {"type": "string", "description": "What was said, for whoever goes on."},
     },
 }
-"""The parameters of such a tool; a model may leave out all of them."""
+"""Parameters of a handoff tool; the model may leave out all of them."""
 REFUSED = "Nobody can take the conversation over now. Go on with it yourself."
 
 
 def is_handoff(name: str) -> bool:
-    """Return whether a tool of that name hands over."""
+    """Return whether a tool of that name is a handoff tool."""
     return name.startswith(PREFIX) and len(name) > len(PREFIX)
 
 
@@ -36,12 +37,12 @@ def handoff_tool(name: str) -> Tool:
 
 
 def description_of(member: str, what_for: str) -> str:
-    """Return what the model is told of the tool that hands over to a member."""
+    """Return the tool's description for the model."""
     return f"Handoff to {member}." + (f" {what_for}" if what_for else "")
 
 
 def arguments_of(given: Mapping[str, Any]) -> tuple[str, tuple[str, ...], tuple[str, ...], str]:
-    """Return the reason, the facts, the open questions and the summary that a model hands over with."""
+    """Return the reason, facts, open questions and summary from a handoff's arguments."""
     reason, summary = given.get("reason"), given.get("summary")
     facts, questions = (_texts(given.get(name)) for name in ("facts", "open_questions"))
     return (

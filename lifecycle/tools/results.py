@@ -1,4 +1,4 @@
-"""What a model is given of a tool's result: text, of bounded size, whatever the tool returned."""
+"""Renders a tool's result for a model: as text of bounded size."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Rendered:
     """A result as text.
 
     Attributes:
-        text: What the model is given.
-        size: How many bytes of UTF-8 the whole result has.
+        text: The text for the model.
+        size: Size of the whole result, in bytes of UTF-8.
     """
 
     text: str
@@ -23,10 +23,10 @@ class Rendered:
 
 
 def rendered(value: Any, most: int) -> Rendered:
-    """Return a result as text of about `most` bytes: strings as they are, anything else as JSON.
+    """Return a result as text of about `most` bytes: strings unchanged, anything else as JSON.
 
-    JSON has no NaN and no infinity: they become null. Bytes are not shown, only how many there are. An object that JSON
-    has no form for is shown by the name of its type, never by what it says of itself.
+    NaN and infinities become null, as JSON has none. Of bytes only the number is given. Objects without a JSON form are
+    given by their type's name, never by their `repr`.
 
     Raises:
         ValueError: It contains itself, or is nested too deeply.
@@ -37,14 +37,14 @@ def rendered(value: Any, most: int) -> Rendered:
     if isinstance(value, str):
         whole = value.encode(errors="replace")
     elif isinstance(value, Iterator):
-        whole = _named(cast("object", value)).encode()  # it may have no end
+        whole = _named(cast("object", value)).encode()  # may be very long
     else:
         whole = to_json(value, inf_nan_mode="null", bytes_mode="base64", fallback=_named, serialize_unknown=True)
     return cut(whole, most)
 
 
 def cut(whole: bytes, most: int) -> Rendered:
-    """Return the text, or its beginning with a note of how much there was."""
+    """Return the text; if too long, its beginning with a note of the full size."""
     if len(whole) <= most:
         return Rendered(whole.decode(), len(whole))
     note = f"\n[cut: the result has {len(whole):,} bytes, these are the first {most:,}]"

@@ -1,4 +1,4 @@
-"""Context providers as Agent Framework takes them. Imports the framework, so import it where one is needed."""
+"""Context providers for Agent Framework. Imports the framework, so import this module only where needed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _made(source: ContextSource) -> ContextProvider:
 
 
 class _Retrieved(ContextProvider):
-    """Gives the model what a function returns, as a message before the query: it is data, and no instruction."""
+    """Adds a function's text as a message before the query, marked as data, not as instructions."""
 
     def __init__(self, source: ContextSource) -> None:
         super().__init__(source.name)
@@ -63,6 +63,6 @@ class _Retrieved(ContextProvider):
             if found is None or isinstance(found, str):
                 return found or ""
             reason = "returned no text"
-        # An answer without what it should stand on would be a guess that nobody sees as one.
+        # An answer without its context would be a guess that nobody recognizes as one.
         msg = f"The context provider {source.name!r} {reason}."
         raise Unavailable(msg, code="context_provider_failed")

@@ -1,1 +1,1 @@
-"""Workflows: several agents asked for one purpose, in steps that are runs of their own."""
+"""Workflows: several agents asked for one purpose, in steps that are runs."""

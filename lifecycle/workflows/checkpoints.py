@@ -1,7 +1,7 @@
-"""How far group chats are, as Agent Framework saves it: rows beside their workflow run, and gone with its end.
+"""Checkpoints of group chats by Agent Framework: rows beside their workflow run, deleted when it ends.
 
-Table `workflowruns`, partition of the workflow run: `chat!{workflow run}!{step}!{checkpoint}`. A long one is kept apart
-from its row (`kernel.large_texts`). A checkpoint holds what was said; it is never changed.
+Table `workflowruns`, partition of the workflow run: `chat!{workflow run}!{step}!{checkpoint}`. A long one is stored
+outside its row (`kernel.large_texts`). A checkpoint contains the conversation; it is never changed.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ _WHERE = JsonCodec(LargeText)
 
 
 class Checkpoints:
-    """Keeps the checkpoints of group chats."""
+    """Stores the checkpoints of group chats."""
 
     def __init__(self, tables: Tables, texts: Texts) -> None:
         self._tables = tables
         self._texts = texts
 
     async def put(self, workspace: str, ident: str, step: str, checkpoint: str, text: str) -> None:
-        """Keep a checkpoint; the same again changes nothing."""
+        """Store a checkpoint. Idempotent."""
         kept = await self._texts.keep(Owner(workspace, _session(ident), step), "checkpoint", text)
         values = {"text": kept} if isinstance(kept, str) else {"where": _WHERE.dump(kept)}
         row = Row(home(workspace, ident), f"{_prefix(ident, step)}{checkpoint}", values)
         await self._tables.commit(TABLE, [Upsert(row)])
 
     async def get(self, workspace: str, ident: str, step: str, checkpoint: str) -> str | None:
-        """Return a checkpoint; None where there is none."""
+        """Return a checkpoint; None if there is none."""
         row = await self._tables.get(TABLE, home(workspace, ident), f"{_prefix(ident, step)}{checkpoint}")
         return None if row is None else await self._text(row)
 
@@ -57,13 +57,13 @@ class Checkpoints:
         return True
 
     async def clear(self, workspace: str, ident: str) -> None:
-        """Delete all checkpoints of a workflow run; it can be done twice."""
+        """Delete all checkpoints of a workflow run. Idempotent."""
         partition = home(workspace, ident)
         while rows := await first_rows(self._tables, TABLE, Span.prefix(partition, f"chat!{ident}!"), MAX_WRITES):
             try:
                 await self._tables.commit(TABLE, [Delete(partition, row.key) for row in rows])
             except RowChanged:
-                continue  # somebody else clears them, or our own earlier try took effect
+                continue  # another process deletes them, or an earlier try took effect
         await self._texts.erase(workspace, _session(ident))
 
     async def _text(self, row: Row) -> str:
@@ -72,11 +72,11 @@ class Checkpoints:
 
 
 class TableCheckpointStorage:
-    """Agent Framework's `CheckpointStorage` over the checkpoints of one step of a workflow run.
+    """Agent Framework's `CheckpointStorage` for one step of a workflow run.
 
     Attributes:
-        last: The checkpoint that was saved or loaded last; empty for none.
-        told: How many answers it holds.
+        last: The checkpoint last saved or loaded; empty for none.
+        told: How many answers it includes.
     """
 
     def __init__(
@@ -89,15 +89,15 @@ class TableCheckpointStorage:
         *,
         keep: bool,
     ) -> None:
-        """Set whose checkpoints they are.
+        """Set the step, and how to store its checkpoints.
 
         Args:
-            checkpoints: Where they are kept.
+            checkpoints: Storage of checkpoints.
             workspace: The workspace.
-            ident: The workflow run.
+            ident: Id of the workflow run.
             step: The step.
-            answered: Returns how many answers the workflow has been given by now.
-            keep: Whether what is saved is kept; if not, it is only looked who speaks next.
+            answered: Returns how many answers the framework's workflow has been given so far.
+            keep: Whether to store what is saved; False to find out only who speaks next.
         """
         self._checkpoints = checkpoints
         self._whose = workspace, ident, step
@@ -107,7 +107,7 @@ class TableCheckpointStorage:
         self.told = 0
 
     async def save(self, checkpoint: WorkflowCheckpoint) -> str:
-        """Keep a checkpoint and return its id."""
+        """Store a checkpoint and return its id."""
         if self._keep:
             await self._checkpoints.put(*self._whose, checkpoint.checkpoint_id, dumped(checkpoint))
         self.last, self.told = checkpoint.checkpoint_id, self._answered()
@@ -147,14 +147,14 @@ class TableCheckpointStorage:
 
 
 def dumped(checkpoint: WorkflowCheckpoint) -> str:
-    """Return a checkpoint as text, in the framework's own encoding: JSON, with pickles of what JSON has no form for."""
+    """Return a checkpoint as text in the framework's encoding: JSON, with pickles of what JSON cannot represent."""
     from agent_framework._workflows._checkpoint_encoding import encode_checkpoint_value  # noqa: PLC0415 - cold start
 
     return json.dumps(encode_checkpoint_value(checkpoint.to_dict()), ensure_ascii=False)
 
 
 def loaded(text: str) -> WorkflowCheckpoint:
-    """Return the checkpoint; of pickles, only the framework's own types and those of the standard library are read.
+    """Return the checkpoint; pickles may contain only types of the framework and the standard library.
 
     Raises:
         WorkflowCheckpointException: It cannot be read.
@@ -174,5 +174,5 @@ def _prefix(ident: str, step: str) -> str:
 
 
 def _session(ident: str) -> str:
-    """Return what stands for a session among the owners of texts; no session's id begins with a tilde."""
+    """Return the owner of texts in place of a session's id; no session's id begins with a tilde."""
     return f"~chat:{ident}"

@@ -1,4 +1,4 @@
-"""The workflows of a workspace: declared under names, with versions; a run keeps the version that it began with."""
+"""Declared workflows, with versions; a workflow run keeps the version that it began with."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ class Workflows:
     async def put(
         self, workspace: str, name: str, spec: WorkflowSpec, if_match: str | None = None
     ) -> tuple[ConfigurationItem, bool]:
-        """Declare the workflow and return it, and whether it is new. Saying the same again changes nothing.
+        """Declare the workflow, and return it and whether it is new. Declaring the same again changes nothing.
 
         Raises:
-            InvalidInput: It names agents that there are not (code `unknown_agent`).
-            EtagMismatch: `if_match` is given and the workflow is another one.
-            TooLarge: It is more than can be stored.
+            InvalidInput: It names agents that do not exist (code `unknown_agent`).
+            EtagMismatch: `if_match` is given and the workflow was changed since.
+            TooLarge: It does not fit a row.
         """
         await self._check_agents(workspace, spec)
         before, item = await self._items.change(workspace, _ref(name), spec, if_match)
         return item, before.content is None
 
     async def delete(self, workspace: str, name: str, if_match: str | None = None) -> None:
-        """Delete the workflow; its runs go on, and stay.
+        """Delete the workflow; its runs continue, and stay stored.
 
         Raises:
-            NotFound: There is none.
-            EtagMismatch: `if_match` is given and the workflow is another one.
+            NotFound: It does not exist.
+            EtagMismatch: `if_match` is given and the workflow was changed since.
         """
         await self._items.change(workspace, _ref(name), None, if_match)
 
@@ -49,23 +49,23 @@ class Workflows:
         """Return the workflow.
 
         Raises:
-            NotFound: There is none.
+            NotFound: It does not exist.
         """
         return await self._items.get(workspace, _ref(name))
 
     async def list(
         self, workspace: str, limit: int, after: str | None = None
     ) -> tuple[Sequence[ConfigurationItem], str | None]:
-        """Return up to `limit` workflows by name, and the name to continue after; None when these were the last."""
+        """Return up to `limit` workflows by name, and the name to continue after; None at the end."""
         return await self._items.list(workspace, Kind.WORKFLOW, limit, after)
 
     async def versions(
         self, workspace: str, name: str, limit: int, before: int | None = None
     ) -> tuple[Sequence[ConfigurationItem], int | None]:
-        """Return up to `limit` versions, newest first, and the version to continue before; None when these were all.
+        """Return up to `limit` versions, newest first, and the version to continue before; None at the end.
 
         Raises:
-            NotFound: There never was such a workflow.
+            NotFound: It never existed.
         """
         found, earlier = await self._items.versions(workspace, _ref(name), limit, before)
         if not found and before is None:
@@ -76,16 +76,16 @@ class Workflows:
         """Return the workflow's version and its steps.
 
         Raises:
-            NotFound: There is no such workflow.
+            NotFound: It does not exist.
         """
         item = await self.get(workspace, name)
         return item.version, self._kept(item)
 
     async def plan(self, workspace: str, name: str, version: int) -> Plan:
-        """Return the steps of a version, which is kept whatever becomes of the workflow."""
-        known = self._plans.get((workspace, name, version))
-        if known is not None:
-            return known
+        """Return the steps of a version, which is kept even if the workflow is changed or deleted."""
+        cached = self._plans.get((workspace, name, version))
+        if cached is not None:
+            return cached
         found, _ = await self._items.versions(workspace, _ref(name), 1, version + 1)
         if not found or found[0].version != version:
             raise unknown(_ref(name))
@@ -105,7 +105,7 @@ class Workflows:
         missing = [name for name, agent in zip(names, found, strict=True) if agent is None or agent.declaration.deleted]
         if missing:
             fields = {spec.agents[name]: f"There is no agent {name!r}." for name in missing}
-            msg = f"The workflow names agents that there are not: {', '.join(missing)}."
+            msg = f"The workflow names agents that do not exist: {', '.join(missing)}."
             raise InvalidInput(msg, code="unknown_agent", fields=fields)
 
 

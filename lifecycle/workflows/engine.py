@@ -1,7 +1,7 @@
-"""Carrying out workflow runs: what is decided is committed with its effects, and the effects are done after it.
+"""Executes workflow runs: a decision is committed together with its effects, and the effects are carried out after it.
 
-A worker that dies in between leaves them in the outbox, and an entry in the index `due`, by which `sweep` finds the
-workflow run. An effect may be done twice: a step's run is submitted under the same id, and events have their numbers.
+A crash in between leaves the effects in the outbox, and an entry in the index `due`, by which `sweep` finds the
+workflow run. Effects are idempotent: a step's run is submitted under the same id, and events have numbers.
 """
 
 from __future__ import annotations
@@ -44,24 +44,24 @@ _CHANGES_BEFORE_GIVING_UP = 60
 _LONGEST_PAUSE_S = 0.2
 _MOST_NOTED = 10_000
 _ERASE = "~"
-"""Begins the names of entries of what is to be erased once it may be; no id begins with it."""
+"""Prefix of entries of workflow runs to be erased later; no id begins with it."""
 
 
 def asked_of(workflow: str, request: WorkflowRequest) -> Asked:
-    """Return what a request asks of a workflow, with the digest by which it is recognised."""
-    said = request.model_dump(mode="json")
-    digest = hashlib.sha256(json.dumps([workflow, said], sort_keys=True).encode()).hexdigest()
+    """Return a workflow's request with its digest, which recognizes repeated requests."""
+    content = request.model_dump(mode="json")
+    digest = hashlib.sha256(json.dumps([workflow, content], sort_keys=True).encode()).hexdigest()
     return Asked(request.input, request.user_id, request.metadata, request.priority, digest)
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """A workflow run as it is shown.
+    """A workflow run as shown by the API.
 
     Attributes:
-        run: The workflow run, with what its steps' runs have spent by now and how good their answers look by now.
-        answer: Its answer; None where it has none (yet), or where that was erased.
-        states: The states of its steps' runs, by their ids; without those that were erased.
+        run: The workflow run, with the present cost and scores of its steps' runs.
+        answer: Its answer; None before it has one, and once erased.
+        states: The states of its steps' runs, by id; without erased ones.
     """
 
     run: WorkflowRun
@@ -70,7 +70,7 @@ class Overview:
 
 
 class WorkflowEngine:
-    """Begins workflow runs, and takes them on when something happens."""
+    """Starts workflow runs, and advances them."""
 
     def __init__(
         self,
@@ -92,21 +92,21 @@ class WorkflowEngine:
     async def start(
         self, workspace: str, name: str, ident: str, request: WorkflowRequest, signals: AgentSignals, send: Send
     ) -> tuple[WorkflowRun, bool]:
-        """Store a run of the workflow and begin it; return it, and whether this call created it.
+        """Store a workflow run and start it; return it, and whether this call created it.
 
-        The same id again is the same run. One that is stored is begun by the timer where that does not succeed here.
+        The same id again returns the same workflow run. If starting fails here, a timer starts the stored one.
 
         Args:
-            workspace: Whose.
-            name: The workflow.
+            workspace: The workspace.
+            name: The workflow's name.
             ident: The workflow run's id.
-            request: What is asked.
-            signals: The way to agents' actors.
-            send: The way to the queue.
+            request: The request.
+            signals: Sends signals to agents' actors.
+            send: Puts messages on the queue.
 
         Raises:
-            NotFound: There is no such workflow.
-            Conflict: The id was used for another request (code `idempotency_conflict`).
+            NotFound: The workflow does not exist.
+            Conflict: The id was used for a different request (code `idempotency_conflict`).
             Unavailable: It could not be stored.
         """
         asked = asked_of(name, request)
@@ -120,7 +120,7 @@ class WorkflowEngine:
             found = await self._store.add(run)
             created = found is not None
             if found is None and (found := await self._store.find(workspace, ident)) is not None:
-                created = found.run.created_at == now  # it was this very write, answered too late
+                created = found.run.created_at == now  # stored by this write, with its response lost
         if found is None:
             msg = "a workflow run that is there is not"
             raise RuntimeError(msg)
@@ -133,24 +133,24 @@ class WorkflowEngine:
         """Return the workflow run.
 
         Raises:
-            NotFound: There is none.
+            NotFound: It does not exist.
         """
         return (await self._found(workspace, ident)).run
 
     async def cancel(self, workspace: str, ident: str, signals: AgentSignals, send: Send) -> WorkflowRun:
-        """Cancel the workflow run and what is under way of it; one that is finished stays.
+        """Cancel the workflow run and its steps' unfinished runs; does nothing if it is finished.
 
         Raises:
-            NotFound: There is none.
+            NotFound: It does not exist.
         """
         found = await self._advanced(await self._found(workspace, ident), CancelRequested())
         return (await self._delivered(found, signals, send)).run
 
     async def run_ended(self, run: Run) -> None:
-        """Take in the end of a step's run; what is to be done about it is done by `deliver`, or by the timer.
+        """Record the end of a step's run; `deliver` or a timer does what follows.
 
         Raises:
-            Unavailable: It could not be noted; call it again.
+            Unavailable: It could not be recorded; call it again.
         """
         workflow_run_id = run.workflow_run_id
         if workflow_run_id is None or not is_over(run):
@@ -159,38 +159,38 @@ class WorkflowEngine:
         if found is not None and (found := await self._advanced(found, end_of(run))).run.outbox:
             self._noted[run.workspace, workflow_run_id] = found
             while len(self._noted) > _MOST_NOTED:
-                self._noted.pop(next(iter(self._noted)))  # which the timer finds
+                self._noted.pop(next(iter(self._noted)))  # the timer finds it
 
     async def deliver(self, signals: AgentSignals, send: Send) -> None:
-        """Do what is to be done about the ends that this process took in; what cannot be done now the timer does."""
+        """Carry out what follows from the ends recorded by this process; a timer does what fails now."""
         while self._noted:
             _, found = self._noted.popitem()
             await self._delivered(found, signals, send)
 
     async def sweep(self, signals: AgentSignals, send: Send) -> int:
-        """Take on every workflow run that is not finished, and return how many were looked at.
+        """Advance every unfinished workflow run, and return how many were checked.
 
-        It finds ends of steps' runs that nobody told of, steps that take too long, and effects that were not done.
+        It finds ends of steps' runs that were not reported, steps that time out, and effects that were not carried out.
         """
         count, under_way = 0, set[asyncio.Task[None]]()
         async for entry in self._due.until(self._clock()):
             if len(under_way) == _AT_ONCE:
                 _, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-            under_way.add(asyncio.create_task(self._swept(entry, signals, send)))
+            under_way.add(asyncio.create_task(self._process_due(entry, signals, send)))
             count += 1
         await asyncio.gather(*under_way)
         return count
 
     async def erase(self, workspace: str, ident: str) -> None:
-        """Take out what was asked and by whom, and cancel what is under way; a session of its steps is erased.
+        """Erase the input and the user, cancel unfinished runs, and erase the sessions of its steps.
 
-        While a legal hold keeps the session of another step, nothing of it changes; the timer erases it afterwards.
+        While a legal hold keeps a session of a step, nothing is erased; the timer does it later.
         """
         if not await self._erased(workspace, ident):
             await self._due.add(workspace, f"{_ERASE}{ident}", self._clock())
 
     async def _erased(self, workspace: str, ident: str) -> bool:
-        """Erase the workflow run and return True, or False where a legal hold keeps a session of its steps."""
+        """Erase the workflow run and return True; False if a legal hold keeps a session of its steps."""
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             found = await self._store.find(workspace, ident)
             if found is None:
@@ -206,10 +206,10 @@ class WorkflowEngine:
         raise _busy()
 
     async def overview(self, workspace: str, ident: str) -> Overview:
-        """Return a workflow run with its answer, and with its steps' runs as they are now.
+        """Return a workflow run with its answer and the present state of its steps' runs.
 
         Raises:
-            NotFound: There is none.
+            NotFound: It does not exist.
         """
         run = await self.get(workspace, ident)
         runs, answer = await asyncio.gather(self._steps.all(run), self._answer_of(run))
@@ -217,14 +217,14 @@ class WorkflowEngine:
         return Overview(replace(run, steps=steps), answer, {ident: one.state for ident, one in runs.items()})
 
     async def _answer_of(self, run: WorkflowRun) -> str | None:
-        """Return the answer of a workflow run that has ended; None where there is none, or where it was erased."""
+        """Return the answer of an ended workflow run; None if there is none, or it was erased."""
         if not run.finished:
             return None
         plan = await self._workflows.plan(run.workspace, run.workflow, run.version)
         name = rules.last_answer(run, plan)
         return None if name is None else rules.joined(plan, name, await self._steps.answers(run, plan, [name]))
 
-    async def _swept(self, entry: Entry, signals: AgentSignals, send: Send) -> None:
+    async def _process_due(self, entry: Entry, signals: AgentSignals, send: Send) -> None:
         try:
             if entry.name.startswith(_ERASE):
                 if await self._erased(entry.workspace, entry.name.removeprefix(_ERASE)):
@@ -236,15 +236,15 @@ class WorkflowEngine:
                     await self._due.drop(entry.workspace, entry.name, entry.hour)
                 return
             found = await self._delivered(found, signals, send)
-            if news := await self._missed(found.run):
+            if news := await self._missed_inputs(found.run):
                 found = await self._delivered(await self._advanced(found, *news), signals, send)
             if found.run.finished and not found.run.outbox:
                 await self._due.drop(entry.workspace, entry.name, entry.hour)
         except AppError as error:
             _log(error)
 
-    async def _missed(self, run: WorkflowRun) -> Sequence[News]:
-        """Return what has happened that the workflow run does not know: the time, and ends of its steps' runs."""
+    async def _missed_inputs(self, run: WorkflowRun) -> Sequence[News]:
+        """Return the inputs that the workflow run has missed: the time, and ends of its steps' runs."""
         if run.finished:
             return ()
         begun = {effect.run_id for effect in run.outbox if effect.do is Do.START}
@@ -265,7 +265,7 @@ class WorkflowEngine:
         return found
 
     async def _advanced(self, found: StoredRun, *news: News) -> StoredRun:
-        """Commit what the news make of a workflow run as it was read, or is by now, and return it."""
+        """Commit the changes that the recorded inputs make in a workflow run, and return it."""
         for number in range(_CHANGES_BEFORE_GIVING_UP):
             run = found.run
             for one in news:
@@ -279,22 +279,22 @@ class WorkflowEngine:
         raise _busy()
 
     async def _decided(self, run: WorkflowRun, news: News) -> WorkflowRun:
-        """Return what one of the news makes of a workflow run; reads the answers that conditions ask for."""
+        """Return the workflow run after one input; reads the answers that conditions need."""
         if isinstance(news, EffectsDone):
             return rules.advance(run, {}, news, {}, self._clock())
         plan = await self._workflows.plan(run.workspace, run.workflow, run.version)
-        known: dict[str, str] = {}
+        answers: dict[str, str] = {}
         if wanted := rules.answers_needed(run, plan):
-            known |= await self._steps.answers(run, plan, sorted(wanted))
+            answers |= await self._steps.answers(run, plan, sorted(wanted))
             if isinstance(news, RunEnded) and news.state is StepState.SUCCEEDED:
                 ended, step = await self._steps.get(run.workspace, news.run_id, texts=True), run.step_of(news.run_id)
-                known |= {step.name: ended.answer} if step and ended and ended.answer is not None else {}
-        return rules.advance(run, plan, news, known, self._clock())
+                answers |= {step.name: ended.answer} if step and ended and ended.answer is not None else {}
+        return rules.advance(run, plan, news, answers, self._clock())
 
     async def _delivered(self, found: StoredRun, signals: AgentSignals, send: Send) -> StoredRun:
-        """Do what is in the outbox, and what follows from it; return the workflow run as it is then.
+        """Carry out the outbox, and what follows from that; return the workflow run afterwards.
 
-        What cannot be done now stays there for the timer.
+        What fails now stays in the outbox for the timer.
         """
         try:
             while found.run.outbox:
@@ -314,7 +314,7 @@ class WorkflowEngine:
     async def _carried_out(
         self, run: WorkflowRun, signals: AgentSignals, send: Send
     ) -> tuple[Sequence[int], Sequence[News]]:
-        """Do what is in the outbox, in order; return the numbers of what is done, and what is known by that."""
+        """Carry out the outbox in order; return the numbers of completed effects, and the inputs that result."""
         done: list[int] = []
         news: list[News] = []
         try:
@@ -330,7 +330,7 @@ class WorkflowEngine:
         return done, news
 
     async def _publish(self, run: WorkflowRun) -> None:
-        """Append the events to the workspace's stream, which knows their numbers and has each once."""
+        """Append the events to the workspace's stream, which stores each number once."""
         events = [(effect.number, effect.event) for effect in run.outbox if effect.event is not None]
         if events:
             last = events[-1][0] + 1
@@ -340,7 +340,7 @@ class WorkflowEngine:
 
 
 def _now(one: Try, runs: Mapping[str, Run]) -> Try:
-    """Return a run of a step with what is known of it now: it may be under way, be scored later, or be redriven."""
+    """Return a step's run with its present state: it may be running, scored later, or redriven."""
     run = runs.get(one.run_id)
     if run is None:
         return one
@@ -348,9 +348,9 @@ def _now(one: Try, runs: Mapping[str, Run]) -> Try:
 
 
 def _log(error: AppError) -> None:
-    log.warning("workflow run not taken on: %s", error.code, extra={"event": "workflow.not_advanced"})
+    log.warning("workflow run not advanced: %s", error.code, extra={"event": "workflow.not_advanced"})
 
 
 def _busy() -> Unavailable:
-    msg = "The workflow run is being changed by too many at once; try again."
+    msg = "The workflow run is being changed by too many callers at once; try again."
     return Unavailable(msg, code="workflow_run_busy", retry_after_s=1)

@@ -1,9 +1,9 @@
-"""Group chats: Agent Framework's orchestrations say who speaks next; each time somebody speaks is a run of ours.
+"""Group chats: Agent Framework's orchestrations decide who speaks next; each contribution is a run.
 
-The framework's workflow is built with agents whose model is what was answered already. It goes on from a checkpoint
-until one of them is asked for an answer that is not there yet, and is then given up: nothing waits in memory. The
-answer comes as the end of a run; whichever worker learns of it goes on from the checkpoint. Going on twice from one
-place comes to the same: the same checkpoint and the same answers ask the same agent the same thing.
+The framework's workflow is built with agents whose model returns the answers given so far. It continues from a
+checkpoint until an agent is asked for an answer that is missing, and is then dropped: nothing waits in memory. The
+answer arrives as the end of a run; any worker then continues from the checkpoint. Continuing twice is harmless: the
+same checkpoint and the same answers ask the same agent the same question.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_TURNS = 120
-"""Most runs of one group chat, the manager's included."""
+"""Most runs of one group chat, including the manager's."""
 _MOST_RESETS = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Who speaks next.
+    """The next contribution.
 
     Attributes:
         agent: The agent; None where the group chat has ended.
-        prompt: What it is asked.
-        state: How far the group chat is.
-        code: Why it has ended without an answer; empty where it has one.
+        prompt: Its query.
+        state: State of the group chat.
+        code: Code of why it has ended without an answer; empty if it has one.
     """
 
     agent: str | None
@@ -50,21 +50,21 @@ class Turn:
 
 
 class GroupChats:
-    """Finds out who speaks next."""
+    """Decides who speaks next."""
 
     def __init__(self, checkpoints: Checkpoints, catalog: Catalog) -> None:
         self._checkpoints = checkpoints
         self._catalog = catalog
 
     async def next(self, run: WorkflowRun, chat: GroupChat, prompt: str, answers: Sequence[str], *, keep: bool) -> Turn:
-        """Return who speaks next in a group chat, and what it is asked.
+        """Return who speaks next in a group chat, and the query.
 
         Args:
             run: The workflow run.
             chat: The step.
-            prompt: What they talk about.
-            answers: What was answered so far, in order.
-            keep: Whether the checkpoints on the way are kept, for the next to go on from.
+            prompt: The subject.
+            answers: The answers so far, in order.
+            keep: Whether to store checkpoints, for the next call to continue from.
         """
         from agent_framework import WorkflowCheckpointException  # noqa: PLC0415 - cold start
 
@@ -74,12 +74,12 @@ class GroupChats:
         try:
             return await self._next(run, chat, prompt, answers, state, keep=keep)
         except WorkflowCheckpointException:
-            # As after an upgrade of the framework: what was answered is all there, so that it can begin anew.
+            # E.g. after an upgrade of the framework: as all answers are stored, it can start from the beginning.
             log.warning("checkpoint of a group chat not read", extra={"event": "workflow.checkpoint_not_read"})
             return await self._next(run, chat, prompt, answers, ChatState(), keep=keep)
 
     async def clear(self, run: WorkflowRun) -> None:
-        """Delete what is kept of the group chats of a workflow run."""
+        """Delete the checkpoints of a workflow run's group chats."""
         if any(step.chat is not None for step in run.steps):
             await self._checkpoints.clear(run.workspace, run.id)
 
@@ -107,11 +107,11 @@ class GroupChats:
         log_of.asked.cancel()
         error = task.exception()
         if isinstance(error, (WorkflowCheckpointException, AppError)) or not isinstance(error, Exception | None):
-            raise error  # of the storage, which is tried again; or the process ends
+            raise error  # of the storage, to be retried; or the process ends
         return Turn(None, "", at, _code_of(chat, task, answers))
 
     async def _descriptions(self, workspace: str, chat: GroupChat) -> Mapping[str, str]:
-        """Return what the agents are for, as the manager is told it."""
+        """Return the agents' descriptions for the manager."""
         if chat.manager is None:
             return {}
         found = await asyncio.gather(*(self._catalog.find(workspace, name) for name in chat.group_chat))
@@ -119,7 +119,7 @@ class GroupChats:
 
 
 class _Answers:
-    """What the agents of a group chat have answered, in order, and who is asked for what is not there."""
+    """The answers of a group chat's agents, in order, and who is asked for the first missing one."""
 
     def __init__(self, answers: Sequence[str], given: int) -> None:
         self._answers = answers
@@ -127,7 +127,7 @@ class _Answers:
         self.asked: asyncio.Future[tuple[str, Sequence[Message]]] = asyncio.get_running_loop().create_future()
 
     async def of(self, agent: str, messages: Sequence[Message]) -> str:
-        """Return the next answer; where there is none yet, note who is asked, and wait to be given up."""
+        """Return the next answer; if it is missing, record who is asked, and wait to be cancelled."""
         if self.given < len(self._answers):
             self.given += 1
             return self._answers[self.given - 1]
@@ -139,7 +139,7 @@ class _Answers:
 def _workflow(
     chat: GroupChat, descriptions: Mapping[str, str], answers: _Answers, storage: TableCheckpointStorage
 ) -> Workflow:
-    """Return the framework's workflow of a group chat; the same one each time, so that checkpoints fit it."""
+    """Return the framework's workflow of a group chat; always the same, so that checkpoints fit it."""
     from agent_framework_orchestrations import GroupChatBuilder, GroupChatState, MagenticBuilder  # noqa: PLC0415
 
     participants = [_agent(name, answers, descriptions.get(name)) for name in chat.group_chat]
@@ -169,7 +169,7 @@ def _agent(name: str, answers: _Answers, description: str | None = None) -> Agen
     from agent_framework import Agent, BaseChatClient, ChatResponse, FunctionInvocationLayer, Message  # noqa: PLC0415
 
     class Client(FunctionInvocationLayer[Any], BaseChatClient[Any]):
-        """A model whose answers are those of runs."""
+        """A model that returns the answers of runs."""
 
         def _inner_get_response(
             self, *, messages: Sequence[Message], stream: bool, options: Mapping[str, Any], **kwargs: Any
@@ -186,17 +186,17 @@ def _agent(name: str, answers: _Answers, description: str | None = None) -> Agen
 
 
 def _text_of(messages: Sequence[Message]) -> str:
-    """Return messages as one text: what others said under their names."""
-    said = [f"{each.author_name}: {each.text}" if each.author_name else each.text for each in messages]
-    return "\n\n".join(text.strip() for text in said if text.strip())
+    """Return messages as one text, with the speakers' names."""
+    parts = [f"{each.author_name}: {each.text}" if each.author_name else each.text for each in messages]
+    return "\n\n".join(text.strip() for text in parts if text.strip())
 
 
 def _code_of(chat: GroupChat, task: asyncio.Future[Any], answers: Sequence[str]) -> str:
-    """Return why a group chat has ended without an answer; empty where it has one."""
+    """Return the code of why a group chat has ended without an answer; empty if it has one."""
     if (error := task.exception()) is not None:
         log.warning("group chat: %s", type(error).__name__, extra={"event": "workflow.group_chat_failed"})
         return CHAT_FAILED
     if chat.manager is None:
         return "" if answers else CHAT_LIMIT
-    said = {getattr(output, "text", "") for output in task.result().get_outputs()}
-    return "" if answers and answers[-1] in said else CHAT_LIMIT
+    outputs = {getattr(output, "text", "") for output in task.result().get_outputs()}
+    return "" if answers and answers[-1] in outputs else CHAT_LIMIT

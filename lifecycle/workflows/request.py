@@ -1,4 +1,4 @@
-"""A request to run a workflow, as it is asked for over HTTP and as it comes on the queue."""
+"""A request to run a workflow, in its HTTP form and as a queue message."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lifecycle.conversations.submission import MetadataKey, MetadataValue, RunRe
 
 
 class WorkflowRequest(NullsAsAbsent):
-    """What a caller asks of a workflow.
+    """A request to run a workflow.
 
     Attributes:
-        input: The text that the prompts of its steps take in; not blank.
-        user_id: Who asks; None for nobody in particular.
-        metadata: At most 16 strings that come back with it, and with the runs of its steps.
-        priority: Which queue the runs of its steps travel on.
+        input: The text that prompts insert as `{input}`; not blank.
+        user_id: Who asks; None if not given.
+        metadata: At most 16 strings, returned with it and with the runs of its steps.
+        priority: Priority of the runs of its steps, which determines their queue.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -34,28 +34,28 @@ class WorkflowRequest(NullsAsAbsent):
     priority: Priority = Priority.NORMAL
 
     def checked(self, max_input_bytes: int) -> WorkflowRequest:
-        """Return the request once what the types cannot say is checked.
+        """Return the request after checking what the types cannot express.
 
         Raises:
-            TooLarge: The input is over the limit (UTF-8 bytes).
+            TooLarge: The input exceeds the limit (UTF-8 bytes).
             InvalidInput: The input is blank, or the user's id is not valid.
         """
         try:
             check(RunRequest(query=self.input, user_id=self.user_id), max_input_bytes)
         except InvalidInput as error:
-            fields = {place.replace("/query", "/input"): said for place, said in error.fields.items()}
+            fields = {place.replace("/query", "/input"): fault for place, fault in error.fields.items()}
             raise type(error)(error.detail.replace("query", "input"), code=error.code, fields=fields) from None
         return self
 
 
 class WorkflowMessage(WorkflowRequest):
-    """A workflow request with its ids: the body of another producer's queue message, version 1.
+    """A workflow request with its ids: the body of a producer's queue message, version 1.
 
     Attributes:
-        v: Version of this format.
-        workspace: Workspace of the workflow.
+        v: Version of the message format.
+        workspace: The workflow's workspace.
         workflow: The workflow.
-        run_id: The workflow run; the message's MessageId stands in for it when it is left out.
+        run_id: Id of the workflow run; the message's MessageId is used if left out.
         session_id: The message's SessionId; the runs of steps have sessions of their own.
     """
 
@@ -84,18 +84,18 @@ def parse_workflow_message(
     priority: Priority,
     max_input_bytes: int,
 ) -> WorkflowMessage | None:
-    """Return what a queue message asks of a workflow; None where it is about none, as most are.
+    """Return the workflow request in a queue message; None for messages about runs.
 
     Args:
         body: The message's body.
-        message_id: Its MessageId; the idempotency key unless the body has a `run_id`.
+        message_id: Its MessageId; used as idempotency key unless the body has a `run_id`.
         session_id: Its SessionId.
-        sequence_number: Its number in the queue; stands in for a missing MessageId, being the same at redelivery.
-        priority: That of the queue, which the runs of steps travel on unless the body says another one.
-        max_input_bytes: Limit of the input.
+        sequence_number: Its number in the queue; used if there is no MessageId, as it is the same at redelivery.
+        priority: The queue's priority, used for the runs of steps unless the body has another one.
+        max_input_bytes: Limit of the input, in bytes.
 
     Raises:
-        InvalidInput: It names a workflow and is no valid request; the detail repeats nothing of it.
+        InvalidInput: It names a workflow but is not valid; the detail quotes nothing of it.
     """
     try:
         values = parse_json(body)
@@ -115,7 +115,7 @@ def parse_workflow_message(
         run_id = ids.run_id(message.workspace, message.run_id)
         message.checked(max_input_bytes)
     except ValidationError as error:
-        wrong = [f"{place} ({what})" for place, what in wrong_places(error).items() if what != NO_SUCH_FIELD]
+        wrong = [f"{place} ({fault})" for place, fault in wrong_places(error).items() if fault != NO_SUCH_FIELD]
         found = [
             f"The body is not valid: {', '.join(wrong[:5])}." if wrong else "",
             unknown_fields(error, WorkflowMessage),

@@ -1,8 +1,8 @@
-"""What becomes of a workflow run: pure rules from one state of it to the next.
+"""Transitions of a workflow run: pure rules from one state to the next.
 
-News comes in any order, several times, or not at all; what is decided once is not decided again. A step has at most
-one run under way, whose id follows from the workflow run, the step and the number of the try. So however often it is
-submitted, it runs once, and a step is asked again only after its last run is known to be over.
+Inputs arrive in any order, several times, or not at all; what was decided once is not decided again. A step has at most
+one unfinished run, whose id is derived from the workflow run, the step and the number of the try. So it runs once,
+however often it is submitted, and a step is asked again only after its last run is known to have ended.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from lifecycle.workflows.run import (
 from llmops.spend.usage import Spend
 
 Answers = Mapping[str, str]
-"""The answers of steps, by their names."""
+"""The answers of steps, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """A step's run is over.
+    """Input: a step's run has ended.
 
     Attributes:
-        run_id: The run.
+        run_id: The run's id.
         state: `succeeded`, `failed` or `cancelled`.
-        code: Why it brought no answer; empty where it did.
+        code: Error code; empty if it succeeded.
         spend: What it spent.
-        score: How good its answer looks, 0-100; None where nothing is said of it.
+        score: Its answer's score, 0-100; None without a score.
     """
 
     run_id: str
@@ -57,7 +57,7 @@ class RunEnded:
 
 @dataclass(frozen=True, slots=True)
 class RunRefused:
-    """A step's run cannot be submitted, and why; trying again would not help."""
+    """Input: a step's run was refused for good, and why."""
 
     run_id: str
     code: str
@@ -65,31 +65,31 @@ class RunRefused:
 
 @dataclass(frozen=True, slots=True)
 class CancelRequested:
-    """Somebody wants the workflow run cancelled."""
+    """Input: cancellation was requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimePassed:
-    """Nothing happened but that time has passed."""
+    """Input: only time has passed."""
 
 
 @dataclass(frozen=True, slots=True)
 class EffectsDone:
-    """Effects were carried out, by their numbers."""
+    """Input: effects were carried out; has their numbers."""
 
     numbers: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
 class TurnDecided:
-    """Who speaks next in a group chat.
+    """Input: who speaks next in a group chat.
 
     Attributes:
-        step: The step.
-        turn: How many runs it had when that was decided.
-        agent: Who speaks; None for nobody: it has ended.
-        state: How far it is.
-        code: Why it ended without an answer; empty where it did not.
+        step: The step's name.
+        turn: How many runs the step had at this decision.
+        agent: The next speaker; None if the chat has ended.
+        state: State of the group chat.
+        code: Code of why it ended without an answer; empty otherwise.
     """
 
     step: str
@@ -103,25 +103,25 @@ News = RunEnded | RunRefused | CancelRequested | TimePassed | EffectsDone | Turn
 
 
 def begin(run: WorkflowRun, plan: Plan, now: datetime) -> WorkflowRun:
-    """Return a new workflow run with its first steps begun; `run` has no steps yet."""
+    """Return a new workflow run with its first steps started; `run` has no steps yet."""
     draft = _Draft(replace(run, steps=tuple(StepRun(name) for name in plan)), plan, {}, now)
     draft.publish(Event("workflow.started", {"version": run.version}, now))
     return draft.settled()
 
 
 def advance(run: WorkflowRun, plan: Plan, news: News, answers: Answers, now: datetime) -> WorkflowRun:
-    """Return the workflow run after the news, with what is to be done about it in its outbox.
+    """Return the workflow run after the input, with its effects in the outbox.
 
     Args:
         run: The workflow run.
         plan: Its steps.
-        news: What happened; known already, it changes nothing.
-        answers: What steps have answered, of those that `answers_needed` names.
+        news: The input; one that is known already changes nothing.
+        answers: The answers of the steps that `answers_needed` names.
         now: The time, aware UTC.
     """
     if isinstance(news, EffectsDone):
-        left = tuple(effect for effect in run.outbox if effect.number not in news.numbers)
-        return run if len(left) == len(run.outbox) else replace(run, outbox=left)
+        remaining = tuple(effect for effect in run.outbox if effect.number not in news.numbers)
+        return run if len(remaining) == len(run.outbox) else replace(run, outbox=remaining)
     if run.finished:
         return run
     draft = _Draft(run, plan, answers, now)
@@ -140,14 +140,14 @@ def advance(run: WorkflowRun, plan: Plan, news: News, answers: Answers, now: dat
 
 
 def answers_needed(run: WorkflowRun, plan: Plan) -> frozenset[str]:
-    """Return the steps whose answers conditions of steps ask for that are yet to begin."""
+    """Return the steps whose answers are needed by conditions of steps not started yet."""
     pending = [plan[step.name] for step in run.steps if step.state is StepState.PENDING]
-    used = {name for node in pending for text in node.when for name, what in used_by(text) if what == "answer"}
+    used = {name for node in pending for text in node.when for name, field in used_by(text) if field == "answer"}
     return frozenset(used)
 
 
 def answering(plan: Plan, name: str) -> Sequence[str]:
-    """Return the steps whose runs give a step's answer: itself, or its branches where nobody brings them together."""
+    """Return the steps whose runs give a step's answer: itself, or its branches if it has no aggregator."""
     node = plan[name]
     return (name,) if node.task else node.branches
 
@@ -160,7 +160,7 @@ def last_answer(run: WorkflowRun, plan: Plan) -> str | None:
 
 
 def joined(plan: Plan, name: str, answers: Answers) -> str | None:
-    """Return a step's answer; of one that only closes branches, all of theirs under their names. None where unknown."""
+    """Return a step's answer; without an aggregator, its branches' answers under their names. None if unknown."""
     node = plan[name]
     if node.task:
         return answers.get(name)
@@ -169,25 +169,25 @@ def joined(plan: Plan, name: str, answers: Answers) -> str | None:
 
 
 def prompt_of(run: WorkflowRun, plan: Plan, task: Task, answers: Answers) -> str:
-    """Return what an agent is asked, with answers in place of what names them; what was not answered is empty.
+    """Return an agent's query: the prompt with placeholders replaced; missing answers are empty.
 
     Raises:
-        KeyError: An answer that was given is not among the answers.
+        KeyError: An answer that was given is not in `answers`.
     """
-    said: list[str] = []
+    parts: list[str] = []
     for part in parts_of(task.prompt):
         if isinstance(part, str):
-            said.append(part)
+            parts.append(part)
             continue
-        name, what = part
+        name, field = part
         if not name:
-            said.append(run.asked.input)
-        elif what == "answer":
-            said.append(_answer(run, plan, name, answers))
+            parts.append(run.asked.input)
+        elif field == "answer":
+            parts.append(_answer(run, plan, name, answers))
         else:
             step = run.step(name)
-            said.append(step.state.value if what == "state" else str(step.score if step.score is not None else ""))
-    return "".join(said)
+            parts.append(step.state.value if field == "state" else str(step.score if step.score is not None else ""))
+    return "".join(parts)
 
 
 def _answer(run: WorkflowRun, plan: Plan, name: str, answers: Answers) -> str:
@@ -200,7 +200,7 @@ def _answer(run: WorkflowRun, plan: Plan, name: str, answers: Answers) -> str:
 
 
 class _Draft:
-    """A workflow run that is being decided on."""
+    """A workflow run while its next state is computed."""
 
     def __init__(self, run: WorkflowRun, plan: Plan, answers: Answers, now: datetime) -> None:
         self._run = run
@@ -211,18 +211,18 @@ class _Draft:
         self._effects: list[Effect] = []
 
     def publish(self, event: Event) -> None:
-        """Have an event published, as one of this workflow run."""
+        """Add the effect of publishing an event."""
         about = {"workflow_run_id": self._run.id, "workflow": self._run.workflow}
-        self._do(Do.PUBLISH, event=replace(event, data=about | event.data))
+        self._add_effect(Do.PUBLISH, event=replace(event, data=about | event.data))
 
     def cancel(self) -> None:
-        """Note that it is to be cancelled."""
+        """Mark it as to be cancelled."""
         if not self._run.cancel_requested:
             self._run = replace(self._run, cancel_requested=True)
             self.publish(Event("workflow.cancel_requested", {}, self._now))
 
     def ended(self, news: RunEnded, *, refused: bool = False) -> None:
-        """Take in the end of a step's run, unless it is known: ask again, or have the step end with it."""
+        """Process the end of a step's run, unless it is known: ask again, or end the step."""
         step = self._run.step_of(news.run_id)
         last = step.open if step else None
         if step is None or last is None or last.run_id != news.run_id:
@@ -235,45 +235,45 @@ class _Draft:
         step = self._steps[step.name] = replace(step, tries=(*step.tries[:-1], over))
         chat = self._plan[step.name].chat
         if news.state is StepState.SUCCEEDED:
-            return self._over(step, StepState.SUCCEEDED) if chat is None else self._next_turn(step)
+            return self._end_step(step, StepState.SUCCEEDED) if chat is None else self._next_turn(step)
         if self._run.stopping:
-            return self._over(step, news.state, code)
-        final = news.state is StepState.CANCELLED and not late  # somebody wanted it so
+            return self._end_step(step, news.state, code)
+        final = news.state is StepState.CANCELLED and not late  # cancelled on request
         node = self._plan[step.name]
         tries = step.tries if chat is None else step.turn_tries
         agent = _next_agent(node.task, tries, refused=refused) if node.task and not final else None
         if agent is not None and chat is not None:
             agent = last.agent
         if agent is None:
-            return self._over(step, StepState.FAILED, code)
+            return self._end_step(step, StepState.FAILED, code)
         return self._start(step, agent)
 
     def turn(self, news: TurnDecided) -> None:
-        """Take in who speaks next in a group chat, unless it is known."""
+        """Process the next speaker of a group chat, unless it is known."""
         step = self._steps.get(news.step)
-        known = step is None or step.state is not StepState.RUNNING or step.open is not None
-        if step is None or known or len(step.tries) != news.turn or self._run.stopping:
+        decided_before = step is None or step.state is not StepState.RUNNING or step.open is not None
+        if step is None or decided_before or len(step.tries) != news.turn or self._run.stopping:
             return None
         step = self._steps[step.name] = replace(step, chat=news.state)
         if news.code:
-            return self._over(step, StepState.FAILED, news.code)
-        return self._over(step, StepState.SUCCEEDED) if news.agent is None else self._start(step, news.agent)
+            return self._end_step(step, StepState.FAILED, news.code)
+        return self._end_step(step, StepState.SUCCEEDED) if news.agent is None else self._start(step, news.agent)
 
     def settled(self) -> WorkflowRun:
-        """Return the workflow run once all that can be decided now is."""
+        """Return the workflow run after all decisions that are possible now."""
         self._stop_late()
         for node in self._plan.values():
             if self._run.stopping:
                 break
             step = self._steps[node.name]
             if step.state is StepState.PENDING and all(self._steps[name].over for name in node.after):
-                self._reach(node, step)
+                self._start_if_ready(node, step)
         if self._run.stopping:
             for step in list(self._steps.values()):
                 if step.open is not None and not step.open.stopping:
                     self._stop(step, step.open, self._why_stopped)
                 elif step.open is None and step.state is StepState.RUNNING:  # a group chat between two runs
-                    self._over(step, StepState.CANCELLED, self._why_stopped)
+                    self._end_step(step, StepState.CANCELLED, self._why_stopped)
         self._finish()
         return replace(
             self._run,
@@ -282,54 +282,54 @@ class _Draft:
             outbox=(*self._run.outbox, *self._effects),
         )
 
-    def _reach(self, node: Node, step: StepRun) -> None:
-        """Begin a step whose turn it is, or have it end without."""
+    def _start_if_ready(self, node: Node, step: StepRun) -> None:
+        """Start a step that is ready, or end it without starting."""
         states = [self._steps[name].state for name in node.branches]
         if states and all(state is StepState.SKIPPED for state in states):
-            return self._over(step, StepState.SKIPPED)
+            return self._end_step(step, StepState.SKIPPED)
         try:
             holds = all(decided(condition, self._values()) for condition in node.when)
         except ValueError:
-            return self._over(step, StepState.FAILED, CONDITION_UNDECIDED)
+            return self._end_step(step, StepState.FAILED, CONDITION_UNDECIDED)
         if not holds:
-            return self._over(step, StepState.SKIPPED)
+            return self._end_step(step, StepState.SKIPPED)
         if states and StepState.SUCCEEDED not in states:
-            return self._over(step, StepState.FAILED, STEP_FAILED)
+            return self._end_step(step, StepState.FAILED, STEP_FAILED)
         if node.task is None:
-            return self._over(step, StepState.SUCCEEDED)
+            return self._end_step(step, StepState.SUCCEEDED)
         return self._start(step, node.task.agent) if node.chat is None else self._next_turn(step)
 
     def _next_turn(self, step: StepRun) -> None:
-        """Have it found out who speaks next in a group chat."""
+        """Add the effect of finding the next speaker of a group chat."""
         self._steps[step.name] = replace(step, state=StepState.RUNNING, chat=step.chat or ChatState())
-        self._do(Do.TURN, step.name)
+        self._add_effect(Do.TURN, step.name)
 
     @property
     def _why_stopped(self) -> str:
         return CANCELLED if self._run.cancel_requested else STEP_FAILED
 
     def _values(self) -> Mapping[str, Any]:
-        """Return what conditions are decided on."""
+        """Return the variables of conditions."""
         return {
             "input": self._run.asked.input,
-            "steps": {name: self._said(step) for name, step in self._steps.items() if step.over},
+            "steps": {name: self._step_values(step) for name, step in self._steps.items() if step.over},
         }
 
-    def _said(self, step: StepRun) -> Mapping[str, Any]:
-        said: dict[str, Any] = {
+    def _step_values(self, step: StepRun) -> Mapping[str, Any]:
+        values: dict[str, Any] = {
             "state": step.state.value,
             "score": step.score,
             "cost_micro_usd": step.spend.cost_micro_usd,
         }
         answer = joined(self._plan, step.name, self._answers) if step.state is StepState.SUCCEEDED else ""
-        return said if answer is None else said | {"answer": answer}
+        return values if answer is None else values | {"answer": answer}
 
     def _start(self, step: StepRun, agent: str) -> None:
         number = len(step.tries) + 1
         run_id = step_run_id(self._run.workspace, self._run.id, step.name, number)
         begun = Try(agent, run_id, self._now)
         self._steps[step.name] = replace(step, state=StepState.RUNNING, tries=(*step.tries, begun))
-        self._do(Do.START, step.name, run_id)
+        self._add_effect(Do.START, step.name, run_id)
         data = {"step": step.name, "run_id": run_id, "agent": agent, "try": number}
         self.publish(Event("workflow.step_started", data, self._now))
 
@@ -343,9 +343,9 @@ class _Draft:
 
     def _stop(self, step: StepRun, last: Try, why: str) -> None:
         self._steps[step.name] = replace(step, tries=(*step.tries[:-1], replace(last, stopping=why)))
-        self._do(Do.CANCEL, step.name, last.run_id)
+        self._add_effect(Do.CANCEL, step.name, last.run_id)
 
-    def _over(self, step: StepRun, state: StepState, code: str = "") -> None:
+    def _end_step(self, step: StepRun, state: StepState, code: str = "") -> None:
         step = self._steps[step.name] = replace(step, state=state, code=code, ended_at=self._now)
         data: dict[str, Any] = {"step": step.name, "state": state.value, "cost_micro_usd": step.spend.cost_micro_usd}
         if step.tries:
@@ -368,7 +368,7 @@ class _Draft:
             self._run, state=_end_of(self._run), finished_at=self._now, steps=tuple(self._steps.values())
         )
         if all(one.refused for step in self._steps.values() for one in step.tries):
-            # No session has what was asked, so that erasing one could not reach it here.
+            # Its input is in no session, so erasing a session could not erase it here.
             self._run = replace(self._run, asked=replace(self._run.asked, input="", user_id=None, metadata={}))
         run = self._run
         data: dict[str, Any] = {"state": run.state.value, "cost_micro_usd": run.spend.cost_micro_usd}
@@ -377,12 +377,12 @@ class _Draft:
         data |= {"step": run.failed_step} if run.failed_step else {}
         self.publish(Event("workflow.ended", data, self._now))
 
-    def _do(self, do: Do, step: str = "", run_id: str = "", event: Event | None = None) -> None:
+    def _add_effect(self, do: Do, step: str = "", run_id: str = "", event: Event | None = None) -> None:
         self._effects.append(Effect(self._run.numbers + len(self._effects), do, step, run_id, event))
 
 
 def _next_agent(task: Task, tries: Sequence[Try], *, refused: bool) -> str | None:
-    """Return who is asked after a run that brought no answer; None for nobody."""
+    """Return the agent to ask after a failed run; None for none."""
     if tries[-1].agent == task.fallback:
         return None
     return task.fallback if refused or len(tries) > task.retries else task.agent

@@ -1,7 +1,6 @@
-"""A workflow run as values: how far it is, what its steps' runs came to, and what is yet to be done for it.
+"""Values of a workflow run: its state, its steps' runs, and its outbox.
 
-It is a row of its own and no `Run`: it has no agent, no attempts, no lease and no model calls, which is all that a run
-is made of. What it needs of the others is that each step is a run.
+It is not a `Run`, as it has no agent, attempts, lease or model calls of its own. Each of its steps is a run.
 """
 
 from __future__ import annotations
@@ -16,42 +15,42 @@ from kernel.journal import Event
 from lifecycle.conversations.priority import Priority
 from llmops.spend.usage import Spend
 
-_RUNS = uuid.UUID("5f0c0a52-0f0c-5c6e-9f0e-8b1f3b6a7d21")  # namespace of ids of the runs that steps are
+_RUNS = uuid.UUID("5f0c0a52-0f0c-5c6e-9f0e-8b1f3b6a7d21")  # namespace of the ids of steps' runs
 
 STEP_TIMEOUT = "step_timeout"
-"""Code of a step's run that took longer than its step allows, and was cancelled."""
+"""Code of a step's run that exceeded the step's time limit and was cancelled."""
 STEP_FAILED = "step_failed"
-"""Code of a workflow run that a step has failed."""
+"""Code of a workflow run whose step failed."""
 CONDITION_UNDECIDED = "condition_undecided"
-"""Code of a step whose condition could not be decided."""
+"""Code of a step whose condition could not be evaluated."""
 RUN_ERASED = "run_erased"
 """Code of a step whose run, or an answer that it needs, was erased."""
 CHAT_LIMIT = "group_chat_limit"
-"""Code of a group chat that came to its limit before its manager had an answer."""
+"""Code of a group chat that reached its limit before its manager had an answer."""
 CHAT_FAILED = "group_chat_failed"
-"""Code of a group chat whose manager could not be followed."""
+"""Code of a group chat whose manager's answer could not be parsed."""
 CANCELLED = "cancelled"
-"""Code of what was cancelled, or was not begun because of that."""
+"""Code of what was cancelled, or not started because of that."""
 
 
 class WorkflowState(StrEnum):
-    """Where a workflow run is."""
+    """State of a workflow run."""
 
-    RUNNING = "running"  # a step is under way, or about to be
+    RUNNING = "running"  # a step is running, or about to start
     SUCCEEDED = "succeeded"  # its last step has answered, or was skipped
-    FAILED = "failed"  # a step failed that it cannot go on without; `code` and `failed_step` say more
-    CANCELLED = "cancelled"  # stopped on request, and its steps with it
+    FAILED = "failed"  # a required step failed; see `code` and `failed_step`
+    CANCELLED = "cancelled"  # cancelled on request, with its steps
 
 
 class StepState(StrEnum):
-    """Where a step is."""
+    """State of a step."""
 
     PENDING = "pending"  # waits for the steps before it
-    RUNNING = "running"  # its agent is asked
+    RUNNING = "running"  # a run of it is under way
     SUCCEEDED = "succeeded"  # answered
-    FAILED = "failed"  # not answered, whoever was asked; `code` says why
-    SKIPPED = "skipped"  # its condition did not hold, or the workflow run ended before it
-    CANCELLED = "cancelled"  # stopped with the workflow run
+    FAILED = "failed"  # not answered, after retries and fallback; see `code`
+    SKIPPED = "skipped"  # its condition was false, or the workflow run ended before it
+    CANCELLED = "cancelled"  # cancelled with the workflow run
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +58,16 @@ class Try:
     """One run of a step.
 
     Attributes:
-        agent: Who is asked.
-        run_id: The run; it has a session of its own.
-        started_at: When it was decided on; it is submitted right after.
-        state: `running`, and what it came to.
-        code: Why it brought no answer; empty where it did, or is under way.
-        stopping: Code of why it is to be cancelled; empty while it is not.
-        refused: Whether the run could not be submitted, so that there is none.
-        ended_at: When its end was learnt; None while it is under way.
+        agent: The agent asked.
+        run_id: The run's id; it has a session of its own.
+        started_at: When it was decided on, aware UTC; it is submitted right after.
+        state: `running`, or its final state.
+        code: Error code; empty if it succeeded or is running.
+        stopping: Code of why it is being cancelled; empty if it is not.
+        refused: Whether the run was refused, so that it does not exist.
+        ended_at: When its end was recorded, aware UTC; None before.
         spend: What its attempts spent.
-        score: How good its answer looked then, 0-100; None where nothing was said of it.
+        score: Its answer's score at that time, 0-100; None without a score.
     """
 
     agent: str
@@ -84,17 +83,17 @@ class Try:
 
     @property
     def open(self) -> bool:
-        """Whether it is under way."""
+        """Whether it has not ended."""
         return self.state is StepState.RUNNING
 
 
 @dataclass(frozen=True, slots=True)
 class ChatState:
-    """How far a group chat is.
+    """State of a group chat.
 
     Attributes:
-        checkpoint: The checkpoint that it goes on from; empty for its beginning.
-        told: How many of the answers that were given are in the checkpoint.
+        checkpoint: The checkpoint to continue from; empty for the beginning.
+        told: How many of the answers are in the checkpoint.
     """
 
     checkpoint: str = ""
@@ -107,11 +106,11 @@ class StepRun:
 
     Attributes:
         name: Its name.
-        state: See StepState.
-        tries: Its runs, one after another; none for a step that only closes branches, or was not begun.
-        code: Why it failed or was skipped; empty otherwise.
-        ended_at: When it was over; None while it is not.
-        chat: How far it is, of a group chat; None for any other step.
+        state: See `StepState`.
+        tries: Its runs in order; empty for the end of a parallel step without aggregator, or before the start.
+        code: Why it failed or was skipped; else empty.
+        ended_at: When it ended, aware UTC; None before.
+        chat: State of its group chat; None for other steps.
     """
 
     name: str
@@ -123,12 +122,12 @@ class StepRun:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more happens in it."""
+        """Whether it has reached a final state."""
         return self.state not in (StepState.PENDING, StepState.RUNNING)
 
     @property
     def open(self) -> Try | None:
-        """The run that is under way; None for none."""
+        """The run under way; None for none."""
         return self.tries[-1] if self.tries and self.tries[-1].open else None
 
     @property
@@ -138,18 +137,18 @@ class StepRun:
 
     @property
     def answers(self) -> Sequence[Try]:
-        """The runs that answered, in order: of a group chat, all who spoke."""
+        """The runs that answered, in order: for a group chat, all contributions."""
         return [one for one in self.tries if one.state is StepState.SUCCEEDED]
 
     @property
     def turn_tries(self) -> Sequence[Try]:
-        """The runs since the last that answered: of a group chat, those of who is to speak."""
+        """The runs since the last that answered: for a group chat, those of the next speaker."""
         after = next((at for at, one in enumerate(reversed(self.tries)) if one.state is StepState.SUCCEEDED), None)
         return self.tries[len(self.tries) - after :] if after is not None else self.tries
 
     @property
     def score(self) -> int | None:
-        """How good its answer looked when it was given."""
+        """Its answer's score when it was given; None without a score."""
         return self.answered_by.score if self.answered_by else None
 
     @property
@@ -159,7 +158,7 @@ class StepRun:
 
 
 class Do(StrEnum):
-    """What can be yet to be done."""
+    """Kind of an effect."""
 
     START = "start"  # submit a step's run
     TURN = "turn"  # find out who speaks next in a group chat
@@ -169,13 +168,13 @@ class Do(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Something that is yet to be done; doing it again changes nothing.
+    """An effect that is to be carried out; idempotent.
 
     Attributes:
-        number: Unique in its workflow run, rising; also the event's number, so that the stream has it once.
-        do: What.
-        step: The step, of a run to start or a group chat.
-        run_id: The run to start or cancel; empty for an event.
+        number: Unique and rising in its workflow run; also the event's number, so that the stream has it once.
+        do: The kind.
+        step: The step, for a run to start or a group chat.
+        run_id: Id of the run to start or cancel; empty for an event.
         event: The event; None for the others.
     """
 
@@ -188,14 +187,14 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked of a workflow.
+    """The request of a workflow run.
 
     Attributes:
-        input: The text that its prompts take in.
-        user_id: Who asked; None when nobody in particular.
-        metadata: The caller's own strings, which every step's run has, too.
-        priority: Which queue its steps' runs travel on.
-        digest: SHA-256 (hex) of all this, by which a repeated request is recognised.
+        input: The text that prompts insert as `{input}`.
+        user_id: Who asked; None if not given.
+        metadata: The caller's strings, which every step's run has too.
+        priority: Priority of its steps' runs.
+        digest: SHA-256 (hex) of the request, by which a repeated one is recognized.
     """
 
     input: str
@@ -212,17 +211,17 @@ class WorkflowRun:
     Attributes:
         workspace: Workspace it belongs to.
         id: Unique among the workspace's workflow runs.
-        workflow: The workflow.
-        version: Its version, which the run keeps.
-        asked: What was asked.
+        workflow: The workflow's name.
+        version: Its version, which the workflow run keeps.
+        asked: The request.
         steps: Its steps, in order.
-        created_at: When it was accepted.
-        state: See WorkflowState.
+        created_at: When it was accepted, aware UTC.
+        state: See `WorkflowState`.
         cancel_requested: Whether it is to be cancelled.
-        failed_step: The step that has failed it; empty for none.
-        finished_at: When it reached a terminal state; None while it has not.
-        numbers: How many effects it has had; the number of the next one.
-        outbox: What is yet to be done, in order; committed with the decision that makes it necessary.
+        failed_step: The step that made it fail; empty for none.
+        finished_at: When it reached a final state, aware UTC; None before.
+        numbers: Number of effects so far, and the number of the next one.
+        outbox: Effects to carry out, in order; committed together with the decision that causes them.
     """
 
     workspace: str
@@ -241,29 +240,29 @@ class WorkflowRun:
 
     @property
     def finished(self) -> bool:
-        """Whether it has reached a terminal state; what is in its outbox may still be done."""
+        """Whether it has reached a final state; its outbox may not be empty yet."""
         return self.state is not WorkflowState.RUNNING
 
     @property
     def stopping(self) -> bool:
-        """Whether no step is begun any more."""
+        """Whether no further step is started."""
         return self.cancel_requested or bool(self.failed_step) or self.finished
 
     @property
     def code(self) -> str:
-        """Why it brought no answer; empty where it did, or may yet."""
+        """Code of why it has no answer; empty if it has one, or may still have."""
         if self.state is WorkflowState.CANCELLED:
             return CANCELLED
         return STEP_FAILED if self.failed_step else ""
 
     @property
     def spend(self) -> Spend:
-        """What its steps' runs spent, as far as their ends are known."""
+        """What its steps' runs have spent, as far as their ends are recorded."""
         return sum((step.spend for step in self.steps), Spend())
 
     @property
     def score(self) -> int | None:
-        """The mean score of its answers, 0-100; None where nothing is said of any."""
+        """The mean score of its answers, 0-100; None without scores."""
         return mean_score([step.score for step in self.steps])
 
     def step(self, name: str) -> StepRun:
@@ -271,16 +270,19 @@ class WorkflowRun:
         return next(step for step in self.steps if step.name == name)
 
     def step_of(self, run_id: str) -> StepRun | None:
-        """Return the step that the run is of; None where it is none of its."""
+        """Return the step that the run belongs to; None if it belongs to none."""
         return next((step for step in self.steps if any(one.run_id == run_id for one in step.tries)), None)
 
 
 def mean_score(scores: Sequence[int | None]) -> int | None:
-    """Return the mean of the scores there are, rounded; None where there are none."""
-    known = [score for score in scores if score is not None]
-    return round(sum(known) / len(known)) if known else None
+    """Return the mean of the known scores, rounded; None if there are none."""
+    present = [score for score in scores if score is not None]
+    return round(sum(present) / len(present)) if present else None
 
 
 def step_run_id(workspace: str, workflow_run_id: str, step: str, number: int) -> str:
-    """Return the id of a step's run, from 1: always the same, so that however often it is submitted, it runs once."""
+    """Return the id of a step's run; `number` counts from 1.
+
+    Deterministic, so that it runs once however often submitted.
+    """
     return str(uuid.uuid5(_RUNS, f"{workspace}:{workflow_run_id}:{step}:{number}"))

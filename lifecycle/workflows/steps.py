@@ -1,4 +1,4 @@
-"""The runs that steps are: submitted, cancelled and read as any other run, by ids that follow from the workflow run."""
+"""Runs of workflows' steps: submitted, cancelled and read like other runs, by ids derived from the workflow run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lifecycle.workflows.rules import News, RunEnded, RunRefused, TurnDecided
 from lifecycle.workflows.run import CANCELLED, RUN_ERASED, ChatState, Do, Effect, StepState, WorkflowRun
 
 MAX_PROMPT_BYTES = 1 << 20
-"""Longest prompt with the answers in it, in UTF-8 bytes."""
+"""Longest prompt with answers inserted, in UTF-8 bytes."""
 
 _ENDS = {
     RunState.SUCCEEDED: StepState.SUCCEEDED,
@@ -50,17 +50,17 @@ class StepRuns:
         self._may_erase = may_erase
 
     async def get(self, workspace: str, run_id: str, *, texts: bool = False) -> Run | None:
-        """Return a step's run, which is in the session that it has started; None where it was erased."""
+        """Return a step's run, whose session it has started; None if it was erased."""
         return await self._conversations.run(workspace, session_of_run(workspace, run_id), run_id, texts=texts)
 
     async def all(self, run: WorkflowRun) -> Mapping[str, Run]:
-        """Return the runs of all steps as they are now, by id; of long texts, the beginning."""
+        """Return the present runs of all steps by id, with only the beginnings of long texts."""
         ids = [one.run_id for step in run.steps for one in step.tries]
         found = await asyncio.gather(*(self.get(run.workspace, ident) for ident in ids))
         return {one.id: one for one in found if one is not None}
 
     async def held(self, run: WorkflowRun) -> bool:
-        """Return whether a legal hold keeps the session of one of the steps' runs."""
+        """Return whether a legal hold keeps the session of a step's run."""
         for ident in (one.run_id for step in run.steps for one in step.tries):
             session_id = session_of_run(run.workspace, ident)
             session = (await self._conversations.load(run.workspace, session_id)).session
@@ -73,7 +73,7 @@ class StepRuns:
         return False
 
     async def answers(self, run: WorkflowRun, plan: Plan, names: Sequence[str]) -> Mapping[str, str]:
-        """Return the answers of steps, those of branches where nobody brings them together; without what is erased."""
+        """Return the answers of steps, or of their branches if there is no aggregator; without erased ones."""
         giving = sorted({giver for name in names for giver in rules.answering(plan, name)})
         by = {name: answered for name in giving if (answered := run.step(name).answered_by) is not None}
         found = await asyncio.gather(*(self.get(run.workspace, one.run_id, texts=True) for one in by.values()))
@@ -82,10 +82,10 @@ class StepRuns:
     async def carry_out(
         self, run: WorkflowRun, plan: Plan, effect: Effect, signals: AgentSignals, send: Send
     ) -> Sequence[News]:
-        """Submit or cancel a step's run, and return what is known by that. Doing it again changes nothing.
+        """Submit or cancel a step's run, and return the inputs that result. Idempotent.
 
         Raises:
-            Unavailable: It could not be done; do it again.
+            Unavailable: It failed; call it again.
         """
         try:
             if effect.do is Do.TURN:
@@ -110,8 +110,8 @@ class StepRuns:
             raise RuntimeError(msg)
         prompt = await self._prompt(run, plan, task)
         if (chat := plan[effect.step].chat) is not None:
-            said = await self._said(run, effect.step)
-            prompt = (await self._chats.next(run, chat, prompt, said, keep=False)).prompt
+            contributions = await self._contributions(run, effect.step)
+            prompt = (await self._chats.next(run, chat, prompt, contributions, keep=False)).prompt
         asked = run.asked
         request = RunRequest(query=prompt, user_id=asked.user_id, metadata=asked.metadata, priority=asked.priority)
         check(request, MAX_PROMPT_BYTES)
@@ -120,18 +120,18 @@ class StepRuns:
         )
 
     async def forget(self, run: WorkflowRun) -> None:
-        """Delete what is kept of the group chats of a workflow run."""
+        """Delete the checkpoints of a workflow run's group chats."""
         await self._chats.clear(run)
 
     async def _turn(self, run: WorkflowRun, plan: Plan, name: str) -> Sequence[News]:
-        """Return who speaks next in a group chat; nothing where that was decided meanwhile."""
+        """Return who speaks next in a group chat; empty if that was decided meanwhile."""
         step, chat, task = run.step(name), plan[name].chat, plan[name].task
         if chat is None or task is None or step.open is not None or step.state is not StepState.RUNNING:
             return ()
         turns = len(step.tries)
         try:
-            said = await self._said(run, name)
-            turn = await self._chats.next(run, chat, await self._prompt(run, plan, task), said, keep=True)
+            contributions = await self._contributions(run, name)
+            turn = await self._chats.next(run, chat, await self._prompt(run, plan, task), contributions, keep=True)
         except Conflict as error:
             return (TurnDecided(name, turns, None, step.chat or ChatState(), error.code),)
         return (TurnDecided(name, turns, turn.agent, turn.state, turn.code),)
@@ -142,8 +142,8 @@ class StepRuns:
         except KeyError:
             raise _erased() from None
 
-    async def _said(self, run: WorkflowRun, name: str) -> Sequence[str]:
-        """Return what was said in a group chat so far, in order."""
+    async def _contributions(self, run: WorkflowRun, name: str) -> Sequence[str]:
+        """Return the contributions to a group chat so far, in order."""
         ids = [one.run_id for one in run.step(name).answers]
         found = await asyncio.gather(*(self.get(run.workspace, ident, texts=True) for ident in ids))
         answers = [one.answer for one in found if one is not None and one.answer is not None]
@@ -157,11 +157,11 @@ def _erased() -> Conflict:
 
 
 def is_over(run: Run) -> bool:
-    """Return whether the run has ended; one whose message was not accepted is to be submitted again."""
+    """Return whether the run has ended; one whose message was not accepted has not, as it will be submitted again."""
     return run.finished and not run.never_queued
 
 
 def end_of(run: Run) -> RunEnded:
-    """Return the news of a run's end."""
+    """Return the input for a run's end."""
     code = run.error.code if run.error else CANCELLED if run.state is RunState.CANCELLED else ""
     return RunEnded(run.id, _ENDS[run.state], code, run.spend, run.score.overall if run.score else None)

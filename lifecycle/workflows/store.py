@@ -1,7 +1,7 @@
-"""Storage of workflow runs: each is one row, its outbox with it, so that a decision and its effects are one write.
+"""Storage of workflow runs: one row each with its outbox, so that a decision and its effects are one write.
 
-Table `workflowruns`, partition `{workspace}!{shard}`: `run!{id}` the workflow run · `at!{workflow}!{newest first}` that
-there is one, written with it in one transaction. A long input is kept apart from the row (`kernel.large_texts`).
+Table `workflowruns`, partition `{workspace}!{shard}`: `run!{id}` the workflow run · `at!{workflow}!{newest first}` its
+entry in the list, written in the same transaction. A long input is stored outside the row (`kernel.large_texts`).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from lifecycle.workflows.run import WorkflowRun
 
 TABLE = "workflowruns"
 SHARDS = 8
-"""Partitions of a workspace's workflow runs, so that none passes the service's 2,000 rows a second."""
+"""Number of partitions of a workspace's workflow runs, so that none exceeds the service's 2,000 rows a second."""
 
 _RUN = JsonCodec(WorkflowRun)
 _WHERE = JsonCodec(LargeText)
 _INPUT = "input"
-"""The property of a row that says where its long input is."""
+"""Property of a row with the location of its long input."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A workflow run as read, its row's version, and where its input is if that is long; empty where it is not."""
+    """A workflow run as read, its row's ETag, and the location of its input if that is long; else empty."""
 
     run: WorkflowRun
     etag: str
@@ -37,19 +37,19 @@ class StoredRun:
 
 
 class WorkflowRuns:
-    """Reads and writes workflow runs."""
+    """Stores and reads workflow runs."""
 
     def __init__(self, tables: Tables, texts: Texts) -> None:
         self._tables = tables
         self._texts = texts
 
     async def find(self, workspace: str, ident: str) -> StoredRun | None:
-        """Return the workflow run; None where there is none."""
+        """Return the workflow run; None if it does not exist."""
         row = await self._tables.get(TABLE, home(workspace, ident), f"run!{ident}")
         return await self._read(row) if row else None
 
     async def add(self, run: WorkflowRun) -> StoredRun | None:
-        """Store a new workflow run; None where there is one of its id."""
+        """Store a new workflow run; return None if its id exists."""
         row = await self._row(run, None)
         listed = Row(row.partition, f"at!{run.workflow}!{newest_first(run.created_at, run.id)}", {"run_id": run.id})
         try:
@@ -59,7 +59,7 @@ class WorkflowRuns:
         return StoredRun(run, etag, row.text(_INPUT))
 
     async def save(self, before: StoredRun, run: WorkflowRun) -> StoredRun | None:
-        """Store what became of a workflow run; None where it is not as it was read."""
+        """Store a changed workflow run; return None if it was changed since it was read."""
         row = await self._row(run, before)
         try:
             (etag,) = await self._tables.commit(TABLE, [Replace(row)])
@@ -86,11 +86,11 @@ class WorkflowRuns:
         return [stored.run for stored in found if stored is not None], more
 
     async def erase_texts(self, workspace: str, ident: str) -> None:
-        """Delete the texts that are kept apart for a workflow run."""
+        """Delete the texts that are stored outside the row of a workflow run."""
         await self._texts.erase(workspace, _session(ident))
 
     async def _row(self, run: WorkflowRun, before: StoredRun | None) -> Row:
-        """Return the row of a workflow run, once its input is kept if that is long and was not kept before."""
+        """Return the row of a workflow run, after storing a long input that is not stored yet."""
         text, where = run.asked.input, ""
         if before is not None and before.run.asked.input == text:
             where = before.where
@@ -113,7 +113,7 @@ def _owner(run: WorkflowRun) -> Owner:
 
 
 def _session(ident: str) -> str:
-    """Return what stands for a session among the owners of texts; no session's id begins with a tilde."""
+    """Return the owner of texts in place of a session's id; no session's id begins with a tilde."""
     return f"~workflow:{ident}"
 
 

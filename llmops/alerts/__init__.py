@@ -1,1 +1,1 @@
-"""Alerts: rules over figures, evaluated by a timer, told when they fire and when they resolve."""
+"""Alert rules over metrics: a timer evaluates them, and their changes are sent as notifications."""

@@ -1,6 +1,6 @@
-"""The rules that every workspace has without setting any. docs/llmops.md shows this table.
+"""The default alert rules of every workspace. docs/llmops.md shows the same table.
 
-Nothing is stored of them: setting a rule of the same name takes the place of one, and removing that brings it back.
+They are not stored: a stored rule of the same name replaces the default one, and deleting it restores the default.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ def default_rules(*, latency_ms: int, enabled: bool = True) -> Mapping[str, Aler
     """Return the default rules by name.
 
     Args:
-        latency_ms: What agents are to answer 95 % of their runs in, unless their specs say otherwise.
-        enabled: Whether they are switched on.
+        latency_ms: The p95 latency that a run should keep, in ms, where the agent's spec sets none.
+        enabled: Whether the rules are enabled.
     """
 
     def rule(description: str, **fields: object) -> AlertRule:

@@ -1,4 +1,4 @@
-"""Evaluating alert rules: each change is recorded once and told, whoever evaluates and wherever that ends."""
+"""Evaluating alert rules: each change of status is stored once and notified once, whichever process evaluates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WORKSPACES_AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What one evaluation did: rules looked at, fired, resolved, without data."""
+    """What one round of evaluation did: the numbers of rules evaluated, fired, resolved and without data."""
 
     rules: int
     fired: int
@@ -37,7 +37,7 @@ class Evaluated:
 
 
 class Evaluator:
-    """Evaluates all rules."""
+    """Evaluates the alert rules of all workspaces."""
 
     def __init__(self, alerts: AlertStore, sources: Sources, outbox: Outbox, journal: Journal, clock: Clock) -> None:
         self._alerts = alerts
@@ -47,9 +47,9 @@ class Evaluator:
         self._clock = clock
 
     async def evaluate(self) -> Evaluated:
-        """Evaluate every rule. Doing it again, or after a crash, fires and tells nothing twice.
+        """Evaluate every rule. Safe to repeat: a second round, or one after a crash, sends nothing twice.
 
-        One rule's failure keeps no other from being evaluated, and is raised in the end.
+        A rule that fails does not stop the others; the first error is raised at the end.
         """
         now = self._clock()
         readings = MetricReader(self._sources, now)
@@ -100,9 +100,9 @@ class Evaluator:
     async def _evaluate(
         self, alert: Alert, standing: AlertStatus | None, readings: MetricReader, now: datetime
     ) -> tuple[RuleStatus | None, bool]:
-        """Return the status the rule changed to, None if it did not, and whether it had no data."""
+        """Return the new status of the rule, None if it did not change, and whether there was no data."""
         if standing is not None and standing.state.untold:
-            standing = await self._told(alert, standing)  # whoever changed it died before it was told
+            standing = await self._notified(alert, standing)  # whoever stored the change died before it was notified
             if standing is None:
                 return None, False
         before = standing.state if standing else State(RuleStatus.OK, now)
@@ -116,15 +116,15 @@ class Evaluator:
                 after = replace(after, firing=firing.key)
             standing = await self._alerts.save(alert, standing, after, firing)
             if standing is None:
-                return None, after.no_data  # somebody else evaluates at the same time
+                return None, after.no_data  # another process evaluates at the same time
             if changed:
-                standing = await self._told(alert, standing)
+                standing = await self._notified(alert, standing)
         if alert.deleted:
             await self._alerts.clear(alert, standing)
         return after.status if changed else None, after.no_data
 
     async def _firing(self, alert: Alert, before: State, after: State) -> Firing | None:
-        """Return the firing that begins with this change of status, or the open one, ended."""
+        """Return the firing that this change of status opens, or the open one with its end; None for neither."""
         rule = alert.rule
         if after.status is RuleStatus.FIRING:
             return Firing(
@@ -150,8 +150,8 @@ class Evaluator:
         value = after.value if reason is Resolution.RECOVERED else None
         return replace(firing, resolved_at=after.since, resolved_value=value, resolution=reason)
 
-    async def _told(self, alert: Alert, standing: AlertStatus) -> AlertStatus | None:
-        """Tell the change that is not told yet, and note that it is; None if somebody else was faster to."""
+    async def _notified(self, alert: Alert, standing: AlertStatus) -> AlertStatus | None:
+        """Notify of the change that is not notified yet and store that; None if another process was faster."""
         firing = await self._alerts.firing(alert.workspace, standing.state.firing)
         if firing is not None:
             note = notification_of(alert.workspace, firing)
@@ -162,12 +162,12 @@ class Evaluator:
 
 
 def _matters(alert: Alert, standing: AlertStatus | None) -> bool:
-    """Return whether there is anything to evaluate or to close: not with a default rule that is off and never fired."""
+    """Return whether the rule must be evaluated: not a disabled default rule that never fired."""
     return alert.rule.enabled or not alert.default or standing is not None
 
 
 def notification_of(workspace: str, firing: Firing) -> Notification:
-    """Return what is told of a firing: that it began, or that it ended."""
+    """Return the notification of a firing: that it began, or that it ended."""
     whose = f"agent {firing.agent}" if firing.agent else "all agents"
     figure = FIGURES[firing.metric].words
     bad = f"{WORDS[firing.condition]} {written(firing.metric, firing.threshold)}"

@@ -1,4 +1,4 @@
-"""An alert that fired, as the history keeps it."""
+"""The history of fired alerts."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class Firing:
     Attributes:
         id: Unique.
         alert: The rule's name.
-        metric: What it looked at, as all that follows at the time of firing.
-        agent: Whose; None for all agents together.
+        metric: The metric of the rule. This and the following are as they were when it fired.
+        agent: The agent it is about; None for all agents together.
         condition: How the value compared with the threshold.
         threshold: What it was compared with.
-        window_s: The time looked at, in seconds.
-        severity: How bad it is.
-        channels: Where it is told; empty for every channel that wants it.
-        description: The rule's.
-        value: The metric when it fired.
+        window_s: Length of the time window, in seconds.
+        severity: Severity of the rule.
+        channels: Channels it is sent to; empty for every channel that subscribes to alerts.
+        description: Description of the rule.
+        value: Value of the metric when it fired.
         fired_at: When, aware UTC.
         resolved_at: When it resolved; None while it is open.
-        resolved_value: The metric when it resolved; None when that is not why.
+        resolved_value: Value of the metric when it resolved; None where it resolved for another reason.
         resolution: Why it resolved.
     """
 
@@ -54,5 +54,5 @@ class Firing:
 
     @property
     def key(self) -> str:
-        """Its row key."""
+        """The row key of the firing."""
         return FIRED + newest_first(self.fired_at, self.id)

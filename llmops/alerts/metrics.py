@@ -1,4 +1,4 @@
-"""The figures that alert rules can look at."""
+"""The metrics that alert rules can use."""
 
 from __future__ import annotations
 
@@ -69,31 +69,31 @@ CurrentMetric = Literal[
 Metric = Literal[OutcomeMetric, LedgerMetric, RegistryMetric, TeamMetric, CurrentMetric]
 
 FROM_LEDGER: frozenset[Metric] = frozenset(get_args(LedgerMetric))
-"""Metrics of the ledger's sums of the UTC day; their rules' windows do not matter."""
+"""Metrics read from the cost sums of the UTC day; the window of a rule has no effect on them."""
 
 FROM_REGISTRY: frozenset[Metric] = frozenset(get_args(RegistryMetric))
-"""Metrics of the workspace's agents at their providers, by the hour, and of the workers' look-ups of agents."""
+"""Metrics counted by the hour: of the workspace's agents at their providers, and of the workers' agent caches."""
 
 NOW: frozenset[Metric] = frozenset(get_args(CurrentMetric))
-"""Metrics of how the workspace is at the moment; their rules' windows do not matter."""
+"""Metrics of the workspace's present state; the window of a rule has no effect on them."""
 
 OF_TEAMS: frozenset[Metric] = frozenset(get_args(TeamMetric))
-"""Metrics of how conversations changed hands in the window, and how long people took to answer."""
+"""Metrics of handoffs between team members in the window, and of how long people took to answer."""
 
 WHOLE_WORKSPACE = FROM_REGISTRY | OF_TEAMS | NOW
-"""Metrics of the workspace as a whole, never of one agent."""
+"""Metrics of the whole workspace; a rule on one of them cannot name an agent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """How a metric is read and written.
+    """How a metric is computed and formatted.
 
     Attributes:
-        words: What it is, for people.
-        read: Returns it from a window's summary and the window in seconds, or None when there is nothing to say; None
-            for what is not read from outcomes.
-        unit: `ms`, `s`, `usd`, `share` (0-1), `points` or nothing for a number.
-        rests_on_runs: Whether it needs runs to say anything; a count does not: no runs are none.
+        words: Name of the metric for people.
+        read: Returns the metric from a window's summary and the window's length in seconds, or None without data; None
+            for metrics that are not computed from attempts.
+        unit: `ms`, `s`, `usd`, `share` (0-1), `points`, or empty for a plain number.
+        rests_on_runs: Whether the metric has no value without runs. A count has one: 0.
     """
 
     words: str
@@ -169,13 +169,13 @@ FIGURES: Mapping[Metric, Figure] = {
 
 
 def value_of(metric: Metric, summary: PerformanceSummary, window_s: float, min_runs: int) -> float | None:
-    """Return the metric of a window, or None when there is too little to say anything.
+    """Return the metric of a window; None where there are too few data.
 
     Args:
-        metric: Which.
-        summary: What happened in the window.
-        window_s: How long it was, in seconds.
-        min_runs: Fewest runs that a metric which rests on runs goes by.
+        metric: The metric.
+        summary: The attempts that ended in the window.
+        window_s: Length of the window in seconds.
+        min_runs: Fewest runs in the window for a metric with `rests_on_runs` to have a value.
     """
     figure = FIGURES[metric]
     if figure.read is None or (figure.rests_on_runs and summary.runs < min_runs):
@@ -184,7 +184,7 @@ def value_of(metric: Metric, summary: PerformanceSummary, window_s: float, min_r
 
 
 def written(metric: Metric, value: float | None) -> str:
-    """Return the value for a person."""
+    """Return the value formatted for people, with its unit."""
     if value is None:
         return "no data"
     match FIGURES[metric].unit:

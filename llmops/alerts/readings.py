@@ -1,4 +1,4 @@
-"""Reading what rules look at."""
+"""Reading the current values of the metrics of alert rules."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from llmops.spend.groups import Group
 from llmops.spend.usage import Spend
 
 WorkspaceFigures = Callable[[str, datetime, datetime], Awaitable[Mapping[Metric, float]]]
-"""Returns metrics of a workspace since a time, up to now; what is not known is left out."""
+"""Returns a workspace's metrics from a time until now, by name; metrics without a value are left out."""
 Workspaces = Callable[[], AsyncIterator[str]]
-"""Yields the workspaces in which the default rules are evaluated; one may come more than once."""
+"""Yields the workspaces in which the default rules are evaluated; a workspace may be yielded more than once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where metrics come from.
+    """The sources of metrics.
 
     Attributes:
-        figures: What facts add up to, by the minute and by the hour.
-        costs: What facts add up to by the day.
-        others: Where each metric of WHOLE_WORKSPACE comes from.
+        figures: Sums of facts by minute and by hour.
+        costs: Sums of costs by day.
+        others: Source of each metric in WHOLE_WORKSPACE.
         workspaces: See Workspaces.
     """
 
@@ -42,7 +42,7 @@ class Sources:
 
 
 class MetricReader:
-    """What rules look at, at one moment; what several look at is read once."""
+    """Reads metrics as of one moment; what several rules need is read once."""
 
     def __init__(self, sources: Sources, now: datetime) -> None:
         self._sources = sources
@@ -52,7 +52,7 @@ class MetricReader:
         self._others: dict[tuple[WorkspaceFigures, str, int], asyncio.Future[Mapping[Metric, float]]] = {}
 
     async def value(self, alert: Alert) -> float | None:
-        """Return the rule's metric; None when there is no data."""
+        """Return the value of the rule's metric; None without data."""
         rule = alert.rule
         if rule.metric in WHOLE_WORKSPACE:
             return (await self._other(alert.workspace, rule)).get(rule.metric)

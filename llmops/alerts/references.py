@@ -1,4 +1,4 @@
-"""Whether what rules name is there: a rule on an agent that is not, or to a channel that is not, tells nobody."""
+"""Whether the agent and channels that an alert rule names exist: a rule with a missing one notifies nobody."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from llmops.alerts.rules import AlertRule
 from llmops.notifications.channels import Channel, ChannelStore
 
 AgentExists = Callable[[str, str], Awaitable[bool]]
-"""Returns whether a workspace has an agent of that name."""
+"""Returns whether the workspace has an agent of that name."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertTarget:
-    """Whom a rule reaches.
+    """The channels a rule notifies, and what it names that does not exist.
 
     Attributes:
-        recipients: The channels it is told to, by name.
-        missing: What it names and is not there, by JSON pointer; a rule of which there is any is misconfigured.
+        recipients: Names of the channels it is sent to.
+        missing: JSON pointers to the names in the rule that do not exist; the rule is misconfigured if there are any.
     """
 
     recipients: Sequence[str]
@@ -28,25 +28,25 @@ class AlertTarget:
 
 
 class References:
-    """Looks whether what rules name is there."""
+    """Checks whether the agent and channels that rules name exist."""
 
     def __init__(self, channels: ChannelStore, agent_exists: AgentExists) -> None:
         self._channels = channels
         self._agent_exists = agent_exists
 
     async def check(self, workspace: str, rule: AlertRule) -> None:
-        """Check that what the rule names is there.
+        """Check that the agent and channels of a rule exist.
 
         Raises:
-            InvalidInput: `unknown_reference`: it is not; the fields say what.
+            InvalidInput: `unknown_reference`: at least one does not; the error lists which.
         """
         (aim,) = await self.targets(workspace, [rule])
         if aim.missing:
-            msg = "The rule names what the workspace does not have."
+            msg = "The rule names an agent or a channel that does not exist in the workspace."
             raise InvalidInput(msg, code="unknown_reference", fields=aim.missing)
 
     async def targets(self, workspace: str, rules: Sequence[AlertRule]) -> Sequence[AlertTarget]:
-        """Return whom each of the rules reaches."""
+        """Return the target of each rule, in order."""
         agents = sorted({rule.agent for rule in rules if rule.agent is not None and not rule.of_several})
         channels, found = await asyncio.gather(
             self._channels.list(workspace),

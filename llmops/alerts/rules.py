@@ -1,7 +1,7 @@
-"""What an alert rule is, and when it fires and resolves. Pure; storage is `llmops.alerts.store`.
+"""Alert rules, and when they fire and resolve. Pure functions; `llmops.alerts.store` stores them.
 
-ok ──breached, cooldown over──► firing
- ▲──────────recovered──────────────┘        without data nothing changes, and the state says so
+ok ──condition met, cooldown over──► firing
+ ▲──────────────recovered───────────────┘      without data the status stays, and `no_data` is set
 """
 
 from __future__ import annotations
@@ -26,28 +26,29 @@ AgentPattern = Annotated[
 Number = Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False, strict=True)]
 
 RESERVED = frozenset({"fired"})
-"""Names that a rule cannot have, for they are something else in the API."""
+"""Names that a rule cannot have, because the API uses them for something else."""
 WORDS = {"gt": "above", "gte": "at or above", "lt": "below", "lte": "at or below"}
 
 
 class AlertRule(BaseModel):
-    """When to alert.
+    """An alert rule: when to alert, and whom.
 
     Attributes:
-        metric: What to look at.
-        agent: Whose; `support-*` for all whose names begin so together, those that are declared later included; None or
+        metric: The metric.
+        agent: The agent it is about; `support-*` for all whose names begin with `support-`, later ones included; None
+            or
             `*` for all agents of the workspace together.
-        condition: How it compares with the threshold when it is bad: `gt`, `gte`, `lt` or `lte`.
-        threshold: What it is compared with; times in ms, shares 0-1, money in USD.
-        recover_at: What it must be back at, beyond the threshold, before the alert resolves; None for the threshold.
-            It keeps a figure that wavers around the threshold from firing again and again.
-        window_s: The time that is looked at, up to now, in seconds; by the minute up to six hours, else by the hour.
-        min_runs: Fewest runs in the window; with fewer, a metric that rests on runs has no data.
-        severity: How bad it is.
+        condition: How the value compares with the threshold when the rule is to fire: `gt`, `gte`, `lt` or `lte`.
+        threshold: The threshold; times in ms, shares 0-1, money in USD.
+        recover_at: The value at which the alert resolves; None for the threshold. A value beyond the threshold keeps a
+            metric that varies around the threshold from firing again and again (hysteresis).
+        window_s: Length of the time window up to now, in seconds; by the minute up to six hours, else by the hour.
+        min_runs: Fewest runs in the window; with fewer, a metric computed from runs has no data.
+        severity: Severity.
         cooldown_s: Shortest time between two firings, in seconds.
-        channels: Where it is told; empty for every channel that wants `alert.fired` and `alert.resolved`.
-        enabled: False switches it off; a firing that is open resolves.
-        description: For people; part of the notification.
+        channels: Channels it is sent to; empty for every channel that subscribes to `alert.fired`, `alert.resolved`.
+        enabled: False switches the rule off; an open firing resolves.
+        description: Text for people; part of the notification.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -77,18 +78,18 @@ class AlertRule(BaseModel):
 
     @property
     def of_several(self) -> bool:
-        """Whether it is of more than one agent, together."""
+        """Whether the rule is about several agents together."""
         return self.agent is None or self.agent.endswith("*")
 
     def covers(self, agent: str) -> bool:
-        """Return whether what the agent does counts."""
+        """Return whether the agent is one of those the rule is about."""
         if self.agent is None or not self.agent.endswith("*"):
             return self.agent in (None, agent)
         return agent.startswith(self.agent[:-1])
 
 
 class RuleStatus(StrEnum):
-    """How a rule stands."""
+    """The status of an alert rule."""
 
     OK = "ok"
     FIRING = "firing"
@@ -104,16 +105,16 @@ class Resolution(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How a rule stands.
+    """The stored status of an alert rule.
 
     Attributes:
         status: See Status.
-        since: Since when.
-        value: The metric when it was last known; None when it never was.
-        no_data: Whether there was no data at the last evaluation; then status and value are older.
-        fired_at: When it fired last; None for never.
+        since: Time of the last change of status.
+        value: The latest known value of the metric; None if it never had one.
+        no_data: Whether the last evaluation had no data; then status and value are from before it.
+        fired_at: Time of the last firing; None for never.
         firing: Storage key of the last firing; empty for none.
-        untold: Whether the change to this status is still to be told.
+        untold: Whether the change to this status has not been notified yet.
     """
 
     status: RuleStatus
@@ -126,7 +127,7 @@ class State:
 
 
 def breached(condition: Condition, value: float, threshold: float) -> bool:
-    """Return whether the value is bad."""
+    """Return whether the value meets the condition."""
     match condition:
         case "gt":
             return value > threshold
@@ -139,7 +140,7 @@ def breached(condition: Condition, value: float, threshold: float) -> bool:
 
 
 def evaluated(rule: AlertRule, state: State, value: float | None, now: datetime) -> State:
-    """Return how the rule stands after it was evaluated; the same state when nothing changed."""
+    """Return the state of the rule after an evaluation; the same object when nothing changed."""
     if value is None:
         return state if state.no_data else replace(state, no_data=True)
     seen = replace(state, value=value, no_data=False)
@@ -154,7 +155,7 @@ def evaluated(rule: AlertRule, state: State, value: float | None, now: datetime)
 
 
 def closed(state: State, now: datetime) -> State:
-    """Return the state of a rule that is not evaluated any more: nothing of it fires."""
+    """Return the state of a rule that is no longer evaluated: an open firing is resolved."""
     if state.status is RuleStatus.OK:
         return state
     return replace(state, status=RuleStatus.OK, since=now, untold=True)
@@ -173,5 +174,5 @@ def alert_name(text: str) -> str:
 
 
 def _short_of(condition: Condition, value: float, recover_at: float) -> bool:
-    """Return whether the value is still on the bad side of where it must be back at."""
+    """Return whether the value has not yet reached the value at which the alert resolves."""
     return value > recover_at if condition in ("gt", "gte") else value < recover_at

@@ -1,8 +1,8 @@
 """Storage of alert rules, their states and their history.
 
-Table `alerts`. Partition `!rules`: `{workspace}!{name}` the rule, so that the timer finds all rules there are.
-Partition = workspace: `state!{name}` how the rule stands · `fired!{newest first}` a firing. A change of state and its
-firing are one transaction.
+Table `alerts`. Partition `!rules`: `{workspace}!{name}` the rule, so that the timer finds the rules of all workspaces.
+Partition = workspace: `state!{name}` the rule's state · `fired!{newest first}` a firing. A change of state and its
+firing are written in one transaction.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from llmops.alerts.rules import AlertRule, State
 TABLE = "alerts"
 MOST = 200
 """Rules a workspace may have."""
-_RULES = "!rules"  # no workspace has such a name
+_RULES = "!rules"  # No workspace can have this name.
 _STATE_OF = "state!"
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A rule as set.
+    """A stored or default rule.
 
     Attributes:
-        workspace: Whose it is.
+        workspace: Its workspace.
         name: Its name in the workspace.
         rule: The rule.
-        revision: Counts its changes, from 1; 0 for a default rule, which is not stored.
-        deleted: True once it was removed; the row goes when the timer has closed what was open.
+        revision: Number of its changes, from 1; 0 for a default rule, which is not stored.
+        deleted: Whether it was deleted; the row is removed once the timer has resolved an open firing.
         created_at: When it was first set, aware UTC; None for a default rule.
         updated_at: When it last changed; None for a default rule.
     """
@@ -147,19 +147,19 @@ class AlertStore:
             stored += [] if alert.deleted else [alert]
             if len(stored) > limit:
                 break
-        # Defaults that come after the last one read are cut off below, unless all were read.
+        # Default rules that sort after the last one read are left for the next page.
         defaults = self.defaults(workspace, but={alert.name for alert in stored})
         defaults = [alert for alert in defaults if after is None or alert.name > after]
         found = sorted([*stored, *defaults], key=lambda alert: alert.name)
         return found[:limit], found[limit - 1].name if len(found) > limit else None
 
     async def delete(self, workspace: str, name: str, if_match: str | None = None) -> None:
-        """Remove the rule; the timer resolves it first if it fires.
+        """Delete the rule; the timer resolves an open firing first.
 
         Raises:
-            NotFound: There is none of that name.
-            Conflict: It is there by default: it can be switched off, not removed.
-            EtagMismatch: `if_match` is given and the rule is another one.
+            NotFound: There is no rule of that name.
+            Conflict: It is a default rule, which can be disabled but not deleted.
+            EtagMismatch: `if_match` is given and the rule has another ETag.
         """
 
         async def decide(stored: Row | None) -> tuple[None, Sequence[Write]]:
@@ -174,13 +174,13 @@ class AlertStore:
         await change_row(self._tables, TABLE, _place(workspace, name), decide)
 
     async def all(self) -> AsyncIterator[Alert]:
-        """Yield every rule of every workspace, those that were removed and not cleared away yet included."""
+        """Yield every rule of every workspace, including deleted ones whose rows are not removed yet."""
         rows = every(self._tables, TABLE, Span(_RULES))
         async for alert in all_readable(rows, _read, "alert rule"):
             yield alert
 
     async def standings(self, workspace: str) -> Mapping[str, AlertStatus]:
-        """Return how the workspace's rules stand, by name, as far as they were evaluated."""
+        """Return the states of the workspace's rules by name; rules never evaluated are left out."""
         rows = every(self._tables, TABLE, Span.prefix(workspace, _STATE_OF))
 
         def read(row: Row) -> tuple[str, AlertStatus]:
@@ -189,17 +189,17 @@ class AlertStore:
         return dict([each async for each in all_readable(rows, read, "state of an alert")])
 
     async def standing(self, workspace: str, name: str) -> AlertStatus | None:
-        """Return how the rule stands; None when it was never evaluated."""
+        """Return the state of the rule; None if it was never evaluated."""
         row = await self._tables.get(TABLE, workspace, f"{_STATE_OF}{name}")
         return AlertStatus(_STATE.load(row.text("state")), row.etag) if row else None
 
     async def firing(self, workspace: str, key: str) -> Firing | None:
-        """Return the firing of that storage key."""
+        """Return the firing of that storage key; None if there is none."""
         row = await self._tables.get(TABLE, workspace, key)
         return _FIRING.load(row.text("firing")) if row else None
 
     async def fired(self, workspace: str, limit: int, after: str | None = None) -> tuple[Sequence[Firing], str | None]:
-        """Return up to `limit` (1-999) firings, newest first, and the position to continue after; None at the end."""
+        """Return up to `limit` (1-999) firings, newest first, and the cursor of the next page; None at the end."""
         span = Span.prefix(workspace, FIRED, after=None if after is None else FIRED + after)
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
         found = list(readable(rows[:limit], lambda row: _FIRING.load(row.text("firing")), "firing of an alert"))
@@ -208,10 +208,10 @@ class AlertStore:
     async def save(
         self, alert: Alert, before: AlertStatus | None, state: State, firing: Firing | None
     ) -> AlertStatus | None:
-        """Write how the rule stands and the firing that this changed, in one transaction.
+        """Write the state of a rule, and the firing that this change opened or closed, in one transaction.
 
         Returns:
-            What was written; None if somebody else evaluated the rule meanwhile.
+            The stored state; None if another process evaluated the rule meanwhile.
         """
         values = {"state": _STATE.dump(state)}
         row = Row(alert.workspace, f"{_STATE_OF}{alert.name}", values, before.etag if before else "")
@@ -230,7 +230,7 @@ class AlertStore:
                 await self._tables.commit(TABLE, [state])
             await self._tables.commit(TABLE, [Delete(_RULES, row.key, row.etag)])
         except RowChanged:
-            return  # the next evaluation sees what it is now
+            return  # the next evaluation reads the new rule
 
     def _default(self, workspace: str, name: str) -> Alert | None:
         return next((alert for alert in self.defaults(workspace) if alert.name == name), None)

@@ -1,1 +1,1 @@
-"""What may be spent: budgets, reservations, and what happens at a limit."""
+"""Budgets: limits on tokens, cost, calls and time; reservations; and what happens at a limit."""

@@ -1,4 +1,4 @@
-"""What the model calls of one attempt may spend: each is reserved before it is made, and settled after it."""
+"""The budget of one attempt: each model call is reserved before it is made and settled after it."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ from llmops.facts.model import Call
 log = logging.getLogger(__name__)
 
 UNPRICED = "model_unpriced"
-"""Why a run waits whose model has no known price, where a budget is in USD."""
+"""Error code of a run that waits because its model has no known price although a budget is in USD."""
 
 Recorded = Callable[[Intent], Awaitable[Call | None]]
-"""Returns a call as it is recorded with its run or in its fact; None where nothing is known of it."""
+"""Returns a call as recorded with its run or in its fact; None if none is recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetPolicy:
-    """How calls are reserved.
+    """Settings of reservations.
 
     Attributes:
-        hold_for: How long a call may stay unsettled; longer than any attempt.
-        wait_for: How long a call waits for others' reservations to be given back.
-        longest_call: The wall time reserved for a call and the tools after it.
+        hold_for: How long a reservation lasts unless it is settled; longer than any attempt.
+        wait_for: How long a call waits for others' reservations to be released.
+        longest_call: Wall time reserved for a call and the tools after it.
     """
 
     hold_for: timedelta
@@ -55,16 +55,16 @@ class BudgetPolicy:
 
 @dataclass(frozen=True, slots=True)
 class BudgetService:
-    """What the budgets of all attempts draw on.
+    """What the budgets of all attempts share.
 
     Attributes:
-        budgets: The budgets.
-        counters: What is spent and reserved of them.
-        recorded: Says what came of a call.
-        events: Publishes what happens.
-        clock: Tells the time.
-        policy: How calls are reserved.
-        capacity: The pools of agents; None for none.
+        budgets: The declared budgets.
+        counters: What is spent and reserved.
+        recorded: Returns the recorded outcome of a call.
+        events: Publishes budget events.
+        clock: Returns the current time.
+        policy: Settings of reservations.
+        capacity: The capacity pools of agents; None for none.
     """
 
     budgets: BudgetStore
@@ -76,25 +76,25 @@ class BudgetService:
     capacity: Capacity | None = None
 
     def of(self, who: CostAttribution, attempt: int, room: Room | None = None) -> CallBudget:
-        """Return the budget of an attempt; its calls also take room from the pool, if one is given."""
+        """Return the budget of an attempt; with `room`, its calls also take capacity from that pool."""
         return CallBudget(self, who, attempt, room)
 
     async def room(self, claim: RoomRequest) -> Room | None:
-        """Return the room of an attempt in its agent's pool; None where it has none."""
+        """Return the attempt's admission to its agent's pool; None where the agent has no pool."""
         return await self.capacity.room(claim) if self.capacity is not None else None
 
     async def free(
         self, workspace: str, run_id: str | None = None, before_attempt: int = 0, *, judges: bool = True
     ) -> int:
-        """Settle reservations that have expired, or those of a run's earlier attempts, and return how many.
+        """Settle expired reservations, or those of a run's earlier attempts, and return how many were settled.
 
-        Each is settled at what its call is recorded to have spent; if nothing is recorded, at its estimate.
+        Each is settled at the recorded cost of its call, or at its estimate if nothing is recorded.
 
         Args:
             workspace: The workspace.
-            run_id: The run; None for all.
-            before_attempt: The attempt before which all are settled, expired or not.
-            judges: Whether those of judges of the run's answer (attempt 0) are among them.
+            run_id: The run; None for all runs.
+            before_attempt: Reservations of attempts before this one are settled even if not expired.
+            judges: Whether to include those of judges of the run's answer (attempt 0).
         """
         now = self.clock()
         count = 0
@@ -110,7 +110,7 @@ class BudgetService:
 class CallBudget:
     """Reserves and settles the model calls of one attempt, one after the other.
 
-    What a call leaves of its reservation is given back with the next call's, in one transaction, or by `close`.
+    The unspent part of a reservation is released with the next reservation, in one transaction, or by `close`.
 
     Attributes:
         until: When the reserved wall time runs out (`time.monotonic`); None when it is not limited.
@@ -129,59 +129,59 @@ class CallBudget:
 
     @property
     def out_of_time(self) -> bool:
-        """Whether the wall time that a budget had left is used up."""
+        """Whether the remaining wall time of a budget is used up."""
         if self._hold is None or self.until is None or time.monotonic() < self.until:
             return False
         return self._hold.amounts.ms < round(self._service.policy.longest_call.total_seconds() * 1000)
 
     async def take_over(self) -> None:
-        """Settle what earlier attempts of the run, whose workers died, have left reserved."""
+        """Settle what earlier attempts of the run left reserved when their workers died."""
         if await self._service.budgets.of(self._who.workspace):
             await self._service.free(self._who.workspace, self._who.run_id, self._attempt)
 
     async def limits(self, *, refresh: bool = False) -> Sequence[AppliedLimit]:
-        """Return the limits that the run's calls have to keep."""
+        """Return the limits that apply to the run's calls."""
         service = self._service
         return applying(await service.budgets.of(self._who.workspace, refresh=refresh), self._who, service.clock())
 
     async def percent(self) -> int:
-        """Return how much is spent of the limit that is nearest to its end, in percent; 0 without limits."""
+        """Return the spent share of the limit that is nearest to exhaustion, in percent; 0 without limits."""
         limits = await self.limits()
         keys = list(dict.fromkeys(each.counter for each in limits))
         counters = await self._service.counters.counters(self._who.workspace, keys)
         return max((percent(each, counters) for each in limits), default=0)
 
     async def degraded(self, step: str, spent_percent: int, model: str | None) -> None:
-        """Publish that the agent takes a degradation step."""
+        """Publish that the agent moves to a degradation step."""
         await self._service.events.degraded(self._who, step, spent_percent, model, self._service.clock())
 
     async def enter(self) -> None:
-        """Take a slot of the agent's pool, where it has one.
+        """Take a slot of the agent's pool, if it has one.
 
         Raises:
-            PoolFull: There is none yet.
-            PoolRefused: There is none, and the pool refuses what does not fit at once.
+            PoolFull: No slot is free now; the run is to be retried later.
+            PoolRefused: No slot is free, and the pool rejects at once.
         """
         if self._room is not None:
             await self._room.enter()
 
     async def begin(self, call: Call) -> None:
-        """Reserve what the call may come to; nothing where no pool and no budget applies to it.
+        """Reserve the estimated cost of a call; does nothing where no pool and no budget applies.
 
         Args:
             call: The call at its estimate: the most that it may take and cost.
 
         Raises:
-            BudgetBlocked: A budget does not allow it.
-            PoolFull: There is no room for it in the agent's pool yet.
-            PoolRefused: There is none, and the pool refuses what does not fit at once.
-            NeverFits: The pool never has so much.
-            Unavailable: It cannot be reserved.
+            BudgetBlocked: A budget does not allow the call.
+            PoolFull: The agent's pool has no capacity for the call now.
+            PoolRefused: The pool has no capacity, and rejects at once.
+            NeverFits: The call needs more than the pool's whole limit.
+            Unavailable: The reservation could not be written.
         """
         if self._room is None:
             await self._begin(call)
             return
-        await self._room.begin(reserve_for(call).tokens)  # before money is held that others could spend meanwhile
+        await self._room.begin(reserve_for(call).tokens)  # before money is reserved that others could spend meanwhile
         try:
             await self._begin(call)
         except BaseException:
@@ -204,21 +204,21 @@ class CallBudget:
         self.until = self._began + self._hold.amounts.ms / 1000 if limited else None
 
     def record(self, call: Call) -> None:
-        """Note what came of the call that was begun; its reservation is settled as that with the next one, or last."""
+        """Record the outcome of the call that `begin` reserved; the next reservation, or `close`, settles it."""
         self._call, self._ms = call, round((time.monotonic() - self._began) * 1000)
         if self._room is not None:
             usage = call.usage
             self._room.record(usage.input_tokens + usage.output_tokens)
 
     async def close(self) -> None:
-        """Give back what is reserved and was not spent; if that fails, the reservation expires.
+        """Release what is reserved and not spent; if that fails, the reservation expires.
 
-        The answer is paid for and is not lost over it.
+        A failure is logged, not raised: the answer is paid for and must not be lost.
         """
         await self._give_back()
 
     def leave(self) -> None:
-        """Give back the slot of the agent's pool: nothing is asked of the model any more."""
+        """Release the slot of the agent's pool: this attempt makes no more model calls."""
         if self._room is not None:
             self._room.close()
 
@@ -231,7 +231,9 @@ class CallBudget:
             self._hold = self._call = None
             limits = await self.limits()
         except Unavailable as error:
-            log.warning("a reservation is left to expire: %s", error.code, extra={"event": "budget.left_over"})
+            log.warning(
+                "a reservation was not released, and expires: %s", error.code, extra={"event": "budget.left_over"}
+            )
             return
         known = [each for each in limits if each.counter in outcome.counters]
         await service.events.thresholds(self._who.workspace, known, outcome.counters, service.clock())
@@ -249,7 +251,7 @@ class CallBudget:
             await service.events.thresholds(workspace, known, outcome.counters, service.clock())
             if outcome.hold is not None:
                 return outcome.hold
-            if not looked:  # they may just have been raised
+            if not looked:  # the limits may just have been raised
                 looked, limits = True, await self.limits(refresh=True)
                 await service.free(workspace)
                 continue
@@ -259,9 +261,9 @@ class CallBudget:
             await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311 - spreads those who wait
 
     def _settled(self) -> Settlement | None:
-        """Return the last call's reservation with what was spent of it; None when there is none to settle.
+        """Return the settlement of the last call's reservation; None if there is none.
 
-        A reservation whose call's outcome is unknown stays until it expires.
+        A reservation whose call has no known outcome is kept until it expires.
         """
         if self._hold is None or self._call is None:
             return None
@@ -269,16 +271,16 @@ class CallBudget:
 
 
 def reserve_for(call: Call) -> Amounts:
-    """Return what a call at its estimate may take, but for its time."""
+    """Return the amounts to reserve for a call at its estimate, without wall time."""
     return Amounts(1, call.usage.input_tokens + call.usage.output_tokens, call.cost_micro_usd or 0)
 
 
 def blocked(refusals: Sequence[Refusal]) -> BudgetBlocked:
-    """Return the error of a call that these limits do not allow."""
+    """Return the error for a call that these limits refuse."""
     return BudgetBlocked(refusal_text(refusals[0]), refusals=refusals)
 
 
 def spent_of(call: Call, ms: int) -> Amounts:
-    """Return what a call came to, for counters."""
+    """Return the amounts that a call spent."""
     spend = call.spend
     return Amounts(spend.calls, spend.input_tokens + spend.output_tokens, spend.cost_micro_usd, ms)

@@ -1,15 +1,15 @@
-"""Counters and reservations: reserve in every counter or in none, settle, and free what the dead have left.
+"""Counters and reservations: reserve in all counters or none, settle, and release what dead workers left.
 
 Table `budgets`, partition workspace, beside the budgets (`llmops.budgets.store`):
 `count!{counter}`                what was spent, and what is reserved;
 `held!{run}!{attempt}!{call}`    a reservation: how much, in which counters, until when, and the call that it
                                  is for;
-`turn!{process}`                 a process that waits for its turn at the counters, and since when.
-A reservation and its counters change in one transaction, guarded by the counters' ETags. What one process wants at the
-same time goes into one transaction, so that its own calls do not collide; only processes with each other do.
+`turn!{process}`                 a process that waits for its turn at the counters, with the time since when.
+A reservation and its counters change in one transaction, guarded by the counters' ETags. Concurrent requests of one
+process share a transaction, so that only different processes can collide.
 
-A process that has lost the counters to another one must read them before it can try again; the other one, which knows
-them, commits again meanwhile, so that the first would never get through (`llmops.budgets.turns` is what it does then).
+A process that loses such a collision must read the counters before it tries again, while the winner, which knows them,
+can commit again at once. `llmops.budgets.turns` keeps the first from starving.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from llmops.budgets.turns import Turns
 _CONFLICTS_BEFORE_GIVING_UP = 40
 _CONFLICTS_BEFORE_QUEUEING = 2
 _LONGEST_PAUSE_S = 0.02
-"""Longest pause of a process that lost the counters to another one before it tries again."""
+"""Longest pause of a process before it tries again after a collision with another process, in seconds."""
 _KNOWN_AT_MOST = 5000
 
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    """What one caller wants of one transaction, and where it learns what came of it."""
+    """One caller's request within a shared transaction, and the future that its result is set on."""
 
     settled: Settlement | None
     ask: ReservationRequest | None
     future: asyncio.Future[ReservationResult]
-    in_doubt: bool = False  # a commit that held it has failed, and may have taken place all the same
+    in_doubt: bool = False  # a commit with this request failed, and may have taken effect all the same
 
     @property
     def counters(self) -> set[str]:
@@ -53,7 +53,7 @@ class _Request:
 
 @dataclass(slots=True)
 class _Plan:
-    """What a transaction does for one request."""
+    """The writes and the result of one request within a transaction."""
 
     request: _Request
     writes: list[Write] = field(default_factory=list[Write])
@@ -63,7 +63,7 @@ class _Plan:
 
 @dataclass(slots=True)
 class _Workspace:
-    """One workspace's requests in this process, and its counters as last seen."""
+    """The pending requests of one workspace in this process, and its counters as last read."""
 
     turns: Turns
     requests: list[_Request] = field(default_factory=list[_Request])
@@ -76,7 +76,7 @@ _COUNTER = JsonCodec(Counter)
 
 
 class BudgetCounters:
-    """Reserves and settles. Belongs to one event loop."""
+    """Reserves and settles amounts in counters. Bound to one event loop."""
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
@@ -86,13 +86,13 @@ class BudgetCounters:
     async def change(
         self, workspace: str, settled: Settlement | None, ask: ReservationRequest | None
     ) -> ReservationResult:
-        """Settle one reservation and make another one, either of which may be left out, in one transaction.
+        """Settle one reservation and make another, either of which may be None, in one transaction.
 
-        A reservation that is settled already, or expired, stays as it is. A refused one does not keep the other from
-        being settled.
+        A reservation that is settled or expired already is left as it is. A refused new reservation does not prevent
+        the other from being settled.
 
         Raises:
-            Unavailable: Others kept changing the counters, or the store cannot be reached; it may have taken place.
+            Unavailable: Others kept changing the counters, or the store cannot be reached; it may have taken effect.
         """
         request = _Request(settled, ask, asyncio.get_running_loop().create_future())
         self._enter(workspace, request)
@@ -105,7 +105,7 @@ class BudgetCounters:
             raise
 
     async def counters(self, workspace: str, keys: Sequence[str]) -> dict[str, Counter]:
-        """Return counters as they are stored; one that nobody used yet is empty."""
+        """Return the stored counters by key; one that does not exist yet is returned empty."""
         rows = await asyncio.gather(*(self._tables.get(TABLE, workspace, f"count!{key}") for key in keys))
         return {key: _counter(row) for key, row in zip(keys, rows, strict=True)}
 
@@ -117,7 +117,7 @@ class BudgetCounters:
             yield hold
 
     async def forget(self, workspace: str, untouched_since: datetime) -> int:
-        """Delete counters of runs, sessions, days and months that nobody touched since then; return how many."""
+        """Delete counters of runs, sessions, days and months not changed since then; return how many."""
         count = 0
         async for row in every(self._tables, TABLE, Span.prefix(workspace, "count!")):
             touched = row.moment("touched")
@@ -140,7 +140,7 @@ class BudgetCounters:
             state.worker = asyncio.create_task(self._work(workspace, state))
 
     def _give_back(self, workspace: str, hold: Reservation | None) -> None:
-        """Free the reservation of a caller that was cancelled meanwhile: no call will be made."""
+        """Release the reservation of a caller that was cancelled meanwhile: its call will not be made."""
         if hold is not None:
             future: asyncio.Future[ReservationResult] = asyncio.get_running_loop().create_future()
             future.add_done_callback(_seen)
@@ -168,7 +168,7 @@ class BudgetCounters:
                 state.known.clear()
 
     async def _served(self, workspace: str, state: _Workspace, batch: Sequence[_Request]) -> Sequence[_Plan]:
-        """Commit what the batch wants, and return what came of every request of it."""
+        """Commit the requests of a batch and return the outcome of each."""
         if await state.turns.given_way():
             state.known.clear()  # others have changed the counters meanwhile
         keys = set[str]().union(*(request.counters for request in batch))
@@ -184,7 +184,7 @@ class BudgetCounters:
             plans = [_planned(workspace, request, counters, stored, ended) for request in batch]
             refused = set[str]().union(*(plan.request.counters for plan in plans if plan.refusals))
             if stale := refused - fresh:
-                # What others have settled or freed since is looked at before anybody is refused.
+                # Before anybody is refused, counters are read again: others may have settled or released since.
                 for key in stale:
                     del state.known[key]
                 continue
@@ -193,7 +193,8 @@ class BudgetCounters:
             except (RowChanged, RowExists, Unavailable) as error:
                 if isinstance(error, Unavailable) and lost:
                     raise
-                # Whether it took place is looked up, or the reservation of a call that is never made would be charged.
+                # Look up whether it took effect; otherwise the reservation of a call that is never made would be
+                # charged.
                 lost = lost or isinstance(error, Unavailable)
                 for request in batch:
                     request.in_doubt = True
@@ -210,7 +211,7 @@ class BudgetCounters:
         raise Unavailable(msg, code="budget_busy", retry_after_s=1)
 
     async def _read(self, workspace: str, state: _Workspace, keys: set[str]) -> set[str]:
-        """Read the counters that are not known, and return which."""
+        """Read the counters that are not known yet, and return their keys."""
         missing = sorted(keys - state.known.keys())
         rows = await asyncio.gather(*(self._tables.get(TABLE, workspace, f"count!{key}") for key in missing))
         for key, row in zip(missing, rows, strict=True):
@@ -218,7 +219,7 @@ class BudgetCounters:
         return set(missing)
 
     async def _stored_reservations(self, workspace: str, batch: Sequence[_Request]) -> Mapping[str, Reservation]:
-        """Return the reservations, of those that a commit in doubt may have made or ended, that are there."""
+        """Return those reservations that exist, of the ones a commit in doubt may have made or ended."""
         in_doubt = [request for request in batch if request.in_doubt]
         wanted = {request.settled.hold.key for request in in_doubt if request.settled}
         wanted |= {request.ask.intent.key for request in in_doubt if request.ask}
@@ -245,14 +246,16 @@ class BudgetCounters:
 def _planned(
     workspace: str, request: _Request, counters: dict[str, Counter], stored: Mapping[str, Reservation], ended: set[str]
 ) -> _Plan:
-    """Change the counters as the request wants, and return what else is to be written for it.
+    """Apply a request to the counters, and return the other writes it needs.
 
     Args:
-        workspace: Whose counters they are.
-        request: What is wanted.
-        counters: The counters as they are, changed here.
-        stored: The reservations of requests in doubt that are there.
-        ended: The reservations that this transaction settles already, added to here: two callers may free the same one.
+        workspace: The workspace.
+        request: The request.
+        counters: The counters; changed here.
+        stored: The existing reservations of requests in doubt.
+        ended: The reservations that this transaction settles already; added to here, because two callers may release
+            the
+            same one.
     """
     plan = _Plan(request)
     settled, ask = request.settled, request.ask
@@ -279,13 +282,13 @@ def _planned(
 
 
 def _seen(future: asyncio.Future[ReservationResult]) -> None:
-    """Take note of a failure that nobody waits for: the reservation expires instead."""
+    """Retrieve the exception of a request that no caller awaits; its reservation expires instead."""
     if not future.cancelled():
         future.exception()
 
 
 def _fitting(requests: Sequence[_Request]) -> Sequence[_Request]:
-    """Return the longest head of the requests that fits in one transaction."""
+    """Return the longest prefix of the requests that fits in one transaction."""
     keys: set[str] = set()
     for count, request in enumerate(requests):
         keys |= request.counters

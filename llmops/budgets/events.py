@@ -1,4 +1,4 @@
-"""Telling what happens at a budget: as events in the workspace's stream, and as notifications."""
+"""Publishing what happens at a budget: as events in the workspace's stream, and as notifications."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TOLD_AT_MOST = 10_000
+_REMEMBERED_AT_MOST = 10_000
 
 
 class BudgetEvents:
-    """Tells each thing once: the same news has the same key, so that whoever tells it again changes nothing."""
+    """Publishes each event once: equal events have equal keys, so publishing one again changes nothing."""
 
     def __init__(self, journal: Journal, outbox: Outbox) -> None:
         self._journal = journal
         self._outbox = outbox
-        self._told: set[str] = set()
+        self._published: set[str] = set()
 
     async def thresholds(
         self, workspace: str, limits: Sequence[AppliedLimit], counters: Mapping[str, Counter], now: datetime
     ) -> None:
-        """Tell of every soft threshold that what was spent has reached, once per period and amount of the limit."""
+        """Publish every soft threshold that the spent amount has reached, once per period and amount of the limit."""
         for each in limits:
             reached = percent(each, counters)
             for soft in each.limit.soft:
@@ -41,9 +41,9 @@ class BudgetEvents:
                     await self._threshold(workspace, each, soft, counters[each.counter], now)
 
     async def blocked(self, who: CostAttribution, attempt: int, error: BudgetBlocked, now: datetime) -> None:
-        """Tell that a run waits."""
+        """Publish that a run waits for a budget."""
         data = {"run_id": who.run_id, "session_id": who.session_id, "agent": who.agent, "code": error.code}
-        # The session leads to the user for as long as it is there; what is told stays, and names nobody.
+        # The stored session leads to the user until it is erased; the event stays, so it names no user.
         detail = _without(who, error.detail)
         scopes = {"scopes": [_nameless(refusal.scope) for refusal in error.refusals]}
         log.warning("run %s waits: %s", who.run_id, error.code, extra={"event": "budget.blocked"})
@@ -57,12 +57,12 @@ class BudgetEvents:
             {"run": who.run_id, "session": who.session_id, "agent": who.agent},
             at=now,
         )
-        await self._tell(notification, data | scopes | {"detail": detail})
+        await self._publish(notification, data | scopes | {"detail": detail})
 
     async def degraded(
         self, who: CostAttribution, step: str, percent_spent: int, model: str | None, now: datetime
     ) -> None:
-        """Tell that a run went down a step of its agent's ladder."""
+        """Publish that a run moved to a degradation step of its agent."""
         data = {"run_id": who.run_id, "agent": who.agent, "step": step, "percent": percent_spent, "model": model}
         notification = Notification(
             f"budget.degraded/{who.run_id}/{step}/{model or ''}",
@@ -74,7 +74,7 @@ class BudgetEvents:
             {"run": who.run_id, "agent": who.agent},
             at=now,
         )
-        await self._tell(notification, data)
+        await self._publish(notification, data)
 
     async def _threshold(self, workspace: str, each: AppliedLimit, soft: int, counter: Counter, now: datetime) -> None:
         unit, period = each.limit.unit, each.limit.period
@@ -98,26 +98,29 @@ class BudgetEvents:
             {"scope": each.scope, "unit": unit, "period": period},
             at=now,
         )
-        await self._tell(notification, data)
+        await self._publish(notification, data)
 
-    async def _tell(self, notification: Notification, data: Mapping[str, object]) -> None:
-        """Tell it, unless this process has; news that cannot be told now is told by who meets it next."""
-        if notification.id in self._told:
+    async def _publish(self, notification: Notification, data: Mapping[str, object]) -> None:
+        """Publish a notification and its event, unless this process already has; a failure is only logged.
+
+        Whoever meets the same event next publishes it then.
+        """
+        if notification.id in self._published:
             return
         event = Event(notification.event, dict(data), notification.at)
         try:
             await self._journal.record(notification.workspace, notification.id, event)
             await self._outbox.put(notification)
         except Unavailable as error:
-            log.warning("%s not told: %s", notification.event, error.code, extra={"event": "budget.untold"})
+            log.warning("%s not published: %s", notification.event, error.code, extra={"event": "budget.untold"})
             return
-        if len(self._told) >= _TOLD_AT_MOST:
-            self._told.clear()
-        self._told.add(notification.id)
+        if len(self._published) >= _REMEMBERED_AT_MOST:
+            self._published.clear()
+        self._published.add(notification.id)
 
 
 def _nameless(scope: str) -> str:
-    """Return a scope as the stream of events has it, which names no user."""
+    """Return the scope without the user's id, as the event stream has it."""
     return "user" if scope.startswith("user:") else scope
 
 

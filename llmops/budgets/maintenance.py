@@ -1,4 +1,4 @@
-"""What a timer does for budgets: settle what workers that died have reserved, and delete counters that are over."""
+"""The budget timer: settle reservations of workers that died, and delete counters of past periods."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from llmops.budgets.call_budget import BudgetService
 log = logging.getLogger(__name__)
 
 COUNTERS_KEPT_FOR = timedelta(days=90)
-"""How long the counter of a run, session, day or month is kept that nobody spends from any more."""
+"""How long the counter of a run, session, day or month is kept after its last change."""
 
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceResult:
-    """What one round did: reservations freed, counters forgotten."""
+    """What one round did: the numbers of reservations released and counters deleted."""
 
     freed: int
     forgotten: int
 
 
 class BudgetMaintenance:
-    """Looks after the reservations and counters of all workspaces."""
+    """Maintains the reservations and counters of all workspaces."""
 
     def __init__(self, budget_service: BudgetService) -> None:
         self._budget_service = budget_service
 
     async def run(self) -> MaintenanceResult:
-        """Do one round; once an hour, in a round of its first minute, counters and older days are looked through.
+        """Do one round. Once an hour, in its first minute, past counters and older days are looked through too.
 
-        What it reads else is what is under way: the calls begun and not settled, and reservations. One workspace that
-        is too busy holds up no other.
+        Otherwise a round reads only open reservations and calls under way. A workspace that fails does not stop the
+        others.
         """
         service = self._budget_service
         now = service.clock()
@@ -46,5 +46,10 @@ class BudgetMaintenance:
                 if thorough:
                     forgotten += await service.counters.forget(workspace, now - COUNTERS_KEPT_FOR)
             except (Unavailable, Unreadable) as error:
-                log.warning("budgets of %s not tended: %s", workspace, error.code, extra={"event": "budgets.untended"})
+                log.warning(
+                    "maintenance of the budgets of %s failed: %s",
+                    workspace,
+                    error.code,
+                    extra={"event": "budgets.untended"},
+                )
         return MaintenanceResult(freed, forgotten)

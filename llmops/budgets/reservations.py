@@ -1,4 +1,4 @@
-"""Reservations as values: how they are asked for, made and settled."""
+"""Reservations as values: the request, the reservation, and its settlement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmops.facts.model import Call
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A model call that is to be made: who is charged, in which attempt at the run, and the call at its estimate."""
+    """A model call to be made: the account charged, the attempt, and the call at its estimate."""
 
     who: CostAttribution
     attempt: int
@@ -20,7 +20,7 @@ class Intent:
 
     @property
     def key(self) -> str:
-        """The row key of its reservation."""
+        """The row key of the call's reservation."""
         return f"held!{self.who.run_id}!{self.attempt:04d}!{self.call.number:04d}"
 
 
@@ -31,8 +31,8 @@ class Reservation:
     Attributes:
         intent: The model call that it is for, at its estimate.
         amounts: What is reserved.
-        counters: In which counters.
-        until: When it expires unless it is settled.
+        counters: Keys of the counters it is reserved in.
+        until: When it expires unless it is settled, aware UTC.
     """
 
     intent: Intent
@@ -42,13 +42,13 @@ class Reservation:
 
     @property
     def key(self) -> str:
-        """Its row key."""
+        """The row key of the reservation."""
         return self.intent.key
 
 
 @dataclass(frozen=True, slots=True)
 class ReservationRequest:
-    """A reservation as it is asked for: the call at its estimate, what it may take, what it has to keep, until when."""
+    """A request for a reservation: the call at its estimate, its amounts, the limits that apply, and its expiry."""
 
     intent: Intent
     need: Amounts
@@ -57,13 +57,13 @@ class ReservationRequest:
 
     @property
     def counters(self) -> tuple[str, ...]:
-        """The counters of its limits, each once."""
+        """The keys of the limits' counters, without duplicates."""
         return tuple(dict.fromkeys(each.counter for each in self.limits))
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """A reservation that ends: what of it was spent."""
+    """The end of a reservation: what was spent of it."""
 
     hold: Reservation
     spent: Amounts
@@ -71,7 +71,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class ReservationResult:
-    """What came of a change: the reservation, or why there is none; and the counters after it."""
+    """The outcome of a change: the reservation or the refusals, and the counters after it."""
 
     hold: Reservation | None
     refusals: Sequence[Refusal]

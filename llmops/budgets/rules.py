@@ -1,7 +1,7 @@
-"""Budgets: what may be spent, by whom, in what time. Pure rules; storage is in `store` and `counters`.
+"""Budgets: limits on what a scope may spend in a period. Pure rules; `store` and `counters` store them.
 
-A budget belongs to a scope and holds limits. Each limit stands over one counter, which every model call that it applies
-to reserves from before it is made, and is settled in afterwards:
+A budget belongs to a scope and has limits. Each limit applies to one counter. Every model call reserves in that counter
+before it is made, and settles there afterwards:
 
     period     counter
     run        the run's, whatever the scope
@@ -28,7 +28,7 @@ Kind = Literal["workspace", "agent", "user", "session", "run"]
 
 ANY = "*"
 SHORTEST_MS = 1000
-"""A call is not begun with less than this much wall time left."""
+"""Least remaining wall time with which a call is begun."""
 
 
 class BudgetBlocked(AppError):
@@ -62,13 +62,13 @@ class Amounts:
         return (self.calls, self.tokens, self.micro_usd, self.ms)
 
     def of(self, unit: Unit) -> int:
-        """Return the amount in a unit's smallest part."""
+        """Return the amount of a unit, in its smallest part (micro-USD, ms)."""
         return {"calls": self.calls, "tokens": self.tokens, "usd": self.micro_usd, "seconds": self.ms}[unit]
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whom a budget is for: the workspace, or an agent, user, session or run; `*` for each agent or each user."""
+    """What a budget applies to: the workspace, or an agent, user, session or run; `*` for each agent or each user."""
 
     kind: Kind
     subject: str = ""
@@ -82,10 +82,10 @@ class Limit:
     """The most that may be spent in a period.
 
     Attributes:
-        unit: What is counted.
-        period: In what time.
+        unit: What is limited.
+        period: The period.
         amount: How much, in the unit's smallest part: tokens, micro-USD, calls, milliseconds.
-        soft: Percentages of the amount that are told when they are reached, ascending.
+        soft: Percentages of the amount at which an event is published, ascending.
     """
 
     unit: Unit
@@ -96,7 +96,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A scope's limits."""
+    """The limits of a scope."""
 
     scope: Scope
     limits: tuple[Limit, ...]
@@ -104,7 +104,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class CostAttribution:
-    """Who is charged for a model call."""
+    """Whom the cost of a model call is attributed to."""
 
     workspace: str
     agent: str
@@ -115,7 +115,7 @@ class CostAttribution:
 
 @dataclass(frozen=True, slots=True)
 class AppliedLimit:
-    """A limit that applies to a call: of which scope, over which counter, until when (None: for good)."""
+    """A limit that applies to a call: its scope, its counter, and when the counter resets (None: never)."""
 
     scope: str
     limit: Limit
@@ -125,7 +125,7 @@ class AppliedLimit:
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """What was spent, and what is reserved for calls under way."""
+    """A counter: what was spent, and what is reserved for calls under way."""
 
     spent: Amounts = Amounts()
     reserved: Amounts = Amounts()
@@ -133,10 +133,10 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a reservation is refused: the limit, what was spent and reserved, and what was needed.
+    """A refused reservation: the limit, what was spent and reserved, and what was needed.
 
     Attributes:
-        full: Whether what was spent leaves no room; else others' reservations take it, and may give it back.
+        full: Whether spent amounts alone exhaust the limit; else open reservations do, which may be released.
     """
 
     scope: str
@@ -153,7 +153,7 @@ def parse_scope(text: str) -> Scope:
     """Return the scope that a key like `agent:helper` names.
 
     Raises:
-        InvalidInput: It names none.
+        InvalidInput: It is not the key of a scope.
     """
     kind, colon, subject = text.partition(":")
     if text == "workspace":
@@ -168,10 +168,10 @@ def parse_scope(text: str) -> Scope:
 
 
 def check(budget: Budget) -> None:
-    """Check what the types cannot say.
+    """Check a budget beyond its types.
 
     Raises:
-        InvalidInput: A period means nothing in the scope, or two limits are over the same thing.
+        InvalidInput: A period does not exist for the scope, or two limits have the same unit and period.
     """
     seen: dict[tuple[str, Unit], int] = {}
     for at, limit in enumerate(budget.limits):
@@ -187,9 +187,9 @@ def check(budget: Budget) -> None:
 
 
 def applying(budgets: Sequence[Budget], who: CostAttribution, now: datetime) -> Sequence[AppliedLimit]:
-    """Return the limits that a call has to keep, the strictest where several are over the same.
+    """Return the limits that apply to a call; where several have the same counter and unit, the strictest.
 
-    A budget of one agent or user stands instead of the one of each (`*`), where they have the same unit and period.
+    A budget of one agent or user replaces that of each (`*`) for the same unit and period.
     """
     found: dict[tuple[str, Unit], AppliedLimit] = {}
     own: set[tuple[Kind, Unit, Period]] = set()
@@ -210,7 +210,7 @@ def applying(budgets: Sequence[Budget], who: CostAttribution, now: datetime) -> 
 
 
 def counter_of(scope: Scope, period: Period, who: CostAttribution, now: datetime) -> tuple[str, datetime | None]:
-    """Return the key of a limit's counter and when it starts again; None for never."""
+    """Return the key of a limit's counter, and when it resets; None for never."""
     moment = now.astimezone(UTC)
     if period == "run" or scope.kind == "run":
         return f"run:{who.run_id}", None
@@ -227,9 +227,10 @@ def counter_of(scope: Scope, period: Period, who: CostAttribution, now: datetime
 def granted(
     need: Amounts, limits: Sequence[AppliedLimit], counters: Mapping[str, Counter]
 ) -> tuple[Amounts, Sequence[Refusal]]:
-    """Return what a call gets, and why it may not be made: every limit has room, or it gets nothing at all.
+    """Return the amounts a reservation gets, and the limits that refuse it. It gets nothing if any limit refuses.
 
-    Wall time is given as far as there is any, since a call can be cut short; nothing else can.
+    Wall time is granted as far as any is left, because a call can be cut short; all else is granted in full or not at
+    all.
     """
     ms = need.ms
     refusals: list[Refusal] = []
@@ -246,13 +247,13 @@ def granted(
 
 
 def percent(each: AppliedLimit, counters: Mapping[str, Counter]) -> int:
-    """Return how many percent of a limit are spent, rounded down."""
+    """Return the spent share of a limit in percent, rounded down."""
     spent = counters.get(each.counter, Counter()).spent.of(each.limit.unit)
     return spent * 100 // each.limit.amount
 
 
 def shown(unit: Unit, amount: int) -> float | int:
-    """Return an amount in its unit as a person says it: USD and seconds with fractions."""
+    """Return an amount in its unit for people: USD and seconds as fractions."""
     return {"usd": amount / 1_000_000, "seconds": amount / 1000}.get(unit, amount)
 
 
@@ -269,7 +270,7 @@ def refusal_text(refusal: Refusal) -> str:
 
 
 def _concrete(scope: Scope, who: CostAttribution) -> Scope | None:
-    """Return the scope with the caller's own name in it, or None when the scope does not hold the caller."""
+    """Return the scope with `*` replaced by the caller's own name; None when the scope does not apply to the caller."""
     if scope.kind == "workspace":
         return scope
     names = {"agent": who.agent, "user": who.user_id, "session": who.session_id, "run": who.run_id}

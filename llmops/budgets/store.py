@@ -1,4 +1,4 @@
-"""Budgets as they are declared.
+"""Storage of declared budgets.
 
 Table `budgets`, partition workspace: `limit!{scope}` a budget (`llmops.budgets.counters` keeps the counters beside it);
 partition `_workspaces`: `{workspace}`, every workspace that ever had a budget.
@@ -22,7 +22,7 @@ _WORKSPACES = "_workspaces"
 
 
 class BudgetStore:
-    """Keeps budgets, and reads them once in a while for everybody in this process."""
+    """Stores budgets, and caches them in this process for `trust_for`."""
 
     def __init__(self, tables: Tables, clock: Clock, trust_for: timedelta) -> None:
         self._tables = tables
@@ -31,7 +31,7 @@ class BudgetStore:
         self._known: dict[str, tuple[datetime, Sequence[Budget]]] = {}
 
     async def of(self, workspace: str, *, refresh: bool = False) -> Sequence[Budget]:
-        """Return the workspace's budgets as they were at most `trust_for` ago; with `refresh`, as they are."""
+        """Return the workspace's budgets, at most `trust_for` old; with `refresh`, as stored now."""
         now = self._clock()
         known = self._known.get(workspace)
         if refresh or known is None or known[0] + self._trust_for <= now:
@@ -43,7 +43,7 @@ class BudgetStore:
         """Return the budget and its ETag.
 
         Raises:
-            NotFound: The scope has none.
+            NotFound: The scope has no budget.
         """
         row = await self._tables.get(TABLE, workspace, f"limit!{scope}")
         if row is None:
@@ -53,21 +53,21 @@ class BudgetStore:
     async def list(
         self, workspace: str, limit: int, after: str | None = None
     ) -> tuple[Sequence[tuple[Budget, str]], str | None]:
-        """Return up to `limit` budgets with their ETags by scope, and the scope to continue after; None at the end."""
+        """Return up to `limit` budgets with their ETags, by scope, and the cursor of the next page; None at the end."""
         span = Span.prefix(workspace, "limit!", after=f"limit!{after}" if after else None)
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
         found = list(readable(rows[:limit], lambda row: (_BUDGET.load(row.text("budget")), row.etag), "budget"))
         return found, rows[limit - 1].key.removeprefix("limit!") if len(rows) > limit else None
 
     async def put(self, workspace: str, budget: Budget, if_match: str | None) -> tuple[str, bool]:
-        """Keep the budget and return its ETag and whether it is new; all workers keep it within `trust_for`.
+        """Store the budget and return its ETag and whether it is new; it applies in all workers within `trust_for`.
 
         Raises:
-            InvalidInput: It makes no sense.
-            EtagMismatch: It is not as the caller has read it.
+            InvalidInput: The budget is not valid.
+            EtagMismatch: It has changed since the caller read it.
         """
         check(budget)
-        # Before the budget: whoever looks after workspaces may find one too many, never one too few.
+        # Before the budget: a workspace entered without a budget does no harm, one that is missing does.
         await self._tables.commit(TABLE, [Upsert(Row(_WORKSPACES, workspace, {}))])
         row = Row(workspace, f"limit!{budget.scope}", {"budget": _BUDGET.dump(budget)})
         put = await put_row(self._tables, TABLE, row, if_match)
@@ -75,11 +75,11 @@ class BudgetStore:
         return put
 
     async def delete(self, workspace: str, scope: Scope, if_match: str | None) -> None:
-        """Forget the budget.
+        """Delete the budget.
 
         Raises:
-            NotFound: The scope has none.
-            EtagMismatch: It is not as the caller has read it.
+            NotFound: The scope has no budget.
+            EtagMismatch: It has changed since the caller read it.
         """
         place = (workspace, f"limit!{scope}")
         await delete_row(self._tables, TABLE, place, if_match, _missing(scope))

@@ -1,8 +1,8 @@
 """Taking turns at a workspace's counters, where several processes change them at once.
 
-Nothing but fairness depends on it: what is committed is guarded by ETags. A process that has lost the counters to
-others twice enters a queue, as a row, and tries again when no process that is still there has waited for longer. One
-that commits without a break looks for such rows now and then, and enters the queue behind them.
+Only fairness depends on it; ETags guard what is committed. A process that lost two collisions enters a queue, as a row,
+and tries again when no live process has waited longer. A process that commits without a break looks for such rows from
+time to time, and enters the queue behind them.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Ups
 
 _PREFIX = "turn!"
 _LOOK_EVERY_S = 0.15
-"""How long a process commits without a break before it looks whether others wait."""
+"""How long a process commits without a break before it checks whether others wait, in seconds."""
 _LOOK_AFTER = 8
-"""How many times it commits without a break before it looks: more than the calls of one run take, however slow."""
+"""How many commits without a break precede such a check; more than one run's calls need."""
 _PAUSE_S = 0.01
-"""How long to wait before the next look at the queue, for each process ahead."""
+"""Pause before the next look at the queue, in seconds, for each process ahead."""
 _LONGEST_PAUSE_S = 0.2
 _LONGEST_WAIT_S = 5.0
-"""Longest wait for a turn; whoever has waited so long tries without one."""
+"""Longest wait for a turn, in seconds; after it, a process tries without one."""
 _BELIEVED_FOR = timedelta(seconds=2)
-"""How long a row says that its process waits; one that still does renews it, one that died does not."""
+"""How long a row counts as a waiting process, in seconds; live processes renew it."""
 
 
 class Turns:
@@ -49,10 +49,11 @@ class Turns:
         self._others = False
 
     async def given_way(self) -> bool:
-        """Let others that wait have their turn first; return whether there were any.
+        """Let waiting processes go first; return whether there were any.
 
-        Costs nothing while this process commits now and then only, and a read each `_LOOK_EVERY_S` while it has
-        committed `_LOOK_AFTER` times without a break.
+        Costs nothing while this process commits only now and then, and one read per `_LOOK_EVERY_S` once it has
+        committed
+        `_LOOK_AFTER` times without a break.
         """
         now = time.monotonic()
         if now - self._committed > _LOOK_EVERY_S:
@@ -66,7 +67,7 @@ class Turns:
         return self._others
 
     async def wait(self) -> None:
-        """Enter the queue, and return when it is this process's turn, or has been waiting for too long."""
+        """Enter the queue; return when it is this process's turn, or after the longest wait."""
         if self._since is None:
             self._since = self._clock()
             await self._enter()
@@ -91,10 +92,10 @@ class Turns:
         try:
             await self._tables.commit(self._table, [Delete(self._workspace, self._key)])
         except (RowChanged, Unavailable):
-            return  # it is gone, or will not be believed soon
+            return  # the row was deleted, or expires soon
 
     async def _queue(self) -> Sequence[Row]:
-        """Return the rows of the processes that wait, those that have waited longest first."""
+        """Return the rows of waiting processes, the longest wait first."""
         oldest = self._clock() - _BELIEVED_FOR
         try:
             rows = await first_rows(self._tables, self._table, Span.prefix(self._workspace, _PREFIX), MAX_WRITES)
@@ -109,4 +110,4 @@ class Turns:
         try:
             await self._tables.commit(self._table, [Upsert(Row(self._workspace, self._key, values))])
         except Unavailable:
-            return  # it tries its luck without
+            return  # without a place in the queue, the process simply tries

@@ -1,4 +1,4 @@
-"""How much of each budget is used, for those who look."""
+"""Reading how much of each budget is used."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class BudgetUsage:
 
     Attributes:
         scope: The budget's key.
-        unit: What is counted.
-        period: In what time.
+        unit: What is limited.
+        period: The period.
         limit: The most that may be spent.
         spent: What was spent.
         reserved: What is reserved for calls under way.
-        resets_at: When it starts again; None for never.
+        resets_at: When the counter resets, aware UTC; None for never.
     """
 
     scope: str
@@ -36,7 +36,7 @@ class BudgetUsage:
 
 
 class BudgetUsageReader:
-    """Reads counters beside their limits."""
+    """Reads the usage of budgets."""
 
     def __init__(self, budgets: BudgetStore, counters: BudgetCounters, clock: Clock) -> None:
         self._budgets = budgets
@@ -46,16 +46,16 @@ class BudgetUsageReader:
     async def list(
         self, workspace: str, limit: int, after: str | None = None
     ) -> tuple[Sequence[BudgetUsage], str | None]:
-        """Return the positions of up to `limit` budgets by scope, and the scope to continue after; None at the end.
+        """Return the usage of up to `limit` budgets by scope, and the cursor of the next page; None at the end.
 
-        Limits that have a counter for each run, session, agent or user are not among them: ask for one's own (`of`).
+        Limits with a counter per run, session, agent or user are left out; `of` returns those.
         """
         budgets, further = await self._budgets.list(workspace, limit, after)
         found = [applied for budget, _ in budgets for applied in self._shared(workspace, budget)]
         return await self._read(workspace, found), further
 
     async def of(self, who: CostAttribution) -> Sequence[BudgetUsage]:
-        """Return the positions of all limits that apply to one agent, user, session or run."""
+        """Return the usage of all limits that apply to one agent, user, session or run."""
         budgets = await self._budgets.of(who.workspace, refresh=True)
         found = [each for each in applying(budgets, who, self._clock()) if _named(each, who)]
         return await self._read(who.workspace, found)
@@ -76,7 +76,7 @@ class BudgetUsageReader:
 
 
 def _named(each: AppliedLimit, who: CostAttribution) -> bool:
-    """Return whether the limit's counter is known: those of a run or session are, where it is named."""
+    """Return whether the limit's counter is determined: that of a run or session only is where one is named."""
     return not each.counter.endswith(":") and (who.run_id != "" or not each.counter.startswith("run:"))
 
 

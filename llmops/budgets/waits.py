@@ -1,7 +1,8 @@
-"""Which runs wait for a budget, so that they go on when there is room.
+"""The index of runs that wait for a budget, so that they go on when it has room.
 
-Table `budgets`, partition workspace: `wait!{run}`, written before the run waits and removed after it goes on or has
-ended. There may be one too many, never one too few.
+Table `budgets`, partition workspace: `wait!{run}`, written before the run waits and removed after it goes on or ends.
+So
+it may hold runs that no longer wait, and misses none that does.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from llmops.spend.rate_store import RateStore
 
 APPROVAL = "budget_approval_needed"
-"""Why a run waits whose agent's ladder asks for approval."""
+"""Error code of a run that waits because its agent's degradation step asks for approval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,12 @@ class BudgetWait:
     """A run that waits for a budget.
 
     Attributes:
-        who: Who is charged.
-        code: Why: an error code of `BudgetBlocked`.
+        who: Whom the run's cost is attributed to.
+        code: The reason, an error code of `BudgetBlocked`.
         need: What the next call may take.
         model: The model of the next call.
-        below: The step of the agent's ladder that stopped it, in percent; None where a limit did.
-        since: Since when; set when it is entered.
+        below: The degradation step that stopped it, in percent; None where a limit did.
+        since: Start of the wait, aware UTC; set by `enter`.
     """
 
     who: CostAttribution
@@ -55,7 +56,7 @@ _WAIT = JsonCodec(BudgetWait)
 
 
 class BudgetWaits:
-    """Keeps the index of waiting runs, and says which can go on."""
+    """The index of waiting runs, and whether each can go on."""
 
     def __init__(
         self, tables: Tables, budgets: BudgetStore, counters: BudgetCounters, rates: RateStore, clock: Clock
@@ -67,21 +68,21 @@ class BudgetWaits:
         self._clock = clock
 
     async def enter(self, wait: BudgetWait) -> None:
-        """Enter the run; entering it again replaces why it waits."""
+        """Enter the run; entering it again replaces the reason it waits for."""
         entered = _WAIT.dump(replace(wait, since=self._clock()))
         await self._tables.commit(
             TABLE, [Upsert(Row(wait.who.workspace, f"wait!{wait.who.run_id}", {"wait": entered}))]
         )
 
     async def drop(self, wait: BudgetWait, etag: str) -> None:
-        """Remove the run, unless it was entered again since the ETag was read."""
+        """Remove the run, unless it was entered again after the ETag was read."""
         try:
             await self._tables.commit(TABLE, [Delete(wait.who.workspace, f"wait!{wait.who.run_id}", etag)])
         except RowChanged:
             return
 
     async def forget(self, workspace: str, run_id: str) -> None:
-        """Remove the run, whatever it waits for; one that does not wait is no error."""
+        """Remove the run whatever it waits for; does nothing where it does not wait."""
         with suppress(RowChanged):
             await self._tables.commit(TABLE, [Delete(workspace, f"wait!{run_id}")])
 
@@ -94,14 +95,14 @@ class BudgetWaits:
     async def page(
         self, workspace: str, limit: int, after: str | None = None
     ) -> tuple[Sequence[BudgetWait], str | None]:
-        """Return up to `limit` runs by id, and the id to continue after; None at the end."""
+        """Return up to `limit` runs by id, and the cursor of the next page; None at the end."""
         first = "wait!" if after is None else f"wait!{after}!"
         rows = await first_rows(self._tables, TABLE, Span(workspace, key_from=first, key_before="wait!~"), limit + 1)
         found = [_WAIT.load(row.text("wait")) for row in rows[:limit]]
         return found, found[-1].who.run_id if len(rows) > limit else None
 
     async def count(self, workspace: str) -> int:
-        """Return how many runs of the workspace wait."""
+        """Return the number of the workspace's runs that wait."""
         return len([row async for row in every(self._tables, TABLE, Span.prefix(workspace, "wait!"))])
 
     async def workspaces(self) -> AsyncIterator[str]:
@@ -110,7 +111,7 @@ class BudgetWaits:
             yield workspace
 
     async def over(self, wait: BudgetWait) -> bool:
-        """Return whether what the run waits for has come to pass: there is room, or the model has a price."""
+        """Return whether the wait is over: the budget has room, or the model has a price."""
         now, workspace = self._clock(), wait.who.workspace
         limits = applying(await self._budgets.of(workspace, refresh=True), wait.who, now)
         counters = await self._counters.counters(workspace, list({each.counter for each in limits}))

@@ -1,1 +1,1 @@
-"""Capacity: pools with limits that hold across workers, what is measured of them, and how many instances they need."""
+"""Capacity: pools with limits shared by all workers, their measured use, and how many instances are needed."""

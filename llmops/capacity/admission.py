@@ -1,4 +1,4 @@
-"""Room for runs: an attempt takes a slot of its agent's pool before it begins, and each call its tokens and request."""
+"""Admission to capacity pools: an attempt takes a slot of its agent's pool, and each call its tokens and request."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from llmops.capacity.worker_slice import Taken, WorkerSlice
 
 @dataclass(frozen=True, slots=True)
 class RoomRequest:
-    """Who wants room.
+    """Who asks for capacity.
 
     Attributes:
         workspace: The workspace.
         agent: The agent.
         labels: The agent's labels.
         since: When the run was accepted.
-        high: Whether it has high priority.
+        high: Whether the run has high priority.
     """
 
     workspace: str
@@ -36,16 +36,16 @@ class RoomRequest:
 
 
 class Capacity:
-    """The pools whose limits this worker shares. Belongs to one event loop; an agent without a pool costs nothing."""
+    """The pools whose limits this worker shares. Bound to one event loop; an agent without a pool costs nothing."""
 
     def __init__(self, store: PoolStore, claims: SessionClaims, clock: Clock, wait_for: timedelta) -> None:
-        """Take what pools need.
+        """Set the dependencies.
 
         Args:
             store: The pools and their states.
             claims: The open sessions of pools.
-            clock: What tells the time.
-            wait_for: How long a run waits for room in a worker before it is put back on the queue.
+            clock: Returns the current time.
+            wait_for: How long a run waits in a worker for capacity before it is put back on the queue.
         """
         self._store = store
         self._claims = claims
@@ -55,7 +55,7 @@ class Capacity:
         self._leases: dict[tuple[str, str], WorkerSlice] = {}
 
     async def room(self, claim: RoomRequest) -> Room | None:
-        """Return the room of one attempt; None where its agent has no pool."""
+        """Return the admission of one attempt to its agent's pool; None where the agent has no pool."""
         pools = await self._store.of(claim.workspace)
         if not pools or (pool := pool_of(pools, claim.agent, claim.labels)) is None:
             return None
@@ -68,12 +68,12 @@ class Capacity:
         return Room(leases, claim.agent, began - (pool.aging_s if claim.high else 0), self._wait_for.total_seconds())
 
     async def admit(self, claim: RoomRequest) -> None:
-        """Refuse a run that is submitted where its agent's pool refuses what finds no room and has none.
+        """Refuse a run at submission if its agent's pool is full and refuses at once (`when_full` is refuse).
 
-        It reads the pool as it is: what comes at the same time may still find no room when its turn comes.
+        The check reads the pool as it is now; runs submitted at the same time may still find it full when they start.
 
         Raises:
-            PoolRefused: There is none; its `retry_after_s` says when there may be.
+            PoolRefused: The pool is full; `retry_after_s` estimates when it has capacity.
         """
         pools = await self._store.of(claim.workspace)
         if not pools or (pool := pool_of(pools, claim.agent, claim.labels)) is None or pool.when_full != "refuse":
@@ -86,10 +86,10 @@ class Capacity:
             raise refused(pool, expected_wait_s(pool, state, want, now))
 
     async def enter_session(self, claim: RoomRequest, session_id: str) -> None:
-        """Enter a session that is about to be started, where its agent's pool limits how many are open.
+        """Enter a session that is about to start, where the agent's pool limits open sessions.
 
         Raises:
-            SessionsFull: As many are open as may be.
+            SessionsFull: The limit is reached.
         """
         pools = await self._store.of(claim.workspace)
         pool = pool_of(pools, claim.agent, claim.labels) if pools else None
@@ -97,7 +97,7 @@ class Capacity:
             await self._claims.enter(claim.workspace, pool, claim.agent, session_id)
 
     async def aclose(self) -> None:
-        """Give back what this worker holds."""
+        """Release everything this worker holds."""
         for lease in self._leases.values():
             await lease.aclose()
         self._leases.clear()
@@ -116,7 +116,7 @@ class Capacity:
 
 
 class Room:
-    """What one attempt takes of a pool, or of the one that it spills over to: one after the other, and gives back."""
+    """What one attempt takes of its agent's pool, or of the pool that one spills over to, and releases."""
 
     def __init__(self, leases: list[WorkerSlice], agent: str, key: float, wait_s: float) -> None:
         self._leases = leases
@@ -128,36 +128,36 @@ class Room:
 
     @property
     def pool(self) -> str:
-        """The name of the pool that the attempt's agent is in."""
+        """The name of the agent's pool."""
         return self._leases[0].pool.name
 
     async def enter(self) -> None:
         """Take a slot for the attempt.
 
         Raises:
-            PoolFull: There is none yet; the run comes again later.
-            PoolRefused: There is none, and the pool refuses what does not fit at once.
+            PoolFull: No slot is free; the run is to be retried later.
+            PoolRefused: No slot is free, and the pool refuses at once.
         """
         self._slot = await self._take(Amounts(runs=1))
 
     async def begin(self, tokens: int) -> None:
-        """Take a request and the tokens of a call, at the most that it may take.
+        """Take one request and the tokens of a call, counted at the most that it may use.
 
         Raises:
-            PoolFull: There is no room yet; the run goes on later.
-            PoolRefused: There is none, and the pool refuses what does not fit at once.
-            NeverFits: It may take more than the pool allows in all.
+            PoolFull: There is no capacity now; the run is to go on later.
+            PoolRefused: There is no capacity, and the pool refuses at once.
+            NeverFits: The call may need more than the pool's whole limit.
         """
         self._call = await self._take(Amounts(tokens=tokens, requests=1))
 
     def record(self, tokens: int, requests: int = 1) -> None:
-        """Account for the call that was begun by what it really took; 0 requests for one that was never made."""
+        """Replace the estimate of the call that `begin` took by its actual tokens; 0 requests for a call not made."""
         if self._call is not None:
             (lease, taken), self._call = self._call, None
             lease.settle(taken, Amounts(tokens=tokens, requests=requests))
 
     def close(self) -> None:
-        """Give back the slot. A call of which nothing is known stays counted as taken."""
+        """Release the slot. A call without a known outcome stays counted at its estimate."""
         if self._slot is not None:
             (lease, taken), self._slot = self._slot, None
             lease.release(taken)
@@ -177,7 +177,7 @@ class Room:
 
 
 def refused(pool: Pool, wait_s: float) -> AppError:
-    """Return the error of what a pool has no room for, and refuses."""
+    """Return the error of a request that a full pool refuses."""
     return PoolRefused(f"The pool {pool.name!r} has no room.", retry_after_s=max(1.0, wait_s))
 
 

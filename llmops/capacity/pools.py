@@ -1,4 +1,4 @@
-"""Pools as they are declared: which agents share which limits, and what becomes of a call that finds no room."""
+"""Declared pools: which agents share which limits, and what happens to a call when the pool is full."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _FIELDS: Mapping[Dimension, str] = {
     "requests": "requests_per_minute",
 }
 LENT: Mapping[Strategy, float] = {"aggressive": 1.0, "balanced": 0.5, "conservative": 0.0}
-"""Share of a reserve that others may use while its owner does not."""
+"""Share of an agent's reserve that others may use while the agent does not."""
 MAX_AGENTS = 40
-"""Most agents that a pool names: they are claimed in one transaction with the pool."""
+"""Most agents that a pool may name: they are stored in one transaction with the pool."""
 MAX_SHARES = 20
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 
 
 class PoolFull(Unavailable):
-    """The pool has no room; what asks for it comes again later, in its turn.
+    """The pool is full; the run is retried later, in its turn.
 
     Attributes:
-        pool: Its name.
+        pool: Name of the pool.
     """
 
     code = "pool_full"
@@ -43,45 +43,45 @@ class PoolFull(Unavailable):
 
 
 class PoolRefused(TooManyRequests):
-    """The pool has no room, and refuses what does not fit at once; a run that it comes to fails."""
+    """The pool is full and refuses at once; a run that meets this fails."""
 
     code = "pool_full"
 
 
 class NeverFits(RunFailed):
-    """The call may take more than the pool allows in all."""
+    """The call may need more than the pool's whole limit, so it can never be made."""
 
     code = "pool_call_too_large"
 
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """What is taken of a pool: runs at the same time, and tokens and requests of a minute."""
+    """Amounts of a pool: concurrent runs, and tokens and requests per minute."""
 
     runs: int = 0
     tokens: int = 0
     requests: int = 0
 
     def __add__(self, other: Amounts) -> Amounts:
-        """Return both together."""
+        """Return the sum."""
         return Amounts(self.runs + other.runs, self.tokens + other.tokens, self.requests + other.requests)
 
     def __sub__(self, other: Amounts) -> Amounts:
-        """Return what is left of it without the other."""
+        """Return the difference."""
         return Amounts(self.runs - other.runs, self.tokens - other.tokens, self.requests - other.requests)
 
     def of(self, dimension: Dimension) -> int:
-        """Return one of the three."""
+        """Return the amount of one dimension."""
         return getattr(self, dimension)
 
     @property
     def positive(self) -> Amounts:
-        """The same with zero for what is below."""
+        """The amounts with negative ones replaced by 0."""
         return Amounts(max(0, self.runs), max(0, self.tokens), max(0, self.requests))
 
     @property
     def parts(self) -> tuple[int, int, int]:
-        """The three, in the order of DIMENSIONS."""
+        """The amounts in the order of DIMENSIONS."""
         return (self.runs, self.tokens, self.requests)
 
 
@@ -90,7 +90,7 @@ NOTHING = Amounts()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a pool allows; None for any number.
+    """The limits of a pool; None for unlimited.
 
     Attributes:
         concurrent_runs: Runs that are carried out at the same time.
@@ -115,8 +115,8 @@ class Share:
     """An agent's part of a pool, as shares of each limit, 0-1.
 
     Attributes:
-        least: Reserved for it: it comes first for so much, whoever else waits.
-        most: It never has more.
+        least: Reserved for the agent: within it, the agent comes before all others.
+        most: The most it may use.
     """
 
     least: float = 0.0
@@ -125,14 +125,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """From which used share on a pool is in a warning state, 0-1.
-
-    Attributes:
-        memory: Of the workers' memory.
-        cpu: Of the workers' CPU.
-        sessions: Of the limit on open sessions, and of that on concurrent runs.
-        tokens: Of the limit on tokens a minute, and of that on requests.
-    """
+    """Used shares from which a pool is in a warning state, 0-1."""
 
     memory: float = 0.90
     cpu: float = 0.85
@@ -150,9 +143,9 @@ class Pool:
         labels: Its agents by label: those that have all of these and that no pool names.
         limits: What they may take together.
         shares: Parts of single agents.
-        strategy: How much of a reserve is lent while its owner does not use it (LENT).
-        when_full: What becomes of what finds no room.
-        spill_to: The pool that it takes room of instead; None unless `when_full` is spill.
+        strategy: How much of an unused reserve other agents may use (LENT).
+        when_full: What happens to a run or call when the pool is full: wait, refuse or spill.
+        spill_to: The pool used instead when this one is full; None unless `when_full` is spill.
         aging_s: How much longer a run of normal priority must have waited to come before one of high priority.
         thresholds: When it is in a warning state.
     """
@@ -169,11 +162,11 @@ class Pool:
     thresholds: Thresholds = field(default_factory=Thresholds)
 
     def share_of(self, agent: str) -> str:
-        """Return under which name the agent's use is counted: its own where it has a share, else the common one."""
+        """Return the share name for the agent's use: its own if it has a share, else the common one."""
         return agent if agent in self.shares else ""
 
     def most_of(self, share: str, dimension: Dimension) -> float:
-        """Return the most of a dimension that can be had at once: the share, less what is reserved and not lent."""
+        """Return the most of a dimension available to a share: its maximum, less others' reserves that are not lent."""
         limit = self.limits.of(dimension)
         if limit == math.inf:
             return limit
@@ -183,34 +176,25 @@ class Pool:
         return math.floor(min(most * limit, limit - kept))
 
     def has(self, agent: str, labels: Mapping[str, str]) -> bool:
-        """Return whether the agent is one of the pool's, by name or by label."""
+        """Return whether the agent belongs to the pool, by name or by label."""
         return agent in self.agents or (
             bool(self.labels) and all(labels.get(name) == value for name, value in self.labels.items())
         )
 
 
 def pool_of(pools: Sequence[Pool], agent: str, labels: Mapping[str, str]) -> Pool | None:
-    """Return the agent's pool: the one that names it, else the first by name whose labels it has; None for none."""
+    """Return the agent's pool: the one naming it, else the first by name whose labels it has; None for none."""
     named = next((pool for pool in pools if agent in pool.agents), None)
     labelled = (pool for pool in sorted(pools, key=lambda pool: pool.name) if pool.has(agent, labels))
     return named or next(labelled, None)
 
 
 def check(pool: Pool, others: Sequence[Pool]) -> None:
-    """Check that a pool can hold what it says.
-
-    Args:
-        pool: The pool.
-        others: The workspace's other pools.
-
-    Raises:
-        InvalidInput: `invalid_pool`, with what is wrong by field.
-        Conflict: `agent_in_two_pools`: another pool has one of its agents or the same labels.
-    """
+    """Check that a pool is valid."""
     wrong = dict(_wrong(pool, {other.name: other for other in others}))
     if wrong:
         raise InvalidInput(
-            "The pool makes no sense: " + "; ".join(wrong.values()) + ".", code="invalid_pool", fields=wrong
+            "The pool is not valid: " + "; ".join(wrong.values()) + ".", code="invalid_pool", fields=wrong
         )
     for other in others:
         both = sorted(set(pool.agents) & set(other.agents))
@@ -225,7 +209,7 @@ def _wrong(pool: Pool, others: Mapping[str, Pool]) -> Sequence[tuple[str, str]]:
     if not _NAME.fullmatch(pool.name):
         found.append(("/name", "a name is 1 to 63 of a-z, 0-9, - and _, the first and last a letter or digit"))
     if not pool.agents and not pool.labels:
-        found.append(("/agents", "it has neither agents nor labels, so that no agent would be in it"))
+        found.append(("/agents", "it has neither agents nor labels, so it would contain no agent"))
     if len(pool.agents) > MAX_AGENTS:
         found.append(("/agents", f"it names more than {MAX_AGENTS} agents; give them a label instead"))
     values = [getattr(pool.limits, one.name) for one in fields(pool.limits)]
@@ -261,7 +245,7 @@ def _wrong_shares(pool: Pool) -> Sequence[tuple[str, str]]:
         elif any(
             math.floor(share.most * pool.limits.of(one)) < 1 for one in DIMENSIONS if pool.limits.of(one) < math.inf
         ):
-            found.append((at, f"max of {agent} comes to less than one of a limit, so that it could never run"))
+            found.append((at, f"max of {agent} is less than one unit of a limit, so that it could never run"))
     if sum(share.least for share in pool.shares.values()) > 1 + 1e-9:
         found.append(("/shares", "the minima come to more than the whole"))
     return found
@@ -277,7 +261,7 @@ def _wrong_spill(pool: Pool, others: Mapping[str, Pool]) -> Sequence[tuple[str, 
     seen, at = {pool.name}, pool.spill_to
     while at is not None:
         if at in seen:
-            return [("/spill_to", "the pools spill over in a circle")]
+            return [("/spill_to", "the pools spill over in a cycle")]
         seen.add(at)
         at = others[at].spill_to if at in others else None
     return []

@@ -1,6 +1,6 @@
-"""What workers use of memory and CPU, how full pools are, and what that was by the hour.
+"""Workers' memory and CPU use, how full pools are, and both by the hour.
 
-Table `pools`, partition workspace, row `hour!{hour}`: the most and the mean of an hour's samples, kept 30 days.
+Table `pools`, partition workspace, row `hour!{hour}`: maximum and mean of an hour's samples, kept for 30 days.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ log = logging.getLogger(__name__)
 TABLE = "pools"
 KEPT_FOR = timedelta(days=30)
 BELIEVED_FOR = timedelta(minutes=5)
-"""How long what a worker has measured is taken for what is: an idle one stores nothing."""
+"""How long a worker's last sample counts as current. An idle worker stores none."""
 MOST_HOURS = 720
 _PREFIX = "hour!"
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessSample:
-    """What a process uses.
+    """Resource use of this process.
 
     Attributes:
-        memory_bytes: Memory that it holds (resident set).
-        limit_bytes: Memory that there is for it: its container's, else the machine's.
-        cpu_share: Share of all cores that it used since the last sample, 0-1.
-        cpu_s: CPU time that it has used since it began, in seconds.
+        memory_bytes: Memory it holds (resident set size).
+        limit_bytes: Memory available to it: the container's limit, else the machine's memory.
+        cpu_share: Share of all cores used since the last sample, 0-1.
+        cpu_s: CPU time used since the process started, in seconds.
     """
 
     memory_bytes: int
@@ -59,7 +59,7 @@ class ProcessSample:
 
 
 class RunTimes:
-    """How long this process has carried out runs, by workspace and agent, since that was last taken."""
+    """How long this process has carried out runs, by workspace and agent, since the last `take`."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -67,16 +67,16 @@ class RunTimes:
         self._took: dict[tuple[str, str], float] = {}
 
     def begin(self, run: str, workspace: str, agent: str) -> None:
-        """Take note that the run goes on here; again, nothing."""
+        """Note that the run is carried out here; calling it again changes nothing."""
         self._since.setdefault(run, (workspace, agent, self._now()))
 
     def end(self, run: str) -> None:
-        """Take note that the run does not go on here any more."""
+        """Note that the run is no longer carried out here."""
         if (found := self._since.pop(run, None)) is not None:
             self._add(*found)
 
     def take(self) -> Mapping[tuple[str, str], float]:
-        """Return the seconds by workspace and agent, those of runs that go on among them, and begin anew."""
+        """Return the seconds by workspace and agent, including runs under way, and start again from 0."""
         for run, (workspace, agent, since) in self._since.items():
             self._add(workspace, agent, since)
             self._since[run] = (workspace, agent, self._now())
@@ -89,10 +89,11 @@ class RunTimes:
 
 
 class ProcessMeasure:
-    """Stores what this process uses with its counts, in every workspace that it works for.
+    """Stores this process's resource use with its metrics, in every workspace it works for.
 
-    What it used of CPU while it carried out runs is shared out among their agents by how long each of them went on:
-    runs share a thread, so that nothing tells them apart any better.
+    CPU time is divided among agents in proportion to the time their runs took: runs share a thread, so that their CPU
+    use
+    cannot be measured separately.
     """
 
     def __init__(self, metrics: SharedMetrics, sample: Callable[[], ProcessSample], times: RunTimes) -> None:
@@ -102,7 +103,7 @@ class ProcessMeasure:
         self._cpu_s: float | None = None
 
     def collect(self) -> None:
-        """Measure; called before counts are read or stored."""
+        """Measure; called before metrics are read or stored."""
         workspaces = self._metrics.workspaces
         if not workspaces:
             return
@@ -121,7 +122,7 @@ class ProcessMeasure:
 
 @dataclass(frozen=True, slots=True)
 class WorkerUse:
-    """What a worker used when it stored its counts last: its random id, when, and how much."""
+    """Resource use of a worker when it last stored its metrics: its random id, the time, and the sample."""
 
     worker: str
     at: datetime
@@ -132,19 +133,19 @@ class WorkerUse:
 
     @property
     def levels(self) -> Mapping[str, tuple[float, Level]]:
-        """Its used shares by resource, and how bad each is."""
+        """The used share of each resource, with its level."""
         memory, cpu, most = self.memory_share or 0.0, self.cpu_share, self.thresholds
         return {"memory": (memory, level(memory, most.memory)), "cpu": (cpu, level(cpu, most.cpu))}
 
     @property
     def level(self) -> Level:
-        """How bad the worse of both is."""
+        """The worse of both levels."""
         return worst(how for _, how in self.levels.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What is used now, by worker and by pool, and the worst level of any."""
+    """Current resource use by worker and by pool, and the worst level of all."""
 
     workers: Sequence[WorkerUse]
     pools: Sequence[PoolUsage]
@@ -157,14 +158,14 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The most and the mean of some samples."""
+    """Maximum and mean of some samples."""
 
     most: float = 0.0
     total: float = 0.0
     samples: int = 0
 
     def with_(self, value: float) -> Range:
-        """Return it with one more sample."""
+        """Return the range with one more sample."""
         return Range(max(self.most, value), self.total + value, self.samples + 1)
 
     @property
@@ -175,7 +176,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """What was used in an hour: of workers `workers`, `memory_share`, `cpu_share`; of pools the shares by limit."""
+    """Resource use of an hour: `workers`, `memory_share` and `cpu_share` of workers; of pools the shares by limit."""
 
     start: datetime
     workers: Mapping[str, Range] = field(default_factory=dict[str, Range])
@@ -200,7 +201,7 @@ class Hour:
 
 
 class ResourceReader:
-    """Reads what is used."""
+    """Reads resource use."""
 
     def __init__(self, metrics: SharedMetrics, usage: PoolUsageReader, tables: Tables, clock: Clock) -> None:
         self._metrics = metrics
@@ -209,10 +210,11 @@ class ResourceReader:
         self._clock = clock
 
     async def now(self, workspace: str) -> Resources:
-        """Return what is used now: of workers, what those have measured that have worked lately."""
+        """Return the current use; of workers, only of those that measured lately."""
         since, workers = self._clock() - BELIEVED_FOR, list[WorkerUse]()
         pools = await self._usage.all(workspace)
-        of_pools = [usage.pool.thresholds for usage in pools]  # workers work for all pools: the strictest counts
+        # Workers serve all pools: the strictest threshold applies.
+        of_pools = [usage.pool.thresholds for usage in pools]
         most = Thresholds(
             memory=min((one.memory for one in of_pools), default=Thresholds().memory),
             cpu=min((one.cpu for one in of_pools), default=Thresholds().cpu),
@@ -226,14 +228,14 @@ class ResourceReader:
         return Resources(workers, pools)
 
     async def history(self, workspace: str, hours: int) -> Sequence[Hour]:
-        """Return the hours of which there are samples, from so many hours ago on."""
+        """Return the hours that have samples, going back `hours` hours."""
         start = hour_bucket(self._clock() - timedelta(hours=hours - 1))
         span = Span(workspace, key_from=f"{_PREFIX}{start}", key_before=f"{_PREFIX}~")
         return [_hour(row) async for row in every(self._tables, TABLE, span)]
 
 
 class ResourceSampler:
-    """What a timer does: sample what is used, publish what becomes much, and forget what is old."""
+    """The resource timer: store a sample, publish what crosses a threshold, and delete old samples."""
 
     def __init__(
         self, reader: ResourceReader, store: PoolStore, sessions: SessionClaims, tables: Tables, journal: Journal
@@ -245,7 +247,7 @@ class ResourceSampler:
         self._journal = journal
 
     async def run(self, now: datetime) -> int:
-        """Take one sample of every workspace that has pools, and return of how many pools; one holds up no other."""
+        """Store a sample for each workspace with pools, and return the number of pools; failures stop no others."""
         count = 0
         async for workspace in self._store.workspaces():
             try:
@@ -268,7 +270,7 @@ class ResourceSampler:
         key = f"{_PREFIX}{hour_bucket(now)}"
         row = await self._tables.get(TABLE, workspace, key)
         hour = _hour(row) if row else Hour(now.replace(minute=0, second=0, microsecond=0))
-        # One timer samples, so that nobody else writes the row.
+        # Only one timer takes samples, so nobody else writes the row.
         await self._tables.commit(TABLE, [Upsert(Row(workspace, key, {"hour": _dumped(hour.with_(found))}))])
         for data in _much(found):
             ident = f"resource.{data['level']}/{data['what']}/{data['limit']}/{hour_bucket(now)}"
@@ -282,11 +284,11 @@ class ResourceSampler:
             try:
                 await self._tables.commit(TABLE, [Delete(workspace, row.key)])
             except RowChanged:
-                continue  # somebody else deleted it
+                continue  # another process deleted it
 
 
 def _much(now: Resources) -> Sequence[dict[str, Any]]:
-    """Return the data of an event for each limit that is in a warning or critical state."""
+    """Return the event data of each limit in a warning or critical state."""
     found: list[tuple[str, str, float, Level]] = []
     for worker in now.workers:
         for name, (share, how) in worker.levels.items():

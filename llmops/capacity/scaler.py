@@ -1,7 +1,7 @@
-"""Recommending how the app is scaled, and changing it.
+"""Recommending a scale for the app, and applying it.
 
-Table `pools`, partition `_scaling`: `policy` how it is to be, `state` since when each trigger's condition holds and
-when a plan was applied last. There is one of both for the app, whose instances all workspaces share.
+Table `pools`, partition `_scaling`: `policy` the scaling policy; `state` since when each trigger's condition holds, and
+when a plan was last applied. The app has one of each, because all workspaces share its instances.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ Workspaces = Callable[[], AsyncIterator[str]]
 
 
 class ScaleTarget(Protocol):
-    """What is scaled: an app on Azure.
+    """The app on Azure that is scaled.
 
-    Both methods raise Unavailable where it cannot be reached, Forbidden where the app's identity may not, and Conflict
-    where the platform refuses a value.
+    Both methods raise Unavailable if it cannot be reached, Forbidden if the app's identity lacks the permission, and
+    Conflict if the platform refuses a value.
     """
 
     async def read(self) -> SiteScale:
-        """Return how it is scaled."""
+        """Return the current scale."""
         ...
 
     async def write(self, scale: SiteScale) -> SiteScale:
-        """Scale it, wait until that is done, and return how it is scaled."""
+        """Set the scale, wait until it is in effect, and return the new scale."""
         ...
 
 
 class ScalingStore:
-    """Keeps the policy, and since when what holds."""
+    """Stores the scaling policy, and since when each trigger's condition holds."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     async def policy(self) -> tuple[ScalingPolicy, str]:
-        """Return the policy and its ETag; the usual one and none where none was set."""
+        """Return the policy and its ETag; the default policy and an empty ETag where none was set."""
         row = await self._tables.get(TABLE, PARTITION, "policy")
         return (_POLICY.load(row.text("policy")), row.etag) if row else (ScalingPolicy(), "")
 
@@ -65,8 +65,8 @@ class ScalingStore:
         """Store the policy and return its ETag.
 
         Raises:
-            InvalidInput: It makes no sense.
-            EtagMismatch: It is not as the caller has read it.
+            InvalidInput: The policy is not valid.
+            EtagMismatch: It has changed since the caller read it.
         """
         policy.check()
         row = Row(PARTITION, "policy", {"policy": _POLICY.dump(policy)})
@@ -74,7 +74,7 @@ class ScalingStore:
         return etag
 
     async def state(self) -> dict[str, Any]:
-        """Return since when each trigger's condition holds (`since`), and when a plan was applied (`applied`)."""
+        """Return since when each trigger's condition holds (`since`), and when a plan was last applied (`applied`)."""
         row = await self._tables.get(TABLE, PARTITION, "state")
         return json.loads(row.text("state")) if row else {}
 
@@ -82,7 +82,7 @@ class ScalingStore:
         """Change the state.
 
         Raises:
-            Conflict: Others kept changing it.
+            Conflict: Other callers kept changing it.
         """
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             stored = await self._tables.get(TABLE, PARTITION, "state")
@@ -102,7 +102,7 @@ class ScalingStore:
 
 
 class Scaler:
-    """Recommends, and applies what was recommended."""
+    """Recommends a scale, and applies recommendations."""
 
     def __init__(
         self,
@@ -123,14 +123,14 @@ class Scaler:
         self._clock = clock
 
     async def policy(self) -> ScalingPolicy:
-        """Return how the app is to be scaled."""
+        """Return the scaling policy."""
         return (await self._store.policy())[0]
 
     async def recommend(self) -> tuple[Recommendation, SiteScale | None]:
-        """Return how the app should be scaled and how it is; None where that is not known.
+        """Return the recommended scale, and the current one; None where that is not known.
 
         Raises:
-            AppError: The platform cannot be asked how it is.
+            AppError: The platform could not be asked for the current scale.
         """
         now = self._clock()
         policy, _ = await self._store.policy()
@@ -147,12 +147,14 @@ class Scaler:
         return recommend(policy, await self._loads(now), current, holding, applied, now), current
 
     async def apply(self, plan_id: str, workspace: str, by: str) -> tuple[SiteScale, SiteScale]:
-        """Scale the app as the plan says that was recommended; return how it was and how it is.
+        """Apply a recommended plan; return the scale before and after.
 
         Raises:
-            Forbidden: Applying plans is switched off.
-            Conflict: The plan is another one by now (`plan_changed`), waits (`scaling_cooldown`), or is refused.
-            AppError: The platform cannot be reached, or the app's identity may not.
+            Forbidden: Applying plans is disabled.
+            Conflict: The recommendation has changed (`plan_changed`), the cooldown is not over (`scaling_cooldown`), or
+                the
+                platform refuses.
+            AppError: The platform cannot be reached, or the app's identity lacks the permission.
         """
         if self._target is None:
             msg = "Applying is off: SCALING_APPLY=true and SCALING_SITE, with the role that infra/ gives for it."
@@ -164,7 +166,7 @@ class Scaler:
         if plan.held:
             raise Conflict(plan.held, code="scaling_cooldown")
         now = self._clock()
-        # Before the change: a worker that dies after it must not let another one change it again at once.
+        # Before the change: if this worker dies after it, no other one may change the scale again at once.
         await self._store.change(lambda state: state.update(applied=now.isoformat()))
         after = await self._target.write(plan.scale)
         data = {"plan": plan.id, "instances": plan.instances, "maximum": after.maximum_instances, "by": by or None}
@@ -173,7 +175,7 @@ class Scaler:
         return before or SiteScale(), after
 
     async def observe(self) -> int:
-        """Note since when the triggers' conditions hold, in all workspaces together, and return how many do."""
+        """Store since when the triggers' conditions hold, over all workspaces, and return how many hold."""
         policy, _ = await self._store.policy()
         if not policy.triggers:
             return 0
@@ -199,7 +201,7 @@ class Scaler:
         return len(holding)
 
     async def _loads(self, now: datetime) -> Sequence[Load]:
-        """Return what all workspaces' runs came to, by the hour."""
+        """Return the load of all workspaces' runs by hour."""
         first = (now - timedelta(weeks=WEEKS)).date()
         by_hour: dict[datetime, Load] = {}
         for cell in await self._figures.hours(None, None, first, now.date()):

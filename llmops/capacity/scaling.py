@@ -1,9 +1,9 @@
-"""How many instances the app needs: from what came and how long it took, by the hour of the week. Pure rules.
+"""How many instances the app needs, forecast from the load of each hour of the week. Pure functions.
 
-Little's law (J. D. C. Little, "A Proof for the Queuing Formula: L = λW", Operations Research 9(3), 1961): on average as
-many runs are carried out at a time as come in a second, times the seconds that one takes. It holds for any order and
-any distribution, and says nothing of peaks within an hour: the share of the slots that is to be in use (`up`) leaves
-room for these.
+Little's law (J. D. C. Little, "A Proof for the Queuing Formula: L = λW", Operations Research 9(3), 1961): the mean
+number
+of concurrent runs is the arrival rate (runs per second) times the mean time of a run in seconds. It holds for any order
+and any distribution, and says nothing about peaks within an hour: the target utilisation (`up`) leaves room for these.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Literal
 from kernel.errors import InvalidInput
 
 PLATFORM_LEAST, PLATFORM_MOST = 40, 1000
-"""What Flex Consumption takes as the most instances of an app."""
+"""Most instances that Flex Consumption accepts for an app."""
 HOURS_A_WEEK = 168
 WEEKS = 4
 FUNCTION = "function:run_agent"
-"""The group of instances that carry out runs, as Flex names it."""
+"""Name of the Flex instance group that carries out runs."""
 
 TriggerMetric = Literal["memory_share", "cpu_share", "pool_used_share", "pool_waiting"]
 Action = Literal["scale_up", "scale_down"]
@@ -32,7 +32,7 @@ Condition = Literal["gt", "gte", "lt", "lte"]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What an hour brought: runs that ended in it, and the seconds that workers were busy with them."""
+    """Load of an hour: the runs that ended in it, and the seconds that workers were busy with them."""
 
     start: datetime
     runs: int
@@ -41,15 +41,15 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """When there is to be an instance more or less than the forecast says.
+    """A rule that asks for one instance more or less than the forecast.
 
     Attributes:
-        metric: What is measured (GET resources); `pool_waiting` is the number of what waits for room in pools.
-        condition: How it is compared.
-        threshold: With what.
-        duration_s: For how long that must hold.
-        action: What follows.
-        priority: Of several that hold, the highest counts.
+        metric: A metric of GET resources; `pool_waiting` is the number of requests waiting for capacity in pools.
+        condition: How the metric compares with the threshold.
+        threshold: The threshold.
+        duration_s: How long the condition must hold, in seconds.
+        action: The change to make.
+        priority: Where several triggers hold, the one with the highest priority counts.
     """
 
     metric: TriggerMetric
@@ -61,11 +61,11 @@ class Trigger:
 
     @property
     def key(self) -> str:
-        """What names it."""
+        """Identifies the trigger."""
         return f"{self.metric} {self.condition} {self.threshold:g} {self.action}"
 
     def holds(self, value: float | None) -> bool:
-        """Return whether its condition holds; not where nothing was measured."""
+        """Return whether the condition holds; False without a value."""
         if value is None:
             return False
         match self.condition:
@@ -84,15 +84,15 @@ class ScalingPolicy:
     """How the app is to be scaled.
 
     Attributes:
-        min_instances: Instances that carry out runs and are always there.
-        max_instances: Most that are asked for.
-        concurrency: Runs that one instance carries out at a time.
-        http_concurrency: HTTP requests that an instance is to take at a time; None leaves it as it is.
-        up: The share of the slots that is to be in use at a peak; more asks for more instances.
-        down: The share below which there are fewer.
-        cooldown_s: How long nothing is changed after a change.
-        predictive: Whether for the coming day by forecast, or for what the last hour brought.
-        triggers: What else there is to look at.
+        min_instances: Instances for runs that are always ready.
+        max_instances: Most instances recommended.
+        concurrency: Concurrent runs per instance.
+        http_concurrency: Concurrent HTTP requests per instance; None leaves it unchanged.
+        up: Target utilisation of the slots at a peak, 0-1; above it, more instances are recommended.
+        down: Utilisation below which fewer instances are recommended, 0-1.
+        cooldown_s: Shortest time between two changes, in seconds.
+        predictive: Whether to plan for the forecast of the coming day; else for the load of the last hour.
+        triggers: Further rules.
     """
 
     min_instances: int = 2
@@ -106,10 +106,10 @@ class ScalingPolicy:
     http_concurrency: int | None = None
 
     def check(self) -> None:
-        """Check that it makes sense.
+        """Check that the policy is valid.
 
         Raises:
-            InvalidInput: `invalid_scaling_policy`, with what is wrong by field.
+            InvalidInput: `invalid_scaling_policy`, with the problem of each field.
         """
         wrong: dict[str, str] = {}
         if not 0 <= self.min_instances <= PLATFORM_MOST or not 1 <= self.max_instances <= PLATFORM_MOST:
@@ -127,19 +127,19 @@ class ScalingPolicy:
         if len({trigger.key for trigger in self.triggers}) < len(self.triggers):
             wrong["/triggers"] = "two triggers are the same"
         if wrong:
-            msg = "The policy makes no sense: " + "; ".join(wrong.values()) + "."
+            msg = "The policy is not valid: " + "; ".join(wrong.values()) + "."
             raise InvalidInput(msg, code="invalid_scaling_policy", fields=wrong)
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What the coming hours bring.
+    """The forecast load of the coming hours.
 
     Attributes:
         hours: Runs by hour, from the next full hour on.
-        error: How wrong the same method was about the last week: the sum of its errors as a share of what came; None
-            where there are not two weeks to look at.
-        weeks: Of how many weeks there are figures.
+        error: Error of the same method over the last week: the sum of absolute errors as a share of the load; None with
+            less than two weeks of data.
+        weeks: Weeks of data it is based on.
     """
 
     hours: Sequence[tuple[datetime, float]]
@@ -148,7 +148,7 @@ class Forecast:
 
     @property
     def peak(self) -> float:
-        """Runs of the busiest hour, with the error on top."""
+        """Runs of the busiest hour, plus the error."""
         return max((runs for _, runs in self.hours), default=0.0) * (1 + (self.error or 0.0))
 
     @property
@@ -159,13 +159,13 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class SiteScale:
-    """How an app is scaled.
+    """The scale of an app.
 
     Attributes:
-        always_ready: Instances that are always ready, by group.
-        maximum_instances: Most instances of all.
-        http_concurrency: HTTP requests that an instance takes at a time; None where the platform chooses.
-        memory_mb: Memory of an instance, which is not changed.
+        always_ready: Always-ready instances by group.
+        maximum_instances: Most instances in total.
+        http_concurrency: Concurrent HTTP requests per instance; None where the platform chooses.
+        memory_mb: Memory of an instance in MB; it is never changed.
     """
 
     always_ready: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -176,18 +176,18 @@ class SiteScale:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """What there should be, and what it rests on.
+    """A recommended scale, and what it is based on.
 
     Attributes:
-        service_s: How long a worker is busy with a run, on average.
-        arrivals_per_s: Runs that come in a second at the peak.
-        at_a_time: Runs that are carried out at a time then: both multiplied.
+        service_s: Mean time a worker is busy with a run, in seconds.
+        arrivals_per_s: Runs per second at the peak.
+        at_a_time: Mean concurrent runs at the peak, the product of both (Little's law).
         instances: Instances needed at the peak, within the policy.
-        always_ready: Instances that are always used, within the policy.
-        held: Why nothing is to be changed now, though it would be; empty where it may.
-        reasons: What decided, in words.
-        scale: How the app is to be scaled; as it is where nothing changes.
-        forecast: What is expected.
+        always_ready: Instances needed at the least busy hour, within the policy.
+        held: Why no change is to be made now although one is due; empty where it may be made.
+        reasons: The reasons, as sentences.
+        scale: The recommended scale; the current one where nothing changes.
+        forecast: The forecast.
     """
 
     service_s: float
@@ -202,18 +202,18 @@ class Recommendation:
 
     @property
     def id(self) -> str:
-        """What names the plan: the same for the same change."""
+        """Identifies the plan: equal changes have equal ids."""
         text = json.dumps([asdict(self.scale), self.held], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def forecast(loads: Sequence[Load], now: datetime, hours: int = 24) -> Forecast:
-    """Return what the coming hours bring: the mean of the same hour of the week, of up to four weeks before.
+    """Return the forecast: for each hour the mean of the same hour of the week, over up to four past weeks.
 
     Args:
-        loads: What the past hours brought, in any order; hours without any are none.
+        loads: Past loads in any order; a missing hour counts as 0.
         now: The time.
-        hours: How far to look.
+        hours: How many hours to forecast.
     """
     by_hour = {load.start: load.runs for load in loads}
     first = min(by_hour, default=now)
@@ -231,7 +231,7 @@ def forecast(loads: Sequence[Load], now: datetime, hours: int = 24) -> Forecast:
 
 
 def _expected(by_hour: Mapping[datetime, int], hour: datetime, first: datetime, before: datetime) -> float:
-    """Return what an hour brings by the same hour of earlier weeks, else of earlier days, else of all."""
+    """Return the expected runs of an hour: by the same hour of past weeks, else of past days, else of all hours."""
     for step in (timedelta(weeks=1), timedelta(days=1)):
         known: list[int] = []
         at = hour - step
@@ -252,14 +252,14 @@ def recommend(
     changed_at: datetime | None,
     now: datetime,
 ) -> Recommendation:
-    """Return how the app should be scaled.
+    """Return the recommended scale.
 
     Args:
-        policy: How it is to be.
-        loads: What the past weeks brought.
-        current: How it is scaled; None where that is not known.
-        holding: The triggers whose conditions have held for long enough.
-        changed_at: When it was changed last by a plan; None for never.
+        policy: The scaling policy.
+        loads: Loads of the past weeks.
+        current: The current scale; None where it is not known.
+        holding: Triggers whose conditions have held for long enough.
+        changed_at: When a plan was last applied; None for never.
         now: The time.
     """
     expected = forecast(loads, now)
@@ -296,7 +296,7 @@ def _scale(
     at_a_time: float,
     reasons: list[str],
 ) -> SiteScale:
-    """Return how the app is to be scaled, less only where the share that is used is below `down`."""
+    """Return the recommended scale; it is reduced only where the utilisation is below `down`."""
     before = current or SiteScale()
     was = before.always_ready.get(FUNCTION, 0)
     if always < was and at_a_time / max(1, was * policy.concurrency) >= policy.down:
@@ -313,7 +313,7 @@ def _scale(
 
 
 def commands(plan: Recommendation, current: SiteScale | None, group: str, name: str) -> Iterator[str]:
-    """Yield the commands that do what a plan says: of the Azure CLI, and of the local host."""
+    """Yield the commands that apply a plan: of the Azure CLI, and of the local host."""
     app = f"--resource-group {group or 'GROUP'} --name {name or 'APP'}"
     before = current or SiteScale({}, 0)
     if plan.scale.maximum_instances != before.maximum_instances:

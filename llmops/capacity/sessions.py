@@ -1,7 +1,8 @@
 """Which open sessions count towards a pool's limit.
 
-Table `pools`, partition `{workspace}!{pool}`, row `sessions`: by session its agent and when it was entered. A session
-is entered before it starts; those that have ended are looked for when there is no room, and by a timer.
+Table `pools`, partition `{workspace}!{pool}`, row `sessions`: per session its agent and when it was entered. A session
+is
+entered before it starts; ended ones are removed by a timer, and when the limit is reached.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
 
 TABLE = "pools"
 OpenSessions = Callable[[str, str], Awaitable[Collection[str]]]
-"""Returns the ids of an agent's open sessions, by workspace and name; one that starts may not be there yet."""
+"""Returns the ids of an agent's open sessions, by workspace and name; a session that is starting may be missing."""
 _STARTING_S = 300.0
-"""How long a session that was entered may take until it is among the open ones."""
+"""How long after being entered a session may be missing from the open ones."""
 _CONFLICTS_BEFORE_GIVING_UP = 20
 _RETRY_AFTER_S = 60.0
 
 
 class SessionsFull(TooManyRequests):
-    """As many sessions of the pool are open as may be."""
+    """The pool's limit on open sessions is reached."""
 
     code = "pool_sessions_full"
 
@@ -45,7 +46,7 @@ class SessionClaims:
         """Enter a session; entering it again changes nothing.
 
         Raises:
-            SessionsFull: As many are open as may be.
+            SessionsFull: The limit is reached.
             Unavailable: Others kept entering sessions.
         """
         limit = pool.limits.open_sessions or 0
@@ -64,15 +65,16 @@ class SessionClaims:
         raise Unavailable("Too many sessions are started at once; try again.", code="pool_busy", retry_after_s=1)
 
     async def count(self, workspace: str, pool: str) -> int:
-        """Return how many sessions are entered; those that have ended lately among them."""
+        """Return the number of entered sessions, including some that ended lately."""
         return len((await self._read(workspace, pool))[1])
 
     async def sweep(self, workspace: str, pool: str) -> int:
-        """Remove the sessions that have ended, and return how many are open."""
+        """Remove the sessions that have ended, and return the number of open ones."""
         row, claims = await self._read(workspace, pool)
         left = await self._of_open(workspace, claims)
         if row is not None and len(left) < len(claims):
-            await self._write(workspace, pool, row, left)  # where others were at it, the next look does it
+            # If another process changed the row meanwhile, the next sweep removes them.
+            await self._write(workspace, pool, row, left)
         return len(left)
 
     async def _of_open(self, workspace: str, claims: Mapping[str, tuple[str, float]]) -> dict[str, tuple[str, float]]:

@@ -1,17 +1,17 @@
-"""How a pool's limits are divided between workers. Pure: from a state, a request of one worker and the time.
+"""How a pool's limits are divided between workers: a pure function of the state, one worker's request and the time.
 
-A worker has a slice: runs that it may carry out, and tokens and requests that it may use until the slice ends. At each
-request it says what it used (and when), what it keeps and what it still wants, and gets more. All that workers hold
-counts as taken, so that no order of events, and no worker that dies, takes the pool above a limit:
+Each worker has a slice (a lease on part of the limits): runs it may carry out, and tokens and requests it may use until
+the slice expires. With each request it reports what it used (and when), what it keeps and what it wants, and is granted
+more. Everything that workers hold counts as used, so that neither the order of events nor a worker that dies can take
+the pool above a limit:
 
     for any 60 seconds: what was used in them + what all slices hold <= limit
 
-What a slice holds that nobody has accounted for when it ends counts as used at its end: the worker may have used it.
-Room goes to what has waited longest, high priority having a head start (`llmops.capacity.admission`): what does not fit
-yet keeps the room that there is from all that comes after it, so that nothing is overtaken for ever. Before that come
-agents that have less than is reserved for them.
+What a slice still holds when it expires counts as used at that moment, because the worker may have used it. Capacity is
+granted in order of waiting time, high priority having a head start (`llmops.capacity.admission`). A request that does
+not fit yet blocks later ones, so that it does not starve. Agents below their reserved share come first.
 
-Clocks of workers may differ by SKEW_S; times are in seconds since the epoch.
+Workers' clocks may differ by up to SKEW_S; times are in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from dataclasses import dataclass, field, replace
 from llmops.capacity.pools import DIMENSIONS, LENT, NOTHING, Amounts, Dimension, Pool, Share
 
 LASTS_S = 10.0
-"""How long a slice lasts that its worker does not renew: so long it takes until what a dead worker held comes back."""
+"""How long a slice lasts unless renewed, in seconds; what a dead worker held is free after that."""
 SKEW_S = 1.0
-"""By how much the clocks of workers may differ."""
+"""By how much workers' clocks may differ, in seconds."""
 WINDOW_S = 60
 _WORKERS_A_SECOND = 32
-"""Workers that ask in a second, in all; where there are more, each asks less often. One row takes that many writes."""
+"""Requests per second of all workers together; with more workers each asks less often. All write the same row."""
 _SMOOTHING = 0.2
 _WHOLE = Share()
 
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """Something that waits for room.
+    """A request that waits for capacity.
 
     Attributes:
-        key: When it came, less its head start: the least is first.
-        share: Under which name it is counted (`Pool.share_of`).
-        need: What it takes.
+        key: When it came, less its head start, in seconds since the epoch; the smallest comes first.
+        share: Share name it is counted under (`Pool.share_of`).
+        need: What it needs.
     """
 
     key: float
@@ -50,7 +50,7 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What a worker holds until it ends: by share, with what it still wants, and the number of its latest request."""
+    """What a worker holds until it expires: by share, with what it still wants, and the number of its last request."""
 
     held: Mapping[str, Amounts]
     until: float
@@ -60,12 +60,12 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is taken of a pool.
+    """The use of a pool.
 
     Attributes:
-        spent: Tokens and requests that were used, by share, by the second in which they were.
-        slices: What workers hold, by worker.
-        run_s: How long a run takes, smoothed; 0 while that is not known.
+        spent: Used tokens and requests, by share, by the second of their use.
+        slices: Slices by worker.
+        run_s: Mean time of a run in seconds (exponentially smoothed); 0 while not known.
     """
 
     spent: Mapping[int, Mapping[str, Amounts]] = field(default_factory=dict[int, Mapping[str, Amounts]])
@@ -75,16 +75,16 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a worker says and wants.
+    """A worker's report and request.
 
     Attributes:
-        worker: Who.
-        number: Which of its requests, from 1; a request that may have taken effect is made again with its number.
-        kept: What it still holds and keeps, by share: the runs that it carries out, tokens and requests not used yet.
-        spent: What it has used since its latest request, by second; below zero where a call took less than was counted.
-        wants: What waits at it, in order.
-        spare: What it would like to have besides, for what comes before its next request.
-        run_s: How long runs took that ended since, on average; 0 where none did.
+        worker: The worker's id.
+        number: Number of the request, from 1; a request that may have taken effect is repeated with its number.
+        kept: What the worker keeps, by share: runs under way, and tokens and requests not used yet.
+        spent: What it used since its last request, by second; negative where a call used less than was counted.
+        wants: What waits in the worker, in order.
+        spare: What it would like in addition, for calls before its next request.
+        run_s: Mean time in seconds of the runs that ended since; 0 where none did.
     """
 
     worker: str
@@ -101,10 +101,10 @@ class Grant:
     """A worker's slice after its request.
 
     Attributes:
-        held: All that it holds now, by share.
-        until: Until when it may use tokens and requests of it; its runs count as its own so long.
-        first_other: The first key of what waits at other workers and found no room; infinity for none.
-        again_s: After how many seconds it may ask again.
+        held: Everything it holds now, by share.
+        until: When its tokens and requests expire, and its runs cease to count as its own.
+        first_other: The smallest key of what waits at other workers and did not fit; infinity for none.
+        again_s: Seconds until it may ask again.
     """
 
     held: Mapping[str, Amounts]
@@ -114,17 +114,17 @@ class Grant:
 
 
 def divided(pool: Pool, state: State, request: Request, now: float) -> tuple[State, Grant]:
-    """Return the state after the request, and what the worker holds then.
+    """Return the state after the request, and what the worker then holds.
 
     Args:
-        pool: The pool as it is declared now; where a limit was lowered, nothing is granted until there is room again.
-        state: What is taken.
-        request: What a worker says and wants.
+        pool: The pool as declared now; where a limit was lowered, nothing is granted until enough is free again.
+        state: The current use.
+        request: The worker's report and request.
         now: The worker's time.
     """
     spent, slices = _aged(state, now, request.worker)
     mine = slices.pop(request.worker, None)
-    if mine is not None and mine.number == request.number:  # it took effect, and its answer was lost
+    if mine is not None and mine.number == request.number:  # the request took effect before, and its response was lost
         slices[request.worker] = mine
         return replace(state, spent=spent, slices=slices), _grant(mine, slices, request.worker, math.inf)
     kept = _kept(request, mine)
@@ -149,14 +149,14 @@ def divided(pool: Pool, state: State, request: Request, now: float) -> tuple[Sta
 
 
 def available(pool: Pool, state: State, share: str, now: float) -> Amounts:
-    """Return what somebody of a share could have now, if nobody else waited."""
+    """Return what a share could be granted now if nobody else waited."""
     spent, slices = _aged(state, now)
     taken = _Taken(pool, spent, slices.values(), {})
     return taken.room(share, limited=True)
 
 
 def used(state: State, now: float) -> Mapping[str, Amounts]:
-    """Return what is taken, by share: what slices hold, and what was used within the last minute."""
+    """Return the use by share: what slices hold, and what was used within the last minute."""
     spent, slices = _aged(state, now)
     total: dict[str, Amounts] = {}
     for part in (*spent.values(), *(one.held for one in slices.values())):
@@ -171,10 +171,11 @@ def waiting(state: State, now: float) -> Sequence[Want]:
 
 
 def expected_wait_s(pool: Pool, state: State, want: Want, now: float) -> float:
-    """Return after how many seconds there is room for what wants it, if all goes on as it does.
+    """Return the estimated seconds until there is capacity for a request, if the load stays as it is.
 
-    A dimension gives back its limit in a minute, or in the time of a run; what waits before comes first. Before what is
-    within a reserve comes only what is of the same share.
+    A dimension frees its whole limit in a minute, or in the mean time of a run; what waits before comes first. Within
+    its
+    reserve, a request waits only for requests of the same share.
     """
     free = available(pool, state, want.share, now)
     spent, slices = _aged(state, now)
@@ -194,7 +195,7 @@ def expected_wait_s(pool: Pool, state: State, want: Want, now: float) -> float:
 
 
 class _Taken:
-    """What is taken and what is left, while one request is served."""
+    """Used and free amounts while one request is served."""
 
     def __init__(
         self,
@@ -216,7 +217,7 @@ class _Taken:
         self.unserved: list[Want] = []
 
     def serve(self, wants: Sequence[Want], theirs: Sequence[Want]) -> tuple[Mapping[str, Amounts], float]:
-        """Return what of the worker's wants is granted, and the first key of the others' that found no room."""
+        """Return what of the worker's wants is granted, and the smallest key of the others' that did not fit."""
         granted: dict[str, Amounts] = {}
         first_other = math.inf
         queue = sorted([*((want, True) for want in wants), *((want, False) for want in theirs)], key=_key)
@@ -231,9 +232,9 @@ class _Taken:
                 elif own:
                     self.unserved.append(want)
                 elif want.need.runs:
-                    first_other = -math.inf  # whatever becomes free is reserved for it
+                    first_other = -math.inf  # what becomes free is reserved for it
         for want, own in later:
-            # What is above its agent's share, or the whole, holds up nobody: it does not wait for others' room.
+            # What exceeds its agent's maximum, or the whole limit, blocks nobody: others' releases cannot help it.
             if not self._full() and not self._above_most(want) and self._take(want, lent_only=True):
                 _gather(granted, {want.share: want.need} if own else {})
             elif own:
@@ -244,7 +245,7 @@ class _Taken:
         return granted, first_other
 
     def spare(self, wishes: Mapping[str, Amounts], workers: int) -> Mapping[str, Amounts]:
-        """Return what can be given for what is yet to come: a part of what is left; nothing while somebody waits."""
+        """Return the spare amounts granted: a part of what is free; nothing while anybody waits."""
         found: dict[str, Amounts] = {}
         for share, wish in wishes.items():
             room = self.room(share, limited=False)
@@ -259,7 +260,7 @@ class _Taken:
         return found
 
     def room(self, share: str, *, limited: bool) -> Amounts:
-        """Return what there is for a share beside what is kept for others; what has no limit is 0 where `limited`."""
+        """Return what is free for a share, less what is kept for others; unlimited dimensions are 0 where `limited`."""
         most = self._pool.shares.get(share, _WHOLE).most
         own = self._by_share.get(share, NOTHING)
         parts: list[int] = []
@@ -273,7 +274,7 @@ class _Taken:
         return Amounts(*parts)
 
     def reserved(self, want: Want) -> bool:
-        """Return whether it is within what is reserved for its share."""
+        """Return whether the request is within its share's reserve."""
         share = self._pool.shares.get(want.share)
         if share is None or not share.least:
             return False
@@ -290,7 +291,7 @@ class _Taken:
         )
 
     def _take(self, want: Want, *, lent_only: bool = False) -> bool:
-        """Take its need, or keep what there is of it from all that comes after it."""
+        """Take the request's need, or, where it does not fit, keep what is free from later requests."""
         needed = self._needed(want)
         short: list[Dimension] = [
             one
@@ -310,7 +311,7 @@ class _Taken:
             self._free[one] -= amounts.of(one)
 
     def _kept_for_others(self, share: str, dimension: Dimension) -> float:
-        """Return what of the reserves of others is neither used nor lent."""
+        """Return the part of others' reserves that is neither used nor lent."""
         kept, limit = 0.0, self._pool.limits.of(dimension)
         for name, other in self._pool.shares.items():
             if name != share and other.least:
@@ -319,7 +320,7 @@ class _Taken:
         return kept
 
     def _full(self) -> bool:
-        """Return whether nothing is left for anybody."""
+        """Return whether nothing is free for anybody."""
         return len(self._blocked) == len(self._limited)
 
     def _needed(self, want: Want) -> Sequence[Dimension]:
@@ -327,9 +328,9 @@ class _Taken:
 
 
 def _aged(state: State, now: float, asking: str = "") -> tuple[dict[int, Mapping[str, Amounts]], dict[str, Slice]]:
-    """Return what was used within a window, and the slices that have not ended; of others, what they held is used.
+    """Return what was used within the window, and the slices not expired; what expired slices held counts as used.
 
-    That the slice of the worker that asks has ended is sure, for the time is its own.
+    The asking worker's own slice is judged by its own clock, without allowance for clock skew.
     """
     spent = dict(state.spent)
     slices: dict[str, Slice] = {}
@@ -348,7 +349,7 @@ def _key(one: tuple[Want, bool]) -> float:
 
 
 def _kept(request: Request, mine: Slice | None) -> dict[str, Amounts]:
-    """Return what the worker keeps: never more tokens and requests than it held, none of a slice that has ended."""
+    """Return what the worker keeps: at most the tokens and requests it held, and none of an expired slice."""
     held: Mapping[str, Amounts] = mine.held if mine is not None else {}
     kept: dict[str, Amounts] = {}
     for share, amounts in request.kept.items():
@@ -372,7 +373,7 @@ def _gather(total: dict[str, Amounts], more: Mapping[str, Amounts]) -> None:
 
 
 def _summed(wants: Sequence[Want]) -> tuple[Want, ...]:
-    """Return the first want of each share, and the others of it as one, in order."""
+    """Return the first want of each share, and the sum of its other wants, in order."""
     found: dict[str, list[Want]] = {}
     for want in wants:
         found.setdefault(want.share, []).append(want)

@@ -1,7 +1,9 @@
-"""Pools and what is taken of them, as they are stored.
+"""Storage of pools and of their use.
 
-Table `pools`, partition workspace: `pool!{name}` a pool, `agent!{name}` which pool names it, so that two never do;
-partition `{workspace}!{pool}`: `state` what workers hold and have used (`llmops.capacity.slices`), written by workers
+Table `pools`, partition workspace: `pool!{name}` a pool, `agent!{name}` the pool that names the agent, so that two
+never
+do; partition `{workspace}!{pool}`: `state` what workers hold and have used (`llmops.capacity.slices`), written by
+workers
 about once a second; partition `_workspaces`: `{workspace}`, every workspace that ever had a pool.
 """
 
@@ -43,7 +45,7 @@ _LONGEST_PAUSE_S = 0.02
 
 
 class PoolStore:
-    """Keeps pools and their states, and reads pools once in a while for everybody in this process."""
+    """Stores pools and their states, and caches pools in this process for `trust_for`."""
 
     def __init__(self, tables: Tables, clock: Clock, trust_for: timedelta) -> None:
         self._tables = tables
@@ -52,7 +54,7 @@ class PoolStore:
         self._known: dict[str, tuple[datetime, Sequence[Pool]]] = {}
 
     async def of(self, workspace: str, *, refresh: bool = False) -> Sequence[Pool]:
-        """Return the workspace's pools as they were at most `trust_for` ago; with `refresh`, as they are."""
+        """Return the workspace's pools, at most `trust_for` old; with `refresh`, as stored now."""
         now = self._clock()
         known = self._known.get(workspace)
         if refresh or known is None or known[0] + self._trust_for <= now:
@@ -64,7 +66,7 @@ class PoolStore:
         """Return the pool and its ETag.
 
         Raises:
-            NotFound: There is none of that name.
+            NotFound: There is no pool of that name.
         """
         row = await self._tables.get(TABLE, workspace, f"pool!{name}")
         if row is None:
@@ -74,21 +76,21 @@ class PoolStore:
     async def list(
         self, workspace: str, limit: int, after: str | None = None
     ) -> tuple[Sequence[tuple[Pool, str]], str | None]:
-        """Return up to `limit` pools with their ETags by name, and the name to continue after; None at the end."""
+        """Return up to `limit` pools with their ETags, by name, and the cursor of the next page; None at the end."""
         span = Span.prefix(workspace, "pool!", after=f"pool!{after}" if after else None)
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
         found = list(readable(rows[:limit], lambda row: (_pool(row), row.etag), "pool"))
         return found, rows[limit - 1].key.removeprefix("pool!") if len(rows) > limit else None
 
     async def put(self, workspace: str, pool: Pool, if_match: str | None) -> tuple[str, bool]:
-        """Store the pool and return its ETag and whether it is new; all workers keep to it within `trust_for`.
+        """Store the pool and return its ETag and whether it is new; it applies in all workers within `trust_for`.
 
         Raises:
-            InvalidInput: It makes no sense.
-            Conflict: Another pool has one of its agents.
-            EtagMismatch: It is not as the caller has read it.
+            InvalidInput: The pool is not valid.
+            Conflict: Another pool names one of its agents.
+            EtagMismatch: It has changed since the caller read it.
         """
-        # Before the pool: whoever looks after workspaces may find one too many, never one too few.
+        # Before the pool: a workspace entered without a pool does no harm, one that is missing does.
         await self._tables.commit(TABLE, [Upsert(Row(_WORKSPACES, workspace, {}))])
 
         async def claims(stored: Row | None) -> Sequence[Write]:
@@ -106,12 +108,12 @@ class PoolStore:
         return put
 
     async def delete(self, workspace: str, name: str, if_match: str | None) -> None:
-        """Delete the pool; its agents' runs are not limited by it any more.
+        """Delete the pool; its agents' runs are no longer limited by it.
 
         Raises:
-            NotFound: There is none of that name.
+            NotFound: There is no pool of that name.
             Conflict: Another pool spills over to it.
-            EtagMismatch: It is not as the caller has read it.
+            EtagMismatch: It has changed since the caller read it.
         """
 
         async def claims(stored: Row | None) -> Sequence[Write]:
@@ -129,16 +131,16 @@ class PoolStore:
             yield row.key
 
     async def state(self, workspace: str, name: str) -> State:
-        """Return what is taken of a pool."""
+        """Return the state of a pool."""
         row = await self._tables.get(TABLE, f"{workspace}!{name}", "state")
         return load(row.text("state")) if row else State()
 
     async def exchange(self, workspace: str, name: str, request: Request, now: float) -> tuple[Grant, Pool, State]:
-        """Make a worker's request of a pool, and return what it holds then, the pool and its state.
+        """Serve a worker's request to a pool, and return its grant, the pool and the new state.
 
         Raises:
-            NotFound: There is no such pool any more.
-            Unavailable: Others kept changing the state, or it cannot be reached; it may have taken place.
+            NotFound: The pool was deleted.
+            Unavailable: Others kept changing the state, or it cannot be reached; the request may have taken effect.
         """
         partition = f"{workspace}!{name}"
         for _ in range(_CONFLICTS_BEFORE_GIVING_UP):
@@ -162,7 +164,7 @@ def _missing(name: str) -> NotFound:
 
 
 def dump(state: State) -> str:
-    """Return a state as JSON text that `load` reads."""
+    """Return a state as the JSON text that `load` reads."""
     value = {
         "spent": [[second, _amounts(parts)] for second, parts in state.spent.items()],
         "slices": [

@@ -1,4 +1,4 @@
-"""How much of each pool is used, now: by limit and by agent, what waits, and whether that is much."""
+"""The current use of each pool, by limit and by agent, what waits, and the resulting level."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ LEVELS: tuple[Level, ...] = ("ok", "warning", "critical")
 
 
 def worst(levels: Iterable[Level]) -> Level:
-    """Return the worst of some levels; ok for none."""
+    """Return the worst of some levels; `ok` for none."""
     found: list[Level] = ["ok", *levels]
     return max(found, key=LEVELS.index)
 
 
 def level(used: float | None, threshold: float) -> Level:
-    """Return how bad a used share is: a warning from its threshold on, critical from half way to all of it."""
+    """Return the level of a used share: a warning from the threshold, critical from halfway between it and 1."""
     if used is None or used < threshold:
         return "ok"
     return "warning" if used < threshold + (1 - threshold) / 2 else "critical"
@@ -35,7 +35,7 @@ def level(used: float | None, threshold: float) -> Level:
 
 @dataclass(frozen=True, slots=True)
 class LimitUse:
-    """How much of a limit is used, and how bad that is."""
+    """The use of a limit, and its level."""
 
     name: str
     limit: int
@@ -50,16 +50,16 @@ class LimitUse:
 
 @dataclass(frozen=True, slots=True)
 class PoolUsage:
-    """How much of a pool is used.
+    """The use of a pool.
 
     Attributes:
         pool: The pool.
-        taken: What workers hold, and used within the last minute.
-        by_agent: The same by agent, for those that have a share of their own.
+        taken: What workers hold, plus what was used within the last minute.
+        by_agent: The same by agent, for agents with a share of their own.
         sessions: Open sessions; 0 where the pool does not limit them.
-        workers: Workers that take part.
-        waiting: What waits for room.
-        longest_wait_s: How long the first of it has waited, its head start included.
+        workers: Number of workers with a slice.
+        waiting: Number of requests that wait for capacity.
+        longest_wait_s: How long the first of them has waited, in seconds, including its head start.
     """
 
     pool: Pool
@@ -72,7 +72,7 @@ class PoolUsage:
 
     @property
     def limits(self) -> Sequence[LimitUse]:
-        """What is used of each limit."""
+        """The use of each limit."""
         limits, thresholds = self.pool.limits, self.pool.thresholds
         found = (
             ("concurrent_runs", limits.concurrent_runs, self.taken.runs, thresholds.sessions),
@@ -88,17 +88,17 @@ class PoolUsage:
 
     @property
     def level(self) -> Level:
-        """That of the limit that is nearest to its end."""
+        """The level of the limit nearest to exhaustion."""
         return worst(one.level for one in self.limits)
 
     @property
     def share(self) -> float:
-        """The used share of the limit that is nearest to its end."""
+        """The used share of the limit nearest to exhaustion."""
         return max((one.share for one in self.limits), default=0.0)
 
 
 class PoolUsageReader:
-    """Reads how much of pools is used."""
+    """Reads the use of pools."""
 
     def __init__(self, store: PoolStore, sessions: SessionClaims, clock: Clock) -> None:
         self._store = store
@@ -106,27 +106,27 @@ class PoolUsageReader:
         self._clock = clock
 
     async def read(self, workspace: str, name: str) -> PoolUsage:
-        """Return how much of a pool is used.
+        """Return the use of a pool.
 
         Raises:
-            NotFound: There is none of that name.
+            NotFound: There is no pool of that name.
         """
         pool, _ = await self._store.get(workspace, name)
         return await self.of(workspace, pool)
 
     async def all(self, workspace: str) -> Sequence[PoolUsage]:
-        """Return how much of each of the workspace's pools is used."""
+        """Return the use of each of the workspace's pools."""
         return await asyncio.gather(*(self.of(workspace, pool) for pool in await self._store.of(workspace)))
 
     async def of(self, workspace: str, pool: Pool) -> PoolUsage:
-        """Return how much of the pool is used."""
+        """Return the use of the pool."""
         state = await self._store.state(workspace, pool.name)
         open_ = await self._sessions.count(workspace, pool.name) if pool.limits.open_sessions is not None else 0
         return usage_of(pool, state, open_, self._clock().timestamp())
 
 
 def usage_of(pool: Pool, state: State, open_sessions: int, now: float) -> PoolUsage:
-    """Return how much of a pool is used, from its state."""
+    """Return the use of a pool, from its state."""
     by_share = slices.used(state, now)
     total = NOTHING
     for amounts in by_share.values():

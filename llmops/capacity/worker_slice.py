@@ -1,7 +1,7 @@
-"""A worker's slice of one pool: what comes takes of it, and it is renewed as often as the pool's rule allows.
+"""A worker's slice of one pool: local requests take from it, and it is renewed as often as the pool allows.
 
-While something waits, or what was used is not accounted for yet, a request goes to the pool about once a second; while
-runs are only carried out, often enough to keep their slots; when nothing is held, none.
+While anything waits, or uses are not reported yet, the worker asks the pool about once a second; while runs are only
+carried out, often enough to keep their slots; when it holds nothing, never.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from llmops.capacity.slices import LASTS_S, Grant, Request, State, Want, availab
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 3.0
-"""Requests to the pool that a worker may make one after the other which has made none for a while."""
+"""Requests to the pool that a worker may make in a row after a while without any (token bucket)."""
 _IN_ORDER_S = 5.0
 _IN_ORDER = 2 / 3
 _SPARE = 1.25
 _LATE_S = 0.5
-"""What a request to the pool may take in all before it is given up until the next one."""
+"""Timeout of a request to the pool, in seconds; after it, the request is left to the next round."""
 
 Exchange = Callable[[str, Request, float], Awaitable[tuple[Grant, Pool, State]]]
-"""Makes a request of the pool of a name, as of a time; raises Unavailable where that may not have taken effect."""
+"""Sends a request to the pool of a name, as of a time; raises Unavailable where it may not have taken effect."""
 
 
 @dataclass(slots=True, eq=False)
 class Taken:
-    """What somebody took of a pool.
+    """An amount taken from a pool.
 
     Attributes:
-        share: Under which name it is counted.
-        amounts: What it is.
-        at: When, in seconds since the epoch.
+        share: Share name it is counted under.
+        amounts: The amount.
+        at: When it was taken, in seconds since the epoch.
         began: Which of the worker's slices it came from, counted from 0.
-        waited_s: How long it has waited.
+        waited_s: How long it waited, in seconds.
     """
 
     share: str
@@ -66,7 +66,7 @@ class _Waiting:
 
 @dataclass(slots=True)
 class _Demand:
-    """What was asked for since the latest request, and what that came to in a second, smoothed."""
+    """The amounts asked for since the last request, and their smoothed rate per second."""
 
     asked: dict[str, Amounts] = field(default_factory=dict[str, Amounts])
     a_second: dict[str, tuple[float, float, float]] = field(default_factory=dict[str, tuple[float, float, float]])
@@ -85,7 +85,7 @@ class _Demand:
         self.asked, self.since = {}, now
 
     def within(self, seconds: float) -> Mapping[str, Amounts]:
-        """Return what is likely to be asked for within so many seconds."""
+        """Return the amounts likely to be asked for within so many seconds."""
         return {
             share: Amounts(*(math.ceil(part * seconds * _SPARE) for part in parts))
             for share, parts in self.a_second.items()
@@ -94,23 +94,23 @@ class _Demand:
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """A request that is made, and the runs that were carried out then, by share."""
+    """A request that was sent, and the runs under way at that time, by share."""
 
     request: Request
     running: Mapping[str, int]
 
 
 class WorkerSlice:
-    """One worker's slice of a pool. Belongs to one event loop."""
+    """One worker's slice of a pool. Bound to one event loop."""
 
     def __init__(self, pool: Pool, worker: str, exchange: Exchange, now: Callable[[], float]) -> None:
-        """Take part in a pool.
+        """Start without a slice.
 
         Args:
-            pool: The pool as it was last read.
+            pool: The pool as last read.
             worker: This worker's random id.
-            exchange: Makes requests of the pool.
-            now: The time, in seconds since the epoch.
+            exchange: Sends requests to the pool.
+            now: Returns the time, in seconds since the epoch.
         """
         self.pool = pool
         self.state = State()
@@ -141,7 +141,7 @@ class WorkerSlice:
         return self._task is None or self._task.done()
 
     def counted(self, need: Amounts) -> Amounts:
-        """Return what of a need the pool limits."""
+        """Return the part of a need that the pool limits."""
         limits = self.pool.limits
         return Amounts(
             need.runs if limits.concurrent_runs is not None else 0,
@@ -150,17 +150,17 @@ class WorkerSlice:
         )
 
     async def take(self, share: str, need: Amounts, key: float, wait_s: float) -> Taken:
-        """Take what is needed, after what came before it, and return it.
+        """Take what is needed once earlier requests are served, and return it.
 
         Args:
-            share: Under which name it is counted.
-            need: What is needed.
-            key: When it came, less its head start.
-            wait_s: How long it waits here; 0 for one request of the pool.
+            share: Share name it is counted under.
+            need: The amounts needed.
+            key: When it came, less its head start, in seconds since the epoch.
+            wait_s: Longest wait here, in seconds; 0 for a single request to the pool.
 
         Raises:
-            PoolFull: There was no room within that time; its `retry_after_s` is when there may be.
-            NeverFits: There never is so much.
+            PoolFull: There was no capacity in that time; `retry_after_s` estimates when there is.
+            NeverFits: The need exceeds the whole limit.
         """
         need = self.counted(need)
         self._check(share, need)
@@ -188,7 +188,7 @@ class WorkerSlice:
             raise
 
     def settle(self, taken: Taken, used: Amounts) -> None:
-        """Account for what was taken of tokens and requests by what was really used of it, less or more."""
+        """Replace the counted tokens and requests of `taken` by what was actually used."""
         difference = self.counted(replace(used, runs=0)) - replace(taken.amounts, runs=0)
         taken.amounts = taken.amounts + difference
         if difference != NOTHING and taken.began == self._began:
@@ -196,7 +196,7 @@ class WorkerSlice:
             self._go_on()
 
     def release(self, taken: Taken) -> None:
-        """Give back the runs of what was taken; the next one here has its slot, unless another worker's has waited."""
+        """Release the runs of `taken`; the next request here gets the slot, unless one elsewhere waited longer."""
         runs, taken.amounts = taken.amounts.runs, replace(taken.amounts, runs=0)
         if not runs:
             return
@@ -212,11 +212,11 @@ class WorkerSlice:
         self._go_on()
 
     def expected_wait_s(self, want: Want) -> float:
-        """Return after how many seconds there may be room, as this worker last saw the pool."""
+        """Return the estimated seconds until there is capacity, by the state last seen."""
         return max(1.0, expected_wait_s(self.pool, self.state, want, self._now()))
 
     async def aclose(self) -> None:
-        """Give back what is not used, and stop."""
+        """Release what is not used, and stop."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -225,10 +225,14 @@ class WorkerSlice:
             try:
                 await self._ask()
             except AppError as error:
-                log.warning("a slice of a pool is left to end: %s", error.code, extra={"event": "pool.not_returned"})
+                log.warning(
+                    "a slice of a pool was not released, and expires: %s",
+                    error.code,
+                    extra={"event": "pool.not_returned"},
+                )
 
     def _known_full(self, share: str, need: Amounts, now: float) -> bool:
-        """Return whether the pool had no room a moment ago, nor the worker any left: asking again tells no more."""
+        """Return whether pool and worker were both full a moment ago, so that asking again is pointless."""
         if now - self._asked >= self._again_s:
             return False
         held, free = self._held.get(share, NOTHING), available(self.pool, self.state, share, now)
@@ -245,7 +249,7 @@ class WorkerSlice:
                 raise NeverFits(msg)
 
     def _serve(self) -> None:
-        """Give what is held to what waits, in order; what does not fit holds up what comes after it."""
+        """Serve waiting requests in order; one that does not fit blocks later ones."""
         now = self._now()
         if now > self._until:
             for share, held in self._held.items():
@@ -271,10 +275,11 @@ class WorkerSlice:
             waiting.future.set_result(Taken(want.share, want.need, now, self._began, now - waiting.since))
 
     def _may_go_before(self, key: float) -> bool:
-        """Return whether something here may have a slot of this worker before what waits at others.
+        """Return whether a request here may take a slot of this worker before those waiting at other workers.
 
-        It has waited at least a third as long as that, or not 5 s less: a slot that goes from one worker to another one
-        is idle until both have made their requests.
+        It may if it has waited at least a third as long as they, or at most 5 s less: a slot that moves to another
+        worker is
+        idle until both have made their requests.
         """
         longest = self._now() - self._first_other
         return key <= self._first_other + max(_IN_ORDER_S, longest * _IN_ORDER)
@@ -286,7 +291,7 @@ class WorkerSlice:
         parts[share] = parts.get(share, NOTHING) + amounts
 
     def _leave(self, waiting: _Waiting) -> None:
-        """Have it wait no more; what it was given meanwhile goes back."""
+        """Stop the wait; what was granted to it meanwhile is released."""
         if waiting in self._waiting:
             self._waiting.remove(waiting)
         future = waiting.future
@@ -302,7 +307,7 @@ class WorkerSlice:
         self._wake.set()
 
     async def _work(self) -> None:
-        """Make requests of the pool as long as something is held, wanted or not accounted for."""
+        """Send requests to the pool as long as anything is held, wanted or not reported."""
         while (due := self._due()) is not None:
             self._wake.clear()
             pause = due - self._now()
@@ -317,11 +322,11 @@ class WorkerSlice:
                 self._forget()
                 return
             except AppError as error:
-                # What waits is told so when its time is over; what is held ends by itself.
-                log.warning("a pool cannot be asked: %s", error.code, extra={"event": "pool.unavailable"})
+                # What waits learns of it when its time is over; what is held expires by itself.
+                log.warning("a request to a pool failed: %s", error.code, extra={"event": "pool.unavailable"})
 
     def _forget(self) -> None:
-        """Have nothing more to do with a pool that was deleted; what waits comes again and is not limited then."""
+        """Drop all state of a deleted pool; waiting runs are retried and then not limited."""
         self._pending, self._held, self._spent = None, {}, {}
         for waiting in self._waiting:
             if not waiting.future.done():
@@ -329,7 +334,7 @@ class WorkerSlice:
         self._waiting.clear()
 
     def _due(self) -> float | None:
-        """Return when the next request is due; None for none."""
+        """Return when the next request is due, in seconds since the epoch; None for none."""
         soon = self._asked + max(0.0, 1 - self._credit) * self._again_s
         if self._gives_back:  # somebody waits for it
             return min(soon, self._asked + self._again_s / 2)
@@ -342,10 +347,10 @@ class WorkerSlice:
         return None
 
     async def _ask(self) -> None:
-        """Make a request of the pool; one that may have taken effect is repeated as it was."""
+        """Send a request to the pool; one that may have taken effect is repeated unchanged."""
         now = self._now()
         if now > self._until and (self._pending or any(one != NOTHING for one in self._held.values())):
-            # The pool counts all that was held as used, and what was used of it is not accounted for any more.
+            # The pool has counted all that was held as used, so its actual use is not reported any more.
             self._began += 1
             self._spent, self._held, self._pending = {}, {}, None
         pending = self._pending or self._request(now)
@@ -372,10 +377,10 @@ class WorkerSlice:
         keeps = {share: _least(held, likely.get(share, NOTHING)) for share, held in self._held.items()}
         spent, self._spent = self._spent, {}
         ended, self._ended = self._ended, []
-        if self._first_other < math.inf:  # others wait for a slot: none is kept for what may come
+        if self._first_other < math.inf:  # others wait for a slot: keep none in reserve
             keeps = {share: replace(held, runs=0) for share, held in keeps.items()}
         self._gives_back = False
-        self._held = {}  # what is not kept is given back; nobody takes of it until that is known
+        self._held = {}  # what is not kept is released; nobody here uses it before the pool confirms that
         self._number += 1
         request = Request(
             self._worker,

@@ -1,1 +1,1 @@
-"""How good answers are."""
+"""Evaluation of answers: checks of the text, policies of agents, scores and their comparison. Pure functions."""

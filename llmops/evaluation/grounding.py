@@ -1,4 +1,4 @@
-"""Whether a context bears out what an answer claims: a measure of words and numbers, not of meaning."""
+"""Whether an answer's claims are supported by a context, by comparing words and numbers, not meaning."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _SAYS_NOTHING = (
     ("【", re.compile(r"【[^】]{1,80}】")),
     ("`", re.compile(r"`[^`\n]*`")),
 )
-"""Links' addresses, the marks of citations, and code: what each begins with, and all of it."""
+"""Regular expression for what is removed first: link addresses, citation marks and code."""
 _ENTRY = re.compile(r"[ \t]*\[\^?\d{1,3}\]:?[ \t]")
-"""How a line of a list of sources begins."""
+"""Regular expression for the beginning of a line in a list of sources."""
 _LABEL = re.compile(r"[ \t]*\*\*[^*\n]{1,80}(?::\*\*|\*\*:)[ \t]*")
-"""What an item of a list is called before it says something: `**Revenue:** …`."""
+"""Regular expression for the label of a list item: `**Revenue:** …`."""
 _END = re.compile(r"(?<=[.!?])[\"'”’)\]*_]{0,8}\s+")
 _CLAIMING = frozenset({Kind.TEXT, Kind.ITEM, Kind.ROW})
 _SUPPORTED = 0.6
-"""Share of a claim's telling words that must stand in the context."""
+"""Share of a claim's content words that must occur in the context."""
 _TELLING = 4
-"""Letters from which on a word is telling; shorter ones are mostly grammar."""
+"""Least length of a content word, in letters; shorter words are mostly function words."""
 
 
 def grounded(answer: str, context: str | None) -> int | None:
-    """Return the share (0-100) of the answer's claims that the context bears out.
+    """Return the share (0-100) of the answer's claims that the context supports.
 
-    A claim is borne out when most of its telling words, and every number in it, stand in the context. That finds what
-    was made up, and not what was turned around. None without a context, and for an answer that claims nothing.
+    A claim is supported when most of its content words and all of its numbers occur in the context. This finds invented
+    facts, but not negated or rearranged ones. None without a context, or for an answer without claims.
     """
     if not context:
         return None
@@ -48,10 +48,11 @@ def grounded(answer: str, context: str | None) -> int | None:
 
 
 def claims(answer: str) -> Iterator[str]:
-    """Yield the sentences of the answer that say something of the world.
+    """Yield the sentences of the answer that state something.
 
-    None are: headings, the labels of lists and of their items, code, links' addresses, the marks of citations, lists of
-    sources, and a line that only leads to what follows it (`The figures:`).
+    Left out are headings, labels of lists and list items, code, link addresses, citation marks, lists of sources, and
+    lines
+    that only introduce what follows (`The figures:`).
     """
     for kind, line in lines(answer):
         if kind not in _CLAIMING or _ENTRY.match(line):

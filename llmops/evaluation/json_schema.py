@@ -1,8 +1,9 @@
-"""JSON Schemas that are not ours: what is taken, compiled without ever fetching anything, with linear-time patterns.
+"""JSON Schemas supplied by users: validated and compiled without fetching anything, with linear-time patterns.
 
-Draft 2020-12, by the library jsonschema-rs: it hashes for `uniqueItems`, and its engine for patterns has no
-backtracking (Rust's `regex`), so that none takes longer than its length times the text's. `format` is not checked, as
-the draft has it.
+Draft 2020-12, by the library jsonschema-rs: `uniqueItems` is checked by hashing, and patterns by Rust's `regex`, which
+has
+no backtracking, so that a match takes time proportional to pattern length times text length. `format` is not checked,
+which is the draft's default.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
 
 MAX_NESTING = 64
-"""Levels of schemas inside schemas, by whatever keyword."""
+"""Deepest nesting of schemas."""
 MAX_PATTERNS = 32
 MAX_PATTERN = 512
-"""Characters of a pattern."""
+"""Longest pattern, in characters."""
 MAX_EXPANDED = 10_000
-"""Schemas that apply to one place of an answer once references are followed."""
+"""Most schemas that may apply to one place of an answer, references resolved."""
 _COMPILED_BYTES = 1 << 18
-"""What a pattern may take once compiled."""
+"""Largest size of a compiled pattern, in bytes."""
 
 _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
@@ -45,7 +46,7 @@ _SINGLE = (
     "contentSchema",
 )
 _SAME_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
-"""Keywords whose schemas apply to the very value that theirs applies to."""
+"""Keywords whose subschemas apply to the same value as the schema they are in."""
 _DYNAMIC = ("$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor", "$anchor", "$vocabulary")
 _DIALECTS = frozenset(
     f"{scheme}://json-schema.org/{draft}/schema{end}"
@@ -57,11 +58,11 @@ _DIALECTS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a schema.
+    """An error in a schema.
 
     Attributes:
-        pointer: Where, as a JSON pointer into the schema.
-        message: What, in a sentence without its first words.
+        pointer: JSON pointer into the schema.
+        message: What is wrong, as the predicate of a sentence whose subject is the pointer.
     """
 
     pointer: str
@@ -70,19 +71,19 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The schemas in a schema: each by its pointer, and those that apply to the same value as each."""
+    """The subschemas of a schema by pointer, and for each those that apply to the same value."""
 
     nodes: Mapping[str, Mapping[str, Any]]
     same_place: Mapping[str, list[str]]
 
 
 def patterns(schema: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the patterns in a schema of which `structural_problem` says nothing, each after its pointer."""
+    """Return each pattern of a schema after its pointer; the schema must have passed `structural_problem`."""
     return list(_patterns(_walk(schema)))
 
 
 def structural_problem(schema: Mapping[str, Any]) -> Problem | None:
-    """Return what is wrong with a schema but for its patterns, or None; nothing is fetched and no pattern compiled."""
+    """Return what is wrong with a schema apart from its patterns, or None; fetches nothing, compiles no pattern."""
     found = _walk(schema)
     if isinstance(found, Problem):
         return found
@@ -121,10 +122,10 @@ def pattern_problem(pointer: str, pattern: str) -> Problem | None:
 
 @lru_cache(maxsize=256)
 def validator(schema: str) -> Draft202012Validator:
-    """Return what validates by a schema given as JSON; compiled once.
+    """Return the validator of a schema given as JSON text; compiled once and cached.
 
     Raises:
-        ValueError: It is no schema that can be used; one that was declared before its rules were.
+        ValueError: The schema cannot be used; only possible for one stored before a rule was introduced.
     """
     loaded = json.loads(schema)
     if not is_object(loaded) or structural_problem(loaded) is not None:
@@ -134,7 +135,7 @@ def validator(schema: str) -> Draft202012Validator:
 
 
 def follows(answer: str, schema: str) -> int:
-    """Return 100 for an answer that is JSON and follows the schema (as JSON), 0 for another.
+    """Return 100 for an answer that is JSON and valid by the schema (given as JSON text), else 0.
 
     Raises:
         ValueError: See `validator`.
@@ -179,7 +180,7 @@ def _walk(root: Mapping[str, Any]) -> _Found | Problem:
 
 
 def _inner(node: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Yield the schemas inside a schema: keyword, place below the schema, schema."""
+    """Yield the direct subschemas of a schema: keyword, pointer relative to the schema, subschema."""
     for keyword in _MAPS:
         if is_mapping(inner := node.get(keyword)):
             yield from ((keyword, f"{keyword}/{_escaped(name)}", schema) for name, schema in inner.items())
@@ -198,7 +199,7 @@ def _reference_problem(pointer: str, node: Mapping[str, Any], nodes: Mapping[str
     if "$id" in node and pointer:
         return Problem(f"{pointer}/$id", "is allowed at the root only; nothing is fetched by it")
     if "$schema" in node and node["$schema"] not in _DIALECTS:
-        return Problem(f"{pointer}/$schema", "is no dialect of json-schema.org from draft 7 on")
+        return Problem(f"{pointer}/$schema", "is not a JSON Schema dialect of draft 7 or later")
     if "$ref" in node:
         reference = node["$ref"]
         if not isinstance(reference, str) or not reference.startswith("#") or _target(reference) not in nodes:
@@ -207,7 +208,7 @@ def _reference_problem(pointer: str, node: Mapping[str, Any], nodes: Mapping[str
 
 
 def _expansion_problem(found: _Found) -> Problem | None:
-    """Return a schema that comes back to itself at the same value, or comes to too many schemas there."""
+    """Return the problem of a schema that refers to itself without end, or has too many schemas for one value."""
     size: dict[str, int] = {}
     for start in found.nodes:
         opened: set[str] = set()

@@ -1,4 +1,4 @@
-"""What an answer in Markdown is made of, line by line: one pass, so that the time is linear in the text."""
+"""The elements of a Markdown answer, line by line, in one pass: the time is linear in the length of the text."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _FENCE = "```"
 
 
 class Kind(Enum):
-    """What a line of Markdown is."""
+    """The kind of a line of Markdown."""
 
     BLANK = "blank"
     HEADING = "heading"  # `# Title`, a line in bold, and the head of a table
-    ITEM = "item"  # of a list, without its label
-    ROW = "row"  # of a table, below its head
+    ITEM = "item"  # a list item, without its marker
+    ROW = "row"  # a row of a table, below its head
     RULE = "rule"  # between the head of a table and its rows
-    CODE = "code"  # between fences, which are code too
+    CODE = "code"  # fences, and the code between them
     TEXT = "text"
 
 
 def lines(text: str) -> Iterator[tuple[Kind, str]]:
-    """Yield the lines with what they are; a fence that is never closed makes code of all that follows."""
+    """Yield each line with its kind; a fence that is never closed makes all following lines code."""
     split = text.split("\n")
     fenced = in_table = False
     for number, line in enumerate(split):
@@ -62,7 +62,7 @@ def lines(text: str) -> Iterator[tuple[Kind, str]]:
 
 
 def has(text: str, wanted: Sequence[Structure]) -> int:
-    """Return how many of the wanted elements the text has; `json`: all of it is a JSON object or list."""
+    """Return how many of the wanted elements the text has; `json` means the whole text is an object or list."""
     found = _elements(text)
     return sum(is_json(text) if element == "json" else element in found for element in wanted)
 

@@ -1,4 +1,4 @@
-"""How an agent's answers are evaluated."""
+"""The evaluation policy of an agent, part of its spec."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ Words = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 
 
 class JudgePolicy(BaseModel):
-    """Having an agent judge answers, after they are given.
+    """Having another agent judge answers, after they are given (LLM as a judge).
 
     Attributes:
-        agent: The agent that judges, of the same workspace. It is told the question, the answer and the rubric, and
-            answers with a JSON object: `score` 1-5, `reason`.
-        rubric: What a good answer is.
-        share: Share of the answers it judges, 0-1.
+        agent: The judging agent, of the same workspace. It gets the question, the answer and the rubric, and answers
+            with a
+            JSON object: `score` 1-5, `reason`.
+        rubric: Description of a good answer.
+        share: Share of the answers that are judged, 0-1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -40,12 +41,12 @@ class JudgePolicy(BaseModel):
 
 
 class FoundryPolicy(BaseModel):
-    """Having Microsoft Foundry's evaluators judge answers, after they are given.
+    """Having evaluators of Microsoft Foundry judge answers, after they are given.
 
     Attributes:
-        model: The model deployment that they use.
-        evaluators: Names of built-in evaluators, like `relevance` and `coherence`.
-        share: Share of the answers they judge, 0-1.
+        model: The model deployment that the evaluators use.
+        evaluators: Names of built-in evaluators, such as `relevance` and `coherence`.
+        share: Share of the answers that are judged, 0-1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -56,21 +57,22 @@ class FoundryPolicy(BaseModel):
 
 
 class EvaluationPolicy(BaseModel):
-    """What a good answer of an agent is. What is not said is not checked.
+    """How an agent's answers are evaluated; fields left out are not checked.
 
     Attributes:
         share: Share of the answers that are scored, 0-1; None for the app's setting.
-        topics: What every answer should speak of, besides a run's own `expected_topics`.
-        citations: How many different sources an answer should cite.
-        structure: What an answer should have.
+        topics: Topics that every answer should mention, in addition to a run's own `expected_topics`.
+        citations: Number of different sources an answer should cite.
+        structure: Elements an answer should have.
         min_words: Fewest words of an answer.
         max_words: Most words of an answer.
-        checks: Names of the app's own checks (`lifecycle.evaluation.checks`) to make, besides the built-in ones.
-        on_truncated: What becomes of a run whose answer was cut (`texts.CUT`): `accept` keeps the answer, with a part
+        checks: Names of extensions' checks (`lifecycle.evaluation.checks`), in addition to the built-in ones.
+        on_truncated: What happens to a run whose answer was cut off (`texts.CUT`): `accept` keeps the answer, with a
+            part
             `complete` of 0 in its score; `fail` fails the run.
-        weights: How much parts count in the overall score; 1 where nothing is said, 0 to leave a part out of it.
+        weights: Weights of parts in the overall score; 1 where not given, 0 to leave a part out.
         judge: An agent that judges answers.
-        foundry: Microsoft Foundry's evaluators; they need the app's Foundry project.
+        foundry: Evaluators of Microsoft Foundry; they need the app's Foundry project.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -97,5 +99,5 @@ class EvaluationPolicy(BaseModel):
         return self
 
     def refuses(self, finish_reason: str | None) -> bool:
-        """Return whether a run fails whose answer ended so: it was cut, and the policy does not accept that."""
+        """Return whether a run with this finish reason fails: its answer was cut off and the policy is to fail it."""
         return self.on_truncated == "fail" and finish_reason in CUT

@@ -1,4 +1,4 @@
-"""Whether one version of an agent answers worse than another."""
+"""Comparing the scores of two versions of an agent."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Literal
 from llmops.evaluation.score_distribution import ScoreDistribution, probability_equal
 
 FEWEST = 30
-"""Answers of each version below which nothing is said."""
+"""Fewest answers of each version for a verdict."""
 CERTAINTY = 0.05
-"""A difference counts when chance alone brings one as large with less than this probability."""
+"""A difference is significant when its p-value is below this."""
 TELLING = 2.0
-"""A difference counts when it is at least so many points, of 100."""
+"""Least difference that counts, in points of 100."""
 
 Verdict = Literal["worse", "better", "same", "too_few"]
 
@@ -24,13 +24,13 @@ class ScoreChange:
 
     Attributes:
         part: The part; `overall` for the whole score.
-        base: Its mean before; None where it was never scored.
-        new: Its mean now.
-        difference: New less base, in points.
-        p_value: How likely chance alone makes such a difference; None where that cannot be told.
-        base_count: Answers scored before.
-        new_count: Answers scored now.
-        verdict: What that says.
+        base: Mean of the base version; None where it was never scored.
+        new: Mean of the new version; None where it was never scored.
+        difference: New mean less base mean, in points.
+        p_value: Probability of a difference at least this large by chance; None with too few answers.
+        base_count: Scored answers of the base version.
+        new_count: Scored answers of the new version.
+        verdict: The result of the comparison.
     """
 
     part: str
@@ -44,7 +44,7 @@ class ScoreChange:
 
 
 def compare(base: Mapping[str, ScoreDistribution], new: Mapping[str, ScoreDistribution]) -> Sequence[ScoreChange]:
-    """Return how every part differs, `overall` first."""
+    """Return the change of every part, `overall` first."""
     names = sorted(base.keys() | new.keys(), key=lambda name: (name != "overall", name))
     return [_change(name, base.get(name, ScoreDistribution()), new.get(name, ScoreDistribution())) for name in names]
 

@@ -1,4 +1,4 @@
-"""Bringing the results of checks together as one score."""
+"""Combining the results of checks into one score."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 FEEDBACK = "feedback"
-"""The part that people give. It is a score of its own: it weighs nothing in the overall one unless a policy says so."""
+"""Name of the part given by people. It has weight 0 in the overall score unless a policy sets one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
-        name: The check.
-        value: 0-100; None where the check does not apply to the answer, or could not be made.
-        reason: Why, in a sentence that quotes nothing of the answer; empty where the value says it all.
+        name: Name of the check.
+        value: 0-100; None where the check does not apply, or failed.
+        reason: A sentence that quotes nothing of the answer; empty where the value says it all.
     """
 
     name: str
@@ -27,13 +27,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How good an answer looks.
+    """The evaluation of an answer.
 
     Attributes:
-        overall: 0-100, the weighted mean of the parts.
-        parts: Each check's result, 0-100; a check that does not apply is left out.
-        reasons: Why, of the checks that say so, also of those that could not be made.
-        pending: Judges that are still to be heard of the answer.
+        overall: Weighted mean of the parts, 0-100.
+        parts: Result of each check, 0-100; a check that does not apply is left out.
+        reasons: Reasons by check, including checks that failed.
+        pending: Judges whose results are still to come.
     """
 
     overall: int
@@ -43,9 +43,9 @@ class Score:
 
 
 def score_of(parts: Sequence[Part], weights: Mapping[str, float]) -> Score | None:
-    """Return the score that the parts come to; a part without a weight counts 1, FEEDBACK nothing.
+    """Return the score of the parts, with weight 1 where none is given and 0 for FEEDBACK.
 
-    None where no part with a weight above 0 has a value: nothing can be said of the answer.
+    None where no part with a weight above 0 has a value.
     """
     values = {part.name: part.value for part in parts if part.value is not None}
     weighed = [(value, weights.get(name, 0.0 if name == FEEDBACK else 1.0)) for name, value in values.items()]
@@ -57,13 +57,13 @@ def score_of(parts: Sequence[Part], weights: Mapping[str, float]) -> Score | Non
 
 
 def with_parts(score: Score, parts: Sequence[Part], weights: Mapping[str, float]) -> Score:
-    """Return the score with what was found later."""
+    """Return the score with later results added."""
     known = [Part(name, value, score.reasons.get(name, "")) for name, value in score.parts.items()]
     left_out = [Part(name, None, reason) for name, reason in score.reasons.items() if name not in score.parts]
     return score_of([*known, *left_out, *parts], weights) or score
 
 
 def sampled(key: str, share: float) -> bool:
-    """Return whether what the key stands for is in a sample of this share (0-1); always the same for the same key."""
+    """Return whether a key is in the sample of this share (0-1); deterministic for the key."""
     digest = hashlib.sha256(key.encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64

@@ -1,7 +1,8 @@
-"""How a user's message sounds, by words and marks alone: no model is asked, so it is free and always the same.
+"""Sentiment of a user's message by words and punctuation alone: no model is called, the result is deterministic.
 
-It knows words of English, German, French and Spanish. It finds open anger and thanks; irony and politeness that hides
-anger it does not: for these, ask a model in a check or a condition of your own.
+It knows words of English, German, French and Spanish. It finds open anger and thanks, but neither irony nor anger
+behind
+politeness: for these, use a model in a check or condition of your own.
 """
 
 from __future__ import annotations
@@ -30,16 +31,19 @@ _WORDS = dict.fromkeys(_BAD.split(), -1) | dict.fromkeys(_GOOD.split(), 1)
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _LOUD = re.compile(r"[!?]{2,}")
 _REACH = 3
-"""How many words before a word a negation may stand."""
+"""Most words between a negation and the word it negates."""
 _SHOUTED = 3
-"""Fewest words of capitals, of three letters and more, that are shouting."""
+"""Fewest words of three or more capital letters that count as shouting."""
 
 
 def sentiment(text: str) -> int:
-    """Return how a message sounds, 0-100: 50 is neutral, less anger, more thanks; in a time linear in the text.
+    """Return the sentiment of a message, 0-100: 50 is neutral, lower is anger, higher is thanks.
 
-    With `b` marks of anger and `g` of thanks it is `50 + 50 (g - b) / (g + b + 1)`: one mark of anger makes 25, two
-    make 17. Marks are words, negated ones for their opposite; `!!` and the like; and words shouted in capitals.
+    With `b` signs of anger and `g` of thanks the result is `50 + 50 (g - b) / (g + b + 1)`: one sign of anger gives 25,
+    two
+    give 17. Signs are words (a negated one counts as its opposite), `!!` and the like, and words in capitals. The time
+    is
+    linear in the length of the text.
     """
     words = _WORD.findall(text)
     plain = [word.casefold().replace("'", "").replace("’", "") for word in words]
@@ -47,7 +51,7 @@ def sentiment(text: str) -> int:
     for at, word in enumerate(plain):
         sign = _WORDS.get(word, 0)
         if sign and not _NOT.isdisjoint(plain[max(0, at - _REACH) : at]):
-            sign = -1 if sign > 0 else 0  # "not good" is bad, "not bad" is nothing
+            sign = -1 if sign > 0 else 0  # "not good" counts as anger, "not bad" as nothing
         good, bad = good + (sign > 0), bad + (sign < 0)
     bad += bool(_LOUD.search(text)) + (sum(len(word) > 2 and word.isupper() for word in words) >= _SHOUTED)
     return round(50 + 50 * (good - bad) / (good + bad + 1))

@@ -1,7 +1,8 @@
-"""What can be told of an answer from its text alone: no model judges, so it costs nothing and is always the same.
+"""Checks of an answer that need only its text: no model is called, they are free and deterministic.
 
-Each rule returns 0-100, or None where it does not apply, in a time linear in the text. What an answer in Markdown is
-made of stands in `markdown`, what a context bears out in `grounding`, and what a JSON Schema asks for in `json_schema`.
+Each returns 0-100, or None where it does not apply, in time linear in the text. See also `markdown` for the elements of
+an
+answer, `grounding` for support by a context, and `json_schema` for JSON Schemas.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from llmops.evaluation import markdown
 from llmops.evaluation.markdown import Structure
 
 CUT = frozenset({"length", "content_filter"})
-"""Finish reasons of an answer that does not end where it should: its tokens ran out, or a filter stopped it."""
+"""Finish reasons of an answer that was cut off: the token limit was reached, or a content filter stopped it."""
 UNTOLD = frozenset({None, "", "unknown"})
-"""Finish reasons that say nothing; `unknown` is that of an answer that came whole without one."""
+"""Finish reasons without information; `unknown` is set for a complete answer that came without one."""
 
 _WORD = re.compile(r"\w+")
 _REFUSAL = re.compile(
@@ -31,17 +32,17 @@ _DIGITS = re.compile(r"\d+")
 
 
 def answered(answer: str) -> int:
-    """Return 100, or 0 for an answer that is empty or refuses."""
+    """Return 0 for an answer that is empty or refuses, else 100."""
     return 100 if _WORD.search(answer) and not _REFUSAL.match(answer) else 0
 
 
 def complete(finish_reason: str | None) -> int | None:
-    """Return 0 for an answer that was cut (`CUT`), 100 for another; None where it is not known how it ended."""
+    """Return 0 for an answer that was cut off (`CUT`), else 100; None where the finish reason is not known."""
     return None if finish_reason in UNTOLD else 0 if finish_reason in CUT else 100
 
 
 def topics(answer: str, expected: Sequence[str]) -> int | None:
-    """Return the share of the expected topics that the answer names: whole words, letter case ignored."""
+    """Return the share (0-100) of the expected topics that the answer names as whole words, ignoring case."""
     if not expected:
         return None
     text = f" {_plain(answer)} "
@@ -49,20 +50,20 @@ def topics(answer: str, expected: Sequence[str]) -> int | None:
 
 
 def citations(answer: str, wanted: int | None) -> int | None:
-    """Return how many different sources the answer cites, as a share of the number wanted; more are not better.
+    """Return the number of different sources cited as a share (0-100) of the number wanted; more than wanted is 100.
 
-    Links, numbers in brackets and the marks that hosted search tools leave are taken for citations.
+    Links, numbers in brackets and the marks of hosted search tools count as citations.
     """
     return None if wanted is None else _percent(min(wanted, len(_sources(answer, wanted))), wanted)
 
 
 def structure(answer: str, wanted: Sequence[Structure]) -> int | None:
-    """Return the share of the wanted elements that the answer has."""
+    """Return the share (0-100) of the wanted elements that the answer has."""
     return _percent(markdown.has(answer, wanted), len(wanted)) if wanted else None
 
 
 def length(answer: str, least: int | None, most: int | None) -> int | None:
-    """Return 100 for an answer of so many words, less the further it is off: twice as many as the most are 50."""
+    """Return 100 for an answer within the word limits, less the further outside: twice the maximum gives 50."""
     if least is None and most is None:
         return None
     words = sum(1 for _ in _WORD.finditer(answer))

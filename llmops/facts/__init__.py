@@ -1,1 +1,1 @@
-"""What every attempt did, one fact each, and what the facts add up to."""
+"""Facts: one immutable record of what each attempt did, and the sums over them."""

@@ -1,7 +1,8 @@
-"""Which agents were used in ten minutes, in order and by whom: what a loader learns from, as a sum of facts.
+"""Which agents were used within ten minutes, in order and by whom: sums of facts from which a loader learns.
 
-Row `access!{ten minutes}` of the partition that the facts are in. It holds at most MAX_ACCESSES attempts; of more, a
-sample that is drawn evenly and the same in whatever order they are added (those with the least `mark`).
+Row `access!{ten minutes}` in the partition of the facts. It holds at most MAX_ACCESSES attempts; of more, an even
+sample
+that does not depend on the order of addition (those with the smallest `mark`).
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ class Access:
         at: When it began, in seconds since 1970 UTC.
         workspace: The agent's workspace.
         agent: The agent.
-        user: Tells users apart within an hour, 0-65535; another hour has another number for the same one, so that it
-            does not say who it was. Where no user is known, it stands for the session.
-        answered: Whether it succeeded; None where that says nothing about the agent: cancelled, or stopped by a budget.
+        user: Pseudonym of the user, 0-65535; it changes every hour, so that it does not identify the user. Where no
+            user is known, it stands for the session.
+        answered: Whether it succeeded; None where it was cancelled or stopped by a budget, which says nothing about the
+            agent.
         ms: From the run's acceptance to the end, in milliseconds.
         micro_usd: What its calls cost; an unpriced one counts nothing.
-        mark: A number drawn from the run and attempt, 0 to 2**32 - 1.
+        mark: Hash of the run and attempt, 0 to 2**32 - 1, by which the sample is taken.
     """
 
     at: int
@@ -44,18 +46,18 @@ class Access:
 
 
 def in_order(access: Access) -> tuple[object, ...]:
-    """Return what accesses are ordered by: time first, then all the rest, so that any two orders come to the same."""
+    """Return the sort key of accesses: time first, then all other fields, so that the order is unique."""
     rest = (access.user, access.ms, access.micro_usd, str(access.answered))
     return (access.at, access.mark, access.workspace, access.agent, *rest)
 
 
 @dataclass(frozen=True, slots=True)
 class AccessSum:
-    """The accesses of ten minutes in order of time.
+    """The accesses of ten minutes, in order of time.
 
     Attributes:
         accesses: At most MAX_ACCESSES of them.
-        left_out: How many there were besides.
+        left_out: Number of further ones not in the sample.
     """
 
     accesses: tuple[Access, ...] = ()
@@ -69,13 +71,13 @@ class AccessSum:
 
 
 def access_key(moment: datetime) -> str:
-    """Return the key of the sum that an attempt which ended then is part of."""
+    """Return the key of the sum that an attempt ending at that moment belongs to."""
     utc = moment.astimezone(UTC)
     return f"access!{utc:%Y-%m-%dT%H}:{utc.minute // 10}0"
 
 
 def access_of(fact: AttemptFact) -> Access | None:
-    """Return how the attempt used its agent; None where it came to no use, and of an evaluation."""
+    """Return the attempt's use of its agent; None where it did not use it, and for an evaluation."""
     who, timing = fact.who, fact.timing
     if fact.judge or timing.claimed_at is None:
         return None

@@ -1,4 +1,4 @@
-"""Reading what facts add up to: the sums, and beside them what is not added yet."""
+"""Reading the sums of facts, together with facts that are not in the sums yet."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ T = TypeVar("T")
 
 
 class Figures:
-    """Reads costs and cells. A fact that is being folded at this moment may be missing; none is counted twice."""
+    """Reads costs and cells (see `sums`). A fact being folded right now may be missing; none is counted twice."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     async def costs(self, day: date, workspace: str | None = None, *, new: bool = True) -> dict[Group, Spend]:
-        """Return what was spent on the day by group, in one workspace or in all.
+        """Return what was spent on a day by group, in one workspace or in all.
 
         Args:
             day: The UTC day on which the attempts ended.
             workspace: The workspace; None for all.
-            new: Whether with what is not folded yet.
+            new: Whether to include facts that are not in the sums yet.
         """
         below = "" if workspace is None else f"{workspace}!"
 
@@ -50,10 +50,11 @@ class Figures:
         return add_up(await self._gathered(one, [partition(day, number) for number in range(SHARDS)]))
 
     async def sessions(self, workspace: str, first: date, last: date, at_most: int) -> Mapping[str, Spend] | None:
-        """Return what the workspace's attempts that ended on these days, and judges of their answers, spent by session.
+        """Return the spend by session of the workspace's attempts that ended on these days, judges included.
 
-        There are no sums by session: every fact of the days is read, so that the days are to be few. None where there
-        are more than `at_most` facts.
+        There are no sums by session: every fact of the days is read, so use few days. None where there are more than
+        `at_most`
+        facts.
         """
         left = at_most
 
@@ -72,20 +73,20 @@ class Figures:
         return found if left >= 0 else None
 
     async def hours(self, workspace: str | None, agent: str | None, first: date, last: date) -> Sequence[Cell]:
-        """Return what an agent, every agent of the workspace, or of all, did on these days, by the hour.
+        """Return what an agent, every agent of the workspace, or every agent of all workspaces did, by hour.
 
         Args:
-            workspace: The workspace; None for all, with every agent of them.
+            workspace: The workspace; None for all, with all their agents.
             agent: The agent; None for all.
             first: The first UTC day.
-            last: The last one.
+            last: The last UTC day, included.
         """
         return await self._cells("hour", HOUR, workspace, agent, list(days(first, last)))
 
     async def window(self, workspace: str, agent: str | None, since: datetime, now: datetime) -> Sequence[Cell]:
-        """Return what an agent, or every agent, did since then: by the minute, or by the hour if that is long ago.
+        """Return what an agent, or every agent, has done since a time: by minute, or by hour for a long window.
 
-        The minute or hour that `since` falls in is part of it.
+        The minute or hour that contains `since` is included.
         """
         kind, form = ("slot", MINUTE) if now - since <= MINUTES_UP_TO else ("hour", HOUR)
         cells = await self._cells(kind, form, workspace, agent, list(days(since.date(), now.date())))
@@ -93,7 +94,7 @@ class Figures:
         return [cell for cell in cells if cell.start.strftime(form) >= start]
 
     async def scores(self, workspace: str, agent: str, wanted: Sequence[date]) -> Sequence[DaySum]:
-        """Return what the agent's answers of these days were scored."""
+        """Return the sums of the agent's scores on these days."""
 
         async def one(home: str) -> list[DaySum]:
             below = f"{workspace}!{agent}!"

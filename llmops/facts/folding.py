@@ -1,9 +1,10 @@
 """Adding facts to sums, each once, and closing days.
 
 Table `facts`, partition `_progress`: row `closed` holds the last day that is closed; `scores!{day}` how many facts of
-each shard the published scores of a closed day hold. A day is closed when OPEN_DAYS have begun since: its sums by the
-minute go, and the sums of its scores are published, so that reading an agent's scores costs no look at every day:
-partition `_scores!{workspace}!{agent}`, row `{day}!{version}`. What comes even later is added once a day.
+each shard the published scores of a closed day hold. A day is closed when OPEN_DAYS further days have begun: its sums
+by minute are deleted, and the sums of its scores are published, so that an agent's scores can be read without reading
+every day: partition `_scores!{workspace}!{agent}`, row `{day}!{version}`. Facts that arrive even later are added once a
+day.
 """
 
 from __future__ import annotations
@@ -21,25 +22,25 @@ from llmops.facts.store import SHARDS, TABLE, days, home_of, key_of, new_of, par
 from llmops.facts.sums import DaySum, Sum
 
 OPEN_DAYS = 3
-"""A day is folded until this many days have begun since."""
+"""Number of days that must have begun after a day before it is closed."""
 LATE_DAYS = 35
-"""For so many days before, what comes later still is looked for, once a day."""
+"""For how many closed days late facts are looked for, once a day."""
 _PROGRESS = "_progress"
 _CLOSED = (_PROGRESS, "closed")
 DAY_SUM = JsonCodec(DaySum, whole=True)
 NOTHING = " ".join(["0"] * SHARDS)
-"""What `Folding.counts` returns of a day without facts."""
+"""What `counts` returns for a day without facts."""
 
 
 def score_change_row(fact: AttemptFact, judge: str, change: DaySum) -> Row:
-    """Return the row that has what a judge changed of an answer's score added to the sums."""
+    """Return the row that carries a judge's change of a score until it is added to the sums."""
     who = fact.who
     values = {"scores": DAY_SUM.dump(change), "sum": sums.score_key(who.workspace, who.agent, who.version)}
     return Row(home_of(fact), f"{NEW}{key_of(fact)}!{judge}", values)
 
 
 def parts_of(row: Row) -> Sequence[tuple[str, Sum]]:
-    """Return what a `new!` row adds to which sums."""
+    """Return the changes that a `new!` row makes, by key of the sum."""
     if "scores" in row.values:
         return [(sums.FOLDED, 1), (row.text("sum"), DAY_SUM.load(row.text("scores")))]
     return sums.sums_of(new_of(row))
@@ -50,7 +51,7 @@ def _added(one: Sum, other: Sum) -> Sum:
 
 
 def _folded(row: Row) -> str:
-    # One that cannot be read does not grow: nothing is added to what it belongs to.
+    # A sum that cannot be read is skipped: nothing is added to it.
     return next((str(count) for count in readable([row], sums.load, "sum of facts")), "?")
 
 
@@ -58,13 +59,13 @@ _SUMS: Sums[Sum] = Sums(TABLE, parts_of, sums.load, sums.dump, _added)
 
 
 class FactAggregation:
-    """Adds facts to sums, and closes days."""
+    """Adds facts to the sums, and closes days."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     async def run(self, now: datetime) -> int:
-        """Add what is new to the sums and return how much that was. Doing it again, or after a crash, adds nothing."""
+        """Add new facts to the sums and return their number. Safe to repeat: no fact is added twice."""
         today = now.date()
         first = await self.first_open_day(today)
         closed = today - timedelta(days=OPEN_DAYS)
@@ -81,19 +82,19 @@ class FactAggregation:
         return folded
 
     async def first_open_day(self, today: date) -> date:
-        """Return the first day that is not closed: the one after the last closed, or the first with a fact."""
+        """Return the first day not closed: the one after the last closed day, or the first with a fact."""
         progress = await self._tables.get(TABLE, *_CLOSED)
         if progress is not None:
             return date.fromisoformat(progress.text("day")) + timedelta(days=1)
         return await self.first_day(today)
 
     async def first_day(self, today: date) -> date:
-        """Return the first day with a fact, or today."""
+        """Return the first day with a fact; today if there is none."""
         oldest = await first_rows(self._tables, TABLE, Span("0", partition_before=":"), 1)
         return date.fromisoformat(oldest[0].partition[:10]) if oldest else today
 
     async def counts(self, day: date) -> str:
-        """Return how much of the day is in its sums, shard by shard: the same text as long as no sum has grown."""
+        """Return the number of facts in the day's sums by shard, as text: equal texts mean that no sum has changed."""
         rows = await asyncio.gather(
             *(self._tables.get(TABLE, partition(day, number), sums.FOLDED) for number in range(SHARDS))
         )
@@ -112,7 +113,7 @@ class FactAggregation:
         return folded
 
     async def _close(self, day: date) -> None:
-        counts = await self.counts(day)  # before the sums: they hold at least so much
+        counts = await self.counts(day)  # read before the sums, which therefore hold at least this much
         await asyncio.gather(*(self._close_shard(day, number) for number in range(SHARDS)))
         row = Row(_PROGRESS, f"scores!{day.isoformat()}", {"counts": counts})
         await self._tables.commit(TABLE, [Upsert(row)])
@@ -130,7 +131,7 @@ class FactAggregation:
             try:
                 await self._tables.commit(TABLE, [Delete(home, row.key) for row in rows])
             except RowChanged:
-                continue  # our own earlier try took effect, or somebody else is at it
+                continue  # our earlier try took effect, or another process is closing the day
 
 
 def scores_home(workspace: str, agent: str) -> str:

@@ -1,7 +1,7 @@
-"""Taking who asked, and what is said of an answer, out of a run's facts: amounts stay, in a group that names nobody.
+"""Erasing users and reasons from a run's facts; the amounts stay, in a group without a user.
 
-A fact and the sums it is in are changed in one transaction; a report's rows follow with the values that the sums then
-have. So it can be stopped anywhere and done again.
+A fact and the sums it is in are changed in one transaction; then the rows of the reports are written from the new sums.
+It may be interrupted anywhere and repeated.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from llmops.spend.usage import Spend
 _NOBODY = ""
 
 Rewrite = Callable[[str, date], Awaitable[None]]
-"""Writes a workspace's report rows of a day again."""
+"""Rewrites a workspace's report rows of a day."""
 
 
 class RunRedaction:
-    """Takes users, reasons and arguments out of facts."""
+    """Erases users, reasons and arguments from facts."""
 
     def __init__(self, tables: Tables, rewrite: Rewrite) -> None:
-        """Set where the facts are, and what brings the reports of a day up to what the sums then are."""
+        """Set the tables of facts, and the function that rewrites the reports of a day."""
         self._tables = tables
         self._facts = Facts(tables)
         self._rewrite = rewrite
 
     async def redact(self, workspace: str, agent: str, run_id: str, accepted_at: datetime, last: datetime) -> int:
-        """Take the user's id, reasons and tools' arguments out of a run's facts; return how many calls these hold.
+        """Erase the user's id, reasons and tool arguments from a run's facts; return the number of calls in them.
 
         Args:
             workspace: The run's workspace.
@@ -70,11 +70,11 @@ class RunRedaction:
             try:
                 await self._tables.commit(TABLE, writes)
             except (RowChanged, RowExists):
-                continue  # it was being added to its sums, or our own earlier try took effect
+                continue  # it is being added to its sums, or our earlier try took effect
             return calls
 
     async def _moved(self, home: str, fact: AttemptFact) -> list[Write]:
-        """Return the writes that move what the calls came to from their user's sums to nobody's."""
+        """Return the writes that move the calls' amounts from the sums of their user to those of no user."""
         writes: list[Write] = []
         for group, spend in sums.costs_of(fact).items():
             nobody = replace(group, user_id=_NOBODY)

@@ -1,4 +1,4 @@
-"""What one attempt at a run did, as one value. Costs, performance and scores are sums over such facts."""
+"""The fact of one attempt at a run, as a value. Costs, performance and scores are sums over facts."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from llmops.evaluation.scoring import Score
 from llmops.spend.usage import Spend, Usage, spend_of
 
 CallOutcome = Literal["answered", "refused", "unmetered", "unsettled"]
-"""`refused`: the provider answered that it will not, which costs nothing. `unmetered`: answered without a usage, and
-charged at an estimate. `unsettled`: it may have been made, but worker or connection died; charged at its estimate."""
+"""`refused`: the provider refused, which costs nothing. `unmetered`: answered without usage, and
+charged at an estimate. `unsettled`: it may have been made, but worker or connection died; charged at its estimate.
+"""
 Purpose = Literal["answer", "evaluation"]
 
 MAX_CALLS = 500
-"""Model calls of a fact that are kept one by one; those after them are kept as one for each model, deployment and
-outcome."""
+"""Model calls of a fact that are kept one by one; further ones are merged by model, deployment and outcome."""
 MAX_TOOLS = 500
-"""Tool calls of a fact that are kept."""
+"""Most tool calls kept in a fact."""
 
 
 class Ending(StrEnum):
     """How an attempt ended."""
 
-    SUCCEEDED = "succeeded"  # the run was answered; of an evaluation: the judge gave its verdict
-    FAILED = "failed"  # the run failed for good; of an evaluation: the judge was given up
+    SUCCEEDED = "succeeded"  # the run was answered; of an evaluation: the judge gave its result
+    FAILED = "failed"  # the run failed permanently; of an evaluation: the judge was given up
     CANCELLED = "cancelled"  # the run was cancelled
-    RETRIED = "retried"  # the attempt failed and the run is tried again
+    RETRIED = "retried"  # the attempt failed, and the run is retried
     PAUSED = "paused"  # a budget stopped it, and the run waits
-    HANDED_OVER = "handed_over"  # the run goes on with another member of its team
+    HANDED_OVER = "handed_over"  # the run was handed off to another member of its team
 
 
 FINAL = frozenset({Ending.SUCCEEDED, Ending.FAILED, Ending.CANCELLED})
-"""Endings of the run, not only of the attempt."""
+"""Endings that end the run, not only the attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Whom a fact concerns.
+    """What a fact is attributed to.
 
     Attributes:
-        workspace: Workspace charged.
-        agent: The agent asked, also where its answer is evaluated.
+        workspace: The workspace charged.
+        agent: The agent asked, also where the fact is that of an evaluation of its answer.
         session_id: The run's session.
         run_id: The run.
-        user_id: Who asked; empty when nobody in particular, or when the user was forgotten.
-        version: The agent's version at the provider; empty when the attempt did not come as far.
+        user_id: The user; empty where the run has none, or the user was erased.
+        version: The agent's version at the provider; empty when the attempt ended before it had one.
     """
 
     workspace: str
@@ -64,18 +64,18 @@ class Call:
 
     Attributes:
         number: The model round trip in the attempt, from 1.
-        at: When it began, aware UTC.
-        provider: Who ran the model.
+        at: Start of the call, aware UTC.
+        provider: The provider.
         model: The model as the provider named it in its answer; without an answer, as it was asked for.
         usage: Its tokens; of an unsettled or unmetered call, the estimate.
         cost_micro_usd: Its cost with the tools' fees; None when the model has no known price.
-        rate: The rate applied, in words; empty when unknown.
-        latency_ms: How long it took; 0 when nobody learnt it.
+        rate: Description of the rate applied; empty when unknown.
+        latency_ms: Duration in milliseconds; 0 when unknown.
         outcome: See CallOutcome.
         tool_micro_usd: The fees of tools that the provider ran, part of the cost.
         requested: The model or deployment that was asked for, where it is not `model`; else empty.
         count: How many calls it stands for: 1, but for those beyond MAX_CALLS.
-        deployment: Where it went, as `route/deployment`; empty where no route chose.
+        deployment: The deployment called, as `route/deployment`; empty without a route.
     """
 
     number: int
@@ -94,7 +94,7 @@ class Call:
 
     @property
     def spend(self) -> Spend:
-        """What it came to; nothing when it was refused."""
+        """The spend of the call; nothing when it was refused."""
         if self.outcome == "refused":
             return Spend()
         unsettled, unmetered = self.outcome == "unsettled", self.outcome == "unmetered"
@@ -115,15 +115,15 @@ class ToolCall:
     """A call of a function tool.
 
     Attributes:
-        name: Which tool.
-        outcome: `ok`, or the code of why it brought no result.
-        ms: How long it took, the wait for the gate included.
-        at: When it began, aware UTC; None where nobody noted it.
-        call_id: The model's id of the call; empty where nobody noted it.
-        arguments: Its arguments as JSON, those hidden that the tool does not show; empty where there are too many.
-        result_bytes: How many bytes of text the model was given; None when it brought no result.
-        asked_by: The number of the model call that asked for it; 0 where nobody noted it.
-        result: The beginning of what the model was given, where the tool shows it; else empty.
+        name: The tool.
+        outcome: `ok`, or the error code.
+        ms: Duration in milliseconds, including the wait for an approval.
+        at: Start of the call, aware UTC; None when unknown.
+        call_id: The model's id of the call; empty when unknown.
+        arguments: The arguments as JSON, except those the tool hides; empty where too large.
+        result_bytes: Size of the text returned to the model, in bytes; None without a result.
+        asked_by: Number of the model call that requested it; 0 when unknown.
+        result: Beginning of the text returned to the model, where the tool exposes it; else empty.
     """
 
     name: str
@@ -139,13 +139,13 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When what happened, aware UTC; of an evaluation, what is said of the attempt whose answer it evaluates.
+    """The times of an attempt, aware UTC; for an evaluation, those of the attempt whose answer is evaluated.
 
     Attributes:
         accepted_at: When the run was accepted.
-        started_at: When it was first claimed; None when it never was.
-        claimed_at: When this attempt claimed it; None when none did.
-        ended_at: When this attempt ended, as committed with the run: the UTC day and hour that the fact counts in.
+        started_at: When the run was first claimed; None when it never was.
+        claimed_at: When this attempt claimed the run; None when none did.
+        ended_at: When this attempt ended, as committed with the run; determines the UTC day and hour of the fact.
     """
 
     accepted_at: datetime
@@ -155,23 +155,23 @@ class Timing:
 
     @property
     def total_ms(self) -> int:
-        """From the run's acceptance to this end, in ms; 0 where a clock was set back."""
+        """Time from the run's acceptance to the end of the attempt, in ms; 0 where a clock was set back."""
         return _ms(self.accepted_at, self.ended_at)
 
     @property
     def queue_ms(self) -> int:
-        """From its acceptance to its first claim, in ms; to its end when it was never claimed."""
+        """Time from the run's acceptance to its first claim, in ms; to its end if it was never claimed."""
         return _ms(self.accepted_at, self.started_at or self.ended_at)
 
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """How an attempt takes part in a run that goes on where a budget stopped it.
+    """How an attempt continues the work of another one that a budget stopped.
 
     Attributes:
-        carried_micro_usd: What earlier attempts had spent for this one to go on from.
-        went_on: Whether it went on from there; else it began again.
-        continues: Whether the next attempt is to go on from where this one stopped.
+        carried_micro_usd: What earlier attempts spent on the progress that this one continues, in micro-USD.
+        went_on: Whether it continued from there; else it started again.
+        continues: Whether the next attempt is to continue from where this one stopped.
     """
 
     carried_micro_usd: int = 0
@@ -181,21 +181,23 @@ class Continuation:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFact:
-    """What one attempt at a run did, or a judge of its answer. Workspace, run, attempt (judge and first call) name it.
+    """The fact of one attempt at a run, or of a judge of its answer.
+
+    It is identified by workspace, run and attempt, for an evaluation also by judge and first call.
 
     Attributes:
-        who: Whom it concerns.
-        attempt: The run's attempt, from 1; 0 for a run that ended before it was claimed.
-        timing: When what happened.
+        who: What it is attributed to.
+        attempt: Number of the attempt, from 1; 0 for a run that ended before it was claimed.
+        timing: The times of the attempt.
         ending: How it ended.
         calls: Its model calls in order.
-        tools: Its function tools' calls in order.
-        code: Why it did not succeed; empty when it did.
-        dead: Whether the run failed though trying again might have helped: its message is a dead letter.
-        finish_reason: Why the model stopped, as the provider said; empty when unknown.
-        score: The answer's score; None without one, and of an evaluation.
-        judge: Of an evaluation, the judge whose calls these are; each try to hear it is a fact. Else empty.
-        continuation: How it goes on from another attempt and another from it.
+        tools: Its function tool calls in order.
+        code: Error code; empty for a success.
+        dead: Whether the run failed although a retry might have helped: it is a dead letter.
+        finish_reason: Why the model stopped, as reported by the provider; empty when unknown.
+        score: The answer's score; None without one, and for an evaluation.
+        judge: For an evaluation, the judge that made these calls; each try is a fact of its own. Else empty.
+        continuation: How it continues another attempt, and whether another continues it.
     """
 
     who: Attribution
@@ -213,41 +215,43 @@ class AttemptFact:
 
     @property
     def purpose(self) -> Purpose:
-        """What its calls were for."""
+        """What the calls were for."""
         return "evaluation" if self.judge else "answer"
 
     @property
     def spend(self) -> Spend:
-        """What its calls came to."""
+        """The sum of its calls."""
         return sum((call.spend for call in self.calls), Spend())
 
     @property
     def model(self) -> str:
-        """The model that answered last, as the provider named it; empty when none did."""
+        """The model that answered last, as named by the provider; empty when none did."""
         return next((call.model for call in reversed(self.calls) if call.outcome in ("answered", "unmetered")), "")
 
     @property
     def model_ms(self) -> int:
-        """How long its model calls took, in ms."""
+        """Total time of its model calls, in ms."""
         return sum(call.latency_ms for call in self.calls)
 
     @property
     def final(self) -> bool:
-        """Whether the run ended with it."""
+        """Whether the run ended with this attempt."""
         return self.ending in FINAL
 
     @property
     def cost_micro_usd(self) -> int:
-        """What the priced ones of its calls cost, in micro-USD."""
+        """Cost of the priced calls, in micro-USD."""
         return sum(call.cost_micro_usd or 0 for call in self.calls if call.outcome != "refused")
 
     @property
     def wasted_micro_usd(self) -> int:
-        """What of the run's spend is known with this ending to have brought no answer, in micro-USD.
+        """The part of the run's spend that this ending shows to have produced no answer, in micro-USD.
 
-        An attempt that did not answer wastes what it spent, unless the next one goes on from it or it handed over. What
-        earlier ones spent for it to go on from is lost when it does not, or when the run ends without an answer. Over
-        the facts of a finished run this adds up to what the run wasted.
+        An attempt without an answer wastes what it spent, unless the next one continues from it or it was handed off.
+        What
+        earlier attempts spent for it to continue from is wasted if it does not, or if the run ends without an answer.
+        Summed
+        over the facts of a finished run, this is what the run wasted.
         """
         how, own = self.continuation, self.cost_micro_usd
         match self.ending:
@@ -263,7 +267,7 @@ class AttemptFact:
 
 
 def bounded(fact: AttemptFact) -> AttemptFact:
-    """Return the fact within MAX_CALLS and MAX_TOOLS, with the same spend, so that it fits a row."""
+    """Return the fact with at most MAX_CALLS and MAX_TOOLS entries and the same spend, so that it fits a row."""
     calls = fact.calls
     if len(calls) > MAX_CALLS:
         merged: dict[tuple[str, str, str, str, bool], Call] = {}
@@ -275,7 +279,7 @@ def bounded(fact: AttemptFact) -> AttemptFact:
 
 
 def without_arguments(tools: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
-    """Return the calls without what their tools were given and have returned."""
+    """Return the calls without their arguments and results."""
     return tuple(replace(tool, arguments="", result="") for tool in tools)
 
 

@@ -1,6 +1,6 @@
-"""The scores of an agent's answers: those judges are still to be asked about, what they change, one by one and by day.
+"""Scores of answers: pending judges, the changes that judges make, and lists of scores by answer and by day.
 
-The rows are those of `llmops.facts.store`; an answer's fact holds its score as it is now.
+The rows are those of `llmops.facts.store`; an answer's fact holds its current score.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ class Evaluation:
 
     Attributes:
         workspace: Workspace of the agent.
-        agent: Who answered.
+        agent: The agent that answered.
         version: Its version at the provider.
         run_id: The run.
         session_id: The run's session.
         attempt: The attempt that gave the answer.
-        at: When it was given, aware UTC.
-        score: The score; parts that judges add later are in it once they are there.
-        judged: Judges that have been asked, or given up.
+        at: When the answer was given, aware UTC.
+        score: The score, including the judges' parts so far.
+        judged: Judges whose results have come, or that were given up.
         model: The model that answered; empty when unknown.
-        judged_at: When a judge was asked last; None before.
-        erased: Whether the run was erased: reasons, which may tell of the answer, are not kept.
+        judged_at: When the last judge's result came, aware UTC; None before.
+        erased: Whether the run was erased; reasons, which may quote the answer, are then not kept.
         accepted_at: When the run was accepted, aware UTC.
     """
 
@@ -74,7 +74,7 @@ class Evaluation:
 
     @property
     def cursor(self) -> str:
-        """What a list continues after."""
+        """The cursor after which a list continues."""
         return f"{self.at.date().isoformat()}!{newest_first(self.accepted_at, self.run_id)}!{self.attempt:04d}"
 
 
@@ -85,11 +85,11 @@ class PendingEvaluation:
     Attributes:
         judge: The judge.
         workspace: Workspace of the agent.
-        agent: Who gave the answer.
-        tries: How often it was claimed, which is before each time it is asked.
-        claimed_until: Until when one worker alone may ask it; None when none may.
-        calls: The model calls of the last time it was asked, as far as they were noted; the last may be under way.
-        row: The row of this.
+        agent: The agent that gave the answer.
+        tries: How often it was claimed; each try claims it first.
+        claimed_until: Until when it is claimed by a worker; None when it is free.
+        calls: The noted model calls of the last try; the last one may be under way.
+        row: Its row.
     """
 
     judge: str
@@ -107,7 +107,7 @@ class PendingEvaluation:
 
 
 class Evaluations:
-    """Reads scores, and changes them by what judges find."""
+    """Reads scores, and adds the results of judges."""
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
@@ -116,9 +116,9 @@ class Evaluations:
         self._folding = FactAggregation(tables)
 
     async def waiting(self, limit: int, free_at: datetime) -> Mapping[tuple[str, str], Sequence[PendingEvaluation]]:
-        """Return, by workspace and agent, up to `limit` judges of each agent that are to be asked about answers.
+        """Return, by workspace and agent, up to `limit` pending evaluations of each agent.
 
-        Those that are claimed at the time `free_at` are left out.
+        Those claimed at the time `free_at` are left out.
         """
         today = self._clock().date()
         found: dict[tuple[str, str], list[PendingEvaluation]] = {}
@@ -133,14 +133,14 @@ class Evaluations:
         return found
 
     async def claim(self, waiting: PendingEvaluation, until: datetime) -> PendingEvaluation | None:
-        """Note that one worker alone asks the judge until then, and return what it claimed; None when another did."""
+        """Claim the evaluation for this worker until then, and return it; None when another worker has it."""
         return await self._replaced(replace(waiting, tries=waiting.tries + 1, claimed_until=until, calls=()))
 
     async def note(self, waiting: PendingEvaluation, calls: Sequence[Call]) -> PendingEvaluation:
-        """Note the judge's model calls, the last of which is about to be made; return what is claimed.
+        """Store the judge's model calls, the last of which is about to be made; return the claimed evaluation.
 
         Raises:
-            Unavailable: The claim is over, and somebody else has it.
+            Unavailable: The claim has expired, and another worker has it.
         """
         noted = await self._replaced(replace(waiting, calls=tuple(calls)))
         if noted is None:
@@ -149,14 +149,14 @@ class Evaluations:
         return noted
 
     async def release(self, waiting: PendingEvaluation) -> None:
-        """Give up the claim: the judge could not be asked this time, and can be again.
+        """Release the claim: the judge could not be asked this time, and is asked again.
 
-        What is noted of its calls stays, in case that their fact could not be written.
+        Its noted calls stay, in case their fact could not be written.
         """
-        await self._replaced(replace(waiting, claimed_until=None))  # or somebody else has it
+        await self._replaced(replace(waiting, claimed_until=None))  # or another worker has it
 
     async def of(self, waiting: PendingEvaluation) -> Evaluation | None:
-        """Return the evaluation that the judge is to add to; None when it is gone."""
+        """Return the evaluation that the judge adds to; None when it no longer exists."""
         row = await self._tables.get(TABLE, waiting.row.partition, waiting.answer_key)
         kept = kept_of(row) if row else None
         return evaluation_of(kept) if kept else None
@@ -164,9 +164,9 @@ class Evaluations:
     async def judged(
         self, waiting: PendingEvaluation, parts: Sequence[Part], weights: Mapping[str, float], now: datetime
     ) -> Evaluation | None:
-        """Add what a judge found to the evaluation and return it; None when it is gone.
+        """Add a judge's result to the evaluation and return it; None when it no longer exists.
 
-        A judge counts once: later findings of it change nothing.
+        A judge counts once: its later results change nothing.
         """
 
         def add(before: Score) -> Score:
@@ -178,13 +178,13 @@ class Evaluations:
     async def change(
         self, home: str, key: str, judge: str, add: Callable[[Score], Score], now: datetime
     ) -> Evaluation | None:
-        """Change an answer's score by what somebody finds, and return the evaluation; None when it is gone.
+        """Change an answer's score and return the evaluation; None when it no longer exists.
 
         Args:
             home: Partition of the answer's fact.
-            key: Key of the row that keeps it.
-            judge: Who finds it. It counts once: what the same one finds later changes nothing.
-            add: Returns the score with it.
+            key: Key of the row of the fact.
+            judge: Name of the source. It counts once: later results under the same name change nothing.
+            add: Returns the score with the result added.
             now: The time, aware UTC.
         """
         while True:
@@ -212,7 +212,7 @@ class Evaluations:
             return evaluation_of(heard)
 
     async def settle(self, waiting: PendingEvaluation) -> None:
-        """Note that nothing more is to be done about the judge."""
+        """Note that the judge is done."""
         try:
             await self._tables.commit(TABLE, [Delete(waiting.row.partition, waiting.row.key)])
         except RowChanged:
@@ -221,7 +221,7 @@ class Evaluations:
     async def list(
         self, workspace: str, agent: str, limit: int, *, after: str | None = None, version: str | None = None
     ) -> tuple[Sequence[Evaluation], str | None]:
-        """Return up to `limit` evaluations, the day of the latest first, and the cursor to continue after, or None."""
+        """Return up to `limit` evaluations, latest day first, and the cursor of the next page; None at the end."""
         last, _, key = (after or "").partition("!")
         where: dict[str, str | int | bool] = {"scored": True}
         if version is not None:
@@ -243,7 +243,7 @@ class Evaluations:
         return found, None
 
     async def sums(self, workspace: str, agent: str, version: str | None = None) -> Sequence[DaySum]:
-        """Return the sums of every version and day, or of one version, with what is new."""
+        """Return the sums of scores by version and day, of all versions or one, including facts not in the sums yet."""
         today = self._clock().date()
         first_open = await self._folding.first_open_day(today)
         published = every(self._tables, TABLE, Span(scores_home(workspace, agent)))
@@ -268,7 +268,7 @@ class Evaluations:
 
 
 def evaluation_of(kept: StoredFact) -> Evaluation | None:
-    """Return the fact as a scored answer; None when it is none."""
+    """Return the fact as a scored answer; None when it has no score."""
     fact = kept.fact
     if fact.score is None or fact.judge:
         return None
@@ -291,10 +291,10 @@ def evaluation_of(kept: StoredFact) -> Evaluation | None:
 
 
 def cursor(text: str) -> str:
-    """Return the text if a list can continue after it.
+    """Return the text if it is a valid cursor.
 
     Raises:
-        ValueError: It cannot.
+        ValueError: It is not.
     """
     if not _CURSOR.fullmatch(text):
         msg = "no cursor of evaluations"
@@ -303,7 +303,7 @@ def cursor(text: str) -> str:
 
 
 def by_version(sums: Sequence[DaySum]) -> dict[str, dict[str, ScoreDistribution]]:
-    """Return the sums of all days by version and part."""
+    """Return the sums over all days by version and part."""
     found: dict[str, dict[str, ScoreDistribution]] = {}
     for one in sums:
         found[one.version] = added(found.get(one.version, {}), one.parts)

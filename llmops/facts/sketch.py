@@ -1,7 +1,7 @@
-"""Quantiles of many durations from a few counters that add up: DDSketch with logarithmic buckets.
+"""Quantiles of many durations from a few counters that can be added: DDSketch with logarithmic buckets.
 
-A quantile is at most ACCURACY off, relative to the true value (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable
-quantile sketch with relative-error guarantees", VLDB 2019, arxiv.org/abs/1908.10693, proposition 3).
+The relative error of a quantile is at most ACCURACY (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile
+sketch with relative-error guarantees", VLDB 2019, arxiv.org/abs/1908.10693, proposition 3).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _LOG_GAMMA = math.log(_GAMMA)
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """How many values fell into each bucket; bucket i holds those above gamma^(i-1) up to gamma^i.
+    """Number of values in each bucket; bucket i holds those above gamma^(i-1) up to gamma^i.
 
     Attributes:
-        zeros: Values of 0.
-        buckets: The counts of the others by bucket. From 1 ms to a day there are fewer than 460.
+        zeros: Number of zeros.
+        buckets: Counts of the other values by bucket. From 1 ms to a day there are fewer than 460 buckets.
     """
 
     zeros: int = 0
@@ -30,7 +30,7 @@ class Sketch:
 
     @staticmethod
     def of(values: Iterable[int]) -> Sketch:
-        """Return the sketch of whole numbers; a negative one, which only a clock set back makes, counts as 0."""
+        """Return the sketch of whole numbers; a negative one (a clock was set back) counts as 0."""
         zeros, buckets = 0, dict[int, int]()
         for value in values:
             if value <= 0:
@@ -48,7 +48,7 @@ class Sketch:
 
     @property
     def count(self) -> int:
-        """How many values there were."""
+        """The number of values."""
         return self.zeros + sum(self.buckets.values())
 
     @property
@@ -58,9 +58,9 @@ class Sketch:
         return sum(n * _middle(bucket) for bucket, n in self.buckets.items()) / count if count else None
 
     def quantile(self, share: float) -> float | None:
-        """Return the value below or at which this share (0-1) of the values lie; None when there are none.
+        """Return the smallest value that at least this share (0-1) of the values do not exceed; None without values.
 
-        It is that of the nearest rank: of four values, 95 % lie at or below the largest.
+        By the nearest-rank method: the 0.95 quantile of four values is the largest.
         """
         count = self.count
         if not count:
@@ -76,7 +76,7 @@ class Sketch:
         raise AssertionError(msg)
 
     def share_within(self, limit: float) -> float | None:
-        """Return the share (0-1) of the values up to the limit, which is taken as exactly as the accuracy allows."""
+        """Return the share (0-1) of the values up to the limit, within the accuracy; None without values."""
         count = self.count
         if not count:
             return None
@@ -87,5 +87,5 @@ class Sketch:
 
 
 def _middle(bucket: int) -> float:
-    """Return the value that is at most ACCURACY off from all of the bucket's."""
+    """Return the value whose relative distance to every value of the bucket is at most ACCURACY."""
     return 2 * _GAMMA**bucket / (_GAMMA + 1)

@@ -1,13 +1,14 @@
-"""Facts: one row for each attempt that ended, written once by a key that the attempt determines.
+"""Storage of facts: one row for each attempt that ended, written once under a deterministic key.
 
-Table `facts`, partition `{day}!{shard}`: the UTC day the attempt ended, the shard of its agent. A judge's fact and all
-that is added to a score later are in the partition of the answer's attempt. Rows, `{key}` being
-`{workspace}!{agent}!{newest first by acceptance}!{run}!{attempt}` and, of an evaluation, `!{judge}.{first call}`:
-`fact!{key}`    the fact, kept; of an answer, with the score as it is now;
+Table `facts`, partition `{day}!{shard}`: the UTC day on which the attempt ended, and the shard of its agent. A judge's
+fact
+and all later changes of a score are in the partition of the attempt that answered. Rows, where `{key}` is
+`{workspace}!{agent}!{newest first by acceptance}!{run}!{attempt}` and for an evaluation also `!{judge}.{first call}`:
+`fact!{key}`    the fact; of an answer, with its current score;
 `new!{key}`     the same fact until `llmops.facts.folding` has added it to the sums;
-`judge!{key}!{judge}`   a judge that is to be heard of the answer, until it was;
+`judge!{key}!{judge}`   a judge of the answer whose result is pending;
 `cost!…`, `hour!…`, `slot!…`, `score!…`, `access!…`   the sums.
-The first two are inserted in one transaction, so each fact is counted once, whenever it is added up.
+The first two are inserted in one transaction, so that each fact is added exactly once, whenever that happens.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ from llmops.facts.model import AttemptFact, Call, bounded, without_arguments
 
 TABLE = "facts"
 SHARDS = 8
-"""Partitions a day's facts are spread over, by agent, so that none passes the service's 2,000 rows a second."""
+"""Partitions of a day's facts, by agent: one partition takes at most 2,000 rows a second (a limit of the service)."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFact:
-    """A fact as it is kept, with what became of its score.
+    """A stored fact with the state of its evaluation.
 
     Attributes:
         fact: The fact.
-        judged: Judges that have been heard of the answer, or given up.
-        judged_at: When a judge was heard last, aware UTC; None before.
-        erased: Whether the run was erased: reasons, which may tell of the answer, are not kept.
+        judged: Judges whose results have come, or that were given up.
+        judged_at: When the last judge's result came, aware UTC; None before.
+        erased: Whether the run was erased; reasons, which may quote the answer, are then not kept.
     """
 
     fact: AttemptFact
@@ -67,19 +68,19 @@ def days(first: date, last: date) -> Iterator[date]:
 
 
 def home_of(fact: AttemptFact) -> str:
-    """Return the partition of an attempt's rows; a judge's are in that of the attempt that answered."""
+    """Return the partition of an attempt's rows; those of a judge are in that of the attempt that answered."""
     return partition(fact.timing.ended_at.date(), shard(fact.who.workspace, fact.who.agent))
 
 
 def key_of(fact: AttemptFact) -> str:
-    """Return what the keys of the fact's rows end with."""
+    """Return the suffix of the keys of the fact's rows."""
     which = newest_first(fact.timing.accepted_at, fact.who.run_id)
     judge = f"!{fact.judge}.{fact.calls[0].number if fact.calls else 0}" if fact.judge else ""
     return f"{fact.who.workspace}!{fact.who.agent}!{which}!{fact.attempt:04d}{judge}"
 
 
 def kept_row(home: str, kept: StoredFact, etag: str = "") -> Row:
-    """Return the row that keeps the fact."""
+    """Return the `fact!` row of a fact."""
     fact = kept.fact
     scored = fact.score is not None and not fact.judge
     values = {"fact": _KEPT.dump(kept), "version": fact.who.version, "scored": scored}
@@ -87,24 +88,24 @@ def kept_row(home: str, kept: StoredFact, etag: str = "") -> Row:
 
 
 def new_row(home: str, fact: AttemptFact) -> Row:
-    """Return the row that has the fact added to the sums; it holds no reasons and no arguments."""
+    """Return the `new!` row of a fact; it holds neither reasons nor arguments."""
     plain = replace(fact, score=replace(fact.score, reasons={})) if fact.score else fact
     plain = replace(plain, tools=without_arguments(plain.tools))
     return Row(home, f"new!{key_of(fact)}", {"fact": FACT.dump(plain)})
 
 
 def kept_of(row: Row) -> StoredFact:
-    """Return the fact that a `fact!` row keeps."""
+    """Return the fact in a `fact!` row."""
     return _KEPT.load(row.text("fact"))
 
 
 def new_of(row: Row) -> AttemptFact:
-    """Return the fact that a `new!` row holds."""
+    """Return the fact in a `new!` row."""
     return FACT.load(row.text("fact"))
 
 
 def noted_calls(row: Row) -> tuple[Call, ...]:
-    """Return the model calls of a judge that a `judge!` row notes, the last of which may be under way."""
+    """Return a judge's model calls stored in a `judge!` row; the last one may be under way."""
     return NOTED_CALLS.load(row.text("calls")) if row.values.get("calls") else ()
 
 
@@ -112,21 +113,22 @@ class Facts:
     """Writes facts, and reads those of a run."""
 
     def __init__(self, tables: Tables, recorded: Callable[[AttemptFact], None] | None = None) -> None:
-        """Set the tables, and who is given every fact once it is written."""
+        """Set the tables, and the function that is called with every fact once it is written."""
         self._tables = tables
         self._inserts = GroupInserts(tables, TABLE)
         self._recorded = recorded
 
     async def record(self, fact: AttemptFact) -> AttemptFact:
-        """Write the fact and return the one that stands: the first that was written of this attempt.
+        """Write the fact and return the stored one, which is the first that was written for this attempt.
 
-        It is one request, or part of one: facts of a partition that come while another is being written go together.
-        What the key is made of (workspace, agent, run, attempt, acceptance and end) must be read
-        from the run as it is committed, so that whoever writes the fact again, after a crash, writes it at the same
-        place. Judges that are pending in an answer's score are noted with it.
+        It takes one request or part of one: concurrent facts of a partition share a transaction. The parts of the key
+        (workspace,
+        agent, run, attempt, acceptance and end) must be read from the committed run, so that a repetition after a crash
+        writes
+        under the same key. Judges that are pending in the answer's score are entered with it.
 
         Raises:
-            Unavailable: It cannot be written; it may have been.
+            Unavailable: It could not be written; it may have been.
         """
         fact, home = bounded(fact), home_of(fact)
         rows = [kept_row(home, StoredFact(fact)), new_row(home, fact)]
@@ -135,7 +137,7 @@ class Facts:
         try:
             await self._inserts.insert(home, rows)
         except RowExists:
-            # Recorded before, perhaps by this very call, whose answer was lost.
+            # Written before, perhaps by this very call, whose response was lost.
             row = await self._tables.get(TABLE, home, f"fact!{key_of(fact)}")
             return kept_of(row).fact if row else fact
         if self._recorded is not None:
@@ -145,7 +147,7 @@ class Facts:
     async def of_run(
         self, workspace: str, agent: str, run_id: str, accepted_at: datetime, last: datetime
     ) -> Sequence[StoredFact]:
-        """Return the facts of a run that was accepted then and ended at `last` at the latest, in order of attempt."""
+        """Return the facts of a run accepted at that time and ended by `last`, in order of attempt."""
         rows = await self.rows_of_run(workspace, agent, run_id, accepted_at, last)
         return sorted((kept_of(row) for row in rows), key=lambda kept: (kept.fact.attempt, kept.fact.judge))
 
@@ -158,7 +160,7 @@ class Facts:
     async def noted_by_judges(
         self, workspace: str, agent: str, run_id: str, accepted_at: datetime, last: datetime
     ) -> Sequence[Call]:
-        """Return the model calls that judges of the run's answers have noted and whose facts may not be written yet."""
+        """Return the model calls noted by judges of the run's answers whose facts may not be written yet."""
         rows = await self._of_run("judge", workspace, agent, run_id, accepted_at, last)
         return [call for row in rows for call in noted_calls(row)]
 
@@ -175,23 +177,23 @@ class Facts:
 
 
 class FactDeletion:
-    """Deletes the facts of a workspace, day by day; the sums that they are in stay."""
+    """Deletes a workspace's facts day by day; the sums stay."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     async def delete(self, workspace: str, day: date) -> int:
-        """Delete what is kept of the attempts that ended on the day, and return how many facts there were.
+        """Delete the facts of attempts that ended on the day, and return their number.
 
-        Facts that are not in the sums yet stay. It can be done twice, and by two at once.
+        Facts not in the sums yet are kept. Safe to repeat, and to run twice at once.
         """
         counts = [await self._delete(workspace, partition(day, number)) for number in range(SHARDS)]
         return sum(counts)
 
     async def reduce(self, workspace: str, day: date, change: Callable[[AttemptFact], AttemptFact]) -> int:
-        """Change what is kept of the attempts that ended on the day, and return how many facts were changed.
+        """Change the facts of attempts that ended on the day, and return the number changed.
 
-        Facts that are not in the sums yet stay as they are. It can be done twice, and by two at once.
+        Facts not in the sums yet are left unchanged. Safe to repeat, and to run twice at once.
         """
         counts = [await self._reduce(workspace, partition(day, number), change) for number in range(SHARDS)]
         return sum(counts)
@@ -207,7 +209,7 @@ class FactDeletion:
                     continue
                 try:
                     await self._tables.commit(TABLE, [Replace(kept_row(home, after, row.etag))])
-                except RowChanged:  # another was faster, or our own first try took effect
+                except RowChanged:  # another process was faster, or our first try took effect
                     continue
                 count += 1
             token = page.next
@@ -237,6 +239,6 @@ class FactDeletion:
     async def _delete_one(self, row: Row) -> int:
         try:
             await self._tables.commit(TABLE, [Delete(row.partition, row.key)])
-        except RowChanged:  # another was faster
+        except RowChanged:  # another process was faster
             return 0
         return 1

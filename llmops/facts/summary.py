@@ -1,4 +1,4 @@
-"""What a number of attempts come to: a value that adds up, and the figures that are read from it."""
+"""The sum of a number of attempts, and the performance figures computed from it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from llmops.spend.usage import Spend
 
 @dataclass(frozen=True, slots=True)
 class PerformanceSummary:
-    """What some attempts come to.
+    """The sum of a number of attempts.
 
     Attributes:
         succeeded: Runs answered.
-        failed: Runs failed for good.
+        failed: Runs that failed permanently.
         cancelled: Runs cancelled.
-        retried: Attempts that failed and were followed by another.
-        paused: Attempts that a budget ended, with the run waiting.
-        dead: Of the failed runs, those whose message is a dead letter.
+        retried: Attempts that failed and were retried.
+        paused: Attempts that a budget stopped while the run waits.
+        dead: Failed runs that are dead letters.
         spend: What was spent.
-        wasted: Of that, what gave no answer, in micro-USD.
+        wasted: The part of it that produced no answer, in micro-USD.
         scored: Answers with a score.
-        quality_sum: The sum of the scores.
-        latency: Of answered runs, from acceptance to answer, in ms.
-        model: Of attempts with model calls, how long these took, in ms.
-        queue: Of ended runs, from acceptance to the first claim, in ms.
-        codes: Why attempts failed, by code.
+        quality_sum: Sum of the scores.
+        latency: Time from acceptance to answer of answered runs, in ms.
+        model: Total time of model calls of attempts that made any, in ms.
+        queue: Time from acceptance to first claim of ended runs, in ms.
+        codes: Number of failed attempts by error code.
     """
 
     succeeded: int = 0
@@ -69,27 +69,27 @@ class PerformanceSummary:
 
     @property
     def runs(self) -> int:
-        """Runs that were answered or failed; a cancelled run says nothing of the agent."""
+        """Number of runs answered or failed; cancelled ones say nothing about the agent."""
         return self.succeeded + self.failed
 
     @property
     def attempts(self) -> int:
-        """Attempts that were brought to an end."""
+        """Number of attempts that ended."""
         return self.runs + self.retried
 
     @property
     def availability(self) -> float | None:
-        """Share of the runs that were answered, 0-1; None without runs."""
+        """Share of runs answered, 0-1; None without runs."""
         return self.succeeded / self.runs if self.runs else None
 
     @property
     def error_rate(self) -> float | None:
-        """Share of the runs that failed, 0-1; None without runs."""
+        """Share of runs failed, 0-1; None without runs."""
         return self.failed / self.runs if self.runs else None
 
     @property
     def retry_rate(self) -> float | None:
-        """Share of the attempts that were followed by another, 0-1; None without attempts."""
+        """Share of attempts that were retried, 0-1; None without attempts."""
         return self.retried / self.attempts if self.attempts else None
 
     @property
@@ -99,27 +99,27 @@ class PerformanceSummary:
 
     @property
     def cost_per_run(self) -> float | None:
-        """Micro-USD a run; None without runs, and when a call had no known price: then it is not known."""
+        """Cost per run in micro-USD; None without runs, or when a call has no known price."""
         return self.spend.cost_micro_usd / self.runs if self.runs and not self.spend.unpriced_calls else None
 
     @property
     def wasted_share(self) -> float | None:
-        """Share of the spend that gave no answer, 0-1; None when nothing was spent."""
+        """Share of the spend that produced no answer, 0-1; None when nothing was spent."""
         return self.wasted / self.spend.cost_micro_usd if self.spend.cost_micro_usd else None
 
     @property
     def cached_share(self) -> float | None:
-        """Share of the input tokens that came from the provider's cache, 0-1; None without input tokens."""
+        """Share of input tokens read from the provider's cache, 0-1; None without input tokens."""
         return self.spend.cached_tokens / self.spend.input_tokens if self.spend.input_tokens else None
 
     @property
     def tokens(self) -> int:
-        """Input and output tokens."""
+        """Number of input and output tokens."""
         return self.spend.input_tokens + self.spend.output_tokens
 
 
 def summary_of(fact: AttemptFact) -> PerformanceSummary:
-    """Return what one attempt comes to."""
+    """Return the summary of one attempt."""
     ending = fact.ending
     failed = ending in (Ending.FAILED, Ending.RETRIED)
     scored = fact.score is not None and ending is Ending.SUCCEEDED

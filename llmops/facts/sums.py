@@ -1,12 +1,12 @@
-"""What facts add up to, as values: costs by group, what an agent's version did by hour and minute, and its scores.
+"""Sums of facts, as values: costs by group, what an agent's version did by hour and minute, and its scores.
 
-Every sum is a row of the partition that its facts are in, `{kind}!…` with the kind its key begins with:
-`cost!{workspace}!{digest}`                     what the calls of one group came to;
+Every sum is a row in the partition of its facts, `{kind}!…`:
+`cost!{workspace}!{digest}`                     the spend of one group;
 `hour!{workspace}!{agent}!{hour}!{version}`     what an agent's version did in an hour;
-`slot!{workspace}!{agent}!{minute}!{version}`   the same by the minute;
-`score!{workspace}!{agent}!{version}`           what the day's answers of a version were scored;
+`slot!{workspace}!{agent}!{minute}!{version}`   the same by minute;
+`score!{workspace}!{agent}!{version}`           the day's scores of a version;
 `access!{ten minutes}`                          which agents were used, in order (`llmops.facts.accesses`);
-`folded!`                                       how many facts and changes of scores were added in this partition.
+`folded!`                                       the number of facts and score changes added in this partition.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HOUR, MINUTE = "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M"
 OVERALL = "overall"
 FOLDED = "folded!"
 MAX_GROUPS = 30
-"""Models of a fact that are summed apart: a fact is added to its sums in one transaction, whatever a provider says."""
+"""Most models of a fact that are summed separately: all sums of a fact must fit in one transaction."""
 OTHER_MODELS = "(other)"
 
 Parts = Mapping[str, ScoreDistribution]
@@ -39,7 +39,7 @@ Parts = Mapping[str, ScoreDistribution]
 
 @dataclass(frozen=True, slots=True)
 class CostSum:
-    """What the calls of one group came to."""
+    """The spend of one group."""
 
     group: Group
     spend: Spend
@@ -54,8 +54,8 @@ class Cell:
 
     Attributes:
         agent: The agent.
-        version: Its version at the provider; empty when attempts did not come as far as having one.
-        start: The hour's or minute's begin, aware UTC.
+        version: Its version at the provider; empty for attempts that ended before they had one.
+        start: Start of the hour or minute, aware UTC.
         summary: What it did.
     """
 
@@ -70,7 +70,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class DaySum:
-    """What the answers of a version on a UTC day were scored, by part (`overall` among them)."""
+    """The scores of a version's answers on a UTC day, by part (including `overall`)."""
 
     version: str
     day: date
@@ -93,7 +93,7 @@ _CODECS: Mapping[str, JsonCodec[Any]] = {
 
 
 def added(one: Parts, other: Parts) -> dict[str, ScoreDistribution]:
-    """Return the moments of both by part."""
+    """Return the sum of both, by part."""
     return {
         name: one.get(name, ScoreDistribution()) + other.get(name, ScoreDistribution())
         for name in one.keys() | other.keys()
@@ -101,12 +101,12 @@ def added(one: Parts, other: Parts) -> dict[str, ScoreDistribution]:
 
 
 def values_of(score: Score) -> dict[str, int]:
-    """Return the values of a score by part, `overall` among them."""
+    """Return the values of a score by part, including `overall`."""
     return {**score.parts, OVERALL: score.overall}
 
 
 def changes(before: Score | None, after: Score | None) -> Parts:
-    """Return what is to be added to sums of scores when a score becomes another."""
+    """Return what to add to sums of scores when a score changes."""
     was, now = (values_of(score) if score else {} for score in (before, after))
     return {
         name: (ScoreDistribution.of(now[name]) if name in now else ScoreDistribution())
@@ -117,7 +117,7 @@ def changes(before: Score | None, after: Score | None) -> Parts:
 
 
 def costs_of(fact: AttemptFact) -> dict[Group, Spend]:
-    """Return what the fact's calls came to by group; models beyond MAX_GROUPS count as OTHER_MODELS."""
+    """Return the spend of the fact's calls by group; models beyond MAX_GROUPS count as OTHER_MODELS."""
     who = fact.who
     named = list(dict.fromkeys((call.provider, call.model) for call in fact.calls))[:MAX_GROUPS]
 
@@ -129,7 +129,7 @@ def costs_of(fact: AttemptFact) -> dict[Group, Spend]:
 
 
 def cell_of(fact: AttemptFact, form: str) -> Cell:
-    """Return the hour (HOUR) or minute (MINUTE) that the attempt ended in, with what it did."""
+    """Return the cell of the hour (HOUR) or minute (MINUTE) in which the attempt ended."""
     return _cell_of(fact, form, summary_of(fact))
 
 
@@ -140,7 +140,7 @@ def _cell_of(fact: AttemptFact, form: str, summary: PerformanceSummary) -> Cell:
 
 
 def cost_key(group: Group) -> str:
-    """Return the key of the group's sum."""
+    """Return the key of a group's sum."""
     return f"cost!{group.workspace}!{group.digest}"
 
 
@@ -150,7 +150,10 @@ def score_key(workspace: str, agent: str, version: str) -> str:
 
 
 def sums_of(fact: AttemptFact) -> Sequence[tuple[str, Sum]]:
-    """Return what a new fact adds to which sums. An evaluation adds to costs; its score is added where it changes."""
+    """Return the amounts that a new fact adds, by key of the sum.
+
+    An evaluation adds only to costs; its score is added where it changes the answer's.
+    """
     return list(_sums_of(fact))
 
 
@@ -172,7 +175,7 @@ def _sums_of(fact: AttemptFact) -> Iterator[tuple[str, Sum]]:
 
 
 def day_sum_of(fact: AttemptFact) -> DaySum | None:
-    """Return what an answer was scored; None where it was not, and of an evaluation."""
+    """Return the sum of an answer's score; None where it has none, and for an evaluation."""
     if fact.score is None or fact.judge:
         return None
     return DaySum(fact.who.version, fact.timing.ended_at.date(), changes(None, fact.score))
@@ -195,10 +198,10 @@ def dump(amount: Sum) -> Mapping[str, Scalar | None]:
 
 
 def load(row: Row) -> Sum:
-    """Return the sum that a row holds.
+    """Return the sum in a row.
 
     Raises:
-        Unreadable: It holds none.
+        Unreadable: The row holds none.
     """
     codec = _CODECS.get(row.key.partition("!")[0])
     if codec is None:
@@ -207,11 +210,11 @@ def load(row: Row) -> Sum:
 
 
 def cost_of(row: Row) -> tuple[Group, Spend]:
-    """Return the group and amount that a `cost!` row holds."""
+    """Return the group and amount of a `cost!` row."""
     found: CostSum = _CODECS["cost"].load(row.text("sum"))
     return found.group, found.spend
 
 
 def _digest(version: str) -> str:
-    # Versions may hold what keys may not.
+    # A version may contain characters that keys may not.
     return hashlib.sha256(version.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -1,1 +1,1 @@
-"""Metrics: what is counted, shared between workers, pushed through OpenTelemetry and shown as Prometheus text."""
+"""Metrics: counted in each worker, shared in a table, pushed through OpenTelemetry, shown as Prometheus text."""

@@ -1,4 +1,4 @@
-"""Every metric of the app: one list, from which OpenTelemetry's instruments and the Prometheus text are made."""
+"""The list of all metrics, from which OpenTelemetry's instruments and the Prometheus text are made."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _SCORES = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0)
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """Something that is counted or measured.
+    """A metric.
 
     Attributes:
-        name: Its OpenTelemetry name; with `_` for `.` and the unit's and kind's suffix it is the Prometheus one.
-        kind: A sum that only grows, a value that comes and goes, or a distribution.
+        name: OpenTelemetry name; the Prometheus name has `_` for `.` and a suffix for unit and kind.
+        kind: A counter, a gauge, or a histogram.
         help: One sentence.
-        labels: What it is told apart by.
+        labels: Names of its labels.
         unit: As Prometheus spells it: `seconds`, `usd`; empty for a plain number.
         buckets: Upper bounds of a histogram's buckets, ascending; the last bucket has none.
-        scale: What a recorded value is multiplied by to be in the unit; values are recorded whole where they can be.
+        scale: Factor from recorded values to the unit; values are recorded as whole numbers where possible.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Metric:
 
     @property
     def prometheus_name(self) -> str:
-        """The name of its family in the Prometheus text; counters get `_total` on top."""
+        """The name of the metric family in the Prometheus text; counters get `_total` in addition."""
         name = self.name.replace(".", "_")
         return f"{name}_{self.unit}" if self.unit else name
 
@@ -115,6 +115,6 @@ COUNTED = (
     CPU,
     CPU_TIME,
 )
-"""What workers count in their own memory and share by `llmops.metrics.shared`."""
+"""Metrics counted in each worker's memory and shared by `llmops.metrics.shared`."""
 
 BY_NAME = {metric.name: metric for metric in COUNTED}

@@ -1,4 +1,4 @@
-"""Metrics as Prometheus text (prometheus.io/docs/instrumenting/exposition_formats), written by `prometheus_client`."""
+"""Metrics in Prometheus text format (prometheus.io/docs/instrumenting/exposition_formats), by `prometheus_client`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from llmops.metrics.definitions import Metric
 from llmops.metrics.series import Numbers
 
 CONTENT_TYPE = "text/plain; version=0.0.4"
-"""Of the text, without its charset, UTF-8."""
+"""Media type of the text; the charset, UTF-8, is added elsewhere."""
 
 Sample = tuple[Metric, tuple[str, ...], Numbers]
 """A metric, the values of its labels, and its numbers."""
 
 
 def exposition(samples: Iterable[Sample]) -> str:
-    """Return the samples as text, families and their samples in order."""
+    """Return the samples as Prometheus text, sorted by metric family and sample."""
     registry = CollectorRegistry()
     registry.register(_Samples(samples))
     return generate_latest(registry).decode()

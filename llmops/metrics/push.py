@@ -1,4 +1,4 @@
-"""Handing values on to OpenTelemetry, which pushes them where an exporter is set up and drops them where none is."""
+"""Passing values to OpenTelemetry, which exports them if an exporter is configured and drops them otherwise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _UNITS = {"seconds": "s", "usd": "{USD}"}
 
 
 class Instruments:
-    """One OpenTelemetry instrument per metric, made on first use."""
+    """One OpenTelemetry instrument per metric, created on first use."""
 
     def __init__(self) -> None:
         self._meter = get_meter(SCOPE)

@@ -1,4 +1,4 @@
-"""Series of numbers: a metric with its labels' values, and what it came to. Pure; they add up in any order."""
+"""Time series as values: a metric with its labels, and its sum. Pure; they can be added in any order."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from llmops.metrics.definitions import BY_NAME, Metric
 Key = tuple[str, ...]
 """The metric's name, then the values of its labels in order."""
 Numbers = tuple[float, ...]
-"""A counter's or gauge's sum; or a histogram's count, sum, and the number of values in each bucket."""
+"""Sum of a counter or gauge; of a histogram its count, its sum, and the number of values in each bucket."""
 Series = Mapping[Key, Numbers]
 
 MAX_SERIES = 200
-"""Most series of a metric that one worker tells apart in a workspace; the rest are counted as OTHER."""
+"""Most series of a metric that one worker keeps in a workspace; further ones are counted as OTHER."""
 OTHER = "_other"
 
 
 def observed(metric: Metric, value: float) -> Numbers:
-    """Return what one value comes to."""
+    """Return the numbers of a single value."""
     if metric.kind != "histogram":
         return (value,)
     buckets = [0.0] * (len(metric.buckets) + 1)
@@ -31,7 +31,7 @@ def observed(metric: Metric, value: float) -> Numbers:
 
 
 def added(series: Series, more: Series) -> dict[Key, Numbers]:
-    """Return both together."""
+    """Return the sum of both."""
     total = dict(series)
     for key, numbers in more.items():
         total[key] = tuple(map(add, total[key], numbers)) if key in total else numbers
@@ -39,7 +39,7 @@ def added(series: Series, more: Series) -> dict[Key, Numbers]:
 
 
 def gathered(series: Series, more: Series) -> dict[Key, Numbers]:
-    """Return both together, telling MAX_SERIES of a metric apart and counting the rest as OTHER."""
+    """Return the sum of both, with at most MAX_SERIES series per metric and the rest as OTHER."""
     total, told = dict(series), Counter(key[0] for key in series)
     for key, numbers in more.items():
         kept = key if key in total or told[key[0]] < MAX_SERIES else _other(key)
@@ -49,7 +49,7 @@ def gathered(series: Series, more: Series) -> dict[Key, Numbers]:
 
 
 def without(series: Series, earlier: Series) -> dict[Key, Numbers]:
-    """Return what came since the earlier state of the same series; series that did not change are left out."""
+    """Return what was added since an earlier state of the same series; unchanged series are left out."""
     return {
         key: tuple(map(sub, numbers, earlier[key])) if key in earlier else numbers
         for key, numbers in series.items()
@@ -58,12 +58,12 @@ def without(series: Series, earlier: Series) -> dict[Key, Numbers]:
 
 
 def lasting(series: Series) -> dict[Key, Numbers]:
-    """Return the series without gauges: what a worker that is gone leaves behind, for it runs nothing any more."""
+    """Return the series without gauges: what remains of a worker that no longer runs."""
     return {key: numbers for key, numbers in series.items() if BY_NAME[key[0]].kind != "gauge"}
 
 
 def limited(series: Mapping[Key, Numbers], key: Key) -> Key:
-    """Return the key to count under: its own, or OTHER's when the metric has too many series already."""
+    """Return the key to count under: the given one, or OTHER's when the metric already has MAX_SERIES series."""
     if key in series or sum(known[0] == key[0] for known in series) < MAX_SERIES:
         return key
     return _other(key)
@@ -75,7 +75,7 @@ def dump(series: Series) -> str:
 
 
 def load(text: str) -> dict[Key, Numbers]:
-    """Return the series that `dump` wrote, without those of metrics (or buckets) that there are no more."""
+    """Return the series that `dump` wrote, without metrics (or buckets) that no longer exist."""
     found: Iterable[tuple[list[str], list[float]]] = json.loads(text)
     return {tuple(key): tuple(numbers) for key, numbers in found if _fits(key, numbers)}
 

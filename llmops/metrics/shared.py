@@ -1,8 +1,8 @@
-"""Metrics that workers share: each counts in its memory and now and then stores what its counts have come to.
+"""Metrics shared between workers: each counts in memory and stores its totals from time to time.
 
-Table `metrics`, partition = workspace. Row `worker!{id}`: all that one worker has counted, written by it alone, so that
-writing it twice counts nothing twice. Row `past`: the workers that are no more, added up. A worker that dies loses what
-it has counted since it stored it last. Nothing is written on the way of a run.
+Table `metrics`, partition = workspace. Row `worker!{id}`: the totals of one worker, written only by it, so that writing
+them twice counts nothing twice. Row `past`: the sum of workers that no longer run. A worker that dies loses what it has
+counted since it last stored. No request of a run waits for any of this.
 """
 
 from __future__ import annotations
@@ -24,29 +24,31 @@ log = logging.getLogger(__name__)
 
 TABLE = "metrics"
 SILENT_AFTER = timedelta(hours=1)
-"""A worker that stored nothing for so long is taken to be gone; one that is not after all begins a new row."""
+"""A worker that has stored nothing for this long is taken to be gone; if it is not, it starts a new row."""
 
 _WORKER = "worker!"
 _PAST = "past"
 _TIDIED = 20
 
 Push = Callable[[Metric, float, tuple[str, ...]], None]
-"""Hands a value on to whoever else counts: the metric, the value, the values of its labels."""
+"""Passes a value on: the metric, the value, the values of its labels."""
 
 
 @dataclass(slots=True)
 class _WorkerSeries:
-    """What this worker has counted in a workspace, and what of it is stored in which row."""
+    """What this worker has counted in a workspace, what of it is stored, and in which row."""
 
     counted: dict[Key, Numbers] = field(default_factory=dict[Key, Numbers])
-    base: Series = field(default_factory=dict[Key, Numbers])  # counted before this row was begun: in `past` by now
+    base: Series = field(
+        default_factory=dict[Key, Numbers]
+    )  # counted before this row was started, and part of `past` by now
     stored: Series = field(default_factory=dict[Key, Numbers])
     row: str = ""
     etag: str = ""
 
 
 class SharedMetrics:
-    """Counts, and reads what all workers have counted. Belongs to one event loop."""
+    """Counts, and reads the totals of all workers. Bound to one event loop."""
 
     def __init__(
         self,
@@ -57,14 +59,14 @@ class SharedMetrics:
         *,
         gauges_last: timedelta = SILENT_AFTER,
     ) -> None:
-        """Take what counts need.
+        """Set the dependencies.
 
         Args:
-            tables: Where they are shared.
-            clock: What tells the time.
-            interval: How often at most they are stored.
-            push: Who else counts.
-            gauges_last: How long a worker's gauges are believed after it stored them last.
+            tables: The tables.
+            clock: Returns the current time.
+            interval: Shortest time between two writes.
+            push: Further receivers of counted values.
+            gauges_last: How long a worker's gauges are valid after it last stored them.
         """
         self._tables = tables
         self._clock = clock
@@ -77,12 +79,12 @@ class SharedMetrics:
         self._storing: asyncio.Task[None] | None = None
 
     def count(self, workspace: str, metric: Metric, value: float, *labels: str) -> None:
-        """Count a value; it is stored a little later."""
+        """Count a value; it is stored within `interval`."""
         self.add(workspace, metric, value, *labels)
         self.soon()
 
     def add(self, workspace: str, metric: Metric, value: float, *labels: str) -> None:
-        """Count a value that nothing is stored for the sake of: it is stored with what is counted next."""
+        """Count a value that does not cause a write: it is stored together with other values."""
         self._push(metric, value, labels)
         counted = self._mine.setdefault(workspace, _WorkerSeries()).counted
         key = limited(counted, (metric.name, *labels))
@@ -90,34 +92,34 @@ class SharedMetrics:
 
     @property
     def workspaces(self) -> Sequence[str]:
-        """The workspaces that this worker has counted anything of."""
+        """The workspaces that this worker has counted anything for."""
         return list(self._mine)
 
     def gauge(self, workspace: str, metric: Metric, value: float, *labels: str) -> None:
-        """Set a gauge of this worker; it is stored with what is counted, and nothing is stored for its sake."""
+        """Set a gauge of this worker; it does not cause a write."""
         counted, key = self._mine.setdefault(workspace, _WorkerSeries()).counted, (metric.name, *labels)
         (before,) = counted.get(key, (0.0,))
         self._push(metric, value - before, labels)
         counted[key] = (value,)
 
     def add_source(self, source: Callable[[], None]) -> None:
-        """Have the function called before counts are read or stored, to `count` what it has added up meanwhile."""
+        """Register a function that is called before values are read or stored, so that it can `count` its own."""
         self._sources.append(source)
 
     def soon(self) -> None:
-        """Have counts stored a little later."""
+        """Schedule a write."""
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._interval.total_seconds(), self._store_soon)
 
     async def by_worker(self, workspace: str) -> Sequence[tuple[str, datetime, Series]]:
-        """Return what each worker has counted lately, and when it stored that last; its id is random."""
+        """Return what each worker has counted lately, with its random id and when it last stored."""
         await self.store()
         rows = [row async for row in every(self._tables, TABLE, Span.prefix(workspace, _WORKER))]
         return [(row.key.removeprefix(_WORKER), _at(row), load(row.text("series"))) for row in rows]
 
     async def read(self, workspace: str) -> dict[Key, Numbers]:
-        """Return what all workers have counted in the workspace, this one up to this moment."""
+        """Return the totals of all workers in the workspace, including this one's values not stored yet."""
         self._collect()
         mine = self._mine.get(workspace, _WorkerSeries())
         rows = {row.key: row async for row in every(self._tables, TABLE, Span(workspace))}
@@ -142,7 +144,7 @@ class SharedMetrics:
             try:
                 await self._store(workspace, mine)
             except (Unavailable, RowTooLarge) as error:
-                # Nothing is lost as long as this process lives: the next time stores it all.
+                # Nothing is lost while this process lives: the next write stores everything.
                 log.warning("metrics not stored: %s", type(error).__name__, extra={"event": "metrics.not_stored"})
 
     async def aclose(self) -> None:
@@ -172,16 +174,16 @@ class SharedMetrics:
             (mine.etag,) = await self._tables.commit(TABLE, [put(row)])
         except (RowChanged, RowExists):
             there = await self._tables.get(TABLE, workspace, mine.row)
-            if there is not None:  # our own earlier write, whose answer was lost
+            if there is not None:  # our earlier write took effect, and its response was lost
                 mine.etag = there.etag
-            else:  # we were silent for so long that our row was added to the past
+            else:  # this worker was silent for so long that its row was added to `past`
                 mine.base, mine.row, mine.etag = lasting(mine.stored), "", ""
             return await self._store(workspace, mine)
         mine.stored = counted
         return None
 
     async def _tidy(self, workspace: str) -> None:
-        """Add the rows of workers that are gone to the past. Every worker does it once, so it never is much."""
+        """Add the rows of workers that are gone to `past`. Every worker does this once, so it is never much."""
         before = self._clock() - SILENT_AFTER
         past = await self._tables.get(TABLE, workspace, _PAST)
         total: Series = load(past.text("series")) if past else {}
@@ -196,7 +198,7 @@ class SharedMetrics:
         try:
             await self._tables.commit(TABLE, [put(row), *deletions])
         except (RowChanged, RowExists):
-            return  # another worker tidies, or one of these is not gone after all
+            return  # another worker does the same, or one of these is not gone after all
 
 
 def _at(row: Row) -> datetime:

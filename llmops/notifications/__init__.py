@@ -1,1 +1,1 @@
-"""Telling people and other systems what happened: channels, the outbox, and deliveries by webhook."""
+"""Notifications to people and other systems: channels, the outbox, and deliveries by webhook, queue or email."""

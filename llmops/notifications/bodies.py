@@ -1,11 +1,4 @@
-"""A notification as each kind of receiver wants it.
-
-Slack: blocks with a plain-text fallback (docs.slack.dev/messaging/sending-messages-using-incoming-webhooks, Block Kit).
-Teams: a message with one Adaptive Card, as the Workflows trigger "When a Teams webhook request is received" takes it
-(learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using).
-JSON: the envelope that Standard Webhooks recommends: type, timestamp, data.
-CloudEvents: version 1.0 in its JSON event format, structured mode (github.com/cloudevents/spec).
-"""
+"""The body of a notification in the format of each kind of receiver."""
 
 from __future__ import annotations
 
@@ -32,7 +25,7 @@ def format_of(text: str) -> Format:
     """Return the format of that name.
 
     Raises:
-        InvalidInput: There is none.
+        InvalidInput: There is no such format.
     """
     for name in get_args(Format):
         if name == text:
@@ -140,15 +133,15 @@ def _cut(text: str, most: int) -> str:
 
 
 def _escaped(text: str, most: int) -> str:
-    """Return the text with the three characters escaped that are markup to Slack, `<!channel>` for one."""
+    """Return the text with Slack's three markup characters escaped, so that `<!channel>` has no effect."""
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(character, entity)
-    # Cut after escaping, which lengthens, and never inside an entity.
+    # Cut after escaping, which lengthens the text, and never inside an entity.
     short = _cut(text, most)
     head, _, tail = short.rpartition("&")
     return short if len(short) == len(text) or ";" in tail or not head else head + "\u2026"
 
 
 def _unlinked(text: str, most: int) -> str:
-    """Return the text without the brackets that make a link of it in an Adaptive Card."""
+    """Return the text without the brackets that would make a link in an Adaptive Card."""
     return _cut(text, most).replace("[", "(").replace("]", ")")

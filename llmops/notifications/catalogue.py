@@ -1,6 +1,6 @@
-"""Every event that channels can be sent: its name, and when it comes. docs/llmops.md shows this table.
+"""The events that channels can subscribe to, with their meaning. docs/llmops.md shows the same table.
 
-The stream of events has more of them (docs/events.md); what is here is for people.
+The event stream has more of them (docs/events.md); those here are meant for people.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ EVENTS: Mapping[str, str] = MappingProxyType(
     }
 )
 STREAMED = frozenset(EVENTS) - {"report.ready", "channel.test", "conversation.waiting", "conversation.escalated"}
-"""Those that are in the workspace's stream of events, too; channels of CloudEvents get them from there."""
+"""Events that are also in the workspace's event stream, from which channels of CloudEvents receive them."""
 MAX_PATTERNS = 50
 _PATTERN = re.compile(r"\*|[a-z0-9_]+(?:\.[a-z0-9_]+)*(?:\.\*)?")
 _NEAR = 3
 
 
 def matches(pattern: str, event: str) -> bool:
-    """Return whether a channel's pattern names the event: `*` any, `budget.*` any below, else the very name."""
+    """Return whether a channel's pattern matches the event: `*` all, `budget.*` a prefix, else the exact name."""
     return pattern in ("*", event) or (pattern.endswith(".*") and event.startswith(pattern[:-1]))
 
 
 def check_patterns(patterns: Sequence[str], more: Collection[str] = ()) -> None:
-    """Check that there are patterns, not too many, and that each matches an event that there is, or one of `more`.
+    """Check the patterns: at least one, not too many, each matching an existing event or one of `more`.
 
     Raises:
-        InvalidInput: `invalid_events` for what is no pattern, `unknown_event` for one that nothing matches.
+        InvalidInput: `invalid_events`: not a pattern; `unknown_event`: matches nothing.
     """
     if not 1 <= len(patterns) <= MAX_PATTERNS or not all(_PATTERN.fullmatch(pattern) for pattern in patterns):
         rule = f"1 to {MAX_PATTERNS} patterns like 'budget.*', 'alert.fired' or '*'"
@@ -53,12 +53,12 @@ def check_patterns(patterns: Sequence[str], more: Collection[str] = ()) -> None:
         if not any(matches(pattern, event) for event in (*EVENTS, *more))
     }
     if unknown:
-        msg = "No notification has such an event: nothing would ever come of it."
+        msg = "No notification has such an event."
         raise InvalidInput(msg, code="unknown_event", fields=unknown)
 
 
 def _instead(pattern: str) -> str:
-    """Return what can be asked for instead: what is spelt nearly so, or else everything there is."""
+    """Return a suggestion: the closest spelling, or else all events."""
     families = sorted({f"{event.split('.')[0]}.*" for event in EVENTS})
     near = get_close_matches(pattern, [*EVENTS, *families], _NEAR, 0.6)
     return f"matches no event; did you mean {' or '.join(near)}?" if near else f"matches none of {', '.join(EVENTS)}"

@@ -1,4 +1,4 @@
-"""Channels: where a workspace's notifications go.
+"""Channels: the receivers of a workspace's notifications.
 
 Table `channels`, partition = workspace, row key = name.
 """
@@ -23,26 +23,26 @@ from llmops.notifications.signing import check_secret
 
 TABLE = "channels"
 QUEUE_SCHEME = "queue:"
-"""What the URL of a channel begins with that leads to a Service Bus queue."""
+"""Prefix of a channel URL that names a Service Bus queue."""
 MOST = 20
-"""Channels a workspace may have; a notification's deliveries are written in one transaction."""
+"""Most channels of a workspace: the deliveries of a notification are written in one transaction."""
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """Where notifications go.
+    """A receiver of notifications.
 
     Attributes:
         name: Its name in the workspace.
-        url: The webhook, or `queue:` and a queue; itself a secret with many receivers, so it appears in no log and no
+        url: The webhook, or `queue:` and a queue. Many receivers' URLs are secrets, so it appears in no log and no
             history. Empty for email.
-        format: What the body looks like, `email` for an email.
-        events: Patterns of the events it wants, like `budget.*`.
-        secret: What its webhooks are signed with; empty for no signature.
-        revision: Counts its changes, from 1.
-        created_at: When it was set first, aware UTC.
-        updated_at: When it last changed.
+        format: Format of the body; `email` for an email.
+        events: Patterns of the events it subscribes to, such as `budget.*`.
+        secret: Key with which webhooks are signed; empty for no signature.
+        revision: Number of its changes, from 1.
+        created_at: When it was first set, aware UTC.
+        updated_at: When it last changed, aware UTC.
         to: The addresses of an email.
     """
 
@@ -58,15 +58,15 @@ class Channel:
 
     @property
     def etag(self) -> str:
-        """Its revision, as an HTTP entity tag."""
+        """The revision as an HTTP entity tag."""
         return f'"{self.revision}"'
 
     def wants(self, event: str, only: Sequence[str]) -> bool:
-        """Return whether an event's notification goes here: it is named by `only`, or, if that is empty, wants it."""
+        """Return whether it receives an event: it is named in `only`, or, if that is empty, it subscribes to it."""
         if only:
             return self.name in only
         if self.format == "cloudevents" and event in STREAMED:
-            return False  # it is sent the workspace's stream, which has the event
+            return False  # it receives the event from the workspace's stream
         return any(matches(pattern, event) for pattern in self.events)
 
 
@@ -75,7 +75,7 @@ _CHANNEL = JsonCodec(Channel)
 
 @dataclass(frozen=True, slots=True)
 class ChannelRequest:
-    """What a user wants a channel to be; a secret of None leaves the one it has, an empty one removes it."""
+    """The requested settings of a channel; a secret of None keeps the current one, an empty one removes it."""
 
     url: str = ""
     format: str = "json"
@@ -86,19 +86,19 @@ class ChannelRequest:
 
 @dataclass(frozen=True, slots=True)
 class EmailPolicy:
-    """Whom email may go to: addresses of these domains, in lower case, or of any where there are none."""
+    """The domains, in lower case, that email may be sent to; empty for all."""
 
     domains: tuple[str, ...] = ()
 
 
 class UrlCheck(Protocol):
-    """Says whether a URL may be a webhook."""
+    """Checks whether a URL may be a webhook."""
 
     async def check(self, url: str) -> None:
         """Check the URL.
 
         Raises:
-            InvalidInput: It is none, or names or resolves to an address that webhooks may not go to.
+            InvalidInput: It is not a URL, or it names or resolves to an address that webhooks must not reach.
         """
         ...
 
@@ -118,7 +118,7 @@ def channel_name(text: str) -> str:
 def changed(
     current: Channel | None, name: str, request: ChannelRequest, now: datetime, streamed: Collection[str] = ()
 ) -> Channel:
-    """Return the channel as changed_channel; the current one when that changes nothing.
+    """Return the channel with the request applied; the same object when that changes nothing.
 
     Raises:
         InvalidInput: Format, events or secret are not valid.
@@ -141,7 +141,7 @@ def changed(
 
 
 class ChannelStore:
-    """Sets and reads channels."""
+    """Stores channels."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class ChannelStore:
         email: EmailPolicy | None = None,
         streamed: Collection[str] = (),
     ) -> None:
-        """Set what checks URLs, whom email may go to, and the events that channels of CloudEvents can have besides."""
+        """Set the dependencies; `urls` checks URLs, `streamed` are further events for channels of CloudEvents."""
         self._tables = tables
         self._urls = urls
         self._clock = clock
@@ -161,12 +161,12 @@ class ChannelStore:
     async def put(
         self, workspace: str, name: str, request: ChannelRequest, if_match: str | None = None
     ) -> tuple[Channel, bool]:
-        """Set the channel and return it and whether it is new. Setting it to the same again changes nothing.
+        """Set the channel; return it and whether it is new. Setting it to the same again changes nothing.
 
         Raises:
             InvalidInput: The request is not valid.
-            EtagMismatch: `if_match` is given and the channel is another one, or there is none.
-            Conflict: The workspace has as many channels as it may.
+            EtagMismatch: `if_match` is given and the channel has another ETag, or does not exist.
+            Conflict: The workspace already has the most channels allowed.
         """
         await self._check_address(request)
 
@@ -188,7 +188,7 @@ class ChannelStore:
         """Return the channel.
 
         Raises:
-            NotFound: There is none of that name.
+            NotFound: There is no channel of that name.
         """
         row = await self._tables.get(TABLE, workspace, name)
         if row is None:
@@ -201,7 +201,7 @@ class ChannelStore:
         return [one async for one in all_readable(rows, _read, "channel")]
 
     async def _check_address(self, request: ChannelRequest) -> None:
-        """Check where the channel leads: an email to addresses, everything else to a URL."""
+        """Check the receiver: addresses for email, a URL for everything else."""
         if request.format != "email":
             if request.to:
                 raise _misplaced("to", "is for channels of format email")
@@ -217,16 +217,16 @@ class ChannelStore:
         check_recipients(request.to, self._email.domains)
 
     async def workspaces(self) -> AsyncIterator[str]:
-        """Yield every workspace that has a channel, once for each channel."""
+        """Yield the workspace of each channel; one with several channels is yielded several times."""
         async for row in every(self._tables, TABLE, Span(" ", partition_before="~")):
             yield row.partition
 
     async def delete(self, workspace: str, name: str, if_match: str | None = None) -> None:
-        """Remove the channel; what is not delivered to it yet never will be.
+        """Delete the channel; pending deliveries to it are not made.
 
         Raises:
-            NotFound: There is none of that name.
-            EtagMismatch: `if_match` is given and the channel is another one.
+            NotFound: There is no channel of that name.
+            EtagMismatch: `if_match` is given and the channel has another ETag.
         """
         place = (workspace, name)
         await delete_row(self._tables, TABLE, place, if_match, _missing(name), etag_of=lambda row: _read(row).etag)

@@ -1,4 +1,4 @@
-"""Delivering what is in the outbox: at least once, retried with growing pauses, given up in the end and said so."""
+"""Delivering the outbox: at least once, with growing pauses between attempts, finally given up and recorded."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ MAX_ATTEMPTS = 10
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=1)
-"""A notification that is older is not sent any more: it is no news."""
-_CLAIM = timedelta(minutes=2)  # longer than a webhook can take, so that nobody else sends it meanwhile
-_ROUND = timedelta(minutes=1)  # longest that a channel is sent to before the others' next round may begin
+"""Age after which a notification is not sent any more."""
+_CLAIM = timedelta(minutes=2)  # longer than a webhook can take, so that no other process sends it meanwhile
+_ROUND = timedelta(minutes=1)  # longest time spent on one channel before the next round may serve the others
 _AT_ONCE = 8
 _FORGOTTEN_AT_ONCE = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a receiver answered: the status, and how long it asks us to wait, in seconds; None if it does not say."""
+    """A receiver's response: status, and the pause it asks for in seconds (None without)."""
 
     status: int
     retry_after_s: float | None = None
@@ -46,24 +46,24 @@ class Webhooks(Protocol):
     """Sends webhooks."""
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send the body and return the answer, whatever it is; redirects are not followed.
+        """Send the body and return the response, whatever its status; redirects are not followed.
 
         Raises:
-            InvalidInput: The URL is none that webhooks may go to.
-            Unavailable: There was no answer; its code says why.
+            InvalidInput: Webhooks must not be sent to the URL.
+            Unavailable: There was no response; the error code says why.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
-    """How an attempt ended.
+    """The outcome of an attempt.
 
     Attributes:
-        status: HTTP's, or SMTP's reply code; None when there was no answer.
-        error: A code of what went wrong; None if nothing did.
+        status: HTTP status or SMTP reply code; None without a response.
+        error: Error code; None for a success.
         again: Whether to try again.
-        retry_after_s: How long the receiver asks us to wait, in seconds; None if it does not say.
+        retry_after_s: Pause that the receiver asks for, in seconds; None without.
     """
 
     status: int | None
@@ -73,12 +73,12 @@ class DeliveryAttempt:
 
 
 TOO_OLD = DeliveryAttempt(None, "too_old", again=False)
-"""How it ends with what is given up without being sent."""
+"""The outcome of a delivery that is given up without being sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRound:
-    """What one round did: deliveries made, failed so far, and given up."""
+    """What one round did: the numbers of deliveries made, failed, and given up."""
 
     delivered: int
     retrying: int
@@ -86,7 +86,7 @@ class DeliveryRound:
 
 
 def attempt_of(answer: Answer) -> DeliveryAttempt:
-    """Return what an answer means: any 2xx is a success; a redirect and 410 will not change, all else may pass."""
+    """Return the outcome of a response: 2xx is a success, redirects and 410 are final failures, all else is retried."""
     if 200 <= answer.status < 300:
         return DeliveryAttempt(answer.status, None, again=False)
     final = 300 <= answer.status < 400 or answer.status == 410
@@ -94,7 +94,7 @@ def attempt_of(answer: Answer) -> DeliveryAttempt:
 
 
 def next_attempt(tried: DeliveryAttempt, attempts: int, happened: datetime, now: datetime) -> datetime | None:
-    """Return when a delivery that failed is tried again; None when it is given up."""
+    """Return when a failed delivery is tried again; None when it is given up."""
     if not tried.again or attempts >= MAX_ATTEMPTS:
         return None
     pause = min(FIRST_PAUSE * 2 ** (attempts - 1), LONGEST_PAUSE)
@@ -104,11 +104,11 @@ def next_attempt(tried: DeliveryAttempt, attempts: int, happened: datetime, now:
 
 
 Completed = Callable[[Notification], Awaitable[Notification]]
-"""Returns a notification with what is added when it is sent, and not stored before."""
+"""Returns a notification with what is added at the time of sending and not stored."""
 
 
 class NotificationDelivery:
-    """Delivers what is due. Two at the same time do not send the same thing, unless one of them takes too long."""
+    """Makes the deliveries that are due. Two processes do not send the same one unless one exceeds its claim."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class NotificationDelivery:
         self._completed = completed
 
     async def deliver(self) -> DeliveryRound:
-        """Deliver what is due, each channel's in order; a channel that fails is left alone until the next round."""
+        """Make the deliveries that are due, in order per channel; a channel that fails waits for the next round."""
         async for due in self._outbox.due(self._clock()):
             if due.channel is None:
                 await self._fan_out(due)
@@ -139,7 +139,9 @@ class NotificationDelivery:
                 by_channel.setdefault((due.workspace, due.channel), []).append(due)
         turnstile = asyncio.Semaphore(_AT_ONCE)
         rounds = [self._channel(turnstile, *where, queue) for where, queue in by_channel.items()]
-        ended = await asyncio.gather(*rounds, return_exceptions=True)  # each to its end before one's failure is raised
+        ended = await asyncio.gather(
+            *rounds, return_exceptions=True
+        )  # all channels are finished before the first failure is raised
         for failure in ended:
             if isinstance(failure, BaseException):
                 raise failure
@@ -166,7 +168,7 @@ class NotificationDelivery:
                 channel = await self._channels.get(workspace, name)
             except NotFound:
                 channel = None
-            except Unreadable as error:  # what is for it waits until it can be read, or is too old
+            except Unreadable as error:  # its deliveries wait until it can be read, or are too old
                 pass_over("channel", f"{workspace}/{name}", error)
                 return states
             for due in queue:
@@ -215,8 +217,8 @@ class NotificationDelivery:
             last_at=now if sent else None,
             next_at=again,
         )
-        # The history first: dying in between sends once more, which the receiver sees by the id; the other way round
-        # a delivery could be missing from the history for ever.
+        # The history first: dying in between sends once more, which the receiver recognises by the id. In the other
+        # order a delivery could be missing from the history for ever.
         await self._deliveries.record(channel.name, notification, delivery)
         await (self._outbox.reschedule(due, again) if again else self._outbox.done(due))
         return state
@@ -246,7 +248,7 @@ class NotificationDelivery:
             return DeliveryAttempt(None, error.code, again=error.retriable, retry_after_s=error.retry_after_s)
 
     async def _forget(self) -> None:
-        """Remove the oldest notifications that need not be kept any more, their deliveries first."""
+        """Delete the oldest notifications that need not be kept any more, their deliveries first."""
         now = self._clock()
         outlived = await self._outbox.outlived(now, _FORGOTTEN_AT_ONCE)
         for notification in outlived:

@@ -1,7 +1,7 @@
-"""A notification as an email: plain text, and the same as HTML for those who show that.
+"""A notification as an email: plain text, with HTML as the alternative.
 
-Nothing that a notification says can become a header or markup: control characters are taken out of the subject, what is
-long is folded by the standard library's policy, and the HTML's texts are escaped.
+Nothing in a notification can become a header or markup: control characters are removed from the subject, long lines are
+folded by the standard library's policy, and texts in HTML are escaped.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _ADDRESS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """An email to some people.
+    """An email.
 
     Attributes:
-        id: Unique; the same id is the same email, and says so to whoever gets it twice.
+        id: Unique; a repeated email has the same id, by which receivers can recognise it.
         to: Addresses.
         subject: One line.
         text: The plain text.
@@ -55,20 +55,20 @@ class Mailer(Protocol):
     """Sends email."""
 
     async def send(self, email: Email) -> int:
-        """Send the email and return what the receiver replied, as its status.
+        """Send the email and return the SMTP reply code.
 
         Raises:
-            Unavailable: It did not go, and may go later; its code says why.
-            InvalidInput: It will not go; its code says why.
+            Unavailable: It was not sent, and may be retried; the error code says why.
+            InvalidInput: It can never be sent; the error code says why.
         """
         ...
 
 
 def check_recipients(to: Sequence[str], domains: Sequence[str]) -> None:
-    """Check that these are addresses, of the domains if there are any.
+    """Check that the recipients are addresses, and of one of the domains if any are given.
 
     Raises:
-        InvalidInput: `invalid_recipients`: they are not; the fields say which.
+        InvalidInput: `invalid_recipients`: some are not; the error lists which.
     """
     if not 1 <= len(to) <= MAX_RECIPIENTS:
         rule = f"1 to {MAX_RECIPIENTS} addresses"
@@ -95,13 +95,13 @@ def email_of(note: Notification, ident: str, to: tuple[str, ...], at: datetime) 
 
 def message_of(email: Email, sender: str) -> EmailMessage:
     """Return the email as a message for SMTP."""
-    message = EmailMessage(policy=SMTP.clone(cte_type="7bit"))  # not every server takes more
+    message = EmailMessage(policy=SMTP.clone(cte_type="7bit"))  # not every server accepts longer ones
     message["From"] = sender
     message["To"] = ", ".join(email.to)
     message["Subject"] = email.subject
     message["Date"] = format_datetime(email.at)
     message["Message-ID"] = f"<{email.id}@{sender.rsplit('@', 1)[-1]}>"
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's absence is told to us
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no automatic replies such as absence notes
     message.set_content(email.text)
     message.add_alternative(email.html, subtype="html")
     return message
@@ -118,7 +118,7 @@ def _printable(line: str) -> str:
 
 def _wrong(address: str, domains: Sequence[str]) -> str:
     if not _ADDRESS.fullmatch(address):
-        return "is no email address"
+        return "is not an email address"
     if domains and address.rsplit("@", 1)[-1].lower() not in domains:
         return "is in none of the domains that the setting EMAIL_DOMAINS allows"
     return ""

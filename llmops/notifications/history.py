@@ -1,4 +1,4 @@
-"""What became of deliveries: one row for each notification and channel, kept as long as the notification is.
+"""The delivery history: one row for each notification and channel, kept as long as the notification.
 
 Table `deliveries`, partition `{workspace}!{channel}`, newest notification first.
 """
@@ -19,29 +19,29 @@ TABLE = "deliveries"
 
 
 class DeliveryState(StrEnum):
-    """How a delivery stands."""
+    """The state of a delivery."""
 
-    RETRYING = "retrying"  # failed so far; `next_at` says when it is tried again
-    DELIVERED = "delivered"  # the receiver took it
+    RETRYING = "retrying"  # failed so far; `next_at` is the time of the next attempt
+    DELIVERED = "delivered"  # the receiver accepted it
     FAILED = "failed"  # given up
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of a notification on its way to a channel.
+    """The delivery of a notification to a channel.
 
     Attributes:
-        id: What its webhook says as `webhook-id`, and its email in `Message-ID`.
-        notification: The notification's id.
-        event: Its event.
-        title: Its title.
-        at: When it happened, aware UTC.
+        id: Sent as `webhook-id`, or in an email's `Message-ID`.
+        notification: Id of the notification.
+        event: Event of the notification.
+        title: Title of the notification.
+        at: When the event happened, aware UTC.
         state: See DeliveryState.
-        attempts: How often it was sent.
-        status: HTTP status of the last answer, SMTP's reply code for an email that went; None when there was none.
-        error: Why the last attempt failed, as a code; None after a success.
-        last_at: When it was sent last; None when it never was, or was given up as too old to be sent (again).
-        next_at: When it is sent again; None for never.
+        attempts: Number of attempts.
+        status: HTTP status of the last response, or SMTP reply code; None without a response.
+        error: Error code of the last attempt; None after a success.
+        last_at: When it was last sent; None if never, or when given up for its age.
+        next_at: When it is tried again; None for never.
     """
 
     id: str
@@ -61,13 +61,13 @@ _DELIVERY = JsonCodec(Delivery)
 
 
 class DeliveryHistory:
-    """Writes and reads the history of deliveries."""
+    """Stores the history of deliveries."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     async def record(self, channel: str, notification: Notification, delivery: Delivery) -> None:
-        """Write how the delivery stands; the last one written is the one that is shown."""
+        """Write the state of the delivery; it replaces the earlier one."""
         home = _partition(notification.workspace, channel)
         row = Row(home, _key(notification), {"delivery": _DELIVERY.dump(delivery)})
         await self._tables.commit(TABLE, [Upsert(row)])
@@ -75,27 +75,27 @@ class DeliveryHistory:
     async def list(
         self, workspace: str, channel: str, limit: int, after: str | None = None
     ) -> tuple[Sequence[Delivery], str | None]:
-        """Return up to `limit` (1-999) deliveries, the newest first, and the key to continue after; None at the end."""
+        """Return up to `limit` (1-999) deliveries, newest first, and the cursor of the next page; None at the end."""
         span = Span(_partition(workspace, channel), key_from=None if after is None else f"{after}\x20")
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
         found = list(readable(rows[:limit], lambda row: _DELIVERY.load(row.text("delivery")), "delivery"))
         return found, rows[limit - 1].key if len(rows) > limit else None
 
     async def forget(self, channel: str, notification: Notification) -> None:
-        """Remove what became of a notification; nothing there is fine."""
+        """Delete the delivery of a notification; does nothing if there is none."""
         try:
             await self._tables.commit(TABLE, [Delete(_partition(notification.workspace, channel), _key(notification))])
         except RowChanged:
             return
 
     async def clear(self, workspace: str, channel: str) -> None:
-        """Remove all that is kept of a channel."""
+        """Delete the history of a channel."""
         home = _partition(workspace, channel)
         while rows := await first_rows(self._tables, TABLE, Span(home), 100):
             try:
                 await self._tables.commit(TABLE, [Delete(home, row.key) for row in rows])
             except RowChanged:
-                continue  # our own earlier try took effect, or somebody else is at it
+                continue  # our earlier try took effect, or another process does the same
 
 
 def _partition(workspace: str, channel: str) -> str:

@@ -1,4 +1,4 @@
-"""What is told, and whom it concerns."""
+"""The notification as a value."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Severity = Literal["info", "warning", "critical"]
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """Something that people or other systems want to hear of.
+    """A message to people or other systems about an event.
 
     Attributes:
         id: Unique in the workspace; the same id is the same notification and is sent once.
-        workspace: Whose channels it goes to.
-        event: One of `llmops.notifications.catalogue`, by which channels choose.
-        severity: How bad it is.
+        workspace: The workspace whose channels receive it.
+        event: An event of `llmops.notifications.catalogue`, to which channels subscribe.
+        severity: Severity.
         title: One line.
-        text: One or a few sentences; holds no prompt, answer or secret.
-        facts: Names and values to show beside the text.
-        at: When it happened, aware UTC.
+        text: One or a few sentences, without prompts, answers or secrets.
+        facts: Names and values shown beside the text.
+        at: When the event happened, aware UTC.
     """
 
     id: str
@@ -39,7 +39,7 @@ class Notification:
 
     @property
     def digest(self) -> str:
-        """What storage and receivers know it by: 32 hex digits of a SHA-256 of workspace and id."""
+        """Identifies it in storage and to receivers: 32 hex digits of a SHA-256 of workspace and id."""
         return hashlib.sha256(f"{self.workspace}\n{self.id}".encode()).hexdigest()[:32]
 
 

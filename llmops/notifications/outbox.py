@@ -1,10 +1,10 @@
-"""Notifications on their way: put once, sent to every channel that wants them until it has them or is given up.
+"""The outbox: a notification is put in once, and sent to every subscribed channel until delivered or given up.
 
 Table `outbox`, one partition, so that each step is one transaction. Rows:
 `note!{digest}`                     the notification, kept for a while so that putting it again changes nothing;
 `kept!{time}!{digest}`              when it was put, to find those that need not be kept any more;
-`due!{time}!{digest}`               a notification whose channels are to be looked up;
-`due!{time}!{digest}!{channel}`     a delivery that is to be tried at that time.
+`due!{time}!{digest}`               a notification whose channels are to be determined;
+`due!{time}!{digest}!{channel}`     a delivery to be attempted at that time.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from llmops.notifications.notification import NOTIFICATION, Notification
 
 TABLE = "outbox"
 KEEP_FOR = timedelta(days=30)
-"""How long a notification that was put is known; putting the same later would send it again."""
+"""How long a notification is kept; putting the same one later sends it again."""
 _PARTITION = "outbox"
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A step that is due: a notification whose channels are to be looked up, or one delivery.
+    """A step that is due: determining a notification's channels, or one delivery.
 
     Attributes:
-        row: As stored; its key and ETag are what a step is claimed by.
-        digest: The notification's.
-        workspace: The notification's.
-        channel: Where to; None while the channels are to be looked up.
-        attempts: How often the delivery was begun.
-        only: The channels that the notification is restricted to; empty for those that want it.
+        row: The stored row, by whose key and ETag the step is claimed.
+        digest: Digest of the notification.
+        workspace: Workspace of the notification.
+        channel: Name of the channel; None while the channels are to be determined.
+        attempts: Number of attempts begun.
+        only: Channels the notification is restricted to; empty for all that subscribe to it.
     """
 
     row: Row
@@ -47,18 +47,18 @@ class Due:
 
 
 class Outbox:
-    """Takes notifications, and hands out what is due."""
+    """Stores notifications, and the steps that are due."""
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
         self._clock = clock
 
     async def put(self, notification: Notification, only: Sequence[str] = ()) -> None:
-        """Send the notification, soon and at least once, to the workspace's channels; the same id again does nothing.
+        """Store the notification for delivery, at least once, to the workspace's channels; a repeated id does nothing.
 
         Args:
-            notification: What to tell.
-            only: The channels to tell, whatever events they want otherwise; empty for every one that wants the event.
+            notification: The notification.
+            only: Channels to send it to, whatever they subscribe to; empty for all that subscribe to its event.
 
         Raises:
             ValueError: Its event is not in the catalogue.
@@ -79,40 +79,40 @@ class Outbox:
             return  # put before, perhaps by this very call
 
     async def due(self, now: datetime) -> AsyncIterator[Due]:
-        """Yield what is due by now, the oldest first."""
+        """Yield the steps due by now, oldest first."""
         span = Span(_PARTITION, key_from="due!", key_before=f"due!{_stamp(now)}~")
         async for row in every(self._tables, TABLE, span):
             yield _due(row)
 
     async def notification(self, digest: str) -> Notification | None:
-        """Return the notification, or None when it is not kept any more, or cannot be read."""
+        """Return the notification; None when it is not kept any more, or cannot be read."""
         row = await self._tables.get(TABLE, _PARTITION, f"note!{digest}")
         rows = [row] if row else []
         return next(readable(rows, lambda row: NOTIFICATION.load(row.text("notification")), "notification"), None)
 
     async def fan_out(self, due: Due, channels: Sequence[str], now: datetime) -> None:
-        """Replace the notification's own step by one for each channel, due now; done already is fine."""
+        """Replace the step of a notification by one due step for each channel; does nothing if already done."""
         values = {"workspace": due.workspace, "attempts": 0}
         rows = [Insert(Row(_PARTITION, f"due!{_stamp(now)}!{due.digest}!{name}", values)) for name in channels]
         try:
             await self._tables.commit(TABLE, [Delete(_PARTITION, due.row.key, due.row.etag), *rows])
         except (RowChanged, RowExists):
-            return  # another deliverer was faster
+            return  # another process was faster
 
     async def claim(self, due: Due, until: datetime) -> Due | None:
-        """Begin the delivery: nobody else will before `until`. None if somebody else has begun it."""
+        """Claim the delivery until a time, and return it; None if another process has it."""
         return await self._move(due, until, due.attempts + 1)
 
     async def reschedule(self, due: Due, at: datetime) -> None:
-        """Have a claimed delivery tried again at that time."""
+        """Release a claimed delivery, to be tried again at that time."""
         await self._move(due, at, due.attempts)
 
     async def done(self, due: Due) -> None:
-        """Forget a claimed delivery, made or given up."""
+        """Delete the step of a claimed delivery that was made or given up."""
         try:
             await self._tables.commit(TABLE, [Delete(_PARTITION, due.row.key, due.row.etag)])
         except RowChanged:
-            return  # our own earlier try took effect, or the claim ran out and another deliverer has it
+            return  # our earlier try took effect, or the claim expired and another process has it
 
     async def outlived(self, now: datetime, limit: int = 100) -> Sequence[Notification]:
         """Return the oldest notifications that need not be kept any more, at most `limit` (1-1000) of them."""
@@ -122,7 +122,7 @@ class Outbox:
         return [notification for notification in found if notification is not None]
 
     async def forget(self, now: datetime, limit: int = 30) -> None:
-        """Remove the oldest notifications that need not be kept any more, at most `limit` (1-50) of them."""
+        """Delete the oldest notifications that need not be kept any more, at most `limit` (1-50) of them."""
         span = Span(_PARTITION, key_from="kept!", key_before=f"kept!{_stamp(now - KEEP_FOR)}")
         rows = await first_rows(self._tables, TABLE, span, limit)
         keys = [key for row in rows for key in (row.key, f"note!{row.key.rsplit('!', 1)[-1]}")]
@@ -130,7 +130,7 @@ class Outbox:
             try:
                 await self._tables.commit(TABLE, [Delete(_PARTITION, key) for key in keys])
             except RowChanged:
-                return  # somebody else is at it
+                return  # another process does the same
 
     async def _move(self, due: Due, at: datetime, attempts: int) -> Due | None:
         values = {"workspace": due.workspace, "attempts": attempts}

@@ -1,8 +1,9 @@
-"""Signatures by which receivers know that a webhook is ours, as Standard Webhooks 1.0 has them (standardwebhooks.com).
+"""Webhook signatures by which receivers verify the sender, as in Standard Webhooks 1.0 (standardwebhooks.com).
 
-To verify: take HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body as received}` with the secret's decoded bytes,
-compare its base64 in constant time with what follows `v1,` in `webhook-signature`, and refuse timestamps that are more
-than five minutes off. The libraries of that project do just this.
+To verify: compute HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body as received}` with the decoded bytes of the
+secret,
+compare its base64 in constant time with what follows `v1,` in `webhook-signature`, and refuse timestamps more than five
+minutes off. The libraries of that project do this.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ PREFIX = "whsec_"
 
 
 def check_secret(secret: str) -> None:
-    """Check that the secret is one.
+    """Check the format of a secret.
 
     Raises:
-        InvalidInput: It is not `whsec_` and 24 to 64 bytes in base64.
+        InvalidInput: It is not `whsec_` followed by 24 to 64 bytes in base64.
     """
     try:
         if 24 <= len(_key(secret)) <= 64:
@@ -34,7 +35,7 @@ def check_secret(secret: str) -> None:
 
 
 def signed(secret: str, ident: str, at: datetime, body: bytes) -> dict[str, str]:
-    """Return the headers that identify and date a webhook, and sign it; an empty secret signs nothing."""
+    """Return the headers with a webhook's id, time and signature; with an empty secret, no signature."""
     stamp = str(int(at.timestamp()))
     headers = {"webhook-id": ident, "webhook-timestamp": stamp}
     if secret:

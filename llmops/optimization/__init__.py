@@ -1,1 +1,1 @@
-"""Savings: what facts say could cost less, and what recorded history would have been under other terms."""
+"""Optimization: proposals that would lower costs, and what-if replays of recorded facts."""

@@ -1,4 +1,4 @@
-"""The rule on savings that is about the app and not about an agent: instances that are always ready. Pure."""
+"""The rule for savings on the app itself: always-ready instances. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from llmops.capacity.scaling import FUNCTION, Recommendation, ScalingPolicy, Sit
 from llmops.optimization.model import MONTH_DAYS, Change, Measured, Proposal, Saving
 
 STANDING_BY, RUNNING, ON_DEMAND = 4, 16, 26
-"""Micro-USD for a GB-s of Flex Consumption: an always-ready instance that stands by, or runs, and one on demand
-(azure.microsoft.com/pricing/details/functions, US East, 2025)."""
+"""Price in micro-USD per GB-second of Flex Consumption: always-ready baseline, always-ready execution, on demand
+(azure.microsoft.com/pricing/details/functions, US East, 2025).
+"""
 _DAY_S = 86_400
 
 
 def idle_instances(plan: Recommendation, current: SiteScale, policy: ScalingPolicy) -> Proposal | None:
-    """Return a proposal to keep fewer instances always ready, where a plan says that fewer do; None where it waits."""
+    """Return a proposal to keep fewer instances always ready, if the scaling plan recommends that; else None."""
     was, needed = current.always_ready.get(FUNCTION, 0), plan.scale.always_ready.get(FUNCTION, 0)
     if needed >= was or plan.held:
         return None
@@ -44,13 +45,13 @@ def idle_instances(plan: Recommendation, current: SiteScale, policy: ScalingPoli
 
 
 def really_saved(one: Proposal, current: SiteScale, days: int) -> Measured:
-    """Return what a change of always-ready instances has saved in so many days, if it has stayed as it is now."""
+    """Return the measured saving over so many days of a change of always-ready instances, if it is still in effect."""
     fewer = int(one.evidence["always_ready"]) - current.always_ready.get(FUNCTION, 0)
     return Measured(0, 0, None, None, _standing_by(fewer, current.memory_mb, days), None, None)
 
 
 def is_done(one: Proposal, current: SiteScale) -> bool:
-    """Return whether the app is scaled as the proposal has it."""
+    """Return whether the app already has the scale of the proposal."""
     return current.always_ready.get(FUNCTION, 0) == one.change.fields["always_ready"]
 
 

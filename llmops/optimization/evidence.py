@@ -1,4 +1,4 @@
-"""What the rules on savings look at: an agent, its facts in a number of days, and what models cost."""
+"""The input of the savings rules: an agent, its facts over some days, and the prices of models."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from llmops.spend.pricing import Rates
 from llmops.spend.usage import Usage
 
 WORTH = 0.02
-"""Share of an agent's spend that a proposal must save at least."""
+"""Least share of an agent's spend that a proposal must save, 0-1."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentHistory:
-    """What a rule looks at: an agent, its facts in a number of days, and what models cost.
+    """The input of the savings rules.
 
     Attributes:
-        profile: The agent as it is declared.
-        facts: Its facts, in the order of their ends.
+        profile: The agent as declared.
+        facts: Its facts, in order of their ends.
         days: The days, from the first with a fact of the workspace on.
-        rates: What the workspace pays.
-        request: What is asked for.
+        rates: The workspace's rates.
+        request: The request.
     """
 
     profile: AgentProfile
@@ -36,21 +36,21 @@ class AgentHistory:
 
     @property
     def spent(self) -> int:
-        """What its facts cost, in micro-USD."""
+        """Cost of the facts, in micro-USD."""
         return sum(fact.cost_micro_usd for fact in self.facts)
 
     def calls(self) -> Iterator[tuple[date, Call]]:
-        """Yield the calls that answered, with their days."""
+        """Yield the answered calls with their days."""
         for fact in self.facts:
             if not fact.judge:
                 yield from ((fact.timing.ended_at.date(), call) for call in fact.calls if call.outcome == "answered")
 
     def daily(self, amounts: Mapping[date, int]) -> list[int]:
-        """Return the amounts of all days in order, 0 where there is none."""
+        """Return the amount of each day in order, 0 where there is none."""
         return [amounts.get(day, 0) for day in self.days]
 
     def propose(self, kind: str, change: Change, amounts: Mapping[date, int]) -> Proposal:
-        """Return a proposal that is still without words."""
+        """Return a proposal whose texts are still empty."""
         name = self.profile.name
         return Proposal(f"{kind}:{name}", kind, name, "", {}, "", projection(self.daily(amounts)), "low", "", change)  # pyright: ignore[reportArgumentType] - one of ProposalKind
 
@@ -59,12 +59,12 @@ class AgentHistory:
         return Change("declare", self.profile.name, self.profile.revision, fields)
 
     def advice(self, text: str) -> Change:
-        """Return what people are to do."""
+        """Return a change that people have to make themselves."""
         return Change("manual", self.profile.name, self.profile.revision, advice=text)
 
 
 def worth(history: AgentHistory, proposal: Proposal) -> Proposal | None:
-    """Return the proposal if it saves enough to be worth anybody's while."""
+    """Return the proposal if it saves at least the least share; else None."""
     monthly = projection(history.daily(_spent_by_day(history))).likely
     return proposal if proposal.saving.likely >= max(1, WORTH * monthly) else None
 
@@ -77,6 +77,6 @@ def _spent_by_day(history: AgentHistory) -> Mapping[date, int]:
 
 
 def price(history: AgentHistory, call: Call, usage: Usage) -> int:
-    """Return what the call would have cost with this usage, in micro-USD; as it is known to have a price."""
+    """Return the cost of the call with this usage, in micro-USD; its price must be known."""
     asked = call.requested or call.model
     return history.rates.price(asked, usage, call.at, call.model).cost_micro_usd or 0

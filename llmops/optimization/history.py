@@ -1,4 +1,4 @@
-"""Reading facts one by one, as rules on savings and replays of history need them."""
+"""Reading single facts for savings rules and what-if replays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llmops.facts.model import AttemptFact
 from llmops.facts.store import SHARDS, TABLE, days, kept_of, partition, shard
 
 MOST_FACTS = 20_000
-"""Facts that are read at most, some seconds of work; of more, an equal share of each day's and shard's."""
+"""Most facts read, a few seconds of work; of more, an equal share of each day's and shard's."""
 _PAGE = 1000
 _AT_ONCE = 8
 
@@ -22,7 +22,7 @@ class FactHistory:
     """Reads the facts of a workspace.
 
     Attributes:
-        figures: What facts add up to.
+        figures: Reader of facts' sums.
     """
 
     def __init__(self, tables: Tables) -> None:
@@ -32,23 +32,23 @@ class FactHistory:
     async def read(
         self, workspace: str, agent: str | None, first: date, last: date, most: int = MOST_FACTS
     ) -> tuple[Sequence[AttemptFact], bool]:
-        """Return the facts of attempts that ended from the first to the last UTC day, and whether these are all.
+        """Return the facts of attempts that ended on these UTC days (both included), and whether these are all.
 
-        They are in the order of their ends. An agent's latest runs are read first where there are too many.
+        They are in order of their ends. Where there are too many, an agent's latest runs are kept.
 
         Args:
             workspace: The workspace.
             agent: The agent; None for all.
             first: The first day.
             last: The last day.
-            most: How many to read at most.
+            most: Most facts to read.
         """
         shards = range(SHARDS) if agent is None else [shard(workspace, agent)]
         homes = [partition(day, number) for day in days(first, last) for number in shards]
         prefix = f"fact!{workspace}!" if agent is None else f"fact!{workspace}!{agent}!"
         rows: dict[str, list[Row]] = {home: [] for home in homes}
         unread = homes
-        # What some days and shards do not need of their share is there for the others.
+        # What some days and shards leave of their share is used for the others.
         while unread and (left := most - sum(map(len, rows.values()))) > 0:
             share = max(1, left // len(unread))
             more: list[str] = []

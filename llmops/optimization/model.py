@@ -1,4 +1,4 @@
-"""Proposals to spend less, as values: what each rests on, what it would change, and what it is thought to save."""
+"""Proposals to lower costs, as values: their evidence, the change, and the estimated saving."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ Risk = Literal["low", "medium", "high"]
 ChangeKind = Literal["declare", "retire", "scale", "manual"]
 MONTH_DAYS = 30
 MOST_PROPOSALS = 200
-"""Proposals of an optimization that are kept, those that save most."""
+"""Most proposals kept of an optimization, those with the largest savings."""
 MEASURED_AFTER = timedelta(days=7)
-"""How long after a change it is said what it has really saved, and how many days before it are compared."""
+"""Days after a change until its actual saving is measured, and days before it for comparison."""
 
 
 @dataclass(frozen=True, slots=True)
 class OptimizationRequest:
-    """What is asked for.
+    """A request for proposals.
 
     Attributes:
-        agent: The agent to look at; None for all.
-        pool: The pool whose agents to look at; None for all.
-        days: How many days of facts to go by, today among them.
-        target: By how many percent spending is to fall; None for as far as it goes.
-        preserve_performance: Whether to leave out what may lower scores, or cut answers.
-        aggressive: Whether to propose what rests on less, or risks more.
+        agent: The agent; None for all.
+        pool: Restricts it to the agents of this pool; None for all.
+        days: Days of facts to use, including today.
+        target: By how many percent to lower the spending; None for as much as possible.
+        preserve_performance: Whether to leave out proposals that may lower scores or cut off answers.
+        aggressive: Whether to include proposals with less evidence or more risk.
     """
 
     agent: str | None = None
@@ -54,22 +54,22 @@ class OptimizationRequest:
 
 @dataclass(frozen=True, slots=True)
 class AgentProfile:
-    """What the rules need to know of an agent as it is declared.
+    """What the rules need of an agent's declaration.
 
     Attributes:
         name: The agent.
-        revision: Its declaration.
-        provider: Who runs its model.
+        revision: Revision of its declaration.
+        provider: Its provider.
         model: Its model.
-        instruction_tokens: Its instructions, in tokens as a rule of thumb counts them.
-        max_output_tokens: Most tokens of an answer; None where it does not say.
-        reasoning_effort: How much its model thinks; None where it does not say.
-        judge_shares: The share of its answers that each of its judges hears, 0-1.
-        max_history_tokens: Most tokens of a conversation that its model is told; None where it does not say.
-        versions: Versions of it at its provider that a later one has superseded.
-        superseded_at: Since when the last of them is.
-        removable: Whether it is active, and neither pinned nor used by others.
-        used_at: When it was declared or used last, aware UTC.
+        instruction_tokens: Estimated length of its instructions in tokens.
+        max_output_tokens: Most output tokens; None where not set.
+        reasoning_effort: Reasoning effort of the model; None where not set.
+        judge_shares: Share of its answers judged, by judge, 0-1.
+        max_history_tokens: Most tokens of earlier conversation in the input; None where not set.
+        versions: Number of superseded versions still at its provider.
+        superseded_at: When the last of them was superseded, aware UTC.
+        removable: Whether it is active, and neither pinned nor used by other agents.
+        used_at: When it was last declared or used, aware UTC.
     """
 
     name: str
@@ -93,14 +93,14 @@ class Change:
 
     Attributes:
         kind: `declare` declares the agent with other fields, `retire` retires it, `scale` changes the app's instances,
-            `manual` is for people to do.
-        agent: The agent; empty where it is the app.
-        revision: The declaration that it was proposed for.
-        fields: With `declare`, the fields of the agent that get other values.
-        body: With `declare`, the whole declaration with them; with `scale`, the policy under which the next plan brings
-            back the instances that there were.
+            `manual` has to be made by people.
+        agent: The agent; empty for a change of the app.
+        revision: Revision of the declaration it was proposed for.
+        fields: With `declare`, the changed fields of the agent.
+        body: With `declare`, the whole declaration after the change; with `scale`, the policy with which the next plan
+            restores the previous instances.
         advice: With `manual`, what to do.
-        plan: With `scale`, the plan that is applied (`llmops.capacity.scaling`).
+        plan: With `scale`, the id of the plan (`llmops.capacity.scaling`).
         diff: With `manual`, what is to be changed in a file or in the app's settings, as a unified diff.
     """
 
@@ -116,12 +116,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """What is thought to be saved in 30 days, in micro-USD.
+    """The estimated saving over 30 days, in micro-USD.
 
     Attributes:
-        low: The least.
-        likely: What the days that were looked at come to.
-        high: The most.
+        low: Lower bound.
+        likely: Projection of the days examined.
+        high: Upper bound.
     """
 
     low: int
@@ -134,16 +134,16 @@ class Saving:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a change has really saved in the week after it, beside the week before.
+    """The actual saving of a change in the week after it, compared with the week before.
 
     Attributes:
         runs_before: Runs answered or failed in the week before.
-        runs_after: … and in the week after.
-        cost_per_run_before: What they cost each, in micro-USD; None where there were none, or a price is not known.
-        cost_per_run_after: … and after.
-        saved_micro_usd: The difference, times the runs after; None where it cannot be said.
-        quality_before: The mean score, 0-100; None without scores.
-        quality_after: … and after.
+        runs_after: Runs answered or failed in the week after.
+        cost_per_run_before: Cost per run in micro-USD; None without runs, or when a price is not known.
+        cost_per_run_after: The same for the week after.
+        saved_micro_usd: The difference times the runs after; None where it cannot be computed.
+        quality_before: Mean score, 0-100; None without scores.
+        quality_after: The same for the week after.
     """
 
     runs_before: int
@@ -167,12 +167,12 @@ class ApiCall:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """That a proposal was applied.
+    """The application of a proposal.
 
     Attributes:
-        at: When, aware UTC.
-        revision: The agent's declaration after it.
-        by: Who did; empty where that is not known.
+        at: When it was applied, aware UTC.
+        revision: Revision of the agent's declaration after it.
+        by: Who applied it; empty where that is not known.
     """
 
     at: datetime
@@ -182,22 +182,22 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One way to spend less.
+    """A proposal to lower costs.
 
     Attributes:
-        id: Names it in its optimization: the kind and the agent.
-        kind: Which rule found it.
-        agent: Whose spending falls.
-        title: What it is, in a sentence.
-        evidence: What it rests on; money in micro-USD, shares 0-1.
+        id: Identifies it within its optimization: the kind and the agent.
+        kind: The rule that made it.
+        agent: The agent whose spending falls.
+        title: One sentence.
+        evidence: The figures it is based on; money in micro-USD, shares 0-1.
         formula: How the saving was computed, in words.
-        saving: What is thought to be saved.
-        risk: How likely it is to do harm.
-        harm: Which harm that would be.
-        change: What is changed.
-        recommended: Whether it is among those that reach the target.
-        begun: Whether applying it was begun; it may be done.
-        applied: That it was applied; None before.
+        saving: The estimated saving.
+        risk: Likelihood of harm.
+        harm: The harm.
+        change: The change.
+        recommended: Whether it is one of those that together reach the target.
+        begun: Whether applying it was begun; the change may have been made.
+        applied: The application; None before.
     """
 
     id: str
@@ -217,20 +217,20 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Optimization:
-    """What was found when it was asked for.
+    """The result of an optimization request.
 
     Attributes:
         id: Its id.
-        created_at: When, aware UTC.
-        request: What was asked for.
-        first: The first UTC day that was looked at.
-        last: The last.
-        facts: How many facts were read.
+        created_at: When it was made, aware UTC.
+        request: The request.
+        first: First UTC day examined.
+        last: Last UTC day examined.
+        facts: Number of facts read.
         whole: Whether these were all; else they are the latest of each day.
-        spent_micro_usd: What they cost.
-        projected_micro_usd: What that comes to in 30 days.
-        target_reached: Whether the recommended proposals are thought to reach the target.
-        proposals: What was found, the most saving first.
+        spent_micro_usd: Their cost.
+        projected_micro_usd: That cost projected to 30 days.
+        target_reached: Whether the recommended proposals are estimated to reach the target.
+        proposals: The proposals, largest saving first.
     """
 
     id: str
@@ -247,7 +247,7 @@ class Optimization:
 
     @property
     def savings(self) -> Saving:
-        """What the recommended proposals are thought to save in 30 days."""
+        """The total estimated saving of the recommended proposals over 30 days."""
         return sum((one.saving for one in self.proposals if one.recommended), Saving(0, 0, 0))
 
     def proposal(self, ident: str) -> Proposal | None:
@@ -255,13 +255,13 @@ class Optimization:
         return next((one for one in self.proposals if one.id == ident), None)
 
     def having(self, changed: Proposal) -> Optimization:
-        """Return it with the proposal in place of the one of its id."""
+        """Return the optimization with the proposal of the same id replaced."""
         proposals = tuple(changed if one.id == changed.id else one for one in self.proposals)
         return replace(self, proposals=proposals)
 
 
 def calls_of(change: Change) -> tuple[ApiCall | None, ApiCall | None]:
-    """Return the call that makes the change and the one that undoes it; None where people have to."""
+    """Return the API call that makes the change and the one that undoes it; None each where people have to."""
     agent = f"/api/agents/{change.agent}"
     match change.kind:
         case "declare":
@@ -277,10 +277,11 @@ def calls_of(change: Change) -> tuple[ApiCall | None, ApiCall | None]:
 
 
 def projection(daily: Sequence[int]) -> Saving:
-    """Return what savings of so many a day, in micro-USD, come to in 30 days.
+    """Return daily savings in micro-USD projected to 30 days.
 
-    The range is the 95 % interval of the daily mean (mean ± 1.96 s/√n), never below nothing; of a single day, which
-    says nothing of other days, it is from nothing to twice as much.
+    The range is the 95 % confidence interval of the daily mean (mean ± 1.96 s/√n), never below 0; for a single day it
+    is from 0
+    to twice the amount.
     """
     if not daily:
         return Saving(0, 0, 0)
@@ -293,11 +294,11 @@ def projection(daily: Sequence[int]) -> Saving:
 def recommend(
     proposals: Sequence[Proposal], projected_micro_usd: int, target: float | None
 ) -> tuple[bool, list[Proposal]]:
-    """Return whether the target is reached, and the proposals, the most saving first, with what reaches it recommended.
+    """Return whether the target is reached, and the proposals, largest saving first, with `recommended` set.
 
-    Those of little risk are taken first, of these the ones that save most, until the target is reached; without a
-    target, all. Each saving was computed as if its change were the only one: of two that concern the same agent the sum
-    is an upper bound.
+    Low risk is taken first, and among equal risk the largest saving, until the target is reached; without a target,
+    all. Each
+    saving was estimated on its own: for two proposals about the same agent the sum is an upper bound.
     """
     order: dict[Risk, int] = {"low": 0, "medium": 1, "high": 2}
     by_risk = sorted(proposals, key=lambda one: (order[one.risk], -one.saving.likely))

@@ -1,6 +1,6 @@
-"""What facts say could cost less: one rule for each kind of proposal. Pure.
+"""The savings rules: one for each kind of proposal. Pure functions.
 
-A rule that has too little to go by says nothing: no model is proposed that has not answered for the agent, with scores.
+A rule without enough evidence proposes nothing: no model is proposed that has not answered for the agent, with scores.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from llmops.optimization.model import Change, Proposal, Risk
 from llmops.optimization.token_rules import compaction, output_limit, prompt_cache, reasoning_effort
 
 MIN_SCORED = 20
-"""Fewest scored answers of each model that a comparison goes by; a third of it where risk is asked for."""
+"""Fewest scored answers of each model for a comparison; a third of it with `aggressive`."""
 BEARS = 2.0
-"""Points by which scores may surely have fallen at most, with 95 % confidence, where performance is preserved …"""
+"""With `preserve_performance`, the most points by which scores may fall, at 95 % confidence …"""
 MAY_FALL = 10.0
-"""… and by which the mean may be lower, where it is not."""
+"""… and without it, the most points by which the mean may fall."""
 JUDGED_ENOUGH = 100
-"""Answers to be judged in 30 days, of which more say little more."""
+"""Judged answers in 30 days beyond which further ones add little precision."""
 WASTED = 0.1
-"""Share of the spend without an answer from which on it is a proposal's business."""
+"""Least share of the spend without an answer for a proposal."""
 
 _CURES: Mapping[str, str] = {
     "provider_throttled": "Put the model behind a route with a second deployment: PUT /api/routes/{name}, then declare "
@@ -40,15 +40,15 @@ _CURES: Mapping[str, str] = {
 
 
 def proposals_of(history: AgentHistory) -> list[Proposal]:
-    """Return what the rules propose for an agent."""
+    """Return the proposals of all rules for an agent."""
     return [found for rule in _RULES if (found := rule(history)) is not None]
 
 
 def cheaper_model(history: AgentHistory) -> Proposal | None:
-    """Return a proposal of the model that saves most of those that the agent's scores bear."""
+    """Return a proposal for the model that saves most without lowering scores too far; None if there is none."""
     profile, request = history.profile, history.request
     if profile.provider == "route":
-        return None  # its route says which models answer
+        return None  # the route determines which models answer
     scores: dict[str, list[int]] = defaultdict(list)
     for fact in history.facts:
         if fact.score is not None and fact.ending is Ending.SUCCEEDED and not fact.judge and fact.calls:
@@ -79,7 +79,7 @@ def _other_model(history: AgentHistory, model: str, current: Sequence[int], othe
             continue
         priced = history.rates.price(model, call.usage, call.at).cost_micro_usd
         if priced is None or call.cost_micro_usd is None:
-            return None  # what it costs is not known, so neither is what it saves
+            return None  # without its price, the saving is not known either
         cost, would = cost + call.cost_micro_usd, would + priced + call.tool_micro_usd
         saved[day] += call.cost_micro_usd - priced - call.tool_micro_usd
     if cost - would < WORTH * history.spent or cost == would:
@@ -105,7 +105,7 @@ def _other_model(history: AgentHistory, model: str, current: Sequence[int], othe
 
 
 def judges(history: AgentHistory) -> Proposal | None:
-    """Return a proposal to have fewer answers judged, where there are more than it takes to know the mean."""
+    """Return a proposal to judge fewer answers, where more are judged than the precision of the mean needs."""
     spent: dict[str, dict[date, int]] = defaultdict(lambda: defaultdict(int))
     heard: Counter[str] = Counter()
     for fact in history.facts:
@@ -144,7 +144,7 @@ def judges(history: AgentHistory) -> Proposal | None:
 
 
 def retries(history: AgentHistory) -> Proposal | None:
-    """Return a proposal to try less often, where later attempts answer nothing, else to go at why attempts fail."""
+    """Return a proposal for fewer attempts, where later ones never succeed, else to mend the most frequent failure."""
     tried = [fact for fact in history.facts if not fact.judge]
     failed = [fact for fact in tried if fact.ending is Ending.RETRIED and fact.wasted_micro_usd]
     total = sum(fact.wasted_micro_usd for fact in failed)
@@ -187,7 +187,7 @@ def retries(history: AgentHistory) -> Proposal | None:
 
 
 def wasted_spend(history: AgentHistory) -> Proposal | None:
-    """Return a proposal that goes at the most frequent cause of runs that were paid and brought no answer."""
+    """Return a proposal against the most frequent cause of spending without an answer."""
     wasted: dict[date, int] = defaultdict(int)
     causes: Counter[str] = Counter()
     for fact in history.facts:
@@ -219,7 +219,7 @@ def wasted_spend(history: AgentHistory) -> Proposal | None:
 
 
 def unused_agent(history: AgentHistory) -> Proposal | None:
-    """Return a proposal to retire an agent that nobody has used in all these days; it costs sight, not money."""
+    """Return a proposal to retire an agent not used in the days examined; it saves clutter, not money."""
     profile = history.profile
     unused = history.days and profile.used_at.date() < history.days[-1] - timedelta(days=history.request.days - 1)
     if history.facts or not profile.removable or not unused:
@@ -236,7 +236,7 @@ def unused_agent(history: AgentHistory) -> Proposal | None:
 
 
 def unused_versions(history: AgentHistory) -> Proposal | None:
-    """Return a proposal to end the conversations that keep superseded versions at the provider; it saves no money."""
+    """Return a proposal to end the sessions that keep superseded versions at the provider; it saves no money."""
     profile = history.profile
     since = profile.superseded_at
     if not profile.versions or since is None or not history.days or since.date() >= history.days[-1]:
@@ -271,6 +271,6 @@ _RULES: Sequence[Callable[[AgentHistory], Proposal | None]] = (
 
 
 def _asked(fact: AttemptFact) -> str:
-    """Return the model that the answer was asked of."""
+    """Return the model that the answer was requested from."""
     last = next((call for call in reversed(fact.calls) if call.outcome in ("answered", "unmetered")), None)
     return (last.requested or last.model) if last else ""

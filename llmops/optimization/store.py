@@ -1,4 +1,4 @@
-"""Optimizations as they are kept. Table `optimizations`: partition = workspace, row `{newest first}` one of them."""
+"""Storage of optimizations. Table `optimizations`: partition = workspace, one row `{newest first}` each."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ class OptimizationStore:
         self._tables = tables
 
     async def add(self, workspace: str, found: Optimization) -> None:
-        """Keep a new one."""
+        """Store a new optimization."""
         await self._tables.commit(TABLE, [Insert(_row(workspace, found))])
 
     async def get(self, workspace: str, ident: str) -> Optimization:
         """Return the optimization.
 
         Raises:
-            NotFound: There is none of that id (`optimization_not_found`).
+            NotFound: `optimization_not_found`: there is none of that id.
         """
         return _CODEC.load((await self._stored(workspace, ident)).text("optimization"))
 
     async def list(self, workspace: str, limit: int, after: str | None) -> tuple[Sequence[Optimization], str | None]:
-        """Return up to `limit` of them, newest first, and the id to continue after; None at the end."""
+        """Return up to `limit` optimizations, newest first, and the cursor of the next page; None at the end."""
         span = Span.prefix(workspace, "", after=_key(after) if after else None)
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
         found = list(readable(rows[:limit], lambda row: _CODEC.load(row.text("optimization")), "optimization"))
         return found, rows[limit - 1].key.partition("!")[2] if len(rows) > limit else None
 
     async def change(self, workspace: str, ident: str, step: Callable[[Optimization], Optimization]) -> Optimization:
-        """Change the optimization and return it as it then is.
+        """Change the optimization and return it.
 
         Raises:
             NotFound: There is none of that id.
-            EtagMismatch: Others change it all the time.
+            EtagMismatch: Other callers kept changing it.
         """
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             row = await self._stored(workspace, ident)
@@ -71,5 +71,5 @@ def _row(workspace: str, found: Optimization, etag: str = "") -> Row:
 
 
 def _key(ident: str) -> str:
-    """Return the row key of an id, which begins with the 48 bits of its time (RFC 9562 §5.7)."""
+    """Return the row key of an id, which begins with its 48-bit time (UUID version 7, RFC 9562 §5.7)."""
     return f"{(1 << 48) - 1 - int(ident.replace('-', '')[:12], 16):012x}!{ident}"

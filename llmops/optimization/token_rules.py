@@ -1,4 +1,4 @@
-"""The rules on savings that are about tokens: how long answers are, how much is thought, and what is cached. Pure."""
+"""The savings rules about tokens: length of answers, reasoning effort, history and prompt caching. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from llmops.optimization.evidence import AgentHistory, price, worth
 from llmops.optimization.model import Proposal
 
 MIN_CALLS = 50
-"""Fewest model calls that a rule on tokens goes by."""
+"""Fewest model calls for a rule about tokens."""
 CACHEABLE = 1024
-"""Tokens that a prompt must begin with the same, at least, for providers to cache it."""
+"""Shortest common prefix, in tokens, that providers cache."""
 CACHED_LITTLE = 0.2
-"""Share of cached input below which the order of the prompt is in question."""
+"""Share of cached input below which the prompt's order is examined."""
 THOUGHT = 0.5
-"""Share of the output that is reasoning from which on the effort is in question."""
+"""Share of output spent on reasoning above which the effort is examined."""
 TOLD = 0.5
-"""Share of the input that is history from which on it is in question how much of it is told."""
+"""Share of input that is history above which its limit is examined."""
 _LIMIT_STEP = 50
 _HISTORY_STEP, _LEAST_HISTORY = 500, 1000
 _LESS_EFFORT: Mapping[str, str] = {"high": "medium", "medium": "low", "low": "minimal"}
 
 
 def output_limit(history: AgentHistory) -> Proposal | None:
-    """Return a proposal that keeps the longest answers from becoming longer still."""
+    """Return a proposal for an output limit, so that the longest answers do not become longer."""
     calls = [(day, call) for day, call in history.calls() if call.cost_micro_usd is not None]
     if len(calls) < MIN_CALLS:
         return None
@@ -70,7 +70,7 @@ def output_limit(history: AgentHistory) -> Proposal | None:
 
 
 def reasoning_effort(history: AgentHistory) -> Proposal | None:
-    """Return a proposal to have the model think less, where most of what is paid for is its thinking."""
+    """Return a proposal for a lower reasoning effort, where most of the output is reasoning."""
     lower = _LESS_EFFORT.get(history.profile.reasoning_effort or "medium")
     calls = [(day, call) for day, call in history.calls() if call.cost_micro_usd is not None]
     made = sum(call.usage.output_tokens for _, call in calls)
@@ -103,9 +103,9 @@ def reasoning_effort(history: AgentHistory) -> Proposal | None:
 
 
 def compaction(history: AgentHistory) -> Proposal | None:
-    """Return a proposal to tell the model less of long conversations, where most of the input is what was said before.
+    """Return a proposal to limit the history in the input, where it is most of it.
 
-    What was said before is what the input of a run is longer than that of its conversation's first run.
+    History is the amount by which the input of a run exceeds that of its session's first run.
     """
     first: dict[str, int] = {}
     told: list[tuple[date, Call, int]] = []
@@ -129,7 +129,7 @@ def compaction(history: AgentHistory) -> Proposal | None:
     saved: dict[date, int] = defaultdict(int)
     for day, call, before in told:
         over = min(max(0, before - limit), call.usage.input_tokens - call.usage.cache_write_tokens)
-        if over > 0:  # what is cached is the first to go: that saves least
+        if over > 0:  # cached tokens are removed first: that saves least
             cached = max(0, call.usage.cached_tokens - over)
             less = replace(call.usage, input_tokens=call.usage.input_tokens - over, cached_tokens=cached)
             saved[day] += price(history, call, call.usage) - price(history, call, less)
@@ -157,7 +157,7 @@ def compaction(history: AgentHistory) -> Proposal | None:
 
 
 def prompt_cache(history: AgentHistory) -> Proposal | None:
-    """Return a proposal to order the prompt for the provider's cache, where long instructions are not read from it."""
+    """Return a proposal to order the prompt for the provider's cache, where long instructions are not cached."""
     prefix = history.profile.instruction_tokens
     calls = [(day, call) for day, call in history.calls() if call.cost_micro_usd is not None]
     given = sum(call.usage.input_tokens for _, call in calls)

@@ -1,6 +1,6 @@
-"""What recorded history would have been under other terms. No model is called; pure functions over facts.
+"""What-if: recorded facts recomputed under other prices, budgets, limits or retirement. Pure; calls no model.
 
-What they take for granted stands with each of them: people are taken to have asked the same, whatever had come of it.
+The assumptions are part of each result. One holds for all: users would have asked the same.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Period = Literal["day", "month", "total"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What history was, and what it would have been.
+    """What was recorded, and what it would have been.
 
     Attributes:
-        figures: What came out, by name; money in micro-USD, times in ms, shares 0-1; None where it cannot be said.
-        groups: The same by model or agent, where that says more.
-        assumptions: What was taken for granted.
+        figures: Results by name; money in micro-USD, times in ms, shares 0-1; None where not computable.
+        groups: The same by model or agent, where useful.
+        assumptions: The assumptions, as sentences.
     """
 
     figures: Figures
@@ -42,8 +42,8 @@ def other_prices(facts: Sequence[AttemptFact], rates: Rates, model: str | None) 
 
     Args:
         facts: The facts.
-        rates: What is paid.
-        model: The model that all calls are taken to be of; None for their own.
+        rates: The rates to apply.
+        model: The model to price all calls as; None for their own.
     """
     cost: Counter[str] = Counter()
     would: Counter[str] = Counter()
@@ -83,10 +83,10 @@ def other_budget(facts: Sequence[AttemptFact], unit: Unit, period: Period, limit
     """Return what a budget would have stopped.
 
     Args:
-        facts: The facts, in the order of their ends.
-        unit: What is counted; USD in micro-USD.
-        period: When the counter starts again: every UTC day, every month, never.
-        limit: The most of a period.
+        facts: The facts, in order of their ends.
+        unit: The unit; USD in micro-USD.
+        period: When the counter resets: every UTC day, every month, or never.
+        limit: The limit per period.
     """
     used: Counter[str] = Counter()
     stopped: dict[str, int] = defaultdict(int)
@@ -122,7 +122,7 @@ def other_budget(facts: Sequence[AttemptFact], unit: Unit, period: Period, limit
 
 
 def other_ttl(facts: Sequence[AttemptFact], idle_after: timedelta) -> Outcome:
-    """Return how often agents would have been retired and made again, were they retired when so long unused."""
+    """Return how often agents would have been retired and created again with this idle time."""
     uses: dict[str, list[datetime]] = defaultdict(list)
     for fact in facts:
         if not fact.judge:
@@ -146,12 +146,12 @@ def other_ttl(facts: Sequence[AttemptFact], idle_after: timedelta) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class OtherLimits:
-    """What a pool would allow; None for any number.
+    """Limits of a pool; None for unlimited.
 
     Attributes:
-        concurrency: Attempts that are carried out at once.
+        concurrency: Concurrent attempts.
         tokens_per_minute: Tokens of the attempts that begin within any 60 seconds.
-        requests_per_minute: Their model calls.
+        requests_per_minute: Model calls of the attempts that begin within any 60 seconds.
     """
 
     concurrency: int | None = None
@@ -161,14 +161,14 @@ class OtherLimits:
 
 @dataclass(slots=True)
 class _Window:
-    """What began within the last 60 seconds: when, and how much of a limit it took."""
+    """What began within the last 60 seconds: when, and how much of a limit it used."""
 
     limit: int
     taken: deque[tuple[float, int]] = field(default_factory=deque[tuple[float, int]])
     total: int = 0
 
     def from_(self, at: float, amount: int) -> float:
-        """Return from when on the amount has room, and take it; what is above the whole limit begins alone."""
+        """Return when an amount fits, and record it; one above the whole limit begins alone."""
         while self.taken and (self.taken[0][0] <= at - 60 or self.total + amount > self.limit):
             began, freed = self.taken.popleft()
             self.total -= freed
@@ -183,8 +183,8 @@ class _Window:
 def other_limit(facts: Sequence[AttemptFact], limits: OtherLimits) -> Outcome:
     """Return how long runs would have waited under a pool's limits: a queue, first come, first served.
 
-    Arrivals, what each attempt took and how long are as recorded; with a limit on what is carried out at once it is, in
-    the notation of Kendall, a G/G/c queue.
+    Arrivals, amounts and durations are as recorded; with a limit on concurrency it is a G/G/c queue in Kendall's
+    notation.
     """
     tried = [(fact, claimed) for fact in facts if not fact.judge and (claimed := fact.timing.claimed_at) is not None]
     jobs = sorted(
@@ -256,5 +256,5 @@ def _amount(fact: AttemptFact, unit: Unit) -> int:
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float | None:
-    """Return the smallest value that so large a share does not exceed (nearest rank)."""
+    """Return the quantile by the nearest-rank method; None without values."""
     return ordered[max(0, math.ceil(len(ordered) * share) - 1)] if ordered else None

@@ -1,1 +1,1 @@
-"""How agents perform: outcomes of attempts, their sums, what they say."""
+"""Performance of agents: sums of their attempts by version and time, service levels, and insights."""

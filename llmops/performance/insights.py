@@ -1,6 +1,6 @@
-"""What an agent's figures say: each insight names a cause and what to do about it, and rests on enough of them.
+"""Insights: what stands out in an agent's figures, each with a cause and a recommendation.
 
-Every threshold stands here. A rule that has too little to go by says nothing.
+All thresholds are defined here. A rule without enough data finds nothing.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from llmops.reports.daily import DailyCosts
 
 MIN_RUNS = 20
-"""Fewest runs, on each side of a comparison, that a rule goes by."""
+"""Fewest runs, on each side of a comparison, for a rule."""
 SLOWER, DEARER = 1.5, 1.5
-"""p95 or cost a run, as a multiple of the version before."""
+"""Growth factor of p95 latency or cost per run against the previous version."""
 MORE_RETRIES = 0.2
-"""Rise of the share of attempts that are retried."""
+"""Growth of the share of retried attempts, in shares of 1."""
 ERRORS = 0.05
 """Share of failed runs."""
 SAME_CAUSE = 0.5
-"""Share of the failures that have one code."""
+"""Least share of the failures with the same error code."""
 WASTED = 0.2
-"""Share of the spend that gave no answer."""
+"""Share of the spend without an answer."""
 CACHE_FELL = 0.2
 """Fall of the share of cached input tokens, in shares of 1."""
 MIN_TOKENS = 10_000
-"""Fewest input tokens, on each side, that a rule on the cache goes by."""
+"""Fewest input tokens, on each side of a comparison, for the rule about the cache."""
 ONE_USER, MIN_USERS = 0.6, 2
-"""Share of the spend that is one user's, and how many users there must be for it to say something."""
+"""Share of the spend by one user, and fewest users for the rule."""
 QUEUED, MIN_QUEUE_MS = 0.5, 2_000
-"""Share of the p95 latency that is waiting in the queue, and the least of it, in ms."""
+"""Share of the p95 latency spent waiting in the queue, and the least of it in ms."""
 WORSE = 10.0
 """Fall of the mean quality score, in points."""
 
@@ -60,14 +60,14 @@ _CURES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Insight:
-    """Something worth knowing of an agent.
+    """A finding about an agent.
 
     Attributes:
-        code: Which rule found it.
-        severity: How bad it is.
-        cause: What the figures say.
+        code: The rule.
+        severity: Severity.
+        cause: What the figures show.
         recommendation: What to do.
-        figures: What it rests on; times in ms, money in micro-USD, shares 0-1.
+        figures: The figures; times in ms, money in micro-USD, shares 0-1.
     """
 
     code: str
@@ -79,7 +79,7 @@ class Insight:
 
 @dataclass(frozen=True, slots=True)
 class InsightInput:
-    """What the rules look at: an agent's performance, what it did in the days before, and its spend by user."""
+    """The input of the rules: an agent's performance, that of the days before, and its spend by user."""
 
     performance: Performance
     before: PerformanceSummary
@@ -87,7 +87,7 @@ class InsightInput:
 
 
 class Insights:
-    """Gathers what the rules look at."""
+    """Reads the input of the rules."""
 
     def __init__(self, monitor: PerformanceReader, costs: DailyCosts, clock: Clock) -> None:
         self._monitor = monitor
@@ -95,7 +95,7 @@ class Insights:
         self._clock = clock
 
     async def facts(self, workspace: str, agent: str, first: date, last: date, target: SlaTarget) -> InsightInput:
-        """Return the facts of an agent from the first to the last UTC day, up to this moment."""
+        """Return the input for an agent from the first to the last UTC day, up to now."""
         performance, before, sums = await asyncio.gather(
             self._monitor.agent(workspace, agent, first, last, target),
             self._monitor.before(workspace, agent, first, last),
@@ -107,14 +107,14 @@ class Insights:
 
 
 def insights_of(facts: InsightInput) -> Sequence[Insight]:
-    """Return what the facts say, the worst first."""
+    """Return the insights of all rules, most severe first."""
     found = [insight for rule in _RULES for insight in rule(facts)]
     order: Sequence[Severity] = ("critical", "warning", "info")
     return sorted(found, key=lambda insight: order.index(insight.severity))
 
 
 def _pairs(facts: InsightInput) -> Iterator[tuple[VersionPerformance, VersionPerformance]]:
-    """Yield each version that has enough runs with the one before it that has."""
+    """Yield each version that has enough runs, with the previous one that has."""
     known = [each for each in facts.performance.versions if each.version and each.summary.runs >= MIN_RUNS]
     return pairwise(known)
 
@@ -136,7 +136,7 @@ def _slower(facts: InsightInput) -> Iterator[Insight]:
 
 
 def _why_slower(before: PerformanceSummary, after: PerformanceSummary, rise: float) -> str:
-    """Return what explains at least half of the rise, or most likely does, and what to do about it."""
+    """Return the cause that explains at least half of the rise, or the likeliest, and what to do about it."""
     model, queue = (
         (now.quantile(0.95) or 0) - (was.quantile(0.95) or 0)
         for was, now in ((before.model, after.model), (before.queue, after.queue))
@@ -285,7 +285,7 @@ _RULES: Sequence[Callable[[InsightInput], Iterator[Insight]]] = (
 
 
 def _commonest(summary: PerformanceSummary) -> str:
-    """Return the code that most attempts failed with; empty when none has one."""
+    """Return the most frequent error code of the attempts; empty when none has one."""
     return max(summary.codes.items(), key=lambda item: (item[1], item[0]), default=("", 0))[0]
 
 

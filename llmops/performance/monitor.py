@@ -1,4 +1,4 @@
-"""Reading how agents perform: in all, by version, and over time."""
+"""Reading the performance of agents: in total, by version, and over time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HOURLY_UP_TO_DAYS = 3
 
 @dataclass(frozen=True, slots=True)
 class VersionPerformance:
-    """What one version of an agent did, and the hour it was first seen in."""
+    """Performance of one version of an agent, and the hour it was first seen in."""
 
     version: str
     since: datetime
@@ -27,7 +27,7 @@ class VersionPerformance:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What an agent did in a stretch of time that begins with `start`."""
+    """Performance of an agent in the time interval that begins at `start`."""
 
     start: datetime
     summary: PerformanceSummary
@@ -35,17 +35,16 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """How an agent performed.
+    """Performance of an agent.
 
     Attributes:
         agent: The agent.
         first: First UTC day.
         last: Last UTC day, included.
-        summary: What it did in all.
-        sla: Whether it kept what it is to keep.
-        versions: What each version did, in the order in which they were first seen.
-        trend: What it did over time, by the hour if the days are few, else by the day; stretches without runs are
-            left out.
+        summary: The sum of all attempts.
+        sla: Whether its service level was met.
+        versions: By version, in the order first seen.
+        trend: By hour for few days, else by day; intervals without runs are left out.
     """
 
     agent: str
@@ -58,10 +57,10 @@ class Performance:
 
 
 def check_days(first: date, last: date) -> None:
-    """Check that the days are in order and not too many.
+    """Check the order and number of days.
 
     Raises:
-        InvalidInput: They are not.
+        InvalidInput: They are out of order, or too many.
     """
     if first > last:
         raise InvalidInput("'from' is after 'to'.", code="invalid_range", fields={"from": "must not be after 'to'"})
@@ -71,12 +70,12 @@ def check_days(first: date, last: date) -> None:
 
 
 def total(cells: Sequence[Cell]) -> PerformanceSummary:
-    """Return what the cells come to."""
+    """Return the sum of the cells."""
     return sum((cell.summary for cell in cells), PerformanceSummary())
 
 
 def versions_of(cells: Sequence[Cell]) -> Iterator[tuple[str, datetime, PerformanceSummary]]:
-    """Yield each version with when it was first seen in these cells and what it did, in that order."""
+    """Yield each version, when it was first seen in these cells, and its summary, in that order."""
     sums: dict[str, tuple[datetime, PerformanceSummary]] = {}
     for cell in cells:
         start, summary = sums.get(cell.version, (cell.start, PerformanceSummary()))
@@ -86,7 +85,7 @@ def versions_of(cells: Sequence[Cell]) -> Iterator[tuple[str, datetime, Performa
 
 
 def performance_of(agent: str, cells: Sequence[Cell], first: date, last: date, target: SlaTarget) -> Performance:
-    """Return how an agent performed, from its cells of these days."""
+    """Return the performance of an agent from its cells of these days."""
     hourly = (last - first).days < _HOURLY_UP_TO_DAYS
     points: dict[datetime, PerformanceSummary] = {}
     for cell in cells:
@@ -99,24 +98,24 @@ def performance_of(agent: str, cells: Sequence[Cell], first: date, last: date, t
 
 
 class PerformanceReader:
-    """Reads how agents perform."""
+    """Reads the performance of agents."""
 
     def __init__(self, figures: Figures) -> None:
         self._figures = figures
 
     async def agent(self, workspace: str, agent: str, first: date, last: date, target: SlaTarget) -> Performance:
-        """Return how the agent performed from the first to the last UTC day, up to this moment."""
+        """Return the performance of the agent from the first to the last UTC day, up to now."""
         return performance_of(agent, await self._figures.hours(workspace, agent, first, last), first, last, target)
 
     async def before(self, workspace: str, agent: str, first: date, last: date) -> PerformanceSummary:
-        """Return what the agent did in as many days just before these."""
+        """Return the summary of as many days directly before these."""
         count = (last - first).days + 1
         return total(
             await self._figures.hours(workspace, agent, first - timedelta(days=count), first - timedelta(days=1))
         )
 
     async def agents(self, workspace: str, first: date, last: date) -> Sequence[tuple[str, PerformanceSummary]]:
-        """Return what every agent of the workspace that had attempts did, by name."""
+        """Return the summary of every agent of the workspace with attempts on these days, by name."""
         found: dict[str, PerformanceSummary] = {}
         for cell in await self._figures.hours(workspace, None, first, last):
             found[cell.agent] = found.get(cell.agent, PerformanceSummary()) + cell.summary

@@ -1,4 +1,4 @@
-"""Service levels: what an agent is to keep, and whether it does."""
+"""Service levels: targets of an agent, and whether they are met."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from llmops.facts.summary import PerformanceSummary
 
 LATENCY_SHARE = 0.95
-"""Share of the answers that are to come in time."""
+"""Share of answers that must come within the latency target."""
 
 
 class SlaPolicy(BaseModel):
-    """What an agent is to keep; what is left out is the app's setting.
+    """Service level of an agent; fields left out take the app's setting.
 
     Attributes:
-        latency_ms: Time in which 95 % of the answers are to be there, from the run's acceptance, in milliseconds.
-        availability: Share of the runs that are to be answered, 0-1.
+        latency_ms: Time from the run's acceptance within which 95 % of the answers must come, in milliseconds.
+        availability: Share of the runs that must be answered, 0-1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -28,13 +28,13 @@ class SlaPolicy(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class SlaTarget:
-    """What an agent is to keep, in milliseconds and as a share 0-1."""
+    """The targets of an agent: milliseconds, and a share 0-1."""
 
     latency_ms: int
     availability: float
 
     def but(self, policy: SlaPolicy | None) -> SlaTarget:
-        """Return the target with what the policy says instead."""
+        """Return the targets with those of the policy where it sets any."""
         if policy is None:
             return self
         return SlaTarget(policy.latency_ms or self.latency_ms, policy.availability or self.availability)
@@ -42,13 +42,13 @@ class SlaTarget:
 
 @dataclass(frozen=True, slots=True)
 class Attainment:
-    """Whether a target was kept.
+    """Whether targets were met.
 
     Attributes:
-        target: The target.
+        target: The targets.
         availability: Share of the runs that were answered, 0-1; None without runs.
         in_time: Share of the answers that came in time, 0-1; None without answers.
-        kept: Whether both are as they should be; None without runs.
+        kept: Whether both targets were met; None without runs.
     """
 
     target: SlaTarget
@@ -58,7 +58,7 @@ class Attainment:
 
 
 def attainment(summary: PerformanceSummary, target: SlaTarget) -> Attainment:
-    """Return whether the target was kept."""
+    """Return whether the targets were met."""
     availability, in_time = summary.availability, summary.latency.share_within(target.latency_ms)
     if availability is None:
         return Attainment(target, None, None, None)

@@ -1,1 +1,1 @@
-"""What was spent over a day, a week or a month, compared, foretold and made readable."""
+"""Cost reports of a day, a week or a month, with comparison and forecast, as JSON, CSV or HTML."""

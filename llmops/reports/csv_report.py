@@ -25,9 +25,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def to_csv(report: Report) -> str:
-    """Return the report's sums as one table: the total, then a row for each day, agent, model and user.
+    """Return the report as one table: the total, then a row for each day, agent, model and user.
 
-    A name that a spreadsheet would take for a formula is preceded by an apostrophe
+    A name that a spreadsheet would take for a formula gets an apostrophe in front
     (owasp.org/www-community/attacks/CSV_Injection).
     """
     out = io.StringIO()

@@ -1,11 +1,12 @@
-"""What every workspace spent each day, kept as facts are added up.
+"""Daily costs of every workspace, written when facts are added up.
 
 Table `reports`, partition = workspace. Rows:
-`cost!{day}!{digest}`    what the calls of one group came to;
+`cost!{day}!{digest}`    the spend of one group;
 `sheet!{day}`            the day by agent, model and user;
-`day!{newest first}`     the day in all, and the digest of what it was made from.
-Partition `_aggregation`: `closed` holds the last day that is looked at no more; `summed!{day}` how many facts of each
-shard the rows of a day hold; `rewritten!{day}!{workspace}` that a workspace's rows of the day were made again.
+`day!{newest first}`     the day's total, and a digest of the sums it was made from.
+Partition `_aggregation`: `closed` the last day that is not looked at any more; `summed!{day}` how many facts of each
+shard
+the rows of a day include; `rewritten!{day}!{workspace}` that a workspace's rows of the day were written again.
 Partition `_workspaces` names every workspace that ever spent anything.
 """
 
@@ -31,7 +32,7 @@ from llmops.spend.usage import Spend
 
 TABLE = "reports"
 MOST_NAMES = 1000
-"""Names a day's sheet lists in each breakdown."""
+"""Most names in each breakdown of a day."""
 
 _AGGREGATION = "_aggregation"
 _WORKSPACES = "_workspaces"
@@ -41,7 +42,7 @@ _SPEND = JsonCodec(Spend)
 
 @dataclass(frozen=True, slots=True)
 class Aggregated:
-    """What one aggregation did: the days it looked at, facts added to sums, and workspaces' days that changed."""
+    """What one aggregation did: the numbers of days examined, facts added, and workspaces' days that changed."""
 
     days: Sequence[date]
     folded: int
@@ -49,7 +50,7 @@ class Aggregated:
 
 
 class DailyCosts:
-    """Keeps what facts cost by day, and reads it."""
+    """Writes and reads the cost of each day."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -57,7 +58,7 @@ class DailyCosts:
         self._figures = Figures(tables)
 
     async def aggregate(self, now: datetime) -> Aggregated:
-        """Add new facts to the sums, and the sums to the reports. Again, or after a crash, it changes nothing more."""
+        """Add new facts to the sums, and the sums to the reports. Safe to repeat, also after a crash."""
         today = now.date()
         folded = await self._folding.run(now)
         first = await self._first_open_day(today)
@@ -74,8 +75,8 @@ class DailyCosts:
         return Aggregated(looked_at, folded, changed)
 
     async def rewrite(self, workspace: str, day: date) -> None:
-        """Write the workspace's rows of the day again, from the sums as they are; rows of no sum are deleted."""
-        # Noted first: an aggregation that read the sums before they were changed does the same once it has written.
+        """Write the workspace's rows of the day again from the current sums; rows without a sum are deleted."""
+        # Noted first: an aggregation that read the sums before they changed repeats this once it has written.
         note = Row(_AGGREGATION, f"{_rewritten(day)}{workspace}", {"id": new_id()})
         await self._tables.commit(TABLE, [Upsert(note)])
         await self._rewrite(workspace, day)
@@ -88,15 +89,15 @@ class DailyCosts:
             try:
                 await self._tables.commit(TABLE, [Delete(workspace, key)])
             except RowChanged:
-                continue  # somebody else deleted it
+                continue  # another process deleted it
         stored = (await self.daily_sums(workspace, day, day)).get(day)
         if stored is not None:
             await self._write(workspace, day, sums, stored.updated_at, force=True)
 
     async def sums(self, workspace: str, first: date, last: date, today: date) -> dict[date, dict[Group, Spend]]:
-        """Return a workspace's sums by day: of closed days as kept, of open ones from the facts as they are now.
+        """Return a workspace's sums by day: stored ones of closed days, and for open days the facts as of now.
 
-        A fact that is being folded at this moment may be missing from an open day; none is ever counted twice.
+        A fact being folded right now may be missing from an open day; none is counted twice.
         """
         first_open = await self._first_open_day(today)
         found: dict[date, dict[Group, Spend]] = {}
@@ -111,14 +112,14 @@ class DailyCosts:
         return found
 
     async def daily_sums(self, workspace: str, first: date, last: date) -> dict[date, Day]:
-        """Return the sheets of the days, both included, on which anything was spent."""
+        """Return the breakdowns of the days, both included, on which anything was spent."""
         end = last + timedelta(days=1)
         span = Span(workspace, key_from=f"sheet!{first.isoformat()}", key_before=f"sheet!{end.isoformat()}")
         rows = every(self._tables, TABLE, span)
         return {day: sheet async for day, sheet in all_readable(rows, _sheet_of, "sheet of a day")}
 
     async def totals(self, workspace: str, before: date | None = None) -> AsyncIterator[tuple[date, Spend]]:
-        """Yield the days on which anything was spent and what, newest first, from just before a day on."""
+        """Yield the days on which anything was spent with their totals, newest first, starting before a day."""
         after = _day_key(before) if before else None
         rows = every(self._tables, TABLE, Span.prefix(workspace, "day!", after=after), page=100)
         async for day, total in all_readable(rows, _total_of, "total of a day"):
@@ -141,7 +142,7 @@ class DailyCosts:
         return await self._folding.first_day(today)
 
     async def _late_days(self, first_open: date, closed: date) -> Sequence[date]:
-        """Return the closed days to which facts came after all."""
+        """Return the closed days to which late facts were added."""
         looked_for = list(days(closed - timedelta(days=LATE_DAYS), first_open - timedelta(days=1)))
         grown = await asyncio.gather(*map(self._has_grown, looked_for))
         return [day for day, late in zip(looked_for, grown, strict=True) if late]
@@ -152,9 +153,9 @@ class DailyCosts:
         return counts != (summed.text("counts") if summed else NOTHING)
 
     async def _aggregate(self, day: date, now: datetime) -> int:
-        """Write the day's rows of the workspaces whose sums have changed, and return how many these were."""
+        """Write the day's rows of the workspaces whose sums have changed, and return the number of workspaces."""
         summed = await self._tables.get(TABLE, _AGGREGATION, _summed(day))
-        counts = await self._folding.counts(day)  # before the sums, which then hold at least so much
+        counts = await self._folding.counts(day)  # read before the sums, which therefore include at least this much
         if summed is not None and summed.text("counts") == counts:
             return 0
         before = await self._rewrites(day)
@@ -176,7 +177,7 @@ class DailyCosts:
     async def _write(
         self, workspace: str, day: date, sums: Mapping[Group, Spend], now: datetime, *, force: bool = False
     ) -> bool:
-        """Write the day's rows, unless they are made from these very sums; return whether that was needed."""
+        """Write the day's rows unless they were made from the same sums; return whether they were written."""
         ordered = sorted((group, asdict(spend)) for group, spend in sums.items())
         digest = hashlib.sha256(repr(ordered).encode()).hexdigest()
         stored = await self._tables.get(TABLE, workspace, _day_key(day))
@@ -194,7 +195,7 @@ class DailyCosts:
         await self._tables.commit(
             TABLE, [Upsert(Row(workspace, f"sheet!{day.isoformat()}", {"sheet": _DAY.dump(sheet)}))]
         )
-        # The day itself last: its digest says that the rows above are complete.
+        # The total last: its digest shows that the rows above are complete.
         values = {"digest": digest, "day": day.isoformat(), "total": _SPEND.dump(sheet.total)}
         await self._tables.commit(TABLE, [Upsert(Row(workspace, _day_key(day), values))])
         return True

@@ -1,4 +1,4 @@
-"""What a month will have come to, from the days before."""
+"""Forecast of a month's total cost from the days before."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from llmops.reports.periods import period_of
 LOOK_BACK_DAYS = 28
 FEWEST_DAYS = 7
 _TEN_PERCENT = 1.2816
-"""Quantile of the normal distribution that leaves a tenth above it."""
+"""0.9 quantile of the standard normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What the month is expected to cost in all, in micro-USD.
+    """Forecast of a month's total cost, in micro-USD.
 
     Attributes:
-        expected: Spent so far and what the days that are left should come to.
-        low: With a probability of nine in ten it will be more; never less than was spent.
-        high: With a probability of nine in ten it will be less.
-        from_days: Days that the expectation rests on.
+        expected: Spent so far, plus the expected cost of the days left.
+        low: The total exceeds this with a probability of 0.9; never less than was spent.
+        high: The total is below this with a probability of 0.9.
+        from_days: Number of days it is based on.
     """
 
     expected: int
@@ -34,15 +34,17 @@ class Forecast:
 
 
 def forecast(by_day: Mapping[date, int], today: date) -> Forecast | None:
-    """Return the forecast for today's month; None with fewer than seven whole days since the first spending.
+    """Return the forecast for today's month; None with fewer than seven complete days since the first spending.
 
-    A day that is left is expected to cost what its weekday did on average over the last four weeks; where fewer than
-    two such weekdays are known, what all days did. The limits take the days' deviations from that as independent and
-    normal: a seasonal mean (Hyndman, Athanasopoulos, "Forecasting: Principles and Practice", 5.2).
+    A day left is expected to cost the mean of its weekday over the last four weeks; where fewer than two such days are
+    known,
+    the mean of all days. The bounds take the days' residuals as independent and normal: the seasonal mean method
+    (Hyndman,
+    Athanasopoulos, "Forecasting: Principles and Practice", 5.2).
 
     Args:
-        by_day: Cost in micro-USD by day; a day that is missing cost nothing.
-        today: The day that is not over yet; what it came to so far counts as spent, the rest of it as left.
+        by_day: Cost in micro-USD by day; a missing day cost nothing.
+        today: The incomplete day; its cost so far counts as spent, the rest of it as left.
     """
     known = [day for day, cost in by_day.items() if cost and day < today]
     if not known:

@@ -1,4 +1,4 @@
-"""A report as a page to read: one HTML document, without scripts and without anything from elsewhere."""
+"""A report as one HTML document, without scripts or external resources."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from kernel.errors import InvalidInput
 
 Kind = Literal["day", "week", "month"]
 
-# Of a period at the edge of what a date holds there is no previous one, no next one and no week.
+# A period at the limits of what a date can hold has no previous or next one, and no week.
 _YEAR = r"(?:19[7-9][0-9]|2[0-9]{3})"
 _DAY = re.compile(rf"{_YEAR}-[0-9]{{2}}-[0-9]{{2}}")
 _WEEK = re.compile(rf"({_YEAR})-W([0-9]{{2}})")
@@ -24,7 +24,7 @@ class Period:
     """A day, an ISO 8601 week or a month.
 
     Attributes:
-        kind: Which of these.
+        kind: Day, week or month.
         first: Its first day.
     """
 
@@ -79,7 +79,7 @@ def parse_kind(text: str) -> Kind:
     """Return the kind of that name.
 
     Raises:
-        InvalidInput: There is none.
+        InvalidInput: There is no such kind.
     """
     for kind in get_args(Kind):
         if kind == text:
@@ -92,7 +92,7 @@ def parse_period(text: str) -> Period:
     """Return the period of that key.
 
     Raises:
-        InvalidInput: It is no day, week or month.
+        InvalidInput: It is not a day, week or month.
     """
     try:
         if _DAY.fullmatch(text):

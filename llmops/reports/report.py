@@ -1,4 +1,4 @@
-"""The report of a period: sums, comparison, forecast, and what stands out; all from the sums of its days."""
+"""The report of a period, computed from the sums of its days: totals, comparison, forecast and anomalies."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from llmops.spend.groups import Group, add_up
 from llmops.spend.usage import Spend
 
 MOST_NAMES = 100
-"""Names a report's breakdown lists; what the others come to is their difference to the total."""
+"""Most names in a breakdown; the rest is the difference to the total."""
 
 HISTORY_DAYS = 62
-"""Days before a period's end that a report looks at: a month and the one before."""
+"""Days before a period's end that a report uses: a month and the one before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What a workspace spent on a day: in all, and by name, the dearest first.
+    """A workspace's spend on a day: in total and by name, the most expensive first.
 
     Attributes:
-        total: What was spent.
+        total: The total.
         by_agent: By agent.
         by_model: By model.
-        by_user: By user; the empty name stands for nobody in particular.
-        updated_at: When that last changed, aware UTC.
+        by_user: By user; the empty name stands for calls without a user.
+        updated_at: When it last changed, aware UTC.
     """
 
     total: Spend
@@ -49,18 +49,18 @@ class Report:
     Attributes:
         workspace: The workspace.
         period: The day, week or month.
-        complete: Whether the period was over when the report was made; lines that come later are still added.
+        complete: Whether the period was over when the report was made; late facts are still added.
         total: What was spent.
-        previous: What was spent in the period before; in as many of its days, while this one is not over.
+        previous: Spend of the previous period; while this one is not over, of as many of its days.
         by_day: The same by day, in order; days without spending are left out.
         by_agent: The same by agent, the dearest first, at most MOST_NAMES.
         by_model: By model, likewise.
-        by_user: By user, likewise; the empty name stands for nobody in particular.
-        forecast: What the month will come to; None for other periods, and where it cannot be told.
-        movers: Agents whose cost changed most against the period before.
-        anomalies: Agents' days that stand out.
-        budgets: Where the workspace's budgets stand.
-        updated_at: When what it says of its days last changed, aware UTC.
+        by_user: By user, likewise; the empty name stands for calls without a user.
+        forecast: Forecast of the month; None for other periods, or with too few days.
+        movers: Agents whose cost changed most since the previous period.
+        anomalies: Agents' anomalous days.
+        budgets: Usage of the workspace's budgets.
+        updated_at: When any of its days last changed, aware UTC.
     """
 
     workspace: str
@@ -80,7 +80,7 @@ class Report:
 
 
 def day_of(sums: Mapping[Group, Spend], most_names: int, now: datetime) -> Day:
-    """Return a day's sums by name, at most so many names in each breakdown."""
+    """Return a day's sums by name, with at most so many names in each breakdown."""
 
     def by(name: Callable[[Group], str]) -> Mapping[str, Spend]:
         return _largest(add_up((name(group), spend) for group, spend in sums.items()), most_names)
@@ -100,9 +100,9 @@ def report_of(workspace: str, period: Period, days: Days, now: datetime, budgets
     Args:
         workspace: The workspace.
         period: The period.
-        days: What was spent by day, of the period and of HISTORY_DAYS before its end; days without spending left out.
-        now: The time; tells whether the period is over.
-        budgets: Where the workspace's budgets stand.
+        days: Spend by day, for HISTORY_DAYS before the period's end; days without spending are left out.
+        now: The time, which determines whether the period is over.
+        budgets: Usage of the workspace's budgets.
     """
     today = now.date()
     complete = period.last < today

@@ -1,6 +1,6 @@
-"""Reports of days, weeks and months, read and announced.
+"""Reading reports of days, weeks and months, and announcing finished ones.
 
-They are made from the days' sheets when they are asked for: they are never older than these, and late lines are in all.
+A report is computed from the days' breakdowns when it is requested, so late facts are in all of them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from llmops.reports.wording import announcement
 from llmops.spend.usage import Spend
 
 GRACE = timedelta(hours=1)
-"""How long after its end a period is announced, so that calls that were under way are in it."""
+"""How long after its end a period is announced, so that calls under way at its end are included."""
 
 _LOOK_BACK = 3
-"""How many periods of a kind are announced after the fact, when nobody was there to do it in time."""
+"""Most periods of a kind that are announced late, after the timer did not run."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportSummary:
-    """A period and what was spent in it."""
+    """A period and its spend."""
 
     period: Period
     complete: bool
@@ -38,7 +38,7 @@ class ReportSummary:
 
 
 class ReportStore:
-    """Reads and announces the reports of periods."""
+    """Reads and announces reports."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class ReportStore:
         put: Callable[[Notification], Awaitable[None]],
         clock: Clock,
     ) -> None:
-        """Set where days are read, where budgets stand, and where announcements go."""
+        """Set the daily costs, the reader of budget usage, and the function that sends announcements."""
         self._tables = tables
         self._daily = daily
         self._positions = positions
@@ -72,7 +72,7 @@ class ReportStore:
     async def list(
         self, workspace: str, kind: Kind, limit: int, before: date | None = None
     ) -> tuple[Sequence[ReportSummary], date | None]:
-        """Return up to `limit` periods in which anything was spent, newest first, and the day to continue before."""
+        """Return up to `limit` periods with spending, newest first, and the day to continue before; None at the end."""
         today, found = self._clock().date(), dict[Period, Spend]()
         async for day, total in self._daily.totals(workspace, before):
             period = period_of(kind, day)
@@ -83,9 +83,9 @@ class ReportStore:
         return _summaries(found, today), None
 
     async def announce(self) -> int:
-        """Put a notification out for every period that has ended, once for each workspace; return how many.
+        """Send a notification for every period that has ended, once per workspace; return the number.
 
-        After a crash those of a period are put out again, which changes nothing: they carry its name.
+        Repeated after a crash it changes nothing: a notification's id is derived from its period.
         """
         now, count = self._clock(), 0
         for kind in get_args(Kind):

@@ -1,4 +1,4 @@
-"""Amounts and reports in words."""
+"""Formatting of amounts and reports for people."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def quantity(unit: str, amount: int) -> str:
 
 
 def share(position: BudgetUsage) -> str:
-    """Return how much of a budget is spent, in percent."""
+    """Return the spent share of a budget, in percent."""
     return f"{100 * position.spent / position.limit:.0f} %" if position.limit else "–"
 
 
 def announcement(report: Report) -> Notification:
-    """Return what is told of a period that has ended; the same for the same period."""
+    """Return the notification of a period that has ended; its id is the same for the same period."""
     period, total, before = report.period, report.total, report.previous
     facts = {
         "Spent": usd(total.cost_micro_usd),

@@ -1,4 +1,4 @@
-"""What this worker gave to the deployments of routes, which it tells the others a little later."""
+"""What this worker has sent to the deployments of routes, published to the other workers at intervals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Key = tuple[str, str]
 
 
 class WorkerAccounts:
-    """Keeps the accounts of one worker, and publishes those that have changed. Belongs to one event loop."""
+    """The accounts of one worker; those that changed are published at intervals. Bound to one event loop."""
 
     def __init__(self, store: RouteStore, clock: Clock, worker: str, interval: timedelta) -> None:
         self._store = store
@@ -32,21 +32,21 @@ class WorkerAccounts:
         self._publishing: asyncio.Task[None] | None = None
 
     def add(self, key: Key, deployment: str, used: Used) -> None:
-        """Add to what the deployment was given in this minute; it is published within the interval."""
+        """Add to what was sent to the deployment in this minute; it is published within the interval."""
         self._own[key] = self._own.get(key, Account()).adding(deployment, used, self._clock())
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._interval.total_seconds(), self._publish_soon)
 
     def others(self, accounts: Mapping[str, Account]) -> Account:
-        """Return what all workers but this one gave, as one account."""
+        """Return the sum of what all other workers sent."""
         return together(account for worker, account in accounts.items() if worker != self._worker)
 
     def own(self, key: Key) -> Account:
-        """Return what this worker gave, as it is now."""
+        """Return what this worker has sent, up to now."""
         return self._own.get(key, Account())
 
     async def publish(self) -> None:
-        """Tell the others what has changed since the last time."""
+        """Publish what has changed since the last time."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -55,7 +55,9 @@ class WorkerAccounts:
                 continue
             try:
                 await self._store.publish(*key, self._worker, account, self._clock())
-            except Unavailable:  # told the next time, or never: it is of interest for some minutes
+            except (
+                Unavailable
+            ):  # published the next time; losing it is harmless, because it matters only for some minutes
                 log.warning("account of route %s not published", key[1], extra={"event": "route.unpublished"})
                 continue
             self._published[key] = account

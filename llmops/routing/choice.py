@@ -1,9 +1,11 @@
-"""Which deployment of a route a call goes to: pure rules over health and quota.
+"""Choosing the deployment of a call: pure rules over health and quota.
 
-Of those that can take the call now, the lowest priority number goes first. Among equals it is weighted rendezvous
-hashing on the session (Thaler and Ravishankar, "Using name-based mappings to increase hit rates", 1998; weights by
--w/ln(h), Schindelhauer and Schomaker 2005): the turns of a conversation go to the same deployment, whose prompt cache
-knows them, shares follow the weights, and one that falls out moves only its own sessions.
+Of the deployments that can take the call now, the lowest priority number is chosen. Among equals, weighted rendezvous
+hashing on the session decides (Thaler and Ravishankar, "Using name-based mappings to increase hit rates", 1998; weights
+by
+-w/ln(h), Schindelhauer and Schomaker 2005): the calls of a session go to the same deployment, whose prompt cache has
+them;
+shares follow the weights; and a deployment that fails moves only its own sessions.
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ from llmops.routing.quota import Remaining, Used, fits, free_from
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is known of a route's deployments.
+    """The state of a route's deployments.
 
     Attributes:
-        health: By deployment; one that is not there is well.
-        used: What each was given in the current minute.
-        remaining: What each says is left.
+        health: By deployment; a missing one is healthy.
+        used: What each was sent in the current minute.
+        remaining: The remaining quota each reported.
     """
 
     health: Mapping[str, Health] = field(default_factory=dict[str, Health])
@@ -36,11 +38,11 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Where a call goes.
+    """The chosen deployment.
 
     Attributes:
         deployment: The deployment.
-        probe: Whether it is the one call that its half-open breaker lets through.
+        probe: Whether it is the single call that a half-open circuit breaker allows.
     """
 
     deployment: Deployment
@@ -52,7 +54,7 @@ class NoneFree:
     """No deployment can take the call.
 
     Attributes:
-        retry_at: When the first of them can, as far as one can know; None where all were tried.
+        retry_at: Estimate of when the first of them can; None where all were tried.
     """
 
     retry_at: datetime | None
@@ -61,15 +63,15 @@ class NoneFree:
 def choose(
     route: Route, situation: Situation, affinity: str, tokens: int, now: datetime, tried: Collection[str] = ()
 ) -> Chosen | NoneFree:
-    """Return the deployment that a call goes to, if there is one.
+    """Return the deployment for a call, or why there is none.
 
     Args:
         route: The route.
-        situation: What is known of its deployments.
-        affinity: Calls with the same go to the same deployment while they can.
-        tokens: What the call may take, in and out.
+        situation: The state of its deployments.
+        affinity: Calls with the same value go to the same deployment while possible.
+        tokens: Most tokens of the call, input and output.
         now: The current time.
-        tried: Deployments that this call does not go to (again).
+        tried: Deployments excluded from the choice.
     """
     waits: list[datetime] = []
     free: list[Deployment] = []

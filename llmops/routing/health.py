@@ -1,8 +1,8 @@
 """The health of a deployment, shared by all workers: circuit breaker and throttling, as pure rules.
 
 The circuit breaker (martinfowler.com/bliki/CircuitBreaker.html): `closed` lets calls through and counts failures in a
-row; `open` lets none through until its time is over; `half_open` lets one call through at a time, in all workers, and
-closes or opens by what becomes of it. Throttling is apart from it: a deployment that answers 429 is well, and busy.
+row; `open` lets none through until its time is over; `half_open` lets one call (the probe) through at a time over all
+workers, and closes or opens by its outcome. Throttling is separate: a deployment that answers 429 is healthy, but busy.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ State = Literal["closed", "open", "half_open"]
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """When a breaker opens, and for how long.
+    """When a circuit breaker opens, and for how long.
 
     Attributes:
-        failures: Failures in a row that open it.
-        within: A failure later than this after the one before is the first in a row again.
-        opens_for: How long it is open the first time; each time in a row twice as long.
-        at_most: The longest that it is open.
-        probe_lasts: How long the one call of a half-open breaker may take before another is let through.
-        throttled_for: How long a 429 keeps calls away that does not say.
-        throttled_at_most: The longest that a `Retry-After` is believed.
+        failures: Consecutive failures that open it.
+        within: A failure later than this after the previous one starts a new count.
+        opens_for: How long it is open the first time; doubled each consecutive time.
+        at_most: Longest time it is open.
+        probe_lasts: How long the probe may take before another one is allowed.
+        throttled_for: Pause after a 429 without `Retry-After`.
+        throttled_at_most: Longest `Retry-After` that is respected.
     """
 
     failures: int = 3
@@ -39,17 +39,17 @@ class BreakerPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What is known of a deployment.
+    """The health of a deployment.
 
     Attributes:
-        failures: Failures in a row, while the breaker is closed.
-        failed_at: When it failed last, aware UTC; None before.
-        code: Why it failed last.
-        opened: How often in a row the breaker opened; 0 while it is closed.
-        open_until: Until when it is open, and from when on half-open; None while it is closed.
-        prober: Who makes the one call of the half-open breaker; empty for nobody.
-        probe_until: Until when that one is waited for.
-        throttled_until: Until when the deployment takes no calls, as it said itself; None when it did not.
+        failures: Consecutive failures while the breaker is closed.
+        failed_at: Time of the last failure, aware UTC; None for none.
+        code: Error code of the last failure.
+        opened: How often the breaker has opened consecutively; 0 while it is closed.
+        open_until: When it becomes half-open; None while it is closed.
+        prober: Id of the probe; empty for none.
+        probe_until: When the probe times out.
+        throttled_until: Until when the deployment asked to receive no calls; None without such a request.
     """
 
     failures: int = 0
@@ -64,13 +64,13 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class BreakerChange:
-    """That a deployment's breaker opened or closed.
+    """A deployment's breaker opened or closed.
 
     Attributes:
         deployment: The deployment.
         at: When, aware UTC.
         opened: How often in a row it has opened; 0: it has closed.
-        code: Why it opened; empty where it has closed.
+        code: Error code that opened it; empty where it has closed.
         until: Until when it is open; None where it has closed.
     """
 
@@ -82,7 +82,7 @@ class BreakerChange:
 
 
 def change(deployment: str, before: Health, after: Health, now: datetime) -> BreakerChange | None:
-    """Return what became of the breaker between the two; None where it is as it was."""
+    """Return the change of the breaker between two states; None where it did not change."""
     if after.opened > before.opened:
         return BreakerChange(deployment, now, after.opened, after.code, after.open_until)
     closed = before.open_until is not None and after.open_until is None
@@ -97,7 +97,7 @@ def state(health: Health, now: datetime) -> State:
 
 
 def free_at(health: Health, now: datetime) -> datetime | None:
-    """Return from when on a call may go to the deployment; None for now."""
+    """Return when the next call may go to the deployment; None for now."""
     times = [health.open_until, health.throttled_until]
     if state(health, now) == "half_open" and health.prober:
         times.append(health.probe_until)
@@ -105,18 +105,18 @@ def free_at(health: Health, now: datetime) -> datetime | None:
 
 
 def failed(health: Health, policy: BreakerPolicy, now: datetime, who: str, code: str, *, certain: bool) -> Health:
-    """Return the health after a call failed, or took too long.
+    """Return the health after a failed call or a timeout.
 
     Args:
-        health: Before it.
+        health: The health before.
         policy: When the breaker opens.
-        now: When it failed.
-        who: Who made the call.
-        code: Why it failed.
-        certain: Whether the next call would surely fail, too, as with a wrong key: then the breaker opens at once.
+        now: Time of the failure.
+        who: Id of the call.
+        code: Error code.
+        certain: Whether the next call is certain to fail too, as with a wrong key; then the breaker opens at once.
     """
     if health.open_until is not None:
-        # Of calls that were under way when it opened only the probe's own tells anything new.
+        # Of the calls under way when it opened, only the probe's outcome matters.
         return _opened(health, policy, now, code) if health.prober == who else health
     in_a_row = health.failed_at is not None and now - health.failed_at <= policy.within
     after = replace(health, failures=health.failures + 1 if in_a_row else 1, failed_at=now, code=code)
@@ -124,35 +124,35 @@ def failed(health: Health, policy: BreakerPolicy, now: datetime, who: str, code:
 
 
 def succeeded(health: Health, who: str) -> Health:
-    """Return the health after a call was answered; of an open breaker only the probe's answer closes it."""
+    """Return the health after a successful call; an open breaker is closed only by the probe."""
     if health.open_until is not None and health.prober != who:
         return health
     return Health(throttled_until=health.throttled_until)
 
 
 def throttled(health: Health, policy: BreakerPolicy, now: datetime, who: str, retry_after_s: float | None) -> Health:
-    """Return the health after the deployment said that it takes no more calls for so many seconds.
+    """Return the health after the deployment asked to receive no calls for so many seconds.
 
-    It keeps its state: who is busy has answered. The probe's right ends, so that the next call is one again.
+    The breaker keeps its state, because the deployment has answered. The probe ends, so that the next call is one.
     """
     wait = policy.throttled_for if retry_after_s is None else timedelta(seconds=min(retry_after_s, 86_400.0))
     until = now + min(wait, policy.throttled_at_most)
     known = health.throttled_until
-    # Many workers hear of it at once; what differs by less than a second is not worth a write each.
+    # Many workers receive a 429 at once; a difference of less than a second is not worth a write.
     later = known is None or until - known >= timedelta(seconds=1)
     after = replace(health, throttled_until=until) if later else health
     return replace(after, prober="", probe_until=None) if health.prober == who else after
 
 
 def probing(health: Health, policy: BreakerPolicy, now: datetime, who: str) -> Health | None:
-    """Return the health in which `who` makes the half-open breaker's one call; None where that may not be."""
+    """Return the health with `who` as the probe of the half-open breaker; None where no probe is allowed."""
     if state(health, now) != "half_open" or free_at(health, now) is not None:
         return None
     return replace(health, prober=who, probe_until=now + policy.probe_lasts)
 
 
 def let_go(health: Health, who: str) -> Health:
-    """Return the health after a probe ended without telling anything, as when its run was cancelled."""
+    """Return the health after a probe ended without an outcome, as when its run was cancelled."""
     return replace(health, prober="", probe_until=None) if health.prober == who else health
 
 

@@ -1,4 +1,4 @@
-"""A route as it is declared: deployments of models behind one name, which specs of the provider `route` use."""
+"""Declared routes: deployments of models behind one name, used by specs with the provider `route`."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azu
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One place where a route's calls can go.
+    """One target of a route's calls.
 
     Attributes:
-        name: Names it in its route, in facts and in metrics.
-        provider: `openai` for every endpoint that speaks Chat Completions, `azure_openai` for an Azure OpenAI resource,
-            `offline` for the model that is none.
-        model: The model or deployment as it is called there.
-        endpoint: Its base URL, or the resource's; empty for the app's own.
-        api_version: Of an Azure resource; empty for its `v1` API.
-        key_setting: The app setting that holds the key and the origin it is for; empty without one.
-        identity: Whether to sign in as the app, with Entra ID.
-        priority: 1 is asked first; a higher number only when no lower one can take the call.
-        weight: Its share among those of its priority.
-        tpm: Tokens a minute that it takes; None where no limit is declared.
-        rpm: Requests a minute that it takes; None where no limit is declared.
-        rate: What it costs, where that is not the model's own or public price.
+        name: Identifies it in its route, in facts and in metrics.
+        provider: `openai` for any endpoint with the Chat Completions API, `azure_openai` for an Azure OpenAI resource,
+            `offline` for the built-in stand-in.
+        model: The model or deployment name at the endpoint.
+        endpoint: Base URL of the API or resource; empty for the app's own.
+        api_version: API version of an Azure resource; empty for its `v1` API.
+        key_setting: The app setting with the API key and the origin it is for; empty without one.
+        identity: Whether to authenticate as the app, with Entra ID.
+        priority: 1 is tried first; higher numbers only when no lower one can take the call.
+        weight: Relative share among deployments of the same priority.
+        tpm: Tokens per minute it takes; None where no limit is declared.
+        rpm: Requests per minute it takes; None where no limit is declared.
+        rate: Its price, where it differs from the model's own rate or public price.
     """
 
     name: str
@@ -53,11 +53,11 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Deployments behind one name.
+    """A model name with several deployments.
 
     Attributes:
-        name: What a spec's `model` says.
-        deployments: Where its calls can go.
+        name: Used as a spec's `model`.
+        deployments: The deployments.
     """
 
     name: str
@@ -66,11 +66,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class CallTarget:
-    """Where one try of a model call goes, for whoever prices and records it.
+    """The target of one try of a model call, for pricing and recording.
 
     Attributes:
-        provider: Who runs the model there.
-        model: The model or deployment that is asked for.
+        provider: The provider.
+        model: The requested model or deployment.
         deployment: The route's deployment, as `route/deployment`.
         rate: Its own rate; None for the model's.
     """
@@ -82,16 +82,16 @@ class CallTarget:
 
 
 def check_route(route: Route, *, allow_private: bool) -> None:
-    """Check what the types cannot say.
+    """Check a route beyond its types.
 
     Args:
         route: The route.
-        allow_private: Whether plain http and private addresses will do, as on a developer's machine.
+        allow_private: Whether plain http and private addresses are allowed, as on a developer's machine.
 
     Raises:
-        InvalidInput: Two deployments have a name in common (`duplicate_deployment`), one says how to reach it in a way
-            that its provider cannot have (`invalid_deployment`) or names an endpoint that routes may not go to
-            (`route_endpoint_refused`).
+        InvalidInput: Two deployments have the same name (`duplicate_deployment`), one has fields that its provider does
+            not
+            allow (`invalid_deployment`), or an endpoint that routes must not reach (`route_endpoint_refused`).
     """
     names = [each.name for each in route.deployments]
     for index, each in enumerate(route.deployments):
@@ -101,7 +101,7 @@ def check_route(route: Route, *, allow_private: bool) -> None:
 
 
 def origin_of(url: str) -> tuple[str, str, int]:
-    """Return what a key is bound to: scheme, host and port of a URL."""
+    """Return scheme, host and port of a URL: the origin that a key is bound to."""
     parts = urlsplit(url)
     return parts.scheme, (parts.hostname or "").rstrip("."), parts.port or (443 if parts.scheme == "https" else 80)
 
@@ -110,7 +110,7 @@ def _check(index: int, one: Deployment, *, allow_private: bool) -> None:
     if one.provider == "offline":
         given = [name for name in ("endpoint", "api_version", "key_setting", "identity") if getattr(one, name)]
         if given:
-            raise _invalid(index, given[0], "means nothing to the provider 'offline'")
+            raise _invalid(index, given[0], "has no effect with the provider 'offline'")
         return
     if not one.endpoint:
         given = [name for name in ("api_version", "key_setting", "identity") if getattr(one, name)]

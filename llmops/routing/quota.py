@@ -1,8 +1,9 @@
-"""What deployments were given of late, by minute, and what they say is left: how much of a quota is free.
+"""What deployments were recently sent, by minute, and the quota they report as remaining.
 
-Each worker keeps its own account and publishes it; what a deployment was given in a minute is the sum of all accounts.
-What one worker does between two looks at the others' is not seen by them, so a declared limit is a rule of choice
-that can be passed by that much; the provider's own 429 is the limit that holds.
+Each worker keeps its own account and publishes it; a deployment's total in a minute is the sum of all accounts. What a
+worker sends between two reads of the others' accounts is not visible to them, so a declared limit may be exceeded by
+that
+much; the provider's own 429 is the hard limit.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from datetime import datetime, timedelta
 from llmops.routing.model import Deployment
 
 KEPT_MINUTES = 5
-"""Minutes of an account that are kept, the current one among them; shares are of these."""
+"""Minutes kept in an account, including the current one; shares are computed over them."""
 _MINUTE = timedelta(minutes=1)
 _RESET = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,9}(?:\.\d{1,9})?)s)?(?:(\d{1,9})ms)?")
 _NUMBER = re.compile(r"\d{1,15}")
@@ -23,12 +24,12 @@ _NUMBER = re.compile(r"\d{1,15}")
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What a deployment was given in a minute.
+    """What a deployment was sent in a minute.
 
     Attributes:
         requests: Calls made.
-        tokens: Their tokens; of those under way, their estimate.
-        failures: Of the calls, those that failed or were refused.
+        tokens: Their tokens; for calls under way, the estimate.
+        failures: Calls that failed or were refused.
     """
 
     requests: int = 0
@@ -41,7 +42,7 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What one worker gave to the deployments of a route.
+    """What one worker sent to the deployments of a route.
 
     Attributes:
         minutes: By minute (since 1970), by deployment.
@@ -50,7 +51,7 @@ class Account:
     minutes: Mapping[int, Mapping[str, Used]] = field(default_factory=dict[int, "Mapping[str, Used]"])
 
     def adding(self, deployment: str, used: Used, now: datetime) -> Account:
-        """Return the account with this added to the current minute, and without what is too old."""
+        """Return the account with this added to the current minute, without minutes that are too old."""
         minute = minute_of(now)
         kept = {at: given for at, given in self.minutes.items() if minute - KEPT_MINUTES < at <= minute}
         current = dict(kept.get(minute, {}))
@@ -58,18 +59,18 @@ class Account:
         return Account({**kept, minute: current})
 
     def of(self, deployment: str, minute: int) -> Used:
-        """Return what the deployment was given in the minute."""
+        """Return what the deployment was sent in the minute."""
         return self.minutes.get(minute, {}).get(deployment, Used())
 
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """What a deployment says is left of its quota (`x-ratelimit-remaining-*`).
+    """The quota a deployment reports as remaining (`x-ratelimit-remaining-*`).
 
     Attributes:
-        requests: Requests left; None where it does not say.
-        tokens: Tokens left; None where it does not say.
-        until: Until when to believe it: when the quota is full again, as it says, else the next minute.
+        requests: Requests left; None where not reported.
+        tokens: Tokens left; None where not reported.
+        until: When the report expires: when the quota is full again as reported, else at the next minute.
     """
 
     requests: int | None
@@ -77,14 +78,14 @@ class Remaining:
     until: datetime
 
     def after(self, used: Used) -> Remaining:
-        """Return what is left after this was used as well."""
+        """Return the remaining quota after a further use."""
         requests = None if self.requests is None else max(0, self.requests - used.requests)
         tokens = None if self.tokens is None else max(0, self.tokens - used.tokens)
         return replace(self, requests=requests, tokens=tokens)
 
     @property
     def spent(self) -> bool:
-        """Whether nothing is left of one of them."""
+        """Whether requests or tokens are used up."""
         return self.requests == 0 or self.tokens == 0
 
 
@@ -105,9 +106,9 @@ def together(accounts: Iterable[Account]) -> Account:
 
 
 def fits(one: Deployment, used: Used, remaining: Remaining | None, tokens: int, now: datetime) -> bool:
-    """Return whether a call of so many tokens has room in the deployment's quota, declared and reported.
+    """Return whether a call of so many tokens fits the deployment's quota, declared and reported.
 
-    A call that is larger than the whole declared quota fits an unused minute: else it would never be made.
+    A call larger than the whole declared quota fits a minute without other calls; otherwise it could never be made.
     """
     if one.rpm is not None and used.requests >= one.rpm:
         return False
@@ -119,7 +120,7 @@ def fits(one: Deployment, used: Used, remaining: Remaining | None, tokens: int, 
 
 
 def free_from(one: Deployment, used: Used, remaining: Remaining | None, tokens: int, now: datetime) -> datetime:
-    """Return when the quota that has no room for a call now will have it, as far as one can know."""
+    """Return the estimated time from which a call that does not fit the quota now will fit."""
     declared = fits(one, used, None, tokens, now)
     if declared and remaining is not None:
         return max(now, remaining.until)
@@ -127,10 +128,10 @@ def free_from(one: Deployment, used: Used, remaining: Remaining | None, tokens: 
 
 
 def read_remaining(headers: Mapping[str, str], now: datetime) -> Remaining | None:
-    """Return what a response says is left; None where it says nothing that can be read.
+    """Return the remaining quota that a response reports; None where it reports nothing readable.
 
-    The headers are OpenAI's and Azure OpenAI's: `x-ratelimit-remaining-requests` and `-tokens` hold whole numbers,
-    `x-ratelimit-reset-requests` and `-tokens` a time like `1s`, `6m0s` or `250ms`, which not every server sends.
+    The headers are those of OpenAI and Azure OpenAI: `x-ratelimit-remaining-requests` and `-tokens` are whole numbers,
+    `x-ratelimit-reset-requests` and `-tokens` a duration such as `1s`, `6m0s` or `250ms`, which not every server sends.
     """
     left = [_whole(headers.get(f"x-ratelimit-remaining-{what}")) for what in ("requests", "tokens")]
     if left == [None, None]:
@@ -146,7 +147,7 @@ def read_remaining(headers: Mapping[str, str], now: datetime) -> Remaining | Non
 
 
 def _whole(text: str | None) -> int | None:
-    """Return the number; a negative one, which some gateways send for an overdrawn quota, is 0."""
+    """Return the number; negative ones, which some gateways send for an overdrawn quota, as 0; None for other text."""
     said = (text or "").strip()
     if said.startswith("-") and _NUMBER.fullmatch(said[1:]):
         return 0

@@ -1,8 +1,9 @@
-"""Routing the calls of one worker, by what all workers know.
+"""Routing the calls of one worker by the state shared between all workers.
 
-A route is read when it is used and was read longer than `refresh` ago, and what this worker gave to its deployments is
-published as often: two requests in so many seconds, however many calls there are. What all must know (a breaker that
-opens, a deployment that says to wait) is written when it happens.
+A route is read again when used more than `refresh` after the last read, and what this worker has sent is published as
+often: two requests per interval, however many calls there are. What all workers must know (an opened breaker, a request
+to
+pause) is written when it happens.
 """
 
 from __future__ import annotations
@@ -29,24 +30,24 @@ log = logging.getLogger(__name__)
 
 _UNTOLD_FOR = timedelta(seconds=30)
 ROUTED = "routed"
-"""The keyword argument of a model call by which its `Try` is known to whoever meters and makes it."""
+"""Keyword argument of a model call that carries its `Try`."""
 
 Outcome = Literal["answered", "throttled", "failed", "denied", "dropped"]
-"""What became of a try. `denied`: the deployment will not let this app in, or does not have the model."""
+"""Outcome of a try. `denied`: the deployment rejects this app's credentials, or does not have the model."""
 Count = Callable[[str, str, str, str], None]
-"""Counts what became of a try, by workspace, route, deployment and outcome."""
+"""Counts the outcome of a try, by workspace, route, deployment and outcome."""
 Tell = Callable[[str, str, Event], Awaitable[None]]
-"""Puts an event into a workspace's stream, once for its key; raises Unavailable where that is not certain."""
+"""Appends an event to a workspace's stream, once per key; raises Unavailable where that is not certain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a try failed at its deployment, so that another one is asked.
+    """Why a try failed at its deployment, so that another deployment is tried.
 
     Attributes:
-        outcome: What it means for the deployment.
-        code: The error's code.
-        retry_after_s: How long the deployment asks to wait; None where it does not say.
+        outcome: The outcome for the deployment.
+        code: The error code.
+        retry_after_s: Pause that the deployment asks for, in seconds; None where it does not.
     """
 
     outcome: Literal["throttled", "failed", "denied"]
@@ -59,12 +60,12 @@ class RouteCall:
     """A model call that is routed.
 
     Attributes:
-        workspace: Whose route it is.
-        route: The route's name.
-        affinity: Calls with the same go to the same deployment while they can.
-        tokens: What it may take, in and out.
-        tried: The deployments that it went to in vain.
-        exhausted: Whether these were all that there are.
+        workspace: Workspace of the route.
+        route: Name of the route.
+        affinity: Calls with the same value go to the same deployment while possible.
+        tokens: Most tokens of the call, input and output.
+        tried: Deployments that failed it.
+        exhausted: Whether these were all deployments.
     """
 
     workspace: str
@@ -81,11 +82,11 @@ class Try:
 
     Attributes:
         call: The call.
-        deployment: Where it goes.
-        who: Names the try among all of all workers.
-        error: What its deployment's client raised; None while it has raised nothing.
+        deployment: The deployment.
+        who: Unique id of the try.
+        error: Error raised by the deployment's client; None for none so far.
         done: Whether the deployment has answered.
-        tokens: What the answer took, in and out; None where that is not known.
+        tokens: Tokens used, input and output; None where not known.
     """
 
     call: RouteCall
@@ -97,14 +98,14 @@ class Try:
 
     @property
     def target(self) -> CallTarget:
-        """What is priced and recorded."""
+        """The target, for pricing and recording."""
         one = self.deployment
         return CallTarget(one.provider, one.model, f"{self.call.route}/{one.name}", one.rate)
 
 
 @dataclass(slots=True)
 class _View:
-    """What this worker knows of a route; `others` is what all other workers gave to its deployments."""
+    """This worker's view of a route; `others` is what all other workers sent to its deployments."""
 
     known: Known
     read_at: datetime
@@ -113,7 +114,7 @@ class _View:
 
 
 class Router:
-    """Chooses deployments, and learns from what becomes of the calls."""
+    """Chooses deployments, and updates their state by the outcome of calls."""
 
     def __init__(
         self,
@@ -139,12 +140,12 @@ class Router:
         self._tries = 0
 
     async def choose(self, call: RouteCall) -> Try:
-        """Return the next try of the call, and take note that it is made.
+        """Return the next try of the call, and count it.
 
         Raises:
-            ProviderRejected: There is no such route (`route_not_found`).
-            Unavailable: No deployment that was not tried can take it now (`provider_throttled` where all are busy, else
-                `provider_unavailable`); `retry_after_s` says when the first of all can.
+            ProviderRejected: `route_not_found`: there is no such route.
+            Unavailable: No deployment not yet tried can take it now (`provider_throttled` where all are busy, else
+                `provider_unavailable`); `retry_after_s` says when the first one can.
         """
         key, passed = (call.workspace, call.route), set[str]()
         while True:
@@ -165,12 +166,12 @@ class Router:
         """Return the route's deployments.
 
         Raises:
-            ProviderRejected: There is no such route (`route_not_found`).
+            ProviderRejected: `route_not_found`: there is no such route.
         """
         return (await self._view((workspace, route))).known.route.deployments
 
     async def answered(self, one: Try) -> None:
-        """Learn that the deployment has answered, whatever it was."""
+        """Record that the deployment has answered."""
         if one.tokens is not None:
             self._add(one, Used(tokens=one.tokens - one.call.tokens))
         self._tell(one, "answered")
@@ -178,9 +179,9 @@ class Router:
         await self._share_remaining(one)
 
     async def failed(self, one: Try, failure: Failure) -> None:
-        """Learn that the deployment has failed the call, which may go to another one."""
+        """Record that the deployment failed the call, which may be tried at another one."""
         one.call.tried.add(one.deployment.name)
-        refused = failure.outcome != "failed"  # of one that was cut nobody knows what it took
+        refused = failure.outcome != "failed"  # how much a call used that was cut off is not known
         self._add(one, Used(tokens=-one.call.tokens if refused else 0, failures=1))
         self._tell(one, failure.outcome)
         now = self._clock()
@@ -199,25 +200,25 @@ class Router:
         log.warning("deployment %s: %s", one.target.deployment, failure.code, extra=event)
         if after.opened and after.failed_at == now:
             opened = {"event": "route.breaker_opened"}
-            log.warning("deployment %s is left alone until %s", one.target.deployment, after.open_until, extra=opened)
+            log.warning("deployment %s gets no calls until %s", one.target.deployment, after.open_until, extra=opened)
 
     async def dropped(self, one: Try) -> None:
-        """Learn that the try ended without telling anything of the deployment, as when its run was cancelled."""
+        """Record that the try ended without an outcome, as when its run was cancelled."""
         self._tell(one, "dropped")
         await self._change(one, lambda health: breaker.let_go(health, one.who))
 
     def reported(self, workspace: str, route: str, deployment: str, remaining: Remaining) -> None:
-        """Take note of what a deployment says is left of its quota."""
+        """Record the remaining quota that a deployment reports."""
         view = self._views.get((workspace, route))
         if view is not None:
             view.remaining[deployment] = remaining
 
     async def aclose(self) -> None:
-        """Tell the others what they do not know yet."""
+        """Publish what is not published yet."""
         await self._accounts.aclose()
 
     async def _view(self, key: Key) -> _View:
-        """Return what is known of the route, read at most `refresh` ago; older only while it cannot be read."""
+        """Return the view of a route, at most `refresh` old; older only while the route cannot be read."""
         async with self._reading.setdefault(key, asyncio.Lock()):
             view, now = self._views.get(key), self._clock()
             if view is not None and now - view.read_at < self._refresh:
@@ -235,7 +236,8 @@ class Router:
                 return view
             fresh = _View(known, now, self._accounts.others(known.accounts), view.remaining if view else {})
             self._views[key] = fresh
-        # Who changed a breaker tells of it; who finds it untold later on takes it that that worker is gone.
+        # The worker that changed a breaker publishes the event; if it has died, the next one that reads the change
+        # does.
         await self._announce(key, [one for one in known.shared.untold if one.at + _UNTOLD_FOR <= now])
         return fresh
 
@@ -276,7 +278,7 @@ class Router:
         def step(shared: Shared) -> Shared | None:
             health = shared.health.get(name, Health())
             if health.prober == one.who:
-                return shared  # granted by a write whose answer was lost
+                return shared  # granted by a write whose response was lost
             if breaker.state(health, now) == "closed":
                 return shared
             probing = breaker.probing(health, self._policy, now, one.who)
@@ -291,7 +293,7 @@ class Router:
         return shared is not None
 
     async def _change(self, one: Try, step: Callable[[Health], Health]) -> Health:
-        """Change the deployment's health where that changes anything, here and for all workers, and return it."""
+        """Apply a change of the deployment's health, here and for all workers, and return the health."""
         key, name = (one.call.workspace, one.call.route), one.deployment.name
         view, now = self._views.get(key), self._clock()
         before = view.known.shared.health.get(name, Health()) if view else Health()
@@ -303,7 +305,7 @@ class Router:
                 *key, lambda shared: shared.with_health(name, step(shared.health.get(name, Health())), now)
             )
         except Unavailable:
-            # This worker knows; the others find out for themselves.
+            # This worker knows the change; the others find out by their own calls.
             shared = view.known.shared.with_health(name, after, now)
         assert shared is not None  # noqa: S101 - the step always returns one
         self._learn(key, shared)
@@ -311,7 +313,7 @@ class Router:
         return shared.health[name]
 
     async def _announce(self, key: Key, changes: Sequence[BreakerChange]) -> None:
-        """Put the events of breakers' changes into the stream, and note that they are in; else another worker does."""
+        """Publish the events of breakers' changes, and mark them as published; otherwise another worker does."""
         if not changes or self._tell_of is None:
             return
         workspace, route = key
@@ -331,7 +333,7 @@ class Router:
             self._learn(key, shared)
 
     async def _share_remaining(self, one: Try) -> None:
-        """Tell all workers of a quota that is used up, once for each time that it is."""
+        """Publish to all workers that a quota is used up, once each time."""
         key, name, now = (one.call.workspace, one.call.route), one.deployment.name, self._clock()
         view = self._views.get(key)
         left = view.remaining.get(name) if view else None
@@ -356,7 +358,7 @@ class Router:
 
 
 def _why(one: Deployment, health: Health, now: datetime) -> str:
-    """Return in words why the deployment takes no call."""
+    """Return the reason, as text, why the deployment takes no call."""
     if health.open_until is not None or health.failures:
         return f"{one.name} fails ({health.code})"
     throttled = health.throttled_until is not None and now < health.throttled_until
@@ -364,12 +366,12 @@ def _why(one: Deployment, health: Health, now: datetime) -> str:
 
 
 def _low(left: Remaining, tokens: int) -> bool:
-    """Return whether a call like the last one has no room in what is left."""
+    """Return whether a call like the last one does not fit the remaining quota."""
     return left.spent or (left.tokens is not None and left.tokens < tokens)
 
 
 def _least(shared: Mapping[str, Remaining], own: Mapping[str, Remaining], now: datetime) -> dict[str, Remaining]:
-    """Return what is left by deployment: what this worker heard last, or what another one told, if that is later."""
+    """Return the remaining quota by deployment: this worker's last report, or another worker's if that is later."""
     found = {name: left for name, left in own.items() if now < left.until}
     for name, left in shared.items():
         if now < left.until and (name not in found or left.until > found[name].until):

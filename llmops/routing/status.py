@@ -1,4 +1,4 @@
-"""How routes are doing, by what all workers have told of their deployments."""
+"""The status of routes, from the shared state of their deployments."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from llmops.routing.store import Known, RouteStore
 
 @dataclass(frozen=True, slots=True)
 class DeploymentStatus:
-    """How a deployment of a route is doing.
+    """The status of a deployment of a route.
 
     Attributes:
         deployment: The deployment.
-        state: Its breaker.
-        health: Why, and until when.
-        minute: What all workers gave to it in the current minute.
-        recent: What they gave to it in the last minutes, the current one among them.
-        share: Its share of the route's calls in these, 0-1; None where there were none.
-        remaining: What it said is left, where that is still to be believed.
+        state: State of its circuit breaker.
+        health: Details of its health.
+        minute: What all workers sent to it in the current minute.
+        recent: What they sent to it in the last minutes, including the current one.
+        share: Its share of the route's calls in that time, 0-1; None without calls.
+        remaining: The remaining quota it last reported, while that is valid.
         available: Whether it takes calls now.
-        throttled: Whether it has said that it takes none for now.
+        throttled: Whether it asked to receive no calls for now.
     """
 
     deployment: Deployment
@@ -43,12 +43,12 @@ class DeploymentStatus:
 
 @dataclass(frozen=True, slots=True)
 class RouteStatus:
-    """How a route is doing.
+    """The status of a route.
 
     Attributes:
-        name: The route's name.
-        etag: The version of its declaration.
-        deployments: How each of its deployments is doing, in their order.
+        name: Name of the route.
+        etag: ETag of its declaration.
+        deployments: The status of each deployment, in the order declared.
     """
 
     name: str
@@ -57,23 +57,23 @@ class RouteStatus:
 
 
 class RouteStatuses:
-    """Reads how routes are doing."""
+    """Reads the status of routes."""
 
     def __init__(self, store: RouteStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
     async def of(self, workspace: str, name: str) -> RouteStatus:
-        """Return how the route is doing.
+        """Return the status of the route.
 
         Raises:
-            NotFound: There is no such route (`route_not_found`).
+            NotFound: `route_not_found`: there is no such route.
         """
         now = self._clock()
         return self._status(await self._store.read(workspace, name, now), now)
 
     async def all(self, workspace: str) -> Sequence[RouteStatus]:
-        """Return how every route is doing, by name."""
+        """Return the status of every route, by name."""
         now = self._clock()
         return [self._status(known, now) for known in await self._store.read_all(workspace, now)]
 

@@ -1,8 +1,10 @@
-"""Routes as they are declared, and what all workers know of them together.
+"""Storage of declared routes, and of the state their deployments have for all workers.
 
-Table `routes`, partition workspace: `{route}!declared` the route; `{route}!state` the health of its deployments and
-what they say is left, written when it changes; `{route}!used!{worker}` what a worker gave to each of late. One request
-reads all that there is of a route.
+Table `routes`, partition workspace: `{route}!declared` the route; `{route}!state` the health and the reported quota of
+its
+deployments, written when it changes; `{route}!used!{worker}` what a worker recently sent to each. One request reads all
+rows
+of a route.
 """
 
 from __future__ import annotations
@@ -29,12 +31,12 @@ _MOST_UNTOLD = 20
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all workers know of a route's deployments, by name.
+    """The shared state of a route's deployments, by name.
 
     Attributes:
-        health: Their breakers and throttling; one that is not there is well.
-        remaining: What they said is left, where that is (nearly) nothing.
-        untold: Breakers that opened or closed, and whose events are not in the stream yet.
+        health: Circuit breakers and throttling; a missing deployment is healthy.
+        remaining: Reported quotas that are (nearly) used up.
+        untold: Changes of breakers whose events are not published yet.
     """
 
     health: Mapping[str, Health] = field(default_factory=dict[str, Health])
@@ -42,25 +44,25 @@ class Shared:
     untold: tuple[BreakerChange, ...] = ()
 
     def with_health(self, deployment: str, health: Health, now: datetime) -> Shared:
-        """Return it with the deployment's health, and with what is to be told of that."""
+        """Return the state with the deployment's health, and with a change of its breaker to publish."""
         found = change(deployment, self.health.get(deployment, Health()), health, now)
         untold = self.untold if found is None else (*self.untold, found)[-_MOST_UNTOLD:]
         return replace(self, health={**self.health, deployment: health}, untold=untold)
 
     def told(self, changes: Collection[BreakerChange]) -> Shared:
-        """Return it with these changes told."""
+        """Return the state with these changes marked as published."""
         return replace(self, untold=tuple(one for one in self.untold if one not in changes))
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A route as it was read.
+    """A route as read.
 
     Attributes:
         route: The route.
-        shared: What is known of its deployments.
-        accounts: What each worker gave to them of late, by worker.
-        etag: The version of the route.
+        shared: The shared state of its deployments.
+        accounts: What each worker recently sent to them, by worker.
+        etag: ETag of the route.
     """
 
     route: Route
@@ -75,11 +77,11 @@ _ACCOUNT = JsonCodec(Account)
 
 
 class RouteStore:
-    """Keeps routes and what is known of them.
+    """Stores routes and the state of their deployments.
 
     Attributes:
-        tables: Where they are kept.
-        allow_private: Whether routes may go by plain http and to private addresses.
+        tables: The tables.
+        allow_private: Whether plain http and private addresses are allowed.
     """
 
     def __init__(self, tables: Tables, *, allow_private: bool = False) -> None:
@@ -90,7 +92,7 @@ class RouteStore:
         """Return the route and its ETag.
 
         Raises:
-            NotFound: There is none of that name (`route_not_found`).
+            NotFound: `route_not_found`: there is no route of that name.
         """
         row = await self._tables.get(TABLE, workspace, f"{name}!{_DECLARED}")
         if row is None:
@@ -100,7 +102,7 @@ class RouteStore:
     async def list(
         self, workspace: str, limit: int, after: str | None = None
     ) -> tuple[Sequence[tuple[Route, str]], str | None]:
-        """Return up to `limit` routes with their ETags by name, and the name to continue after; None at the end."""
+        """Return up to `limit` routes with their ETags, by name, and the cursor of the next page; None at the end."""
         start = f"{after}!~" if after else None
         span = Span(workspace, key_from=start, where={"kind": _DECLARED})
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
@@ -108,18 +110,18 @@ class RouteStore:
         return found, rows[limit - 1].key.partition("!")[0] if len(rows) > limit else None
 
     async def put(self, workspace: str, route: Route, if_match: str | None) -> tuple[str, bool]:
-        """Keep the route and return its ETag and whether it is new.
+        """Store the route and return its ETag and whether it is new.
 
-        What is known of its deployments stays, but of those that are declared otherwise than before nothing is known.
+        The state of its deployments is kept, except of those whose declaration changed.
 
         Raises:
-            InvalidInput: It makes no sense, or goes where routes may not (`llmops.routing.model.check_route`).
-            EtagMismatch: It is not as the caller has read it.
+            InvalidInput: The route is not valid (`llmops.routing.model.check_route`).
+            EtagMismatch: It has changed since the caller read it.
         """
         check_route(route, allow_private=self._allow_private)
 
         async def forget(stored: Row | None) -> Sequence[Write]:
-            """Forget what is known of other deployments first: done again, a change that was kept says nothing new."""
+            """Delete the state of changed deployments first: a repeated call would no longer see that they changed."""
             if stored is not None:
                 await self._forget(workspace, route, _ROUTE.load(stored.text("route")))
             return ()
@@ -128,11 +130,11 @@ class RouteStore:
         return await put_row(self._tables, TABLE, row, if_match, forget)
 
     async def delete(self, workspace: str, name: str, if_match: str | None) -> None:
-        """Forget the route and what is known of it.
+        """Delete the route and the state of its deployments.
 
         Raises:
-            NotFound: There is none of that name (`route_not_found`).
-            EtagMismatch: It is not as the caller has read it.
+            NotFound: `route_not_found`: there is no route of that name.
+            EtagMismatch: It has changed since the caller read it.
         """
         place = (workspace, f"{name}!{_DECLARED}")
         await delete_row(self._tables, TABLE, place, if_match, not_found(name))
@@ -140,10 +142,10 @@ class RouteStore:
             await self._delete(workspace, row.key)
 
     async def read(self, workspace: str, name: str, now: datetime) -> Known:
-        """Return the route and all that is known of it; accounts of workers that are long silent are deleted.
+        """Return the route and its shared state; accounts of workers long silent are deleted.
 
         Raises:
-            NotFound: There is none of that name (`route_not_found`).
+            NotFound: `route_not_found`: there is no route of that name.
         """
         rows = every(self._tables, TABLE, Span.prefix(workspace, f"{name}!"))
         known, stale = _known([row async for row in rows], now)
@@ -154,7 +156,7 @@ class RouteStore:
         return known
 
     async def read_all(self, workspace: str, now: datetime) -> Sequence[Known]:
-        """Return all routes of the workspace and all that is known of them, by name."""
+        """Return all routes of the workspace with their shared state, by name."""
         rows: dict[str, list[Row]] = {}
         async for row in every(self._tables, TABLE, Span(workspace)):
             rows.setdefault(row.key.partition("!")[0], []).append(row)
@@ -170,24 +172,24 @@ class RouteStore:
         return found
 
     async def publish(self, workspace: str, name: str, worker: str, account: Account, now: datetime) -> None:
-        """Tell the others what this worker gave to the route's deployments."""
+        """Publish what this worker sent to the route's deployments."""
         values = {"account": _ACCOUNT.dump(account), "at": now}
         await self._tables.commit(TABLE, [Upsert(Row(workspace, f"{name}!used!{worker}", values))])
 
     async def change(self, workspace: str, name: str, step: Callable[[Shared], Shared | None]) -> Shared | None:
-        """Change what all workers know and return it as it then is; None where `step` returns None.
+        """Change the shared state and return it; None where `step` returns None.
 
-        `step` is given what is known now, and is asked again where somebody else changes it at the same time.
+        `step` gets the current state, and is called again if another process changes it at the same time.
 
         Raises:
-            Unavailable: It cannot be written.
+            Unavailable: It could not be written.
         """
         write = new_id()
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             stored = await self._tables.get(TABLE, workspace, f"{name}!state")
             before = _shared(stored) if stored else Shared()
             if stored is not None and stored.text("write") == write:
-                return before  # a commit of this change took effect, and its answer was lost
+                return before  # a commit of this change took effect, and its response was lost
             after = step(before)
             if after is None or after == before:
                 return after
@@ -202,7 +204,7 @@ class RouteStore:
         raise Unavailable(msg)
 
     async def _forget(self, workspace: str, route: Route, before: Route) -> None:
-        """Forget the health of deployments that were changed: what failed there may have been mended by it."""
+        """Delete the health of deployments whose declaration changed: the change may have fixed what failed."""
         same = {one.name for one in route.deployments if one in before.deployments}
 
         def step(shared: Shared) -> Shared:
@@ -216,7 +218,7 @@ class RouteStore:
         try:
             await self._tables.commit(TABLE, [Delete(workspace, key)])
         except RowChanged:
-            return  # somebody else did
+            return  # another process did
 
 
 def not_found(name: str) -> NotFound:
@@ -225,7 +227,7 @@ def not_found(name: str) -> NotFound:
 
 
 def _known(rows: Sequence[Row], now: datetime) -> tuple[Known | None, Sequence[str]]:
-    """Return a route by its rows, None where it is not declared, and the keys of accounts that are too old."""
+    """Return a route from its rows (None where it is not declared), and the keys of accounts that are too old."""
     route, etag = None, ""
     shared, accounts = Shared(), dict[str, Account]()
     stale: list[str] = []

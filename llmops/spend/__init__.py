@@ -1,1 +1,1 @@
-"""What was spent: usage, prices, and answers to cost queries."""
+"""Spend: token usage, prices, and cost queries."""

@@ -1,4 +1,4 @@
-"""Answering what was spent, grouped as asked."""
+"""Cost queries, grouped by day, agent, model, user or session."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ GroupBy = Literal["agent", "model", "provider", "user", "purpose", "day", "sessi
 SplitBy = Literal["agent", "model", "provider", "user", "purpose"]
 LONGEST_RANGE_DAYS = 366
 MOST_PARTS = 9
-"""Parts that a day is split into: the dearest over all days; what is left is one more, OTHERS."""
+"""Most parts that a day is split into, the most expensive over all days; the rest is OTHERS."""
 OTHERS = "*"
 LONGEST_BY_SESSION_DAYS = 7
 MOST_FACTS = 20_000
-"""Attempts that are read for costs by session, which are in no sum."""
+"""Most attempts read for costs by session, for which there are no sums."""
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a workspace spent from the first to the last UTC day, both included, in all and by what it is grouped by.
+    """A workspace's spend from the first to the last UTC day, both included: in total and by group.
 
-    `parts` are those of each group where it was asked to be split, the dearest of all days first.
+    `parts` are the parts of each group where a split was requested, the most expensive over all days first.
     """
 
     first: date
@@ -38,10 +38,10 @@ class Costs:
 
 
 def check_range(first: date, last: date, longest: int = LONGEST_RANGE_DAYS) -> None:
-    """Check that the days are in order and not too many.
+    """Check the order and number of days.
 
     Raises:
-        InvalidInput: They are not.
+        InvalidInput: They are out of order, or too many.
     """
     if first > last:
         raise InvalidInput("'from' is after 'to'.", code="invalid_range", fields={"from": "must not be after 'to'"})
@@ -54,7 +54,7 @@ def group_by(text: str) -> GroupBy:
     """Return the grouping of that name.
 
     Raises:
-        InvalidInput: There is none.
+        InvalidInput: There is no such grouping.
     """
     for name in get_args(GroupBy):
         if name == text:
@@ -67,7 +67,7 @@ def split_by(text: str, grouping: GroupBy) -> SplitBy:
     """Return what the days are split by.
 
     Raises:
-        InvalidInput: There is no such split, or it is not by day that costs are grouped.
+        InvalidInput: There is no such split, or the costs are not grouped by day.
     """
     for name in get_args(SplitBy):
         if name == text and grouping == "day":
@@ -77,7 +77,7 @@ def split_by(text: str, grouping: GroupBy) -> SplitBy:
 
 
 def split_days(costs: Costs, by_day: Mapping[date, Mapping[Group, Spend]], split: SplitBy) -> Costs:
-    """Return costs by day, each day split into the dearest parts of all days and OTHERS."""
+    """Return costs by day, each split into the most expensive parts over all days and OTHERS."""
     named = {
         day: add_up((_name(day, group, split), spend) for group, spend in sums.items()) for day, sums in by_day.items()
     }
@@ -93,7 +93,7 @@ def split_days(costs: Costs, by_day: Mapping[date, Mapping[Group, Spend]], split
 
 
 def costs_of(by_day: Mapping[date, Mapping[Group, Spend]], first: date, last: date, grouping: GroupBy) -> Costs:
-    """Return the sums, grouped; the dearest group first, days in order."""
+    """Return the sums by group; the most expensive group first, days in order."""
     groups = add_up(
         (_name(day, group, grouping), spend) for day, sums in by_day.items() for group, spend in sums.items()
     )
@@ -104,7 +104,7 @@ def costs_of(by_day: Mapping[date, Mapping[Group, Spend]], first: date, last: da
 
 
 def costs_by_session(spent: Mapping[str, Spend] | None, first: date, last: date) -> Costs:
-    """Return what sessions spent, the dearest first.
+    """Return the spend of sessions, the most expensive first.
 
     Args:
         spent: By session; None where there was too much to read.

@@ -1,4 +1,4 @@
-"""What costs are summed by."""
+"""The groups that costs are summed by."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Group:
-    """What calls are summed by: calls of one group differ only in run, time and amounts."""
+    """The key of a cost sum: calls of one group differ only in run, time and amounts."""
 
     workspace: str
     agent: str
@@ -25,13 +25,13 @@ class Group:
 
     @property
     def digest(self) -> str:
-        """What names the group within its workspace in keys, which may not hold what names of models do."""
+        """Identifies the group within its workspace in row keys, which cannot hold every character of a model name."""
         text = f"{self.agent}\n{self.provider}\n{self.model}\n{self.user_id}\n{self.purpose}"
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def add_up(parts: Iterable[tuple[K, Spend]]) -> dict[K, Spend]:
-    """Return the total of every key."""
+    """Return the sum for every key."""
     totals: dict[K, Spend] = {}
     for key, spend in parts:
         totals[key] = totals.get(key, Spend()) + spend

@@ -1,6 +1,6 @@
 """The names under which one model goes: as configured, as served, with a gateway's prefix, a tag, a region or a date.
 
-A name is taken apart step by step, each step only where it applies; what it is called after each is tried in order:
+A name is reduced step by step, each step only where it applies; the result of each step is tried in order:
 
     step                         example
     as it is                     ~openrouter/eu.anthropic.claude-sonnet-4.5@20250929:free
@@ -29,7 +29,7 @@ _CLAUDE_DOT = re.compile(r"(?<=\d)\.(?=\d)")
 
 @lru_cache(maxsize=2048)
 def spellings(name: str) -> tuple[str, ...]:
-    """Return the names that the model goes under, its own first and the most general last, each once."""
+    """Return the names of the model: its own first, the most general last, without duplicates."""
     return tuple(dict.fromkeys(_spellings(name)))
 
 

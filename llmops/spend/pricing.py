@@ -1,12 +1,13 @@
-"""What a model call costs: at a workspace's own rates where it has some, else at public ones.
+"""The price of a model call: at a workspace's own rate where it has one, else at the public price.
 
-Those are the maintained price data of genai-prices (github.com/pydantic/genai-prices). A call has two names: the model
-or deployment that was asked for, and the model that the provider says answered. The first of these that there is holds:
+Public prices are the maintained data of genai-prices (github.com/pydantic/genai-prices). A call has two names: the
+requested
+model or deployment, and the model that the provider says answered. The first that exists applies:
 
-1. the workspace's own rate of the name that was asked for,
+1. the workspace's own rate of the requested name,
 2. its own rate of the name that answered,
 3. the public price of the name that answered,
-4. the public price of the name that was asked for;
+4. the public price of the requested name;
 
 each under the name itself before its other spellings (`llmops.spend.model_names`).
 """
@@ -29,16 +30,17 @@ if TYPE_CHECKING:
 
 _MILLION = Decimal(1_000_000)
 TOOL = "tool:"
-"""What the name of a tool's rate starts with: `tool:search`."""
+"""Prefix of the name of a tool's rate: `tool:search`."""
 
 
 class Price(NamedTuple):
-    """What a call cost.
+    """The price of a call.
 
     Attributes:
-        cost_micro_usd: In micro-USD; None when the model has no known price. It is never guessed.
-        rate: Which entry was used and its rate (`gpt-5-mini: $0.25/input MTok, $2/output MTok`, or `own rate of …`);
-            empty when unknown.
+        cost_micro_usd: Cost in micro-USD; None when the model has no known price. It is never estimated.
+        rate: The entry used and its rate (`gpt-5-mini: $0.25/input MTok, $2/output MTok`, or `own rate of …`); empty
+            when
+            unknown.
     """
 
     cost_micro_usd: int | None
@@ -71,26 +73,26 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """A workspace's own rates by name; without any, what everybody pays."""
+    """A workspace's own rates by name; without any, public prices apply."""
 
     own: Mapping[str, Rate] = field(default_factory=dict[str, Rate])
 
     def price(self, asked: str, usage: Usage, at: datetime, served: str | None = None) -> Price:
-        """Return what a call with this usage costs at the rate of that time.
+        """Return the price of a call with this usage at that time.
 
         Reasoning tokens are part of the output tokens and cached ones of the input tokens, so neither is counted twice.
 
         Args:
-            asked: The model or deployment that was asked for.
+            asked: The requested model or deployment.
             usage: Its tokens.
-            at: When the call began.
+            at: Start of the call.
             served: The model that the provider says answered; None where it has not answered.
         """
         rate = self.own_rate(asked, served)
         return price(served or asked, usage, at, asked) if rate is None else _at_rate(rate, usage)
 
     def having(self, model: str, rate: Rate) -> Rates:
-        """Return the rates with this one for the model, whatever they say of it."""
+        """Return the rates with this one for the model, replacing any other."""
         return Rates({**self.own, model: replace(rate, name=model)})
 
     def own_rate(self, asked: str, served: str | None = None) -> Rate | None:
@@ -111,19 +113,19 @@ class Rates:
         return plain if cost is None or written is None else Price(max(cost, written), plain.rate)
 
     def fees(self, tools: Mapping[str, int]) -> int:
-        """Return what so many calls of these tools cost, in micro-USD; a tool without a rate costs nothing."""
+        """Return the fees of these tools' calls, in micro-USD; a tool without a rate costs nothing."""
         rates = ((self.own.get(TOOL + name), calls) for name, calls in tools.items())
         return to_micro_usd(sum((rate.per_1000_calls * calls / 1000 for rate, calls in rates if rate), Decimal(0)))
 
 
 def price(served: str, usage: Usage, at: datetime, asked: str | None = None) -> Price:
-    """Return what a call costs at the public price of that time: of the name that answered, else of the one asked for.
+    """Return the public price of a call at that time: of the model that answered, else of the requested one.
 
     Args:
         served: The model that answered.
         usage: Its tokens.
-        at: When the call began.
-        asked: The model that was asked for, where that is another name.
+        at: Start of the call.
+        asked: The requested model, where that is another name.
     """
     name = public_name(served) or public_name(asked or served)
     if name is None:
@@ -138,13 +140,13 @@ def price(served: str, usage: Usage, at: datetime, asked: str | None = None) -> 
             output_tokens=usage.output_tokens,
         )
         found = genai_prices.calc_price(tokens, model_ref=name, genai_request_timestamp=at)
-    except (LookupError, ValueError):  # no price at that time, or counts that contradict each other
+    except (LookupError, ValueError):  # no price at that time, or inconsistent counts
         return UNPRICED
     return Price(to_micro_usd(found.total_price), _words(found))
 
 
 _known_words: dict[int, tuple[ModelPrice, str]] = {}
-"""The words of each price by its identity, which holds while it is kept: writing them takes as long as calculating."""
+"""Description of each price by its identity; cached, because formatting takes as long as calculating."""
 
 
 def _words(found: PriceCalculation) -> str:
@@ -152,14 +154,14 @@ def _words(found: PriceCalculation) -> str:
     known, words = _known_words.get(id(price), (None, ""))
     if known is not price:
         words = f"{found.model.id}: {str(price).removeprefix('ModelPrice(').removesuffix(')')}"
-        if len(_known_words) < 2048:  # more than there are prices; the data may be renewed
+        if len(_known_words) < 2048:  # more entries than prices exist: the price data may have been renewed
             _known_words[id(price)] = (price, words)
     return words
 
 
 @lru_cache(maxsize=2048)
 def _cache_writes_priced(model: str) -> bool:
-    """Return whether the model has at any time a public price of its own for input that is written to a cache."""
+    """Return whether the model has, at any time, a separate public price for input written to a cache."""
     import genai_prices  # noqa: PLC0415 - 0.3 s of import that a cold start must not pay
 
     name = public_name(model)

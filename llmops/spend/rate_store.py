@@ -1,4 +1,4 @@
-"""A workspace's own rates, and models that nobody has a price for.
+"""Storage of a workspace's own rates, and of models without a known price.
 
 Table `prices`, partition workspace: `rate!{digest}` a rate; partition `_unpriced`: `{workspace}!{digest}` a model that
 was called without a known price.
@@ -24,7 +24,7 @@ _UNPRICED_FOR = timedelta(days=1)
 
 
 class RateStore:
-    """Keeps rates, and reads them once in a while for everybody in this process."""
+    """Stores rates, and caches them in this process for `trust_for`."""
 
     def __init__(self, tables: Tables, clock: Clock, trust_for: timedelta) -> None:
         self._tables = tables
@@ -34,7 +34,7 @@ class RateStore:
         self._noted: dict[tuple[str, str, str], datetime] = {}
 
     async def of(self, workspace: str) -> Rates:
-        """Return the workspace's rates as they were at most `trust_for` ago."""
+        """Return the workspace's rates, at most `trust_for` old."""
         now = self._clock()
         known = self._known.get(workspace)
         if known is None or known[0] + self._trust_for <= now:
@@ -47,7 +47,7 @@ class RateStore:
         """Return the rate and its ETag.
 
         Raises:
-            NotFound: The workspace has none of that name.
+            NotFound: The workspace has no rate of that name.
         """
         row = await self._tables.get(TABLE, workspace, _key(name))
         if row is None:
@@ -57,16 +57,16 @@ class RateStore:
     async def list(
         self, workspace: str, limit: int, after: str | None = None
     ) -> tuple[Sequence[tuple[Rate, str]], str | None]:
-        """Return up to `limit` rates with their ETags, and the key to continue after; None at the end."""
+        """Return up to `limit` rates with their ETags, and the cursor of the next page; None at the end."""
         rows = await first_rows(self._tables, TABLE, Span.prefix(workspace, "rate!", after=after), limit + 1)
         found = list(readable(rows[:limit], lambda row: (_rate(row), row.etag), "rate"))
         return found, rows[limit - 1].key if len(rows) > limit else None
 
     async def put(self, workspace: str, rate: Rate, if_match: str | None) -> tuple[str, bool]:
-        """Keep the rate and return its ETag and whether it is new; calls use it within `trust_for`.
+        """Store the rate and return its ETag and whether it is new; calls use it within `trust_for`.
 
         Raises:
-            EtagMismatch: It is not as the caller has read it.
+            EtagMismatch: It has changed since the caller read it.
         """
         row = Row(workspace, _key(rate.name), {"rate": _RATE.dump(rate)})
         put = await put_row(self._tables, TABLE, row, if_match)
@@ -74,23 +74,23 @@ class RateStore:
         return put
 
     async def delete(self, workspace: str, name: str, if_match: str | None) -> None:
-        """Forget the rate.
+        """Delete the rate.
 
         Raises:
-            NotFound: The workspace has none of that name.
-            EtagMismatch: It is not as the caller has read it.
+            NotFound: The workspace has no rate of that name.
+            EtagMismatch: It has changed since the caller read it.
         """
         await delete_row(self._tables, TABLE, (workspace, _key(name)), if_match, _missing(name))
         self._known.pop(workspace, None)
 
     async def note_unpriced(self, workspace: str, asked: str, served: str) -> bool:
-        """Note that a model was called without a known price and return whether this process had not noted it today.
+        """Note a call of a model without a known price; return whether it is this process's first today.
 
-        Writes once an hour per model and process.
+        It writes at most once an hour per model and process.
 
         Args:
-            workspace: Whose call it was.
-            asked: The model or deployment that was asked for.
+            workspace: Workspace of the call.
+            asked: The requested model or deployment.
             served: The model that the provider says answered.
         """
         now = self._clock()
@@ -105,7 +105,7 @@ class RateStore:
         return True
 
     async def unpriced(self) -> int:
-        """Return how many models were called without a known price in the last day and still have none."""
+        """Return the number of models called without a known price in the last day that still have none."""
         now = self._clock()
         count = 0
         async for row in every(self._tables, TABLE, Span(_UNPRICED)):

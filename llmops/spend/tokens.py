@@ -1,8 +1,10 @@
-"""Counting a text's tokens where no provider does: with the model's own tokenizer where it is known, else by a rule.
+"""Estimating the tokens of a text before a call: by the model's own tokenizer where known, else by a rule.
 
-OpenAI's encodings are public and come with the package `toktok-rs`, so that counting needs no network. Of any other
-model a token is taken for every three bytes of UTF-8: English has about four to a token, code and other scripts three,
-so that what is not known is rather counted too high.
+OpenAI's encodings are public and come with the package `toktok-rs`, so that no network is needed. For other models a
+token
+is counted for every three bytes of UTF-8: English has about four bytes to a token, code and other scripts three, so
+that
+the estimate tends to be too high.
 """
 
 from __future__ import annotations
@@ -21,11 +23,11 @@ _ENCODINGS = (
 
 
 def count_tokens(texts: Sequence[str], model: str) -> int:
-    """Return how many tokens the texts have together, as well as it can be said of the model.
+    """Return the estimated number of tokens of the texts together.
 
     The first use of an encoding takes up to a second and is best made in a thread.
     """
-    encoded = [text.encode(errors="replace") for text in texts]  # JSON can hold half a surrogate pair
+    encoded = [text.encode(errors="replace") for text in texts]  # JSON strings can contain half a surrogate pair
     if (encoding := encoding_of(model)) is not None:
         import toktok  # noqa: PLC0415 # pyright: ignore[reportMissingTypeStubs] - 8 MB of tables that only few calls need
 

@@ -1,6 +1,6 @@
-"""Token usage of model calls: as providers report it, as it can be booked, and what a number of calls came to.
+"""Token usage of model calls: read from providers' reports, and summed as spend.
 
-Reports differ by provider. What is read, in this order of names:
+Reports differ by provider. These names are read, in this order:
 
     input         prompt_tokens, input_tokens, input_token_count (Agent Framework)
     output        completion_tokens, output_tokens, output_token_count
@@ -11,8 +11,9 @@ Reports differ by provider. What is read, in this order of names:
                   OpenRouter), .cache_creation_input_tokens (Qwen), cache_creation_input_tokens (Anthropic)
     reasoning     {completion,output}_tokens_details.reasoning_tokens, reasoning_tokens
 
-Anthropic's own `input_tokens` are without the cache, all others' with it. A total that is more than input and output is
-right about the output: Gemini and xAI leave what the model thought out of `completion_tokens`, and charge for it.
+Anthropic's own `input_tokens` exclude cached tokens, all others' include them. Where the total exceeds input plus
+output, the
+output is corrected: Gemini and xAI leave reasoning tokens out of `completion_tokens`, and charge for them.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ class Usage:
     """Tokens of one model call.
 
     Attributes:
-        input_tokens: All input tokens, those read from or written to the provider's cache included.
+        input_tokens: All input tokens, including those read from or written to the provider's cache.
         cached_tokens: Input tokens read from the provider's cache.
         cache_write_tokens: Input tokens written to the provider's cache.
-        output_tokens: All output tokens, reasoning included.
+        output_tokens: All output tokens, including reasoning.
         reasoning_tokens: Output tokens spent on reasoning.
     """
 
@@ -46,7 +47,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Unmetered:
-    """A report of usage that cannot be booked.
+    """A usage report that cannot be used.
 
     Attributes:
         reason: What is wrong with it, for operators.
@@ -57,19 +58,19 @@ class Unmetered:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What a number of model calls came to.
+    """The sum of a number of model calls.
 
     Attributes:
-        calls: Model calls; one that the provider refused is none.
-        input_tokens: Input tokens, cached ones included.
-        cached_tokens: Of these, read from the provider's cache.
-        cache_write_tokens: Of these, written to the provider's cache.
-        output_tokens: Output tokens, reasoning included.
-        reasoning_tokens: Of these, spent on reasoning.
+        calls: Model calls; one that the provider refused is not counted.
+        input_tokens: Input tokens, including cached ones.
+        cached_tokens: Input tokens read from the provider's cache.
+        cache_write_tokens: Input tokens written to the provider's cache.
+        output_tokens: Output tokens, including reasoning.
+        reasoning_tokens: Output tokens spent on reasoning.
         cost_micro_usd: Sum of the priced calls and of tools' fees, in micro-USD.
-        unpriced_calls: Calls whose model has no known price; what they cost is in no sum.
-        unsettled_calls: Calls whose usage nobody learnt, because worker or connection died; counted at their estimate.
-        unmetered_calls: Calls that were answered without a usage that can be booked; counted at their estimate.
+        unpriced_calls: Calls whose model has no known price; their cost is in no sum.
+        unsettled_calls: Calls with unknown usage, because worker or connection died; counted at their estimate.
+        unmetered_calls: Calls answered without a usable usage report; counted at their estimate.
     """
 
     calls: int = 0
@@ -112,7 +113,7 @@ def spend_of(usage: Usage, cost_micro_usd: int | None, *, unsettled: bool = Fals
 
 
 _MOST = 1_000_000_000
-"""Tokens that no call has; more than that is no count."""
+"""Upper bound of a plausible token count; larger ones are rejected."""
 
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
@@ -120,10 +121,10 @@ _ANTHROPIC = ("cache_read_input_tokens", "cache_creation_input_tokens")
 
 
 def read_usage(reported: object) -> Usage | Unmetered:
-    """Return the usage that a provider reports, if it is whole, not negative and consistent.
+    """Return the usage in a provider's report, if its counts are whole, not negative and consistent.
 
     Args:
-        reported: The answer's `usage` as it came, or Agent Framework's `UsageDetails`; None where there is none.
+        reported: The answer's `usage` as received, or Agent Framework's `UsageDetails`; None where there is none.
     """
     if not is_mapping(reported) or not reported:
         return Unmetered("none is reported")
@@ -175,7 +176,7 @@ def _consistent(
 
 
 def _leaves_cache_out(found: Mapping[str, Any]) -> bool:
-    """Return whether this is Anthropic's own report, whose input is without the cache."""
+    """Return whether this is Anthropic's own report, whose input excludes cached tokens."""
     its_own = found.get("input_tokens") is not None and found.get("prompt_tokens") is None
     return its_own and found.get("input_tokens_details") is None and any(found.get(name) for name in _ANTHROPIC)
 
@@ -185,10 +186,10 @@ def _within(details: Sequence[str], *names: str) -> Sequence[str]:
 
 
 def _count(found: Mapping[str, Any], *paths: str) -> int | None:
-    """Return the count under these names, the largest where it is there several times; None where it is not.
+    """Return the count under these names, the largest if there are several; None without any.
 
     Raises:
-        ValueError: One of them is no number of tokens.
+        ValueError: One of them is not a number of tokens.
     """
     counts: list[int] = []
     for path in paths:

@@ -58,7 +58,7 @@ async def test_a_directory_is_planned_and_applied(stack: Stack, api: Api, tmp_pa
     assert (await api.call("GET", "agents/one")).status == 404
 
     code, out, errors = await lifecycle(stack, api, "apply", *words)
-    assert (code, errors) == (1, "error: there is no terminal to ask at; say --yes\n")
+    assert (code, errors) == (1, "error: there is no terminal for the confirmation; use --yes\n")
     code, out, errors = await lifecycle(stack, api, "apply", *words, "--yes")
     assert (code, errors) == (0, ""), out
     assert "Applied: 2 done." in out
@@ -107,7 +107,7 @@ async def test_what_goes_wrong_is_said(stack: Stack, api: Api, tmp_path: Path) -
 
     for url, said in (
         ("http://127.0.0.1:9", "The app at http://127.0.0.1:9 cannot be reached: ConnectError."),
-        ("nowhere", "'nowhere' is no address; use one like http://127.0.0.1:7071"),
+        ("nowhere", "'nowhere' is not a URL; use one like http://127.0.0.1:7071"),
         (f"{stack.host.url}/admin", f"404; this is not the app's answer, is {stack.host.url}/admin its address?"),
     ):
         code, out, errors = await lifecycle(stack, api, "plan", str(tmp_path), url=url)

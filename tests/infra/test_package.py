@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pathspec
 import pytest
+import yaml
 
 from tests.infra.bicep import ROOT
 
 LARGEST_PACKAGE_BYTES = 1_500_000
-"""Of our own files, zipped; a deployment uploads this much."""
+"""Of our own files without bytecode, zipped; a deployment uploads this much, and about twice as much bytecode."""
 LARGEST_INSTALLED_BYTES = 300_000_000
 """Of everything requirements.txt brings; it is loaded on every cold start's instance."""
 ALWAYS_LEFT_OUT = (".git", ".azure", ".venv", "node_modules")
@@ -46,6 +47,18 @@ def packaged_by_azd() -> list[str]:
     return [name for name in files() if not ignored.match_file(name)]
 
 
+def sources() -> list[str]:
+    """Return what azd packages, less the bytecode that happens to be here."""
+    return [name for name in packaged_by_azd() if "__pycache__" not in name]
+
+
+def unpack(directory: Path) -> None:
+    """Write the packaged files where they run; their times are those of the unpacking."""
+    for name in sources():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_bytes((ROOT / name).read_bytes())
+
+
 def packaged_by_func() -> list[str]:
     """Return what Core Tools packages.
 
@@ -69,9 +82,7 @@ def _beginning(patterns: list[str]) -> re.Pattern[str]:
 
 def test_both_tools_package_the_same() -> None:
     """`azd deploy` and `func azure functionapp publish` read .funcignore by different rules, with one outcome."""
-    by_func = [name for name in packaged_by_func() if "__pycache__" not in name]
-
-    assert packaged_by_azd() == by_func
+    assert packaged_by_azd() == packaged_by_func()
 
 
 def test_nothing_is_packaged_that_is_not_named() -> None:
@@ -87,10 +98,34 @@ def test_what_is_packaged_is_small() -> None:
     """A package that grows by itself has caught something that does not belong there."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as package:
-        for name in packaged_by_azd():
+        for name in sources():
             package.write(ROOT / name, name)
 
     assert len(buffer.getvalue()) < LARGEST_PACKAGE_BYTES
+
+
+def test_the_package_is_compiled_before_it_is_uploaded(tmp_path: Path) -> None:
+    """An instance takes the bytecode of every module as it is, though unpacking has changed the files' times."""
+    api = yaml.safe_load((ROOT / "azure.yaml").read_text())["services"]["api"]
+    unpack(tmp_path)
+    command = api["hooks"]["prepackage"]["posix"]["run"].split()
+    assert command[0] == "python3"
+    _run([sys.executable, *command[1:]], cwd=tmp_path)
+    for path in tmp_path.rglob("*.py"):
+        os.utime(path, (0, 0))
+
+    log = subprocess.run(
+        [sys.executable, "-v", "-c", CODE],
+        cwd=tmp_path,
+        env={**os.environ, **SETTINGS, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    ours = [line for line in log.splitlines() if line.startswith(f"# code object from '{tmp_path}")]
+
+    assert "function_app.cpython" in "".join(ours)
+    assert [line for line in ours if "__pycache__" not in line] == []
 
 
 @pytest.mark.timeout(300)
@@ -100,9 +135,7 @@ def test_it_works_where_nothing_else_is(tmp_path: Path) -> None:
     It installs everything, as the build in Azure does; without compiling it, which takes longer than all the rest.
     """
     app = tmp_path / "wwwroot"
-    for name in packaged_by_azd():
-        (app / name).parent.mkdir(parents=True, exist_ok=True)
-        (app / name).write_bytes((ROOT / name).read_bytes())
+    unpack(app)
     python = tmp_path / "env/bin/python"
     _run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")])
     pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install", "--quiet"]

@@ -1,1 +1,1 @@
-"""The HTTP API: a package per resource declares its endpoints; handlers and views are loaded on first use."""
+"""The HTTP API: one package per resource declares its endpoints; handlers and views are imported on first use."""

@@ -1,4 +1,4 @@
-"""Answering HTTP requests: what is common to all endpoints, from the path to the problem."""
+"""Handling HTTP requests: what all endpoints share, from the route to error responses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _KEYS = frozenset({"code", "clientId"})
-"""What the Functions host takes from a query: a key and its name."""
+"""Query parameters that the Functions host itself uses: a key and its name."""
 _JSON = re.compile(r"application/(?:[a-z0-9!#$&^_.-]+\+)?json", re.IGNORECASE)
 
 
@@ -56,7 +56,7 @@ class Operation:
 
     @cached_property
     def handler(self) -> Handler:
-        """What answers it; loaded when it is first asked for."""
+        """The handler function; imported on first use."""
         module = importlib.import_module(f"{self.package}.handlers")
         return getattr(module, self.endpoint.handler or self.endpoint.name)
 
@@ -66,16 +66,17 @@ class Operation:
         return getattr(importlib.import_module(module or f"{self.package}.views"), cls)
 
     def problem(self, error: AppError) -> func.HttpResponse:
-        """Return the answer for an error, in the shape that its clients know."""
+        """Return the response for an error, in the format that the endpoint's clients expect."""
         named = self.endpoint.problems
         return importlib.import_module(named).answer(error) if named else problem(error)
 
 
 class Api:
-    """Makes the functions of the API: one per path, which answers every method, and 405 where there is none.
+    """Builds the functions of the API: one per path, which accepts every method and answers 405 to unknown ones.
 
-    The Functions host answers 404 where a path is known for other methods only (RFC 9110 §15.5.6 wants 405), so that no
-    method is left to it.
+    The Functions host answers 404 where a path exists for other methods only (RFC 9110 §15.5.6 requires 405), so every
+    method
+    is routed to this app.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Api:
         make_signals: MakeSignals,
         packages: Sequence[ModuleType],
     ) -> None:
-        """Take the packages that declare endpoints, each in its `ENDPOINTS`."""
+        """Set the dependencies, and the packages that declare endpoints in `ENDPOINTS`."""
         self.operations = [Operation(endpoint, each.__name__) for each in packages for endpoint in each.ENDPOINTS]
         self._settings = settings
         self._services = services
@@ -105,7 +106,7 @@ class Api:
 
     def _add(self, blueprint: df.Blueprint, path: str, operations: Sequence[Operation]) -> None:
         endpoints = [operation.endpoint for operation in operations]
-        # The type of `req` is the host's to choose (`triggers.http.host`), so it is not annotated.
+        # The host determines the type of `req` (`triggers.http.host`), so it is not annotated.
         if any(endpoint.signals for endpoint in endpoints):
 
             async def signalling(req, client: df.DurableOrchestrationClient, context: func.Context):
@@ -131,20 +132,20 @@ class Api:
         context: func.Context,
         signals: AgentSignals,
     ) -> Any:
-        # The host records the request itself; this is what happens inside of it.
+        # The host records a span for the request; this one is its child.
         req = await request_of(given)
         method = req.method.upper()
         found = next((each for each in operations if each.endpoint.method == method), None)
         known = (
             method if found else "_OTHER"
-        )  # opentelemetry.io/docs/specs/semconv/http: an unknown one is no attribute
+        )  # opentelemetry.io/docs/specs/semconv/http: an unknown method is not recorded
         attributes = {"http.request.method": known, "http.route": f"/api/{path}"}
         with span(f"{known} {path}", attributes, parent=incoming(req.headers, context)) as current:
             if found is None:
                 response = not_allowed(sorted(each.endpoint.method for each in operations))
             else:
                 response = await self._answer(found, req, signals, live=is_live(given))
-                asyncio.get_running_loop().call_soon(self._preload)  # after the answer is on its way
+                asyncio.get_running_loop().call_soon(self._preload)  # after the response is sent
             current.set_attribute("http.response.status_code", response.status_code)
             if response.status_code >= 500:
                 failed(current, str(response.status_code))
@@ -182,7 +183,7 @@ def defect(error: Exception, where: str) -> InternalError:
     reference = new_id()
     frame = traceback.extract_tb(error.__traceback__)[-1]
     log.error(
-        "%s failed: %s at %s:%d (%s)",  # an exception's own text may quote a prompt
+        "%s failed: %s at %s:%d (%s)",  # an exception's own text may contain a prompt
         where,
         type(error).__name__,
         frame.filename,
@@ -190,7 +191,7 @@ def defect(error: Exception, where: str) -> InternalError:
         reference,
         extra={"event": "http.defect"},
     )
-    return InternalError(f"Something went wrong on our side; reference {reference}.")
+    return InternalError(f"Internal error; reference {reference}.")
 
 
 class _NoSignals:
@@ -200,17 +201,17 @@ class _NoSignals:
 
 
 def _check_preconditions(endpoint: Endpoint, headers: Mapping[str, str]) -> None:
-    """Refuse a precondition that would be passed over: `If-None-Match: *` asks for a creation, never a change."""
+    """Refuse `If-None-Match` on changes, where it has no meaning and would otherwise be ignored silently."""
     if endpoint.method != "GET" and "if-none-match" in headers:
-        msg = "If-None-Match is not taken here; read what is there, and send its ETag in If-Match."
+        msg = "If-None-Match is not supported here; read the resource, and send its ETag in If-Match."
         raise InvalidInput(msg, code="unsupported_precondition")
 
 
 def _check_query(endpoint: Endpoint, given: Mapping[str, str]) -> None:
-    """Check that a request has only query parameters that are known, so that a misspelt filter is no filter at all.
+    """Check that a request has only declared query parameters, so that a misspelt filter is not silently ignored.
 
     Raises:
-        InvalidInput: It has another; or one that is required is missing.
+        InvalidInput: It has an unknown one, or a required one is missing.
     """
     unknown = sorted(given.keys() - endpoint.query.keys() - _KEYS)
     if unknown:
@@ -232,7 +233,8 @@ def _raw(req: func.HttpRequest, headers: Mapping[str, str], kind: str) -> bytes:
 def _parsed(req: func.HttpRequest, headers: Mapping[str, str], model: type[BaseModel]) -> BaseModel:
     sent = headers.get("content-type", "")
     if not _JSON.fullmatch(sent.partition(";")[0].strip()):
-        # Other types any web page may send to another site, unasked (fetch.spec.whatwg.org, "simple" requests).
+        # Any web page may send other content types to another site without asking (fetch.spec.whatwg.org, "simple"
+        # requests).
         raise UnsupportedMediaType
     try:
         values = parse_json(req.get_body() or b"")
@@ -258,7 +260,7 @@ def _response(reply: Reply, where: str) -> HttpAnswer:
 
 
 async def _written(body: AsyncIterator[Any], where: str) -> AsyncGenerator[Any]:
-    """Yield a body; what nobody has foreseen ends it where it is, for its status is sent already."""
+    """Yield a streamed body; an unexpected error ends it, because its status has been sent already."""
     try:
         async for piece in body:
             yield piece

@@ -1,4 +1,4 @@
-"""Answering a request with an ASGI application, as the official SDKs of protocols are written (asgi.readthedocs.io)."""
+"""Answering a request with an ASGI application, as the official protocol SDKs are written (asgi.readthedocs.io)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ App = Callable[
 ]
 
 _AHEAD = 64
-"""Pieces of an answer that the application may be ahead of whoever reads them."""
+"""Most chunks of a response that the application may produce before they are read."""
 _ENDS_WITHIN_S = 5.0
-"""How long an application that has answered may go on before it is cancelled."""
+"""Seconds that an application may go on after its response, before it is cancelled."""
 
 
 async def answered_by(app: App, call: Call) -> Reply:
-    """Return the application's answer to a call, as soon as it begins; its body follows while it is written."""
+    """Return the application's response to a call as soon as it begins; the body is streamed."""
     exchange = _Exchange(app, _scope(call.request), call.request.get_body() or b"")
     start = await exchange.begin()
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in start["headers"]}
@@ -36,7 +36,7 @@ async def answered_by(app: App, call: Call) -> Reply:
 
 
 class _Exchange:
-    """One request to an application, which runs in a task of its own until it has answered or the reader has left."""
+    """One request to an application, which runs in its own task until it has answered or the client has left."""
 
     def __init__(self, app: App, scope: MutableMapping[str, Any], body: bytes) -> None:
         self._app = app
@@ -47,7 +47,7 @@ class _Exchange:
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self) -> Message:
-        """Return the beginning of the answer: its status and headers."""
+        """Return the start of the response: status and headers."""
         self._task = asyncio.create_task(self._run())
         try:
             first = await self._sent.get()
@@ -56,7 +56,7 @@ class _Exchange:
             self._task.cancel()
             raise
         if first is None:
-            await self._task  # raises what went wrong
+            await self._task  # raises the application's error
             msg = "the application has not answered"
             raise RuntimeError(msg)
         return first
@@ -65,7 +65,7 @@ class _Exchange:
         """Yield the body.
 
         Raises:
-            Exception: The application failed before it was whole.
+            Exception: The application failed before the body was complete.
         """
         more = True
         try:
@@ -77,10 +77,10 @@ class _Exchange:
             self._left.set()
             await self._over(_ENDS_WITHIN_S if not more else 0)
         if more and self._task is not None and not self._task.cancelled():
-            self._task.result()  # raises what went wrong
+            self._task.result()  # raises the application's error
 
     async def _over(self, within_s: float) -> None:
-        """Return when the application has ended, which has so many seconds for it."""
+        """Wait until the application has ended, at most so many seconds."""
         if self._task is None:
             return
         if within_s:

@@ -1,7 +1,7 @@
-"""Asking through the protocols of others: what can be asked, the run that a request becomes, and its text as it grows.
+"""Starting and following runs for the other protocols: which agents exist, submitting, and the growing text.
 
-The OpenAI-compatible endpoints, the MCP server and the A2A server all stand on this, and this on the same intake as
-`POST agents/{name}/runs`: budgets, approvals, order, idempotency and costs are the same whichever way a run came.
+The OpenAI-compatible endpoints, the MCP server and the A2A server use this module, and it uses the same submission as
+`POST agents/{name}/runs`: budgets, approvals, order, idempotency and costs do not depend on the protocol.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     from triggers.http.call import Call
 
 LONGEST_ANSWER_S = 220
-"""How long an answer is waited for, in seconds; Azure's load balancer gives a request up after 230."""
+"""Longest wait for an answer, in seconds; Azure's load balancer ends a request after 230."""
 MOST_LISTED = 500
-"""Most that is listed at once where a protocol has no pages."""
+"""Most agents listed at once where a protocol has no pages."""
 _LOOK_EVERY_S = 1.0
 _TURNS_A_READ = 200
 _MOST_CONTEXT = 90_000
-"""Most characters of what was said before that a team is given, the latest of it."""
+"""Most characters of the earlier conversation that a team gets, the latest part of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Callee:
-    """What can be asked: an agent, or a team of another name than any agent's.
+    """Something that can be asked: an agent, or a team whose name no agent has.
 
     Attributes:
-        name: What it is asked by.
-        description: What it is for; empty where nobody said.
-        created_at: Since when it is there.
+        name: Its name.
+        description: What it is for; empty where not declared.
+        created_at: When it was declared.
         enabled: Whether it takes runs.
-        version: Changes with what it is.
+        version: Changes whenever its declaration changes.
         team, client_tools: Whether it is a team; whether its callers may bring tools of their own.
     """
 
@@ -79,10 +79,7 @@ def _team(item: TeamItem) -> Callee:
 async def callees(
     call: Call, limit: int = MOST_LISTED, after: str | None = None
 ) -> tuple[Sequence[Callee], str | None]:
-    """Return up to `limit` of what can be asked, and the name to continue after; None when that was all.
-
-    Agents by name, and on their last page the teams, as many as there is room for.
-    """
+    """Return up to `limit` agents by name, then teams, and the cursor of the next page; None at the end."""
     agents, following = await call.services.agents.catalog.list(call.workspace, limit, after)
     found = [_callee(agent) for agent in agents if agent.declaration.enabled]
     if following is None and len(agents) < limit:
@@ -93,10 +90,10 @@ async def callees(
 
 
 async def callee(call: Call, name: str) -> Callee:
-    """Return what is asked by the name.
+    """Return the agent or team of that name.
 
     Raises:
-        NotFound: There is nothing of that name.
+        NotFound: There is none.
     """
     name = _name(name)
     try:
@@ -122,21 +119,21 @@ class Blocked(Conflict):
 
 
 class NotYet(AppError):
-    """The run is not finished in time; it goes on."""
+    """The run did not finish in time; it goes on."""
 
     code = "run_not_finished"
 
 
 class Asked:
-    """A run that was asked for, followed to its end.
+    """A submitted run, followed to its end.
 
     Attributes:
-        run: The run as it was last seen.
-        created: Whether this request created it, and no earlier one with the same idempotency key.
+        run: The run as last read.
+        created: Whether this request created it, rather than an earlier one with the same idempotency key.
     """
 
     def __init__(self, call: Call, run: Run, first: int = 0, *, created: bool = True) -> None:
-        """Take the run, and the number of its session's event to begin with where its text is followed."""
+        """Set the run, and the number of the session event to follow its text from."""
         self.run = run
         self.created = created
         self._call = call
@@ -145,14 +142,14 @@ class Asked:
 
     @property
     def settled(self) -> bool:
-        """Whether there is no more to come for now: it has ended, or waits for a budget or an approval.
+        """Whether nothing more is to come for now: it has ended, or waits for a budget or an approval.
 
-        One that waits without an error waits for another run of its session, or for the session to be resumed.
+        A run that waits without an error waits for another run of its session, or for the session to be resumed.
         """
         return self.run.finished or (self.run.state is RunState.WAITING and self.run.error is not None)
 
     async def wait(self, within_s: float) -> Run:
-        """Return the run as soon as it is settled, or as it is after so many seconds."""
+        """Return the run once it is settled, or as it is after so many seconds."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within_s
         while not self.settled and (left := deadline - loop.time()) > 0:
@@ -170,7 +167,7 @@ class Asked:
         return self.run
 
     async def pieces(self, within_s: float) -> AsyncGenerator[str]:
-        """Yield the answer's text as it grows, or all at once where the run is not streamed; then `run` is what it is.
+        """Yield the answer's text as it grows, or at once where the run is not streamed; `run` is then up to date.
 
         What was yielded is always a beginning of the answer.
 
@@ -191,13 +188,13 @@ class Asked:
         if answer is None:
             return
         if not answer.startswith(sent):
-            msg = "The run was attempted again and is answered by other words than those that were sent."
+            msg = "The run was retried, and its answer differs from the text already sent."
             raise RunFailed(msg, code="answer_changed")
         if len(answer) > len(sent):
             yield answer[len(sent) :]
 
     async def _growing(self, deadline: float) -> AsyncGenerator[str]:
-        """Yield the text of the latest attempt whenever it has grown, until it has ended."""
+        """Yield the text of the latest attempt whenever it has grown, until it ends."""
         from lifecycle.events.streams import SessionStream  # noqa: PLC0415 - cold start
 
         loop = asyncio.get_running_loop()
@@ -220,7 +217,9 @@ class Asked:
                     continue
                 if event.data["attempt"] > attempt:
                     attempt, text = event.data["attempt"], ""
-                if event.data["offset"] <= len(text):  # else what came before it was missed, and the answer has it
+                if event.data["offset"] <= len(
+                    text
+                ):  # otherwise earlier events were missed, and the answer contains their text
                     text = text[: event.data["offset"]] + event.data["text"]
                     yield text
             if not news.events:
@@ -232,14 +231,14 @@ class Asked:
 async def ask(
     call: Call, name: str, request: RunRequest, *, key: str | None = None, before: Sequence[Said] = ()
 ) -> Asked:
-    """Ask by a name and return the run that it became; the same key again is the same run.
+    """Submit a run and return it; the same key returns the same run.
 
     Args:
-        call: The call that asks.
-        name: Who is asked.
-        request: What is asked.
+        call: The current call.
+        name: The agent or team.
+        request: The run request.
         key: The caller's idempotency key.
-        before: What was said before; where the run starts a session, the session begins with it.
+        before: The earlier conversation; where the run starts a session, the session begins with it.
 
     Raises:
         AppError: The run is not accepted, as for `POST agents/{name}/runs`.
@@ -255,9 +254,9 @@ async def ask(
     try:
         agents = request
         if before:
-            # The id of the session follows from that of the run, so that a request that is repeated finds it.
+            # The session's id is derived from the run's, so that a repeated request finds it.
             session = request.session_id or session_of_run(call.workspace, ident)
-            if request.client_tools is not None:  # before a session is begun for what is refused
+            if request.client_tools is not None:  # before a session is started for a request that is then refused
                 check_tools(await call.services.agents.catalog.get(call.workspace, name), request, of_team=False)
             agents = request.model_copy(update={"session_id": session})
             await _begin(call, name, agents, before)
@@ -265,14 +264,14 @@ async def ask(
     except NotFound as error:
         if error.code != "agent_not_found":
             raise
-        await callee(call, name)  # says so where there is no such team either
+        await callee(call, name)  # raises where there is no such team either
         teams = request.model_copy(update={"context": _so_far(before)}) if before else request
         accepted = await submission.submit_to_team(call.workspace, name, teams, ident, call.signals, call.queue.send)
     return Asked(call, accepted.run, first, created=accepted.created)
 
 
 def _so_far(before: Sequence[Said]) -> str:
-    """Return what was said before as context: a team's conversation begins with the member that gets it."""
+    """Return the earlier conversation as context: a team's session begins with the member that gets it."""
     text = "\n".join(f"{said.role}: {said.text}" for said in before)
     return "Said before:\n" + text[-_MOST_CONTEXT:]
 
@@ -282,13 +281,13 @@ async def find(call: Call, ident: str) -> Asked:
 
     Raises:
         NotFound: There is none in the workspace.
-        InvalidInput: It is no run's id.
+        InvalidInput: The text is not a run id.
     """
     return Asked(call, await call.services.runs.queries.get(call.workspace, parse_run_id(ident)), created=False)
 
 
 def failure(run: Run) -> AppError:
-    """Return why a run that has ended without an answer did."""
+    """Return the error of a run that ended without an answer."""
     if run.state is RunState.CANCELLED:
         return RunFailed("The run was cancelled.", code="cancelled")
     error = run.error
@@ -296,18 +295,18 @@ def failure(run: Run) -> AppError:
 
 
 async def branch(call: Call, earlier: Run, user_id: str | None) -> tuple[str | None, tuple[Said, ...]]:
-    """Return how to go on from a run's answer: in its session while it is the latest there, else in a new one.
+    """Return how to continue from a run's answer: in its session if it is the latest there, else in a new one.
 
     Args:
-        call: The call that asks.
+        call: The current call.
         earlier: The run, which has ended.
-        user_id: Whom it is asked for.
+        user_id: The user the request is made for.
 
     Returns:
-        The session to go on with, or None and what the new one begins with.
+        The session to continue, or None with the messages that a new one begins with.
 
     Raises:
-        NotFound: The session is erased, or another user's.
+        NotFound: The session is erased, or belongs to another user.
     """
     conversations = call.services.conversations.store
     session = (await conversations.load(call.workspace, earlier.session_id)).session
@@ -335,10 +334,10 @@ async def branch(call: Call, earlier: Run, user_id: str | None) -> tuple[str | N
 
 
 def check_answered(asked: Asked) -> None:
-    """Check that a run has its answer.
+    """Check that a run has an answer.
 
     Raises:
-        AppError: It has failed, waits for a budget or an approval, or is not finished in time.
+        AppError: It failed, waits for a budget or an approval, or did not finish in time.
     """
     run = asked.run
     if run.state is RunState.SUCCEEDED:
@@ -363,10 +362,10 @@ async def waiting_approvals(call: Call, run: Run) -> Sequence[ApprovalView]:
 
 
 async def decide(call: Call, ident: str, decision: DecisionRequest) -> ApprovalView:
-    """Decide an approval on behalf of whoever calls, and return it.
+    """Decide an approval on behalf of the caller, and return it.
 
     Raises:
-        AppError: There is none of that id, it is decided otherwise, or the caller may not decide it.
+        AppError: There is none of that id, it is already decided otherwise, or the caller may not decide it.
     """
     from triggers.http.approvals.handlers import approval_id  # noqa: PLC0415 - it imports pydantic
     from triggers.http.approvals.views import ApprovalView  # noqa: PLC0415
@@ -386,7 +385,7 @@ async def _events_so_far(call: Call, session_id: str | None) -> int:
 
 
 async def _begin(call: Call, name: str, request: RunRequest, before: Sequence[Said]) -> None:
-    """Start the request's session with what was said before; one that is there already has a history of its own."""
+    """Start the request's session with the earlier conversation; does nothing where it exists."""
     if request.session_id is None:
         msg = "the session has no id"
         raise RuntimeError(msg)

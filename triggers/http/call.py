@@ -1,4 +1,4 @@
-"""One request and its answer, as a handler sees them."""
+"""A request and its response, as handlers see them."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, as a handler sees it.
+    """A request, as a handler sees it.
 
     Attributes:
         workspace: The caller's workspace.
-        request: The request itself.
+        request: The HTTP request.
         body: The parsed body; None when the endpoint takes none.
-        signals: The way to agents' actors; only on endpoints declared with `signals`.
+        signals: Sends signals to agents' actors; only on endpoints declared with `signals`.
         services: The use cases.
-        queue: Where runs are submitted to.
-        endpoint: The endpoint that is called.
-        api: All of them.
-        live: Whether a body that is written piece by piece reaches the caller so, and not when it is whole.
+        queue: The queue that runs are submitted to.
+        endpoint: The endpoint.
+        api: All endpoints.
+        live: Whether a streamed body reaches the caller chunk by chunk, rather than when it is complete.
     """
 
     workspace: str
@@ -55,27 +55,27 @@ class Call:
 
     @property
     def caller(self) -> str:
-        """Who calls, as the platform's authentication names them; empty where it does not."""
+        """The caller's name from the platform's authentication; empty without."""
         return caller_of(self.header("x-ms-client-principal-name"))
 
     @property
     def person(self) -> Person:
-        """Who calls, as far as the platform vouches for it."""
+        """The caller, as authenticated by the platform."""
         headers = {name.lower(): value for name, value in self.request.headers.items()}
         return person_of(headers, self.services.core.settings)
 
     def route(self, name: str) -> str:
-        """Return a route parameter. The host decodes it but for a slash, which would part it."""
+        """Return a route parameter. The host decodes it except for slashes (%2F), which would split it."""
         return self.request.route_params[name].replace("%2F", "/").replace("%2f", "/")
 
     def query(self, name: str) -> str | None:
-        """Return a query parameter, or None when it is absent or empty: some hosts leave out the empty ones."""
+        """Return a query parameter; None when it is absent or empty, because some hosts drop empty ones."""
         return self.request.params.get(name) or None
 
     def written(self, name: str) -> str | None:
-        """Return a query parameter as the address has it, the empty one too; None where it is absent.
+        """Return a query parameter from the URL itself, also an empty one; None where it is absent.
 
-        For what would mean something else if it were taken as absent: see `query`.
+        For parameters where empty and absent differ: see `query`.
         """
         if (text := self.request.params.get(name)) is not None:
             return text
@@ -97,7 +97,7 @@ class Call:
         return default if text is None else text == "true"
 
     def limit(self) -> int:
-        """Return how many items are asked for.
+        """Return the page size asked for.
 
         Raises:
             InvalidInput: `limit` is not a number from 1 to MAX_LIMIT.
@@ -111,13 +111,13 @@ class Call:
         return int(text)
 
     def cursor(self, parse: Callable[[Any], T]) -> T | None:
-        """Return where to continue a list, as `page_token` wrote it; None at the start.
+        """Return the position to continue a list after, as `page_token` wrote it; None at the start.
 
         Args:
-            parse: Returns the position that a JSON value stands for, or raises if that is none of this list.
+            parse: Returns the position for a JSON value, or raises if it is not valid for this list.
 
         Raises:
-            InvalidInput: `next` is no cursor of this list.
+            InvalidInput: `next` is not a cursor of this list.
         """
         text = self.query("next")
         if text is None:
@@ -131,7 +131,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a handler answers: a model, text of another type, or a body that is yet to be written, piece by piece."""
+    """A handler's response: a model, text of another type, or a body that is streamed."""
 
     body: BaseModel | str | AsyncIterator[str] | AsyncIterator[bytes] | None = None
     status: int = 200
@@ -140,15 +140,15 @@ class Reply:
 
 
 def at(*path: str) -> dict[str, str]:
-    """Return the `Location` of a resource, by the parts of its path below the prefix."""
+    """Return the `Location` header of a resource, from the parts of its path below the prefix."""
     return {"Location": "/".join(["/api", *(quote(part, safe=":@") for part in path)])}
 
 
 def index(value: Any) -> int:
-    """Return a position in a numbered list, for `Call.cursor`.
+    """Return the index in a numbered list, for `Call.cursor`.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The value is not one.
     """
     if type(value) is not int or not 0 <= value < 1 << 53:
         msg = "no position"
@@ -157,5 +157,5 @@ def index(value: Any) -> int:
 
 
 def page_token(value: str | int | None) -> str | None:
-    """Return a list's position as the opaque `next` of its answer."""
+    """Return a list's position as the opaque `next` of a page; None at the end."""
     return None if value is None else base64.urlsafe_b64encode(json.dumps(value).encode()).decode()

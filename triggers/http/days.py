@@ -1,4 +1,4 @@
-"""Days in requests."""
+"""Parsing days in requests."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from kernel.errors import InvalidInput
 if TYPE_CHECKING:
     from triggers.http.call import Call
 
-# fromisoformat alone takes weeks (2026-W47-6) and days without dashes, too; and a day at the edge of what a date holds
-# has no day, week or month beside it.
+# `fromisoformat` also accepts weeks (2026-W47-6) and days without dashes; and a day at the limits of what a date can
+# hold has no neighbouring day, week or month.
 _DAY = re.compile(r"(?:19[7-9][0-9]|2[0-9]{3})-[0-9]{2}-[0-9]{2}")
 
 
 def parse_day(text: Any) -> date:
-    """Return the day of that name, like 2026-11-21.
+    """Return the day of a text like 2026-11-21.
 
     Raises:
-        ValueError: There is none, or it is before 1970 or after 2999.
+        ValueError: It is not a day, or is before 1970 or after 2999.
     """
     if not isinstance(text, str) or not _DAY.fullmatch(text):
         msg = "no day"
@@ -29,10 +29,10 @@ def parse_day(text: Any) -> date:
 
 
 def day(text: str | None, name: str) -> date | None:
-    """Return the day that a parameter names; None for None.
+    """Return the day of a parameter; None for None.
 
     Raises:
-        InvalidInput: It names none.
+        InvalidInput: It is not a day.
     """
     if text is None:
         return None
@@ -44,14 +44,14 @@ def day(text: str | None, name: str) -> date | None:
 
 
 def day_range(call: Call, before: int = 0) -> tuple[date, date]:
-    """Return the first and the last UTC day that a call asks for with `from` and `to`.
+    """Return the first and last UTC day of a call's `from` and `to`.
 
     Args:
         call: The call.
-        before: How many days before the last one the first one is unless given; never after today.
+        before: Default of `from`, in days before `to`; never after today.
 
     Raises:
-        InvalidInput: One is no day.
+        InvalidInput: One is not a day.
     """
     today = call.services.core.clock().date()
     last = day(call.query("to"), "to") or today

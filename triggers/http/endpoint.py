@@ -1,4 +1,4 @@
-"""What an endpoint declares of itself: its function, its checks and openapi.json all come from this."""
+"""The declaration of an endpoint: its function, its checks and openapi.json are all derived from it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Method = Literal["GET", "PUT", "POST", "DELETE"]
 
 @dataclass(frozen=True, slots=True)
 class Deprecation:
-    """What is going to be removed from the API, told to callers by `Deprecation` (RFC 9745) and `Sunset` (RFC 8594).
+    """The announced removal of a part of the API, sent as `Deprecation` (RFC 9745) and `Sunset` (RFC 8594) headers.
 
     Attributes:
-        since: The day from which on it is deprecated, 00:00 UTC.
-        sunset: The day from which on it may be gone; None where that is not known yet.
+        since: The day from which it is deprecated, 00:00 UTC.
+        sunset: The day from which it may be removed; None where not decided.
         instead: What to use instead, as a sentence.
     """
 
@@ -31,7 +31,7 @@ class Deprecation:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What an answer says of it."""
+        """The response headers."""
         told = {"Deprecation": f"@{int(_midnight(self.since).timestamp())}"}
         if self.sunset is not None:
             from email.utils import format_datetime  # noqa: PLC0415 - cold start
@@ -40,7 +40,7 @@ class Deprecation:
         return told
 
     def __str__(self) -> str:
-        """Return it as a sentence or two for the description of the API."""
+        """Return it as a sentence or two for the API description."""
         until = f", until {self.sunset.isoformat()} at least" if self.sunset else ""
         return f"Deprecated since {self.since.isoformat()}{until}. {self.instead}"
 
@@ -54,10 +54,10 @@ class Parameter:
     """A query parameter.
 
     Attributes:
-        text: What it means.
-        schema: The values it takes, as a JSON schema; any text unless given.
+        text: Its description.
+        schema: Its values as a JSON schema; any text by default.
         required: Whether a request must have it.
-        deprecated: That it is going to be removed; None where it is not.
+        deprecated: Its announced removal; None for none.
     """
 
     text: str
@@ -67,7 +67,7 @@ class Parameter:
 
 
 DAY = {"type": "string", "format": "date", "pattern": "^(?:19[7-9][0-9]|2[0-9]{3})-[0-9]{2}-[0-9]{2}$"}
-"""A day as `triggers.http.days` takes it."""
+"""A day, as parsed by `triggers.http.days`."""
 TEXT_ID = {
     "type": "string",
     "minLength": 1,
@@ -81,21 +81,21 @@ PAGING = {
         f"Items a page, 1-{MAX_LIMIT}; {DEFAULT_LIMIT} unless given.",
         {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
     ),
-    "next": Parameter("The `next` of the page before."),
+    "next": Parameter("The `next` of the previous page."),
 }
-FOR_USER = {"user_id": Parameter("The user it is done for: another user's session is not found.", TEXT_ID)}
+FOR_USER = {"user_id": Parameter("The user of the request: sessions of other users are not found.", TEXT_ID)}
 
 
 def days(first: str) -> dict[str, Parameter]:
-    """Return the parameters of a range of UTC days; `first` says which day it begins with unless given."""
+    """Return the parameters of a range of UTC days; `first` describes the default of `from`."""
     return {
         "from": Parameter(f"First UTC day, like 2026-11-01; {first} unless given.", DAY),
-        "to": Parameter("Last UTC day, included; today unless given.", DAY),
+        "to": Parameter("Last UTC day, included; default today.", DAY),
     }
 
 
 def choice(text: str, *values: str) -> Parameter:
-    """Return a parameter that takes one of the values."""
+    """Return a parameter that takes one of the given values."""
     return Parameter(text, {"type": "string", "enum": values})
 
 
@@ -103,33 +103,33 @@ def choice(text: str, *values: str) -> Parameter:
 class Endpoint:
     """One operation of the API.
 
-    Its handler is the function `name` (or `handler`) of the module `handlers` in the package that declares it; its
-    models are classes of that package's module `views`, or `module:Class`. Both are named rather than imported, so that
-    a worker that is started for something else does not load them.
+    Its handler is the function `name` (or `handler`) of the module `handlers` in the declaring package; its models are
+    classes of that package's module `views`, or `module:Class`. Both are named rather than imported, so that a worker
+    loads only what it uses.
 
     Attributes:
         method: HTTP method.
         path: Route below the prefix, like `agents/{name}`.
         name: Operation id in openapi.json.
-        summary: One sentence for the API's readers.
+        summary: One sentence for readers of the API description.
         body: Model of the request body; None for none.
-        raw: Content type of a body that is taken as it is; None for a model's, or none.
-        returns: Model of the answer; None when it has no model.
-        status: Status of the answer.
-        also: Another status that the same answer can have; None for none.
-        mimetype: Content type of an answer without a model, or of lines of one; None for no body, or JSON.
-        formats: Content types that an answer can have instead.
+        raw: Content type of a body that is not parsed; None for a model, or no body.
+        returns: Model of the response; None when it has no model.
+        status: Status of the response.
+        also: Another status that the same response can have; None for none.
+        mimetype: Content type of a response without a model, or of lines of one; None for no body, or JSON.
+        formats: Alternative content types of the response.
         query: Query parameters; any other is refused.
-        errors: Status codes it can fail with, besides those that every endpoint can.
+        errors: Error status codes, in addition to those of every endpoint.
         anonymous: Whether it can be called without a key.
         creates: Whether it takes an Idempotency-Key.
         waits: Whether it takes `Prefer: wait=N`.
-        signals: Whether it sends operations to agents' actors.
+        signals: Whether it sends signals to agents' actors.
         handler: Name of the handler; `name` unless given.
-        problems: Module that says how its errors are answered, where its clients know another shape than problem
-            details: it has `answer`, `error_model` and `CONTENT_TYPE` as `triggers.http.openai.errors` has them.
-        deprecated: That it is going to be removed; None where it is not. A field of a body or an answer is marked in
-            its model, by `Field(deprecated="Use … instead.")`.
+        problems: Module with another error format than problem details, for protocols that have their own; with
+            `answer`, `error_model` and `CONTENT_TYPE`, like `triggers.http.openai.errors`.
+        deprecated: Its announced removal; None for none. A field of a body or response is marked in its model, by
+            `Field(deprecated="Use … instead.")`.
     """
 
     method: Method
@@ -154,7 +154,7 @@ class Endpoint:
     deprecated: Deprecation | None = None
 
     def announced(self, given: Collection[str]) -> Mapping[str, str]:
-        """Return the headers that tell a caller who gave these query parameters what is deprecated of the call."""
+        """Return the headers about deprecated parts that a call with these query parameters uses."""
         parameters = [parameter.deprecated for name, parameter in self.query.items() if name in given]
         found = [each for each in (self.deprecated, *parameters) if each is not None]
         return min(found, key=lambda each: each.sunset or date.max).headers if found else {}
@@ -163,8 +163,9 @@ class Endpoint:
 def function_name(path: str, endpoints: Sequence[Endpoint]) -> str:
     """Return the name of the function that serves a path.
 
-    The one operation's own; where there are several, the words that their names begin with, with `_item` if the path
-    ends with a parameter.
+    For a single operation its own name; for several, the common first words of their names, with `_item` if the path
+    ends with
+    a parameter.
     """
     if len(endpoints) == 1:
         return endpoints[0].name

@@ -1,8 +1,9 @@
-"""What the host gives and takes as an HTTP request and its answer.
+"""HTTP requests and responses as the Functions host passes them.
 
-The Python worker hands over `azure.functions.HttpRequest` and sends an answer when it is whole. With the extension
-`azurefunctions-extensions-http-fastapi` loaded (setting HTTP_STREAMING), it serves HTTP itself instead: every HTTP
-function of the app gets a Starlette request, and what it answers is sent while it is written.
+The Python worker passes `azure.functions.HttpRequest`, and sends a response when it is complete. With the extension
+`azurefunctions-extensions-http-fastapi` loaded (setting HTTP_STREAMING), it serves HTTP itself: every HTTP function of
+the app
+gets a Starlette request, and responses can be streamed.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ _EXTENSION = "azurefunctions.extensions.http.fastapi"
 
 @dataclass(frozen=True, slots=True)
 class StreamedResponse:
-    """An answer whose body is yet to be written.
+    """A response whose body is streamed.
 
     Attributes:
-        body: The body, piece by piece.
-        status_code: Its HTTP status.
-        headers: Its headers.
-        mimetype: Its content type; empty for none.
+        body: The chunks of the body.
+        status_code: HTTP status.
+        headers: Headers.
+        mimetype: Content type; empty for none.
     """
 
     body: AsyncIterator[str] | AsyncIterator[bytes]
@@ -38,7 +39,7 @@ HttpAnswer = func.HttpResponse | StreamedResponse
 
 
 def stream_answers() -> None:
-    """Have the worker send answers while they are written: it looks for nothing but that the extension is loaded.
+    """Have the worker stream responses; importing the extension is all that it takes.
 
     Raises:
         ImportError: It is not installed.
@@ -47,12 +48,12 @@ def stream_answers() -> None:
 
 
 def is_live(given: Any) -> bool:
-    """Return whether an answer to this request is sent while it is written."""
+    """Return whether the response to this request can be streamed."""
     return not isinstance(given, func.HttpRequest)
 
 
 async def request_of(given: Any) -> func.HttpRequest:
-    """Return the request that the host gave."""
+    """Return the host's request as `azure.functions.HttpRequest`."""
     if isinstance(given, func.HttpRequest):
         return given
     return func.HttpRequest(
@@ -66,7 +67,7 @@ async def request_of(given: Any) -> func.HttpRequest:
 
 
 async def answer_to(given: Any, answer: HttpAnswer) -> Any:
-    """Return the answer as the host that gave the request takes it."""
+    """Return the response in the type that matches the host's request."""
     if not is_live(given):
         return await _whole(answer) if isinstance(answer, StreamedResponse) else answer
     from starlette.responses import Response, StreamingResponse  # noqa: PLC0415 - only where it is loaded
@@ -90,7 +91,7 @@ async def _whole(answer: StreamedResponse) -> func.HttpResponse:
 
 
 async def _closed(body: AsyncIterator[str] | AsyncIterator[bytes]) -> AsyncGenerator[str | bytes]:
-    """Yield the body, and end what writes it when nobody reads on: Starlette leaves that to chance."""
+    """Yield the body, and close its generator when the client disconnects, which Starlette does not guarantee."""
     try:
         async for piece in body:
             yield piece

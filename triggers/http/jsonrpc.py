@@ -1,4 +1,4 @@
-"""What protocols over JSON-RPC have in common (jsonrpc.org/specification): what a request must be, and errors."""
+"""JSON-RPC (jsonrpc.org/specification) as used by several protocols: checking a request, and errors."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _INTERNAL_ERROR = -32603
 
 
 def message_of(call: Call) -> bytes:
-    """Return the message that a request carries.
+    """Return the message of a request.
 
     Raises:
-        UnsupportedMediaType: It is not sent as JSON; web pages may send other types to another site, unasked.
+        UnsupportedMediaType: It is not sent as JSON; web pages can send other types to another site without asking.
         TooLarge: It is over MAX_BODY_BYTES.
     """
     if (call.header("content-type") or "").partition(";")[0].strip().lower() != CONTENT_TYPE:
@@ -42,7 +42,7 @@ def message_of(call: Call) -> bytes:
 
 
 def refusal(code: int, message: str, ident: object = None) -> Reply:
-    """Return the protocol's own answer to a message that is refused; its id where that can be one."""
+    """Return the protocol's error response to a refused message; with the message's id where it is valid."""
     known = ident if isinstance(ident, str | int) and not isinstance(ident, bool) else None
     return Reply(json.dumps({"jsonrpc": "2.0", "id": known, "error": {"code": code, "message": message}}))
 
@@ -55,7 +55,7 @@ def error_model() -> type[BaseModel]:
 
 
 def answer(error: AppError) -> func.HttpResponse:
-    """Return the answer for what fails before the message is looked at; within it, errors are the protocol's own."""
+    """Return the response to an error before the message is processed; later ones are the protocol's own."""
     status = status_of(error)
     code = _INTERNAL_ERROR if isinstance(error, InternalError) or error.retriable else _INVALID_REQUEST
     found = {"code": code, "message": error.detail, "data": {"code": error.code}}

@@ -1,4 +1,4 @@
-"""A caller that leaves before it has its answer: where the protocol says so, its run is cancelled."""
+"""A caller that disconnects before it has its answer: where the protocol says so, its run is cancelled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEFT: set[asyncio.Task[None]] = set()
 
 
 async def until_left(asked: Asked, chunks: AsyncGenerator[str]) -> AsyncGenerator[str]:
-    """Yield the chunks; a run whose caller leaves before it has ended is cancelled."""
+    """Yield the chunks; if the caller disconnects before the run has ended, cancel the run."""
     ended = False
     try:
         async with aclosing(chunks):
@@ -28,7 +28,7 @@ async def until_left(asked: Asked, chunks: AsyncGenerator[str]) -> AsyncGenerato
         ended = True
     finally:
         if not ended and not asked.settled:
-            # Not awaited: the task that it ends in is being cancelled itself.
+            # Not awaited: the current task is itself being cancelled.
             cancelling = asyncio.create_task(_cancelled(asked))
             _LEFT.add(cancelling)
             cancelling.add_done_callback(_LEFT.discard)
@@ -38,4 +38,6 @@ async def _cancelled(asked: Asked) -> None:
     try:
         await asked.cancel()
     except AppError as error:
-        log.warning("a run whose caller left goes on: %s", error.code, extra={"event": "run.not_cancelled"})
+        log.warning(
+            "the run of a disconnected caller was not cancelled: %s", error.code, extra={"event": "run.not_cancelled"}
+        )

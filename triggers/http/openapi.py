@@ -1,4 +1,4 @@
-"""The API's description, made from its declared endpoints (OpenAPI 3.1, spec.openapis.org/oas/v3.1.0)."""
+"""The API description (OpenAPI 3.1, spec.openapis.org/oas/v3.1.0), generated from the declared endpoints."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ VERSION = "1"
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _ERRORS = {
     400: "The request is not valid.",
-    401: "No valid key or principal.",
+    401: "No valid key or sign-in.",
     403: "The caller may not do this.",
-    404: "There is no such thing in the workspace.",
+    404: "There is no such resource in the workspace.",
     409: "The current state does not allow it.",
-    412: "It was changed since it was read.",
+    412: "It has changed since it was read.",
     413: "The request is over a size limit.",
     415: "The body is not sent as JSON.",
-    429: "A budget is used up, a pool has no room, or the model provider is throttling.",
-    500: "Something went wrong on our side.",
+    429: "A budget is used up, a pool is full, or the model provider is throttling.",
+    500: "Internal error.",
     502: "The model provider refused.",
     503: "A dependency is unavailable; try again.",
-    504: "The run is not finished in time; it goes on.",
+    504: "The run did not finish in time; it goes on.",
 }
 _ANSWERS = {
     200: "Done.",
     201: "Created.",
-    202: "Accepted; it is not done yet.",
-    204: "Done; the answer has no content.",
-    503: "The same, when something is wrong.",
+    202: "Accepted; not completed yet.",
+    204: "Done; the response has no content.",
+    503: "The same, when unhealthy.",
 }
 _TEXT = {"type": "string"}
 _UUID = {"type": "string", "pattern": "^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"}
@@ -61,7 +61,7 @@ _PLACES: Mapping[str, Mapping[str, Any]] = {
     "prices": {"type": "string", "minLength": 1, "maxLength": 128},
     "reports": {"type": "string", "pattern": f"^{_YEAR}-(?:[0-9]{{2}}-[0-9]{{2}}|W[0-9]{{2}}|[0-9]{{2}})$"},
 }
-"""The values of a path's parameter, by the word before it."""
+"""Values of path parameters, by the path segment before them."""
 
 
 def describe(operations: Sequence[Operation]) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
             answer["content"] |= {mimetype: {"schema": _TEXT} for mimetype in endpoint.formats}
         elif endpoint.mimetype:
             answer["content"] = {mimetype: {} for mimetype in (endpoint.mimetype, *endpoint.formats)}
-        if str(status) in responses:  # an answer of the operation's own, or the problem that comes instead of it
+        if str(status) in responses:  # the operation's own response, or an error in its place
             answer["content"] |= responses[str(status)]["content"]
         responses[str(status)] = answer
     described: dict[str, Any] = {
@@ -155,14 +155,14 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
         found.append(described)
     if endpoint.creates:
         key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
-        found.append(header("Idempotency-Key", key, "The same key creates the same thing, once."))
+        found.append(header("Idempotency-Key", key, "Repeating the request with the same key creates nothing new."))
     if endpoint.waits:
         wait = f"`wait=N` waits up to N seconds (at most {LONGEST_WAIT_S}) for the answer."
         found.append(header("Prefer", {"type": "string", "pattern": "^wait=[0-9]{1,9}$"}, wait))
     if endpoint.mimetype == "text/event-stream":
-        found.append(header("Last-Event-ID", _TEXT, "The last event that was seen; those after it follow."))
+        found.append(header("Last-Event-ID", _TEXT, "The id of the last event received; later ones follow."))
     if 412 in endpoint.errors:
-        found.append(header("If-Match", _TEXT, "The ETag that it must have, as it was read, or `*` for any."))
+        found.append(header("If-Match", _TEXT, "The ETag that the resource must have, or `*` for any."))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Who calls, and whose workspace that is. It never comes from a body."""
+"""The caller's identity and workspace. Neither ever comes from a body."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def workspace_of(headers: dict[str, str], settings: Settings) -> str:
 
     Args:
         headers: The request's headers, by lower-case name.
-        settings: Says which of these holds.
+        settings: Determines which of these applies.
 
     Raises:
-        Unauthorized: The principal is missing, or has no claim that names a workspace.
-        InvalidInput: The header names no valid workspace.
+        Unauthorized: The principal is missing, or has no claim with a workspace.
+        InvalidInput: The header is not a valid workspace name.
     """
     if settings.auth_mode == "entra":
         return _claimed(headers.get("x-ms-client-principal", ""), settings.workspace_claim)
@@ -47,21 +47,21 @@ def workspace_of(headers: dict[str, str], settings: Settings) -> str:
 
 
 def caller_of(name: str | None) -> str:
-    """Return what the audit trail calls whoever App Service authentication has signed in; empty where it has not.
+    """Return the caller's name for the audit trail, if App Service authentication has signed the caller in; else empty.
 
     Args:
         name: The header `X-MS-CLIENT-PRINCIPAL-NAME`. The platform removes it from what callers send; without its
-            authentication anybody may send it, so it is told in the trail and grants nothing.
+            authentication anybody may send it, so it is only recorded and grants nothing.
     """
     return "".join(char for char in name or "" if char.isprintable())[:128]
 
 
 def person_of(headers: Mapping[str, str], settings: Settings) -> Person:
-    """Return who calls, as far as App Service authentication vouches for it: with AUTH_MODE `keys` nobody does.
+    """Return the caller as authenticated by App Service; with AUTH_MODE `keys` an unknown person.
 
     Args:
         headers: The request's headers, by lower-case name.
-        settings: Says what vouches.
+        settings: Determines the authentication mode.
     """
     from lifecycle.approvals.model import Person  # noqa: PLC0415 - it imports pydantic
 

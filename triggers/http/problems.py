@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: RFC 9457 problem details with a stable `code`."""
+"""Errors as HTTP responses: RFC 9457 problem details with a stable `code`."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ CONTENT_TYPE = "application/problem+json"
 
 
 class Unauthorized(AppError):
-    """Sign in first."""
+    """The caller is not authenticated."""
 
     code = "unauthorized"
 
 
 class UnsupportedMediaType(InvalidInput):
-    """Send the body as JSON, with the header `Content-Type: application/json`."""
+    """The body is not sent as JSON, with the header `Content-Type: application/json`."""
 
     code = "unsupported_media_type"
 
 
 class MethodNotAllowed(AppError):
-    """This path is there for other methods only; see `Allow`."""
+    """The path does not support the method; `Allow` lists those it does."""
 
     code = "method_not_allowed"
 
@@ -63,7 +63,7 @@ _STATUS: tuple[tuple[type[AppError], int, str], ...] = (
 
 
 def status_of(error: AppError) -> int:
-    """Return the HTTP status of an error; one that is not in the table is our own fault."""
+    """Return the HTTP status of an error; 500 for one that is not in the table."""
     return _described(error)[0]
 
 
@@ -74,7 +74,7 @@ def _described(error: AppError) -> tuple[int, str]:
 
 
 def problem(error: AppError) -> func.HttpResponse:
-    """Return the answer for an error; one that is not in the table says nothing."""
+    """Return the response to an error; one that is not in the table reveals nothing."""
     status, title = _described(error)
     body: dict[str, object] = {
         "type": "about:blank",
@@ -92,14 +92,14 @@ def problem(error: AppError) -> func.HttpResponse:
 
 
 def not_allowed(methods: Sequence[str]) -> func.HttpResponse:
-    """Return the answer to a method that a path does not have (RFC 9110 §15.5.6)."""
+    """Return the response to a method that a path does not support (RFC 9110 §15.5.6)."""
     response = problem(MethodNotAllowed())
     response.headers["Allow"] = ", ".join(methods)
     return response
 
 
 def invalid_body(error: ValidationError, model: type[BaseModel]) -> InvalidInput:
-    """Return the error for a body that does not fit its model; it names places, never the values found there."""
+    """Return the error for a body that does not match its model; it names fields, never their values."""
     from kernel.validation import unknown_fields, wrong_places  # noqa: PLC0415 - cold start
 
     detail = f"The body is not valid; see errors. {unknown_fields(error, model)}".rstrip()

@@ -1,4 +1,4 @@
-"""What the messages of a conversation ask now, and what was said before: the same in every protocol that sends all."""
+"""Splitting the messages of a conversation into the question and what came before; for all chat protocols."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lifecycle.conversations.session import Said
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What a request says.
+    """The content of a request.
 
     Attributes:
-        query: What is asked now: the user's messages after the last answer; empty where only results are given.
-        before: What was said before that; the caller's system prompt is among it, as words of the user's.
-        results: What came of the calls of the caller's tools that the last answer asked for.
+        query: The question: the user's messages after the last answer; empty where only tool results are given.
+        before: The conversation before it; the caller's system prompt is included as a message of the user.
+        results: Results of the calls of the caller's tools that the last answer asked for.
     """
 
     query: str
@@ -26,7 +26,7 @@ class Words:
 
 
 def words_of(told: Sequence[Said | ToolResult]) -> Words | None:
-    """Return what messages say, in order; None where the last one is not the user's nor a tool's."""
+    """Return the content of messages, in order; None where the last one is neither the user's nor a tool's."""
     last = next((n for n in reversed(range(len(told))) if _role(told[n]) == "assistant"), -1)
     now = told[last + 1 :]
     results = tuple(one for one in now if isinstance(one, ToolResult))
@@ -43,7 +43,7 @@ def _role(one: Said | ToolResult) -> str:
 
 
 def _said(told: Sequence[Said | ToolResult]) -> Iterator[Said]:
-    """Yield what was said as a session's history has it: what came of an answer's calls is one message."""
+    """Yield the messages as a session's history stores them: the results of an answer's calls are one message."""
     for kind, group in groupby(told, key=_role):
         if kind == "tool":
             found = tuple(one for one in group if isinstance(one, ToolResult))

@@ -1,4 +1,4 @@
-"""What every answer is made of."""
+"""Base classes of request and response models."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ T = TypeVar("T")
 
 
 class View(BaseModel):
-    """What the API answers or takes; its validator is built on first use."""
+    """Base of response models; validators are built on first use."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True, defer_build=True)
 
     @classmethod
     def of(cls, *sources: object, **given: object) -> Self:
-        """Return the view of domain values: their attributes of the same names, the first that has it first.
+        """Return the view of domain values, from their attributes of the same names; earlier sources take precedence.
 
         Args:
             sources: The domain values.
-            given: Fields that are called otherwise there, or are no attribute.
+            given: Fields with other names, or that are not attributes.
         """
         if len(sources) == 1 and not given:
             return cls.model_validate(sources[0])
@@ -32,20 +32,20 @@ class View(BaseModel):
 
 
 class Body(NullsAsAbsent):
-    """What the API takes, null being as good as left out; its validator is built on first use."""
+    """Base of request models, in which null means left out; validators are built on first use."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Page(View, Generic[T]):
-    """Some items, and the `next` to ask for more with; null when these were the last."""
+    """A page of items, and `next`, the cursor of the next page; null at the end."""
 
     items: Sequence[T]
     next: str | None
 
 
 class FailureView(View):
-    """Why something failed: a stable code and a sentence."""
+    """A failure: a stable code and a sentence."""
 
     code: str
     detail: str
@@ -54,8 +54,8 @@ class FailureView(View):
 class SpendView(View):
     """Model calls, their tokens and cost: the sum of the priced calls, exact to the micro-dollar.
 
-    Counted at an estimate are `unsettled_calls`, because worker or connection died before their usage was known, and
-    `unmetered_calls`, because the provider answered without a usage that can be booked.
+    Counted at an estimate are `unsettled_calls`, whose usage is unknown because worker or connection died, and
+    `unmetered_calls`, which the provider answered without usable usage.
     """
 
     calls: int

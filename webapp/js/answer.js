@@ -103,7 +103,7 @@ export function Ended({ run, onRetry }) {
   const [open, setOpen] = useState(false);
   return html`
     ${run.answer != null && html`<${Markdown} text=${run.answer} />`}
-    ${run.tool_calls?.length > 0 && html`<ul class="small">${run.tool_calls.map((call) => html`<li key=${call.id}>asks its caller for <code>${call.name}</code> <code>${call.arguments}</code></li>`)}</ul>`}
+    ${run.tool_calls?.length > 0 && html`<ul class="small">${run.tool_calls.map((call) => html`<li key=${call.id}>calls the caller's tool <code>${call.name}</code> <code>${call.arguments}</code></li>`)}</ul>`}
     ${run.state === "failed" && html`<div class="note bad" role="alert"><strong>No answer.</strong> ${run.error?.detail ?? "It failed."} ${run.error && html`<code>${run.error.code}</code>`}</div>`}
     ${run.state === "cancelled" && html`<div class="note">Stopped${run.error ? `: ${run.error.detail}` : "."}</div>`}
     <footer>

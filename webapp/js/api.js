@@ -58,7 +58,7 @@ async function problem(response) {
   } catch {
     // The host itself answers without a body: a path that does not exist, or a key that is missing.
   }
-  const detail = body.detail ?? { 401: "A key is needed.", 403: "You may not do that.", 404: "There is no such thing." }[response.status];
+  const detail = body.detail ?? { 401: "A key is needed.", 403: "You may not do that.", 404: "It does not exist." }[response.status];
   return new ApiError(response.status, body.code ?? "", detail ?? `The server answered ${response.status}.`, body.errors ?? []);
 }
 

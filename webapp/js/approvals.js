@@ -57,7 +57,7 @@ export function decideByKey(approvals) {
     // What is written in the card counts; it is gone where somebody else was faster.
     const button = document.querySelector(`[data-approval="${CSS.escape(id)}"] [aria-keyshortcuts="${key}"]`);
     if (button) button.click();
-    else say("It cannot be decided that way any more.");
+    else say("It can no longer be decided that way.");
   };
   return { a: press("a", "Approve"), r: press("r", "Reject") };
 }

@@ -44,7 +44,7 @@ function Plan({ id }) {
     ${total > 0 && html`<ul class="diff lines" aria-label="Lines of the plan">${list.items.map((line) => html`<${Line} key=${line.number} line=${line} apply=${apply} />`)}</ul>
       ${list.moreError && html`<${Problem} error=${list.moreError} />`}
       <div class="row end">${list.next && html`<button disabled=${list.loadingMore} onClick=${list.more}>Show more</button>`}
-        <${Action} class="primary" run=${() => apply(undefined, false)} done="The plan is being applied, without its deletions." ask=${{ title: "Apply all lines?", text: "All lines are applied but for those that delete something.", action: "Apply" }}>Apply all<//>
+        <${Action} class="primary" run=${() => apply(undefined, false)} done="The plan is being applied, without its deletions." ask=${{ title: "Apply all lines?", text: "All lines are applied except those that delete something.", action: "Apply" }}>Apply all<//>
         ${list.items.some((line) => line.destructive) && html`<${Action} class="danger" run=${() => apply(undefined, true)} done="The plan is being applied." ask=${{ title: "Apply all lines, with deletions?", text: "Lines that delete something at a provider are applied, too.", action: "Apply all", danger: true, type: "delete" }}>Apply all, with deletions…<//>`}</div>`}
   </div>`}<//>`;
 }
@@ -53,6 +53,6 @@ export function Drift() {
   const [id, setId] = useState(null);
   const check = async () => setId((await get("registry/plan", { limit: 1 })).id);
   return html`<${Card} title="Drift" actions=${html`<${Action} run=${check}>${id ? "Check again" : "Check"}<//>`}>
-    ${id ? html`<${Plan} key=${id} id=${id} />` : html`<p class="muted">Compares the agents with what is at their providers, and says for each difference why it is there and what applying does. Checking changes nothing.</p>`}
+    ${id ? html`<${Plan} key=${id} id=${id} />` : html`<p class="muted">Compares the agents with their providers, and shows for each difference the reason and what applying does. Checking changes nothing.</p>`}
   <//>`;
 }

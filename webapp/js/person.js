@@ -18,7 +18,7 @@ function call(name) {
 }
 
 /** Asked for once: it is kept in this tab, and sent with what is done here. */
-export const WhoAmI = () => html`<label class="field">Your name in the team (with a function key; a sign-in says it itself)<input autocomplete="email" maxlength="128" value=${me.value} onChange=${(event) => call(event.target.value)} /></label>`;
+export const WhoAmI = () => html`<label class="field">Your name in the team (needed only with a function key)<input autocomplete="email" maxlength="128" value=${me.value} onChange=${(event) => call(event.target.value)} /></label>`;
 
 const cut = (text) => (text.length > 400 ? `${text.slice(0, 400)}…` : text);
 const List = ({ title, items }) => (items.length > 0 ? html`<div class="small"><strong>${title}</strong><ul>${items.map((each) => html`<li>${each}</li>`)}</ul></div>` : null);
@@ -43,7 +43,7 @@ export function Conversation({ waiting }) {
       <${List} title="Known" items=${waiting.facts} /><${List} title="Open questions" items=${waiting.questions} />
       <p class="small muted">${claimed ? `Taken by ${claimed} · ` : ""}${waiting.reason} · since <${Ago} at=${waiting.since} />${waiting.due ? html` · due <${Ago} at=${waiting.due} />` : ""}</p>
       ${claimed && !mine ? null : html`<label class="field">Your answer<textarea rows="3" maxlength="100000" value=${text} onInput=${(event) => setText(event.target.value)}></textarea></label>
-      <label class="field">What the agent is to know, when it gets the conversation back<input maxlength="2000" value=${reason} onInput=${(event) => setReason(event.target.value)} /></label>`}
+      <label class="field">Note for the agent that gets the conversation back<input maxlength="2000" value=${reason} onInput=${(event) => setReason(event.target.value)} /></label>`}
       <div class="row">
         ${!claimed && html`<${Action} run=${act("claim")} done="It is yours." after=${lookAgain}>Claim<//>`}
         ${(!claimed || mine) && html`<${Action} class="primary" run=${act("reply", { text })} done="Your answer is sent." after=${answered}>Reply<//>

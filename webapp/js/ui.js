@@ -48,7 +48,7 @@ export const Skeleton = ({ label = "Loading" }) =>
 
 export function Problem({ error, retry }) {
   if (error.status === 401 || error.status === 403) {
-    return html`<${Empty} title="You may not see this"><span>The key you are signed in with does not reach it.</span><//>`;
+    return html`<${Empty} title="You may not see this"><span>The key you are signed in with has no access to it.</span><//>`;
   }
   return html`<div class="note bad" role="alert"><div class="row">
     <span>${error.message}${error.code ? html` <code>${error.code}</code>` : ""}</span>

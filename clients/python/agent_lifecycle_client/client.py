@@ -1,4 +1,4 @@
-"""The client: one method for each thing that most callers do, and `call` for everything else."""
+"""The client: a method for each common operation, and `call` for all others."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class ApiError(Exception):
 
     Attributes:
         status: HTTP status.
-        code: Stable code of what is wrong.
+        code: Stable error code.
         detail: A sentence for people.
-        errors: Which fields are wrong, and how.
+        errors: The invalid fields, and why.
     """
 
     def __init__(self, status: int, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
@@ -45,7 +45,7 @@ class ApiError(Exception):
 
 
 class RunNotAnswered(Exception):
-    """A run ended without an answer, or waits for somebody; `run` says which."""
+    """A run ended without an answer, or waits for a person or budget; see `run`."""
 
     def __init__(self, run: RunView) -> None:
         why = f": {run.error.code}" if run.error else ""
@@ -54,10 +54,11 @@ class RunNotAnswered(Exception):
 
 
 class Client:
-    """Calls the API of one workspace.
+    """Calls the API for one workspace.
 
-    A request that fails in passing (429, 502, 503, 504, no connection) is sent again, after a pause that grows, or as
-    long as the app asks. One that creates something carries an Idempotency-Key, so that it creates it once.
+    A request with a transient failure (429, 502, 503, 504, no connection) is retried after a growing pause, or the
+    pause the app asks
+    for. Requests that create something carry an Idempotency-Key, so that a retry does not create it twice.
     """
 
     def __init__(
@@ -71,16 +72,16 @@ class Client:
         timeout_s: float = 60,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """Set where the app is, without `/api`.
+        """Set the app's address and how to call it.
 
         Args:
-            url: The app's address, like `https://NAME.azurewebsites.net`.
+            url: The app's address without `/api`, for example `https://NAME.azurewebsites.net`.
             key: A function key; None where none is needed.
-            workspace: Sent as X-Workspace, for a gateway that is trusted with it.
-            attempts: How often a request is sent in all.
-            pause_s: Pause before the second attempt, in seconds; it doubles from one to the next.
-            timeout_s: How long to wait for an answer, in seconds.
-            transport: Another way to send requests.
+            workspace: Sent as X-Workspace, where the app trusts a gateway to set it.
+            attempts: Most attempts of a request.
+            pause_s: Pause before the second attempt, in seconds; doubled each time.
+            timeout_s: Timeout of a request, in seconds.
+            transport: An httpx transport; None for the default.
         """
         headers = {"x-functions-key": key} if key else {}
         if workspace:
@@ -98,25 +99,25 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close its connections."""
+        """Close the connections."""
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         await self._http.aclose()
 
     async def declare(self, name: str, spec: Mapping[str, Any]) -> AgentView:
-        """Create the agent, or change its spec."""
+        """Declare an agent: create it, or change its spec."""
         return AgentView.model_validate(await self.json("PUT", f"agents/{_part(name)}", spec))
 
     async def submit(self, agent: str, query: str, *, key: str | None = None, **request: Any) -> RunView:
-        """Submit a run and return it at once.
+        """Submit a run and return it without waiting for its answer.
 
         Args:
-            agent: Whom to ask.
-            query: What to ask.
-            key: Its idempotency key: the same one is the same run. A new one unless given.
-            request: The other fields of a run request, like `session_id` or `callback`.
+            agent: The agent.
+            query: The query.
+            key: Idempotency key: the same key returns the same run. A new one by default.
+            request: Other fields of a run request, such as `session_id` or `callback`.
         """
         return await self._submit(agent, {"query": query, **request}, key, 0)
 
@@ -126,7 +127,8 @@ class Client:
         """Submit a run and return it once it is answered; the arguments are those of `submit`.
 
         Raises:
-            RunNotAnswered: It failed, was cancelled, waits for somebody, or took longer than `timeout_s`.
+            RunNotAnswered: It failed, was cancelled, waits for a person or budget, or took longer than `timeout_s`
+                seconds.
         """
         run = await self._submit(agent, {"query": query, **request}, key, _LONGEST_WAIT_S)
         run = await self.wait(run, timeout_s=timeout_s)
@@ -135,7 +137,7 @@ class Client:
         return run
 
     async def wait(self, run: RunView | str, *, timeout_s: float = 300) -> RunView:
-        """Return the run once it has ended or waits for somebody, or as it is after `timeout_s` seconds."""
+        """Return the run once it has ended or waits for a person or budget, or as it is after `timeout_s` seconds."""
         ident = run if isinstance(run, str) else run.id
         found = await self.run(ident) if isinstance(run, str) else run
         deadline = asyncio.get_running_loop().time() + timeout_s
@@ -147,14 +149,14 @@ class Client:
         return found
 
     async def run(self, run_id: str) -> RunView:
-        """Return the run as it is."""
+        """Return the run in its current state."""
         return RunView.model_validate(await self.json("GET", f"runs/{_part(run_id)}"))
 
     async def stream(self, agent: str, query: str, **request: Any) -> AsyncIterator[str]:
         """Submit a run and yield its answer's text while the model writes it.
 
         Raises:
-            RunNotAnswered: It ended without an answer. What was yielded of it is worth nothing.
+            RunNotAnswered: It ended without an answer; text that was yielded before is void.
         """
         run = await self.submit(agent, query, stream=True, **request)
         shown, ended = "", False
@@ -164,7 +166,7 @@ class Client:
             if event.name == "run.delta":
                 offset, text = int(event.data["offset"]), str(event.data["text"])
                 if offset < len(shown):
-                    shown = shown[:offset]  # another attempt begins anew
+                    shown = shown[:offset]  # another attempt starts over
                 if offset == len(shown):
                     shown += text
                     yield text
@@ -178,7 +180,7 @@ class Client:
             yield run.answer
 
     async def events(self, session_id: str | None = None, *, last_event_id: str = "") -> AsyncIterator[Event]:
-        """Yield the events of a session, or of the workspace, for as long as they are asked for."""
+        """Yield the events of a session, or of the workspace, until the caller stops."""
         path = "events" if session_id is None else f"sessions/{_part(session_id)}/events"
         while True:
             headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
@@ -189,7 +191,7 @@ class Client:
                     yield event
 
     async def pages(self, path: str, kind: type[T], **query: Any) -> AsyncIterator[T]:
-        """Yield every item of a list, page by page, as the kind of model it is."""
+        """Yield every item of a list, page by page, as models of the given type."""
         following: str | None = None
         while True:
             page = await self.json("GET", path, params=query | ({"next": following} if following else {}))
@@ -205,14 +207,14 @@ class Client:
     async def batch(
         self, lines: Iterable[Mapping[str, Any]], *, key: str | None = None, **parameters: Any
     ) -> BatchView:
-        """Submit many runs as one; `parameters` are `agent` and `max_cost_usd`."""
+        """Submit a batch of runs; `parameters` are `agent` and `max_cost_usd`."""
         content = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
         headers = {"Content-Type": "application/jsonl", "Idempotency-Key": key or str(uuid.uuid4())}
         answer = await self.call("POST", "batches", content=content, headers=headers, params=parameters, again=True)
         return BatchView.model_validate_json(answer.content)
 
     async def batch_ended(self, batch_id: str, *, timeout_s: float = 3600) -> BatchView:
-        """Return the batch once it is over, or as it is after `timeout_s` seconds."""
+        """Return the batch once it has ended, or as it is after `timeout_s` seconds."""
         deadline = _now() + timeout_s
         pause = 0.5
         while True:
@@ -223,7 +225,7 @@ class Client:
             pause = min(pause * 1.5, 15)
 
     async def batch_results(self, batch_id: str) -> AsyncIterator[BatchResultLine]:
-        """Yield what came of a batch's lines, in the order they were posted."""
+        """Yield the results of a batch's lines, in the order submitted."""
         path: str | None = f"batches/{_part(batch_id)}/results"
         while path:
             answer = await self.call("GET", path)
@@ -233,7 +235,7 @@ class Client:
             path = following.removeprefix("/api/") if following else None
 
     async def json(self, method: str, path: str, body: Any = None, *, params: Mapping[str, Any] | None = None) -> Any:
-        """Send a request and return the JSON of its answer; None where there is none."""
+        """Send a request and return the response's JSON; None without content."""
         content = None if body is None else json.dumps(body).encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
         answer = await self.call(method, path, content=content, headers=headers, params=params)
@@ -249,15 +251,15 @@ class Client:
         params: Mapping[str, Any] | None = None,
         again: bool | None = None,
     ) -> httpx.Response:
-        """Send a request and return its answer.
+        """Send a request and return the response.
 
         Args:
             method: HTTP method.
             path: Path below `/api/`.
             content: The body.
-            headers: Headers beside the client's own.
+            headers: Headers in addition to the client's own.
             params: Query parameters.
-            again: Whether it may be sent again when it failed in passing; None for every method but POST.
+            again: Whether to retry transient failures; None for every method except POST.
 
         Raises:
             ApiError: The app refused it.

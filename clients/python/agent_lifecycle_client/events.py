@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened: its name, its data, and the id to go on after."""
+    """An event: its name, its data, and the id to continue after."""
 
     id: str
     name: str
@@ -18,7 +18,7 @@ class Event:
 
 
 def parse(text: str) -> Iterator[Event]:
-    """Yield the events of an answer; one without a name only says how far the reader is."""
+    """Yield the events of a response; one without a name only carries an id to continue after."""
     ident, name, data = "", "", ""
     for line in [*text.split("\n"), ""]:
         field, _, value = line.rstrip("\r").partition(":")

@@ -8,15 +8,15 @@ from datetime import date, time
 
 class AgentStatsView(BaseModel):
     """
-    How an agent is used: runs counted by the registry, versions made and found there.
+    Usage statistics of an agent: its runs, and the versions made and found at the provider.
 
-    `reused` counts the runs that found a version used before: all but the first of each version made.
+    `reused` counts the runs that found an existing version: all but the first of each version made.
     """
 
     name: str
     state: Literal[
         "registered", "provisioning", "active", "idle", "disabled", "failed", "deleted"
-    ] = Field(..., description="Where an agent is in its life.")
+    ] = Field(..., description="State of an agent.")
     uses: int
     last_used: AwareDatetime | None
     versions_created: int
@@ -26,7 +26,7 @@ class AgentStatsView(BaseModel):
 
 class AgentStatusView(BaseModel):
     """
-    Agents held, and how many there are; `total_configurations` is null for one worker.
+    Agents held in caches, and how many exist; `total_configurations` is null for one worker.
     """
 
     active_agents: int
@@ -37,7 +37,7 @@ class AgentStatusView(BaseModel):
 
 class AgentUseView(BaseModel):
     """
-    What an agent that has a share of its own uses.
+    The usage of an agent with a share of its own.
     """
 
     agent: str
@@ -64,23 +64,24 @@ class AgentVersionView(BaseModel):
 
 class AlertRule(BaseModel):
     """
-    When to alert.
+    An alert rule: when to alert, and whom.
 
     Attributes:
-        metric: What to look at.
-        agent: Whose; `support-*` for all whose names begin so together, those that are declared later included; None or
+        metric: The metric.
+        agent: The agent it is about; `support-*` for all whose names begin with `support-`, later ones included; None
+            or
             `*` for all agents of the workspace together.
-        condition: How it compares with the threshold when it is bad: `gt`, `gte`, `lt` or `lte`.
-        threshold: What it is compared with; times in ms, shares 0-1, money in USD.
-        recover_at: What it must be back at, beyond the threshold, before the alert resolves; None for the threshold.
-            It keeps a figure that wavers around the threshold from firing again and again.
-        window_s: The time that is looked at, up to now, in seconds; by the minute up to six hours, else by the hour.
-        min_runs: Fewest runs in the window; with fewer, a metric that rests on runs has no data.
-        severity: How bad it is.
+        condition: How the value compares with the threshold when the rule is to fire: `gt`, `gte`, `lt` or `lte`.
+        threshold: The threshold; times in ms, shares 0-1, money in USD.
+        recover_at: The value at which the alert resolves; None for the threshold. A value beyond the threshold keeps a
+            metric that varies around the threshold from firing again and again (hysteresis).
+        window_s: Length of the time window up to now, in seconds; by the minute up to six hours, else by the hour.
+        min_runs: Fewest runs in the window; with fewer, a metric computed from runs has no data.
+        severity: Severity.
         cooldown_s: Shortest time between two firings, in seconds.
-        channels: Where it is told; empty for every channel that wants `alert.fired` and `alert.resolved`.
-        enabled: False switches it off; a firing that is open resolves.
-        description: For people; part of the notification.
+        channels: Channels it is sent to; empty for every channel that subscribes to `alert.fired`, `alert.resolved`.
+        enabled: False switches the rule off; an open firing resolves.
+        description: Text for people; part of the notification.
     """
 
     metric: Literal[
@@ -154,9 +155,9 @@ class AlertRule(BaseModel):
 
 class AlertStateView(BaseModel):
     """
-    How a rule stands: `ok` or `firing`, since when, and the metric when it was last known.
+    The state of a rule: `ok` or `firing`, since when, and the last known value of the metric.
 
-    `no_data` says that the last evaluation had none; status and value are then of an earlier one.
+    `no_data` means that the last evaluation had no data; status and value are then from an earlier one.
     """
 
     status: str
@@ -168,11 +169,12 @@ class AlertStateView(BaseModel):
 
 class AlertView(BaseModel):
     """
-    A rule, how it stands, and the channels it is told to.
+    An alert rule, its state, and the channels it notifies.
 
-    `default` says that it is there without being set. `misconfigured` names, by JSON pointer into the rule, an agent or
-    a channel that is not there (any more). `state` is null until the rule is evaluated for the first time, a default
-    rule's until it fires for the first time.
+    `default` means that it exists without being set. `misconfigured` lists, as JSON pointers into the rule, an agent or
+    channels
+    that do not exist (any more). `state` is null until the rule is first evaluated; for a default rule, until it first
+    fires.
     """
 
     name: str
@@ -187,7 +189,7 @@ class AlertView(BaseModel):
 
 class AnomalyView(BaseModel):
     """
-    An agent's day that stands out from the weeks before (micro-USD).
+    An anomalous day of an agent, compared with the weeks before (micro-USD).
     """
 
     agent: str
@@ -210,7 +212,7 @@ class ApiCallView(BaseModel):
 
 class ApplyBody(BaseModel):
     """
-    Which proposals to apply, by their ids.
+    The proposals to apply, by id.
     """
 
     proposals: list[str]
@@ -218,17 +220,17 @@ class ApplyBody(BaseModel):
 
 class ApprovalRule(BaseModel):
     """
-    Tool calls that need an approval, and on what terms it is decided.
+    Which tool calls need an approval, who may decide, and within which time.
 
     Attributes:
-        tools: Names of tools; `*` and `?` stand for any characters, and any one.
+        tools: Patterns of tools' names; `*` stands for any characters, `?` for one.
         when: A condition in CEL over the call's arguments, like `amount > 100`; None for every call.
-        approvers: Who may decide, level by level: `user:…`, `role:…`, `group:…`, or `link` for whoever has the link of
-            the notification; none for anybody in the workspace.
-        expires_s: Seconds that each level has to decide.
-        on_expiry: What then: `reject` the call, `escalate` to the next level and reject after the last, or `keep`
-            waiting.
-        not_requester: Whether whoever asked the agent may not decide.
+        approvers: Who may decide, by level: `user:…`, `role:…`, `group:…`, or `link` for the holder of the
+            notification's link; empty for anybody in the workspace.
+        expires_s: Seconds until each level expires.
+        on_expiry: What happens then: `reject` the call, `escalate` to the next level and reject after the last, or
+            `keep` waiting.
+        not_requester: Whether the user who asked the agent may not decide.
     """
 
     tools: list[str]
@@ -241,7 +243,7 @@ class ApprovalRule(BaseModel):
 
 class ApprovalWhen(BaseModel):
     """
-    A rule over a call's arguments that says when it needs an approval.
+    A condition on a call's arguments under which it needs an approval.
     """
 
     when: str
@@ -249,7 +251,7 @@ class ApprovalWhen(BaseModel):
 
 class BatchResultLine(BaseModel):
     """
-    What came of a line: a run's state, or `not_submitted` or `refused`, and its answer or error.
+    The result of a line: the run's state, or `not_submitted` or `refused`, and its answer or error.
     """
 
     id: str
@@ -264,14 +266,14 @@ class BatchResultLine(BaseModel):
 
 class BatchView(BaseModel):
     """
-    How far a batch is: runs submitted in order, of these on their way, and how the others ended.
+    The progress of a batch: runs submitted, how many of them are under way, and how the others ended.
 
-    `stopped_by` says why no more are submitted: `cost_cap`, or `cost_unknown` where a model's price is not known.
+    `stopped_by` is why no more are submitted: `cost_cap`, or `cost_unknown` where a model's price is not known.
     """
 
     id: str
     state: Literal["running", "cancelling", "completed", "cancelled", "stopped"] = (
-        Field(..., description="How a batch stands.")
+        Field(..., description="State of a batch.")
     )
     total: int
     submitted: int
@@ -289,7 +291,7 @@ class BatchView(BaseModel):
 
 class BlockedRunView(BaseModel):
     """
-    A run that waits for a budget: the beginning of what was asked, why it waits, and what it has spent so far.
+    A run that waits for a budget: the beginning of its query, why it waits, and what it has spent so far.
     """
 
     id: str
@@ -305,7 +307,7 @@ class BlockedRunView(BaseModel):
 
 class BudgetPositionView(BaseModel):
     """
-    Where a budget stands, in its unit's smallest part.
+    The usage of a budget, in its unit's smallest part.
     """
 
     scope: str
@@ -319,7 +321,7 @@ class BudgetPositionView(BaseModel):
 
 class CachePerformanceView(BaseModel):
     """
-    Look-ups since the workers started. A hit took no I/O; null shares: there is nothing to take a share of.
+    Cache look-ups since the workers started. A hit took no I/O; shares are null without look-ups.
     """
 
     hit_rate: float | None
@@ -332,17 +334,17 @@ class CachePerformanceView(BaseModel):
 
 class Callback(BaseModel):
     """
-    Where a run's end is to be reported: a webhook's URL, or a Service Bus queue of the app's own namespace.
+    Where a run's end is reported: a webhook's URL, or a Service Bus queue of the app's own namespace.
 
     Attributes:
-        url: The webhook; itself a secret with many receivers, so it appears in no log and no answer.
+        url: The webhook's URL. Treated as a secret, as it is one with many receivers: it is in no log and no response.
         secret_setting: Name of the app setting with the secret that the webhook is signed with; empty for no signature.
         queue: The reply queue.
         session_id: SessionId of the reply; empty for the run's own session.
         correlation_id: CorrelationId of the reply; empty for the run's id.
-        format: What the webhook is sent: empty for the run, `a2a` or `a2a-0.3` for a push notification of A2A.
+        format: Format of the webhook's body: empty for the run, `a2a` or `a2a-0.3` for A2A's push notification.
         token, authorization: Headers of push notifications (X-A2A-Notification-Token, Authorization); secrets.
-        id: What a push notification's configuration is known by; empty for the task's id.
+        id: Id of the push notification's configuration; empty for the task's id.
     """
 
     url: str | None = ""
@@ -367,7 +369,7 @@ class CalledFunction(BaseModel):
 
 class CalledFunctionView(BaseModel):
     """
-    The function that the model asks for, and its arguments as JSON, as the model wrote them.
+    The function that the model calls, and its arguments as JSON, as the model wrote them.
     """
 
     name: str
@@ -376,7 +378,7 @@ class CalledFunctionView(BaseModel):
 
 class ChangeView(BaseModel):
     """
-    How one part of the score differs between two versions, and whether that is more than chance.
+    The change of one part of the score between two versions, and whether it is significant.
     """
 
     part: str
@@ -391,12 +393,15 @@ class ChangeView(BaseModel):
 
 class ChannelBody(BaseModel):
     """
-    Where a workspace's notifications are to go.
+    The settings of a channel.
 
     `url` is a webhook, `format` json (default), slack or teams; or `format` is email, and `to` has 1 to 20 addresses;
-    or `format` is cloudevents, and the workspace's events go to `url`, an Event Grid topic for one, or to `queue`.
-    `events` are patterns of the events it wants, `*` unless given. `secret`, of webhooks only, is `whsec_` and 24 to 64
-    bytes in base64; left out it stays what it is, null or empty removes it. It is never shown again.
+    or `format`
+    is cloudevents, and the workspace's events go to `url`, for example an Event Grid topic, or to `queue`. `events` are
+    patterns
+    of the events it subscribes to, default `*`. `secret`, for webhooks only, is `whsec_` and 24 to 64 bytes in base64;
+    left
+    out it stays unchanged, null or empty removes it. It is never returned.
     """
 
     url: str | None = ""
@@ -409,7 +414,7 @@ class ChannelBody(BaseModel):
 
 class ChatToolCall(BaseModel):
     """
-    A call of a tool of the caller's, as an earlier answer has it.
+    A call of a caller's tool, as in an earlier answer.
     """
 
     id: str
@@ -418,7 +423,7 @@ class ChatToolCall(BaseModel):
 
 class ChatToolCallView(BaseModel):
     """
-    A call of a tool of the caller's that the model asks for.
+    A call of a caller's tool by the model.
     """
 
     id: str
@@ -428,11 +433,11 @@ class ChatToolCallView(BaseModel):
 
 class ClientTool(BaseModel):
     """
-    A tool of the caller's.
+    A tool that the caller executes.
 
     Attributes:
-        name: What the model calls it by.
-        description: What the model is told of it.
+        name: Its name, as the model knows it.
+        description: Its description for the model.
         parameters: JSON Schema of its arguments, an object.
     """
 
@@ -443,7 +448,7 @@ class ClientTool(BaseModel):
 
 class CodeInterpreter(BaseModel):
     """
-    Runs Python that the model writes, in a container at the provider.
+    Runs Python code that the model writes, in a container at the provider.
 
     Attributes:
         file_ids: Files uploaded to the project that the code may read.
@@ -457,7 +462,7 @@ class CodeInterpreter(BaseModel):
 
 class CompanionView(BaseModel):
     """
-    An agent that one user used after another one, and in what share of its uses, 0-1.
+    An agent that the same user used after another one, and in what share of the other's uses, 0-1.
     """
 
     agent: str
@@ -466,7 +471,7 @@ class CompanionView(BaseModel):
 
 class ComparisonView(BaseModel):
     """
-    How a version of an agent answers compared with another.
+    The comparison of two versions of an agent.
     """
 
     agent: str
@@ -478,7 +483,7 @@ class ComparisonView(BaseModel):
 
 class CompletionTokensDetails(BaseModel):
     """
-    Of the output tokens, those spent on reasoning.
+    Output tokens spent on reasoning.
     """
 
     reasoning_tokens: int
@@ -486,7 +491,7 @@ class CompletionTokensDetails(BaseModel):
 
 class Content(BaseModel):
     """
-    A part of what was said.
+    A part of a message.
     """
 
     type: str
@@ -506,7 +511,7 @@ class Conversation(BaseModel):
 
 class ConversationBody(BaseModel):
     """
-    A request for a conversation; `items` are refused, for a session begins with its first question.
+    A request for a conversation; `items` are refused, because a session begins with its first question.
     """
 
     metadata: dict[str, str] | None = None
@@ -531,19 +536,20 @@ class ConversationRef(BaseModel):
 
 class DataRetentionPolicy(BaseModel):
     """
-    How long a workspace keeps its data; null keeps it until it is erased by a call.
+    How long a workspace keeps its data, in seconds; null keeps it until it is erased by a call.
 
-    Of a session the time begins with its end, of the facts of attempts with theirs; facts go by whole days (UTC).
+    For sessions the time starts with their end, for facts with their attempt's end; facts are deleted by whole days
+    (UTC).
 
     Attributes:
-        sessions_s: Seconds after which a session is erased, with all of what follows that is in it.
-        transcripts_s: Seconds after which a session's messages and events are deleted, the texts of its runs (query,
-            context, answer), and its conversation at the provider; its runs stay with their numbers.
+        sessions_s: Seconds after which a session is erased with everything in it.
+        transcripts_s: Seconds after which a session's messages and events, the texts of its runs (query, context,
+            answer) and its conversation at the provider are deleted; its runs stay with their numbers.
         runs_s: Seconds after which a session's runs are deleted; the session stays with its counters.
-        tool_calls_s: Seconds after which tools' calls, with their arguments, are deleted, in runs and in facts.
-        evaluations_s: Seconds after which scores and their reasons are deleted, in runs and in facts.
-        facts_s: Seconds after which the facts of attempts (model calls, tool calls, scores with their reasons) are
-            deleted; their sums, which costs, performance and reports are made of, stay.
+        tool_calls_s: Seconds after which tool calls with their arguments are deleted, in runs and facts.
+        evaluations_s: Seconds after which scores and their reasons are deleted, in runs and facts.
+        facts_s: Seconds after which facts of attempts (model calls, tool calls, scores with their reasons) are deleted;
+            sums of facts, from which costs, performance and reports are made, stay.
     """
 
     sessions_s: int | None = None
@@ -556,7 +562,7 @@ class DataRetentionPolicy(BaseModel):
 
 class DeadLetterView(BaseModel):
     """
-    A run that failed for good, or a message that the queue gave up on; `id` is the run's, or a number.
+    A failed run that a retry may help, or a message that the queue gave up on; `id` is the run's, or a number.
     """
 
     id: str
@@ -574,8 +580,9 @@ class DecisionBody(BaseModel):
     """
     A decision: `approve`, `reject`, or `amend` with the arguments to call the tool with instead.
 
-    The model is told the reason of a rejection. `always` lets the same call pass from now on, `call` with the same
-    arguments and `tool` with any, until the agent's version changes; with `approve` only.
+    The model sees the reason of a rejection. `always`, only with `approve`, allows later calls without a decision until
+    the
+    agent's version changes: `call` those with the same arguments, `tool` those with any.
     """
 
     decision: Literal["approve", "reject", "amend"]
@@ -586,7 +593,7 @@ class DecisionBody(BaseModel):
 
 class DecisionView(BaseModel):
     """
-    What was decided, by whom and why; the hash is that of the arguments that it is about.
+    The decision, by whom and why; the hash is that of the arguments it is about.
     """
 
     decision: str
@@ -598,12 +605,12 @@ class DecisionView(BaseModel):
 
 class DegradationStep(BaseModel):
     """
-    What an agent does from a share of its budget on: a cheaper model, ask, stop.
+    What an agent does from a used share of its budget on: warn, use a cheaper model, ask, or stop.
 
     Attributes:
-        at: From how many percent of a budget on, 1-100: of the one that is nearest to its limit.
-        do: `warn` tells; `cheaper_model` goes on with `model`; `ask` waits for an operator's approval; `stop` waits.
-        model: The model to go on with; with `cheaper_model` only.
+        at: Used share of the budget nearest to its limit from which the step applies, in percent, 1-100.
+        do: `warn` sends an event; `cheaper_model` continues with `model`; `ask` waits for an approval; `stop` waits.
+        model: The cheaper model; only with `cheaper_model`.
     """
 
     at: int
@@ -613,7 +620,7 @@ class DegradationStep(BaseModel):
 
 class DeliveryView(BaseModel):
     """
-    What became of a notification on its way to a channel: `retrying`, `delivered` or `failed` (given up).
+    The delivery of a notification to a channel: `retrying`, `delivered` or `failed` (given up).
     """
 
     id: str
@@ -631,7 +638,7 @@ class DeliveryView(BaseModel):
 
 class DependentView(BaseModel):
     """
-    Something that is composed of an item: an `agent`, a `template` or the workspace's `overrides`.
+    A user of an item: an `agent`, a `template` or the workspace's `overrides`.
     """
 
     kind: str
@@ -640,7 +647,7 @@ class DependentView(BaseModel):
 
 class DeploymentPriceBody(BaseModel):
     """
-    What a deployment costs, in USD per million tokens; what is not given of the cache costs as input does.
+    The price of a deployment, in USD per million tokens; cache rates left out are those of input.
     """
 
     input: float | str
@@ -662,7 +669,7 @@ class DeploymentPriceView(BaseModel):
 
 class DeploymentView(BaseModel):
     """
-    A place where a route's calls can go.
+    One target of a route's calls.
     """
 
     name: str
@@ -681,7 +688,7 @@ class DeploymentView(BaseModel):
 
 class DeskView(BaseModel):
     """
-    A conversation that a person has: since when, until when it is due, and who has taken it.
+    A session with a person: since when, due when, and claimed by whom.
     """
 
     since: AwareDatetime
@@ -693,7 +700,7 @@ class DeskView(BaseModel):
 
 class ErrorObject(BaseModel):
     """
-    What went wrong.
+    The details of an error.
     """
 
     message: str
@@ -704,14 +711,14 @@ class ErrorObject(BaseModel):
 
 class EscalationLevel(BaseModel):
     """
-    Who has a conversation next that waits too long for a person.
+    A level of the escalation path of sessions that wait too long for a person.
 
     Attributes:
-        level: Its place on the path, from 1.
-        target: The member.
-        after_s: Seconds that the level before has to answer; at level 1, the person it was handed to.
-        notification_channels: The channels that are told; none for every one that wants the event.
-        auto_escalate: Whether the conversation is moved; if not, only the channels are told.
+        level: Its number on the path, from 1.
+        target: The member that gets the session.
+        after_s: Seconds that the previous level has; at level 1, the person first asked.
+        notification_channels: Channels to notify; empty for every channel that wants the event.
+        auto_escalate: Whether the session is moved; if not, only the channels are notified.
     """
 
     level: int
@@ -723,7 +730,7 @@ class EscalationLevel(BaseModel):
 
 class EventView(BaseModel):
     """
-    An event of a session, as an export has it.
+    An event of a session, in an export.
     """
 
     number: int
@@ -734,7 +741,7 @@ class EventView(BaseModel):
 
 class ExecutionView(BaseModel):
     """
-    What became of an approved call. `times` is more than 1 where a worker died before it could note the result.
+    The execution of an approved call. `times` is more than 1 where a worker died before it recorded the result.
     """
 
     times: int
@@ -744,7 +751,7 @@ class ExecutionView(BaseModel):
 
 class ExportItemView(BaseModel):
     """
-    One thing of the workspace, as its own endpoint answers it; of a session, its export.
+    One resource of the workspace, in the format of its own endpoint; of a session, its export.
     """
 
     kind: Literal[
@@ -776,13 +783,13 @@ class ExportItemView(BaseModel):
     ]
     data: Any = Field(
         ...,
-        description="As GET on the thing itself, and for a session GET sessions/{id}/export, answers.",
+        description="The response of GET on the resource itself; for a session, of GET sessions/{id}/export.",
     )
 
 
 class ExportPage(BaseModel):
     """
-    Things of the workspace, or of a user, by kind; `next` leads on until all were given.
+    Resources of the workspace, or of a user, by kind; `next` leads through all of them.
     """
 
     items: list[ExportItemView]
@@ -791,7 +798,7 @@ class ExportPage(BaseModel):
 
 class FailureView(BaseModel):
     """
-    Why something failed: a stable code and a sentence.
+    A failure: a stable code and a sentence.
     """
 
     code: str
@@ -800,7 +807,7 @@ class FailureView(BaseModel):
 
 class FeedbackBody(BaseModel):
     """
-    What somebody thinks of an answer; `comment` is kept as the reason of the score, and erased with the session.
+    A rating of an answer; `comment` is stored as the reason of the score, and erased with the session.
     """
 
     helpful: bool
@@ -823,7 +830,7 @@ class FileSearch(BaseModel):
 
 class FiringView(BaseModel):
     """
-    An alert that fired, with the rule as it was then. `resolution` is recovered, disabled or deleted.
+    A fired alert, with the rule as it was then. `resolution` is recovered, disabled or deleted.
     """
 
     id: str
@@ -845,7 +852,7 @@ class FiringView(BaseModel):
 
 class FollowedView(BaseModel):
     """
-    What a change did: agents looked at, changed, and unable to follow; `complete` is false while a timer goes on.
+    The effect of a change on agents: examined, changed, not updatable; `complete` is false while a timer goes on.
     """
 
     looked: int
@@ -856,7 +863,7 @@ class FollowedView(BaseModel):
 
 class ForecastHourView(BaseModel):
     """
-    The runs that an hour is expected to bring.
+    The runs expected in an hour.
     """
 
     start: AwareDatetime
@@ -865,7 +872,7 @@ class ForecastHourView(BaseModel):
 
 class ForecastView(BaseModel):
     """
-    What the month is expected to come to (micro-USD), and between what it will be four times in five.
+    Expected total of the month in micro-USD, with the range that contains it with a probability of 0.8.
     """
 
     expected: int
@@ -876,12 +883,12 @@ class ForecastView(BaseModel):
 
 class FoundryPolicy(BaseModel):
     """
-    Having Microsoft Foundry's evaluators judge answers, after they are given.
+    Having evaluators of Microsoft Foundry judge answers, after they are given.
 
     Attributes:
-        model: The model deployment that they use.
-        evaluators: Names of built-in evaluators, like `relevance` and `coherence`.
-        share: Share of the answers they judge, 0-1.
+        model: The model deployment that the evaluators use.
+        evaluators: Names of built-in evaluators, such as `relevance` and `coherence`.
+        share: Share of the answers that are judged, 0-1.
     """
 
     model: str
@@ -891,21 +898,21 @@ class FoundryPolicy(BaseModel):
 
 class GroupChat(BaseModel):
     """
-    A step in which several agents talk to one another.
+    A step in which several agents talk with one another.
 
-    Without a manager they speak in turns, as Agent Framework's group chat has it; a manager plans, says who speaks
-    about what, and writes the answer, as its Magentic orchestration has it. Each time one speaks is a run.
+    Without a manager they speak in turns, as in Agent Framework's group chat; a manager plans, chooses who speaks about
+    what, and writes the answer, as in its Magentic orchestration. Each contribution is a run.
 
     Attributes:
-        name: Its name in the workflow; its answer is what was said last.
-        group_chat: The agents that talk.
-        manager: The agent that leads them; None for taking turns.
-        max_rounds: How often one of them speaks, the manager not counted.
-        prompt: What they talk about: text with `{input}` and `{steps.NAME.answer}` of steps before it.
-        timeout_s: Seconds that one time of speaking may take; None for as long as a run may take.
-        retries: How often each is asked again whose run fails or takes too long.
-        when: A condition without which it is skipped; None for always.
-        on_failure: Whether the workflow then fails, or goes on without its answer.
+        name: Its name in the workflow; its answer is the last contribution.
+        group_chat: The agents.
+        manager: The agent that leads them; None to speak in turns.
+        max_rounds: Most contributions, without the manager's.
+        prompt: The subject: text with `{input}` and `{steps.NAME.answer}` of earlier steps.
+        timeout_s: Seconds for one contribution; None for the limit of runs.
+        retries: How often an agent is asked again after a run that failed or timed out.
+        when: A condition; the step is skipped if it is false. None for always.
+        on_failure: Whether the workflow then fails, or continues without the answer.
     """
 
     name: str
@@ -921,13 +928,13 @@ class GroupChat(BaseModel):
 
 class Guideline(BaseModel):
     """
-    What to do in a case.
+    An instruction for one case.
 
     Attributes:
         when: The case, to be read after "When".
         then: What to do in it.
-        priority: 0-100; of two guidelines that conflict, the one with the higher priority counts.
-        category: What it is about, like `safety`; None for nothing in particular.
+        priority: 0-100; if two guidelines conflict, the higher one wins.
+        category: A topic such as `safety`; None for none.
     """
 
     when: str
@@ -938,9 +945,9 @@ class Guideline(BaseModel):
 
 class HandoffBody(BaseModel):
     """
-    A conversation that is to change hands, to a member or to any with a specialization; else to whoever can.
+    The handoff of a session to a member, or to any with a specialization; else to one that is free.
 
-    `preserve_full_context` has the next agent told the whole history, or none of it; as the team says unless given.
+    `preserve_full_context` gives the next agent the whole history, or none of it; default the team's setting.
     """
 
     reason: str
@@ -954,7 +961,7 @@ class HandoffBody(BaseModel):
 
 class HandoffCountsView(BaseModel):
     """
-    How many handoffs there were: of all teams, by team, and by who or what had them.
+    Numbers of handoffs: of all teams, by team, and by cause.
     """
 
     total: int
@@ -964,18 +971,18 @@ class HandoffCountsView(BaseModel):
 
 class HandoffPolicy(BaseModel):
     """
-    How conversations change hands.
+    How sessions are handed over.
 
     Attributes:
-        context: What the next agent is told of the conversation: `full`, the `last` turns, a `summary` that the model
-            which hands over writes, or `none`. What the run asks is always told, and the note of the handoff.
-        last_turns: How many runs of the history `last` is.
-        summarizer: The agent that writes a `summary` where the model that hands over has written none; an agent without
-            tools. None for nobody: the next one is told the last runs then.
-        max_hops: Most members that one run goes on to.
-        max_returns: How often one run may come back to the same member.
-        when_impossible: What becomes of a run that no member can take: the member that has it goes on with it
-            (`stay`), or the run fails (`fail`).
+        context: What the next agent gets of the conversation: `full` history, the `last` runs, a `summary` by the model
+            that hands over, or `none`. The run's query and the handoff's note are always included.
+        last_turns: Number of runs that `last` includes.
+        summarizer: Agent, without tools, that writes the `summary` if the model that hands over gave none. None for no
+            such agent: the next one then gets the last runs.
+        max_hops: Most handoffs of one run.
+        max_returns: How often one run may return to the same member.
+        when_impossible: What happens to a run that no member can take: it stays with its member (`stay`), or fails
+            (`fail`).
     """
 
     context: Literal["full", "last", "summary", "none"] | None = "full"
@@ -988,7 +995,7 @@ class HandoffPolicy(BaseModel):
 
 class HealthView(BaseModel):
     """
-    Whether the app and what it stands on can be reached; `warnings` do not make it unhealthy.
+    Whether the app's dependencies can be reached; `warnings` do not make it unhealthy.
     """
 
     status: str
@@ -998,7 +1005,7 @@ class HealthView(BaseModel):
 
 class HoldBody(BaseModel):
     """
-    Why a hold is placed.
+    The reason of a hold.
     """
 
     reason: str
@@ -1017,7 +1024,7 @@ class HoldView(BaseModel):
 
 class HopView(BaseModel):
     """
-    A run going on with another member of its team, why, and what it had cost with the member before.
+    A handoff of a run to another member of its team, the reason, and the cost with the member before.
     """
 
     at: AwareDatetime
@@ -1031,7 +1038,7 @@ class HopView(BaseModel):
 
 class HourView(BaseModel):
     """
-    What happened to agents in a UTC hour, like `2026-11-21T08`; steps are those of an agent's audit trail.
+    Steps of agents' audit trails in a UTC hour, such as `2026-11-21T08`.
     """
 
     hour: str
@@ -1040,13 +1047,13 @@ class HourView(BaseModel):
 
 class Hours(BaseModel):
     """
-    When people are there.
+    Working hours of people.
 
     Attributes:
         time_zone: An IANA name, like `Europe/Berlin`.
-        days: Which days.
-        start: From when, like `09:00`.
-        end: Until when; before `start`, on the next day.
+        days: Days of the week.
+        start: Start time, like `09:00`.
+        end: End time; if before `start`, on the next day.
     """
 
     time_zone: str | None = "UTC"
@@ -1071,7 +1078,7 @@ class Incomplete(BaseModel):
 
 class InputTokensDetails(BaseModel):
     """
-    Of the input tokens, those that the provider's cache had.
+    Input tokens read from the provider's cache.
     """
 
     cached_tokens: int
@@ -1080,7 +1087,7 @@ class InputTokensDetails(BaseModel):
 
 class InsightView(BaseModel):
     """
-    Something worth knowing of an agent: the rule that found it, what the figures say and what to do about it.
+    An insight about an agent: the rule, what the figures show, and a recommendation.
     """
 
     code: str
@@ -1092,7 +1099,7 @@ class InsightView(BaseModel):
 
 class InsightsView(BaseModel):
     """
-    What an agent's figures say, the worst first; empty where there is too little to go by.
+    Insights about an agent, most severe first; empty where there is too little data.
     """
 
     agent: str
@@ -1103,7 +1110,7 @@ class InsightsView(BaseModel):
 
 class JsonRpcErrorObject(BaseModel):
     """
-    What went wrong; `data` may have our own `code`.
+    The error; `data` may have the app's own `code`.
     """
 
     code: int
@@ -1113,7 +1120,7 @@ class JsonRpcErrorObject(BaseModel):
 
 class JsonRpcErrorView(BaseModel):
     """
-    An error of JSON-RPC; `id` is that of the request, null where there was none to read.
+    A JSON-RPC error; `id` is that of the request, null where it could not be read.
     """
 
     jsonrpc: Literal["2.0"] = "2.0"
@@ -1123,13 +1130,14 @@ class JsonRpcErrorView(BaseModel):
 
 class JudgePolicy(BaseModel):
     """
-    Having an agent judge answers, after they are given.
+    Having another agent judge answers, after they are given (LLM as a judge).
 
     Attributes:
-        agent: The agent that judges, of the same workspace. It is told the question, the answer and the rubric, and
-            answers with a JSON object: `score` 1-5, `reason`.
-        rubric: What a good answer is.
-        share: Share of the answers it judges, 0-1.
+        agent: The judging agent, of the same workspace. It gets the question, the answer and the rubric, and answers
+            with a
+            JSON object: `score` 1-5, `reason`.
+        rubric: Description of a good answer.
+        share: Share of the answers that are judged, 0-1.
     """
 
     agent: str
@@ -1141,7 +1149,7 @@ class JudgePolicy(BaseModel):
 
 class LastDueView(BaseModel):
     """
-    The latest time that a schedule was due: the run of it, or why it gave none, as a code.
+    The latest time that a schedule was due: the run of it, or the error code why there is none.
     """
 
     due_at: AwareDatetime
@@ -1154,10 +1162,10 @@ class LimitBody(BaseModel):
     The most that may be spent in a period.
 
     Attributes:
-        unit: What is counted: tokens (input and output), usd, model calls, or seconds of wall time.
-        period: run and session have a counter for each; day and month are UTC; total never starts again.
-        limit: How much: whole tokens and calls, USD to the micro-dollar, seconds to the millisecond.
-        soft: Percentages that are told when they are reached, ascending.
+        unit: What is limited: tokens (input and output), usd, model calls, or seconds of wall time.
+        period: `run` and `session` have a counter for each; `day` and `month` are UTC; `total` never resets.
+        limit: The limit: whole tokens and calls, USD to the micro-dollar, seconds to the millisecond.
+        soft: Percentages at which an event is published, ascending.
     """
 
     unit: Literal["tokens", "usd", "calls", "seconds"]
@@ -1168,7 +1176,7 @@ class LimitBody(BaseModel):
 
 class LimitUseView(BaseModel):
     """
-    How much of a limit is used, and whether that is much; above the limit where it was lowered.
+    The usage of a limit, and its level; more than the limit where that was lowered.
     """
 
     name: str
@@ -1190,7 +1198,7 @@ class LimitView(BaseModel):
 
 class LimitsView(BaseModel):
     """
-    What ends or pauses a session by itself, and how much of its history a model is told; null is no own limit.
+    Limits that end or pause a session, and of the history given to a model; null for the default.
     """
 
     max_turns: int | None = None
@@ -1202,9 +1210,10 @@ class LimitsView(BaseModel):
 
 class LoadForecastView(BaseModel):
     """
-    What the coming day brings: the mean of the same hour of up to four weeks before.
+    The forecast load of the coming day: the mean of the same hour of the week over up to four weeks.
 
-    `error` is how wrong the same method was about the last week, as a share of what came; null without two weeks.
+    `error` is that of the same method over the last week, as a share of the load; null with less than two weeks of
+    data.
     """
 
     hours: list[ForecastHourView]
@@ -1215,7 +1224,7 @@ class LoadForecastView(BaseModel):
 
 class MadeView(BaseModel):
     """
-    How many versions of an agent were made in the hours shown.
+    Number of versions made of an agent in the hours shown.
     """
 
     agent: str
@@ -1224,21 +1233,21 @@ class MadeView(BaseModel):
 
 class Mcp(BaseModel):
     """
-    Tools of a Model Context Protocol server: `foundry` calls it itself, for every other provider this app does.
+    Tools of a Model Context Protocol server, called by `foundry` itself, and for every other provider by this app.
 
-    A spec holds no secrets. With `foundry`, a server that needs any is reached through a connection of the project;
-    else `headers_setting` names the app setting that has them.
+    A spec has no secrets. With `foundry`, a server that needs secrets is reached through a connection of the project;
+    otherwise `headers_setting` names the app setting that has them.
 
     Attributes:
-        server_label: Names the server among the spec's.
-        server_url: Where it is; can be given as `url`.
-        project_connection_id: The connection of the project that knows how to reach it; only with `foundry`.
-        server_description: What the model is told of it; only with `foundry`.
-        allowed_tools: The only tools of it to offer; none for all.
+        server_label: The server's unique name in the spec.
+        server_url: Its URL; can be given as `url`.
+        project_connection_id: The project's connection to it; only with `foundry`.
+        server_description: Its description for the model; only with `foundry`.
+        allowed_tools: Names of the only tools to offer; empty for all.
         headers_setting: The app setting with the headers to send and the origin to send them to; not with `foundry`.
-        approval: When a call needs an approval; None for never. Where it says anything else, `foundry` asks the app
-            before each call.
-        timeout_s: How long a call may take, in seconds; None for 30. Not with `foundry`.
+        approval: When a call needs an approval; None for never. With any other value, `foundry` asks the app before
+            each call.
+        timeout_s: Time limit of a call, in seconds; None for 30. Not with `foundry`.
     """
 
     type: Literal["mcp"]
@@ -1254,7 +1263,7 @@ class Mcp(BaseModel):
 
 class MeanView(BaseModel):
     """
-    What answers were scored on average in one part, 0-100.
+    Mean score of one part, 0-100.
     """
 
     part: str
@@ -1264,7 +1273,7 @@ class MeanView(BaseModel):
 
 class MeasuredView(BaseModel):
     """
-    What a change has really saved in the week after it, beside the week before; null where it cannot be said.
+    Actual saving in the week after a change, compared with the week before; null where not computable.
     """
 
     runs_before: int
@@ -1278,7 +1287,7 @@ class MeasuredView(BaseModel):
 
 class MemberStatusView(BaseModel):
     """
-    How a member is doing; `answer_s` is how long conversations have waited for its people's answers on average.
+    The status of a member; `answer_s` is the mean wait for an answer of its people, in seconds.
     """
 
     name: str
@@ -1297,7 +1306,7 @@ class MemberStatusView(BaseModel):
 
 class Model(BaseModel):
     """
-    What can be asked, as a model.
+    An agent or team, as a model.
     """
 
     id: str
@@ -1308,7 +1317,7 @@ class Model(BaseModel):
 
 class ModelList(BaseModel):
     """
-    All that can be asked.
+    All agents and teams.
     """
 
     object: Literal["list"] = "list"
@@ -1317,7 +1326,7 @@ class ModelList(BaseModel):
 
 class ModelPriceBody(BaseModel):
     """
-    A price, in USD per million tokens; what is not given of the cache costs as input does.
+    A price in USD per million tokens; cache rates left out are those of input.
     """
 
     input: float | str
@@ -1339,7 +1348,7 @@ class MoverView(BaseModel):
 
 class OfferedToolView(BaseModel):
     """
-    A tool of an MCP server; its schema is JSON text, empty where the server's offer is too large to keep.
+    A tool of an MCP server; its schema is JSON text, empty where the server's tools were too large to store.
     """
 
     name: str
@@ -1349,15 +1358,15 @@ class OfferedToolView(BaseModel):
 
 class OptimizationBody(BaseModel):
     """
-    What to look for.
+    A request for savings proposals.
 
     Attributes:
-        agent: The agent to look at; all unless given.
-        pool: The pool whose agents to look at; not with `agent`.
-        days: How many days of facts to go by, today among them.
-        target_cost_reduction: By how many percent spending is to fall; as far as it goes unless given.
-        preserve_performance: Whether to leave out what may lower scores, or cut answers.
-        aggressive: Whether to propose what rests on less, or risks more.
+        agent: The agent; default all.
+        pool: Only agents of this pool; not with `agent`.
+        days: Days of facts to use, including today.
+        target_cost_reduction: By how many percent to lower the spending; default as much as possible.
+        preserve_performance: Whether to leave out proposals that may lower scores or cut off answers.
+        aggressive: Whether to include proposals with less evidence or more risk.
     """
 
     agent: str | None = None
@@ -1370,7 +1379,7 @@ class OptimizationBody(BaseModel):
 
 class OriginView(BaseModel):
     """
-    Where a value comes from: what said it, its name, and its version (0 for what the app brings).
+    The origin of a value: kind, name and version of the item (version 0 for built-in ones).
     """
 
     kind: str
@@ -1380,25 +1389,25 @@ class OriginView(BaseModel):
 
 class OtherTermsBody(BaseModel):
     """
-    Under which other terms to look at history.
+    A what-if request.
 
     Attributes:
-        kind: `prices` prices recorded calls otherwise, `budget` asks what a limit would have stopped, `ttl` retires
-            idle agents after another time, `cache` holds another number of live agents, `pool` has runs wait for other
-            limits.
-        agent: The agent to look at; all unless given.
-        days: How many days to look at, today among them.
-        model: Of `prices`: the model that all calls are taken to be of; their own unless given.
-        prices: Of `prices`: what models cost, by name, instead of what the workspace pays.
-        unit: Of `budget`: what is counted.
-        period: Of `budget`: when the counter starts again.
-        limit: Of `budget`: the most of a period; USD, or whole tokens, calls or runs.
-        idle_after_s: Of `ttl`: after how many seconds without use an agent is retired.
-        capacity: Of `cache`: how many live agents each worker holds.
-        workers: Of `cache`: how many workers.
-        concurrency: Of `pool`: how many runs are carried out at once.
-        tokens_per_minute: Of `pool`: how many tokens those take that begin within a minute.
-        requests_per_minute: Of `pool`: how many model calls they make.
+        kind: `prices` recomputes costs at other prices, `budget` applies a limit, `ttl` another idle time before agents
+            are
+            retired, `cache` another size of the agent cache, `pool` other capacity limits.
+        agent: The agent; default all.
+        days: Number of days, including today.
+        model: For `prices`: price all calls as this model; default their own.
+        prices: For `prices`: prices by model name, instead of the workspace's.
+        unit: For `budget`: the unit.
+        period: For `budget`: when the counter resets.
+        limit: For `budget`: the limit per period; USD, or whole tokens, calls or runs.
+        idle_after_s: For `ttl`: idle time in seconds after which an agent is retired.
+        capacity: For `cache`: agents held per worker.
+        workers: For `cache`: number of workers.
+        concurrency: For `pool`: concurrent runs.
+        tokens_per_minute: For `pool`: tokens of runs that begin within a minute.
+        requests_per_minute: For `pool`: model calls of runs that begin within a minute.
     """
 
     kind: Literal["prices", "budget", "ttl", "cache", "pool"]
@@ -1419,7 +1428,7 @@ class OtherTermsBody(BaseModel):
 
 class OutputCall(BaseModel):
     """
-    A call of a tool of the caller's that the model asks for.
+    A call of a caller's tool by the model.
     """
 
     id: str
@@ -1442,7 +1451,7 @@ class OutputText(BaseModel):
 
 class OutputTokensDetails(BaseModel):
     """
-    Of the output tokens, those spent on reasoning.
+    Output tokens spent on reasoning.
     """
 
     reasoning_tokens: int
@@ -1450,16 +1459,17 @@ class OutputTokensDetails(BaseModel):
 
 class Parameters(BaseModel):
     """
-    What a trigger's condition goes by.
+    Parameters of a trigger's condition.
 
     Attributes:
-        keywords: `keyword_detected`: one of these stands in the query, whole words, whatever their case.
-        capability: `capability_requested`: the run's metadata asks for it (`capability`), or the query names it.
-        below: `quality_below`: the answer's score, 0-100, is below this; `sentiment_below`: how the query sounds
-            (`llmops.evaluation.sentiment`, 0-100, 50 is neutral).
-        check: `quality_below`: the check whose score counts; None for the overall one.
-        count: `failures`: so many attempts of the run failed; `turns_above`: the member has seen so many runs.
-        usd: `cost_above`: the run has cost more than this, in US dollars.
+        keywords: For `keyword_detected`: one of these words is in the query (whole words, ignoring case).
+        capability: For `capability_requested`: the run's metadata has it as `capability`, or the query names it.
+        below: For `quality_below`: the answer's score, 0-100, is below this. For `sentiment_below`: the query's
+            sentiment (`llmops.evaluation.sentiment`, 0-100, 50 is neutral) is below this.
+        check: For `quality_below`: the check whose score counts; None for the overall score.
+        count: For `failures`: this many attempts of the run failed. For `turns_above`: the member has had more runs
+            than this.
+        usd: For `cost_above`: the run has cost more than this, in USD.
     """
 
     keywords: list[str] | None = []
@@ -1483,7 +1493,7 @@ class PeriodView(BaseModel):
 
 class PersonBody(BaseModel):
     """
-    Who works at the inbox; only where sign-in does not say so, as with a function key.
+    The person at the inbox; only where sign-in does not identify them, as with a function key.
     """
 
     by: str | None = None
@@ -1491,18 +1501,18 @@ class PersonBody(BaseModel):
 
 class Personality(BaseModel):
     """
-    How an agent speaks, whatever it speaks of.
+    How an agent speaks, whatever the subject.
 
     Attributes:
-        description: What it is for, shown in lists.
-        formality: 0 casual - 100 formal. This and the other traits: None, or about 50, says nothing.
+        description: Its purpose, shown in lists.
+        formality: 0 casual - 100 formal. For all traits, None and values near 50 add no instruction.
         verbosity: 0 terse - 100 thorough.
         helpfulness: 0 answers only what is asked - 100 anticipates what is needed next.
         creativity: 0 sticks to the established - 100 looks for the unusual.
         empathy: 0 keeps to the matter - 100 attends to how the user feels.
-        modifiers: Sentences of your own about how it speaks.
+        modifiers: More sentences about how it speaks.
         response_templates: The wording to use, by situation.
-        prohibited: What it must never do, to be read after "Never".
+        prohibited: What it must never do; each is read after "Never".
     """
 
     description: str | None = ""
@@ -1518,7 +1528,7 @@ class Personality(BaseModel):
 
 class PersonalityView(BaseModel):
     """
-    A personality; `builtin` ones are the app's.
+    A personality; `builtin` ones come with the app.
     """
 
     name: str
@@ -1531,7 +1541,7 @@ class PersonalityView(BaseModel):
 
 class PinView(BaseModel):
     """
-    The declaration of its agent that a session is pinned to, and the fingerprint of the version made from it.
+    The declaration that a session is pinned to, and the fingerprint of the version made from it.
     """
 
     revision: int
@@ -1540,7 +1550,7 @@ class PinView(BaseModel):
 
 class Place(BaseModel):
     """
-    Roughly where the user is: ISO 3166 country, the names of region and city, an IANA time zone.
+    Approximate location of the user: ISO 3166 country, names of region and city, IANA time zone.
     """
 
     country: str | None = None
@@ -1551,10 +1561,9 @@ class Place(BaseModel):
 
 class PlanApplication(BaseModel):
     """
-    Which plan to apply.
+    A request to apply a plan.
 
-    `lines` are the numbers of the lines to apply, all when it is left out; `destructive` asks for those that delete
-    something, too.
+    `lines` are the numbers of the lines to apply, default all; `destructive` includes lines that delete something.
     """
 
     plan_id: str
@@ -1564,7 +1573,7 @@ class PlanApplication(BaseModel):
 
 class PointView(BaseModel):
     """
-    What an agent did in the hour or day that begins with `start`.
+    Performance in the hour or day that begins with `start`.
     """
 
     start: AwareDatetime
@@ -1579,10 +1588,10 @@ class PointView(BaseModel):
 
 class PolicyRule(BaseModel):
     """
-    Tool calls of a workspace's agents that need an approval.
+    A rule of a policy: which tool calls of which agents need an approval.
 
     Attributes:
-        agents: Names of agents; `*` and `?` stand for any characters, and any one.
+        agents: Patterns of agents' names: `*` stands for any characters, `?` for one.
     """
 
     tools: list[str]
@@ -1596,11 +1605,11 @@ class PolicyRule(BaseModel):
 
 class PoolLimitsBody(BaseModel):
     """
-    What a pool allows; null for any number. At least one is given.
+    The limits of a pool; null for unlimited. At least one is given.
 
     Attributes:
         concurrent_runs: Runs carried out at the same time.
-        open_sessions: Sessions that are open.
+        open_sessions: Open sessions.
         tokens_per_minute: Input and output tokens of the calls that begin within any 60 seconds.
         requests_per_minute: Model calls that begin within any 60 seconds.
     """
@@ -1613,7 +1622,7 @@ class PoolLimitsBody(BaseModel):
 
 class PoolLimitsView(BaseModel):
     """
-    What a pool allows; null for any number.
+    The limits of a pool; null for unlimited.
     """
 
     concurrent_runs: int | None
@@ -1624,7 +1633,7 @@ class PoolLimitsView(BaseModel):
 
 class PoolUsageView(BaseModel):
     """
-    How much of a pool is used: what workers hold, and used within the last minute.
+    The usage of a pool: what workers hold, plus what was used within the last minute.
     """
 
     level: Literal["ok", "warning", "critical"]
@@ -1637,17 +1646,17 @@ class PoolUsageView(BaseModel):
 
 class Preferences(BaseModel):
     """
-    What a user prefers; what is left out is the agent's to choose.
+    A user's preferences; None leaves a matter to the agent.
 
     Attributes:
-        language: The language of answers, as a BCP 47 tag like `de` or `pt-BR`.
-        verbosity: How much to say.
+        language: Language of answers, as a BCP 47 tag like `de` or `pt-BR`.
+        verbosity: How long answers are.
         formality: How to address the user.
-        format: What answers look like.
+        format: Format of answers.
         expertise: What the user can be expected to know.
-        units: Which units to give measures in.
+        units: Units of measures.
         time_zone: The user's IANA time zone, like `Europe/Zurich`.
-        note: Anything else, in the user's own words; at most MAX_NOTE characters.
+        note: Other wishes in the user's own words; at most MAX_NOTE characters.
     """
 
     language: str | None = None
@@ -1662,7 +1671,7 @@ class Preferences(BaseModel):
 
 class PreferencesView(BaseModel):
     """
-    What a user usually prefers.
+    The preferences of a user.
     """
 
     user_id: str
@@ -1672,10 +1681,10 @@ class PreferencesView(BaseModel):
 
 class PreloadBody(BaseModel):
     """
-    What to preload.
+    Which agents to preload.
 
     Attributes:
-        agents: These agents, at most 100; null for those that are worth it.
+        agents: At most 100 names; null to let the loader choose.
     """
 
     agents: list[str] | None = None
@@ -1683,7 +1692,7 @@ class PreloadBody(BaseModel):
 
 class PreloadView(BaseModel):
     """
-    The agents that were to be opened, and those of them that this worker holds now.
+    The agents to be preloaded, and those of them that this worker now holds.
     """
 
     asked: list[str]
@@ -1692,7 +1701,7 @@ class PreloadView(BaseModel):
 
 class PreloadingView(BaseModel):
     """
-    Agents opened before anybody asked for them, and what became of them.
+    Preloaded agents, and how many of them were used.
     """
 
     preload_successes: int
@@ -1736,7 +1745,7 @@ class PriceView(BaseModel):
 
 class ProblemView(BaseModel):
     """
-    An error (RFC 9457); `code` is stable, `errors` says which fields are wrong.
+    An error (RFC 9457); `code` is stable, `errors` lists the invalid fields.
     """
 
     type: str
@@ -1749,7 +1758,7 @@ class ProblemView(BaseModel):
 
 class PromptTokensDetails(BaseModel):
     """
-    Of the input tokens, those that the provider's cache had.
+    Input tokens read from the provider's cache.
     """
 
     cached_tokens: int
@@ -1758,14 +1767,14 @@ class PromptTokensDetails(BaseModel):
 
 class ProposedChangeView(BaseModel):
     """
-    What a proposal changes.
+    The change of a proposal.
 
     Attributes:
-        fields: The fields of the agent that get other values.
-        call: The call that makes the change; null where people have to.
-        undo: The call that undoes it; null where people have to.
-        advice: What people are to do; null where a call does.
-        diff: What is to be changed in a file or in the app's settings, as a unified diff; null where a call does.
+        fields: Fields of the agent with their new values.
+        call: The API call that makes the change; null where people have to.
+        undo: The API call that undoes it; null where people have to.
+        advice: What people have to do; null where there is a call.
+        diff: A change of a file or of the app's settings, as a unified diff; null where there is a call.
     """
 
     fields: dict[str, Any]
@@ -1777,10 +1786,11 @@ class ProposedChangeView(BaseModel):
 
 class ProviderHealthView(BaseModel):
     """
-    How the provider's side of an agent was last found.
+    The provider's state of an agent, as last observed.
 
-    `verified_at` is when its version was last seen as it was made; `status` is `ok`, `throttled`, `unavailable` or
-    `failing`, and `trouble` the code of the provider's last failure, which lasts since `trouble_since`.
+    `verified_at` is when its version was last seen unchanged; `status` is `ok`, `throttled`, `unavailable` or
+    `failing`, and
+    `trouble` the code of the provider's last failure, which has lasted since `trouble_since`.
     """
 
     status: str
@@ -1792,7 +1802,7 @@ class ProviderHealthView(BaseModel):
 
 class ProviderVersionView(BaseModel):
     """
-    An agent's version at its provider.
+    A version of an agent at its provider.
     """
 
     name: str
@@ -1803,7 +1813,7 @@ class ProviderVersionView(BaseModel):
 
 class QuantilesView(BaseModel):
     """
-    The mean, and what half, 95 % and 99 % of the values are up to, in ms, each exact to 2 %; null without values.
+    Mean and quantiles (50, 95 and 99 %) in ms, with a relative error of at most 2 %; null without values.
     """
 
     mean: float | None
@@ -1814,7 +1824,7 @@ class QuantilesView(BaseModel):
 
 class RangeView(BaseModel):
     """
-    The most and the mean of an hour's samples, one a minute.
+    Maximum and mean of an hour's samples, one per minute.
     """
 
     most: float
@@ -1824,7 +1834,7 @@ class RangeView(BaseModel):
 
 class ReceiptView(BaseModel):
     """
-    What was erased of a session, what is kept and why; `completed_at` is null while a worker is being stopped.
+    What was erased of a session, what is kept and why; `completed_at` is null while a worker is still stopping.
     """
 
     session_id: str
@@ -1836,16 +1846,16 @@ class ReceiptView(BaseModel):
     conversations: int
     ledger_lines: int
     kept: dict[str, str] | None = {
-        "facts": "What attempts spent, took and came to, for the accounts; with run and session, without user.",
-        "scores": "How good the answers were, as numbers by agent and version; no reasons, which could quote.",
-        "events": "The workspace's events, until their time is over; no texts, no user.",
-        "budgets": "What the user has spent in all, where a budget of the user's counts it; not by session.",
+        "facts": "Cost, duration and outcome of attempts, for accounting; with run and session, without user.",
+        "scores": "Scores of the answers by agent and version; without reasons, which could quote texts.",
+        "events": "The workspace's events, until they expire; without texts and user.",
+        "budgets": "The user's total spend, where a budget of the user counts it; not by session.",
     }
 
 
 class RedrivenView(BaseModel):
     """
-    A run that was put back on the queue, or what asks for a workflow: that has no `agent`.
+    A run that was put back on the queue, or a request for a workflow, which has no `agent`.
     """
 
     run_id: str
@@ -1855,7 +1865,7 @@ class RedrivenView(BaseModel):
 
 class RemainingView(BaseModel):
     """
-    What a deployment said is left of its quota, and until when that is believed.
+    The remaining quota a deployment reported, and until when the report is valid.
     """
 
     requests: int | None
@@ -1865,7 +1875,7 @@ class RemainingView(BaseModel):
 
 class ReplayView(BaseModel):
     """
-    What caches of a policy would have come to.
+    The simulated result of a cache policy.
     """
 
     policy: Literal["sieve", "lru", "s3-fifo", "w-tinylfu"]
@@ -1876,17 +1886,17 @@ class ReplayView(BaseModel):
 
 class ReplayedHistoryView(BaseModel):
     """
-    What history would have been.
+    The result of a what-if request.
 
     Attributes:
-        kind: What was asked.
-        first: The first UTC day that was looked at.
-        last: The last.
-        records: How many facts, or uses of agents, were replayed.
+        kind: The kind requested.
+        first: First UTC day examined.
+        last: Last UTC day examined.
+        records: Number of facts, or uses of agents, replayed.
         whole: Whether these were all; else the latest of each day.
-        figures: What came out, by name (docs/savings.md); money in micro-USD, times in ms, shares 0-1.
-        groups: The same by model, agent or policy, where that says more.
-        assumptions: What was taken for granted.
+        figures: Results by name (docs/savings.md); money in micro-USD, times in ms, shares 0-1.
+        groups: The same by model, agent or policy, where useful.
+        assumptions: The assumptions, as sentences.
     """
 
     kind: str
@@ -1901,7 +1911,7 @@ class ReplayedHistoryView(BaseModel):
 
 class ReplyBody(BaseModel):
     """
-    A person's answer to the run that is named, so that it can be sent again, or to the one that waits longest.
+    A person's answer to the named run, so that it can be repeated safely, or to the one that has waited longest.
     """
 
     by: str | None = None
@@ -1911,7 +1921,7 @@ class ReplyBody(BaseModel):
 
 class ResourceHourView(BaseModel):
     """
-    What was used in an hour: of workers their number and the highest shares, of pools the shares by limit.
+    Resource use in an hour: number of workers and highest shares; of pools the shares by limit.
     """
 
     start: AwareDatetime
@@ -1921,7 +1931,7 @@ class ResourceHourView(BaseModel):
 
 class ResourcesView(BaseModel):
     """
-    The agents as they are now, by state, and the versions that are kept for them at providers.
+    Agents by current state, and the versions kept for them at providers.
     """
 
     agents: dict[str, int]
@@ -1939,14 +1949,14 @@ class ResponseError(BaseModel):
 
 class ResponseFormat(BaseModel):
     """
-    What the agent's answers look like.
+    Format of the agent's answers.
 
     Attributes:
-        name: Names the format to the model.
+        name: Name of the format, for the model.
         json_schema: A JSON Schema of type `object`; at most 64 KiB, 10 levels and 5,000 properties.
-        description: What the format is for; None to say nothing.
-        strict: Whether the model must follow the schema to the letter. Then each object of it names all its
-            properties in `required` and sets `additionalProperties` to false.
+        description: Purpose of the format; None for none.
+        strict: Whether the model must follow the schema exactly. Then each object has all its properties in `required`,
+            and `additionalProperties` false.
     """
 
     name: str
@@ -1957,7 +1967,7 @@ class ResponseFormat(BaseModel):
 
 class ResponseUsage(BaseModel):
     """
-    Tokens of all model calls that the response took.
+    Tokens of all model calls of the response.
     """
 
     input_tokens: int
@@ -1979,7 +1989,7 @@ class Resume(BaseModel):
 
 class RetentionReceiptView(BaseModel):
     """
-    What one round deleted; `complete` is false where the next one goes on.
+    What one round deleted; `complete` is false where the next round continues.
     """
 
     id: str
@@ -1997,7 +2007,7 @@ class RetentionReceiptView(BaseModel):
 
 class RetirementView(BaseModel):
     """
-    What becomes of a retired agent's versions: switched off and archived, and deleted by prune after a time.
+    The versions of a retired agent: disabled and archived now, deleted by prune after the grace period.
     """
 
     put_away: bool
@@ -2007,7 +2017,7 @@ class RetirementView(BaseModel):
 
 class ReturnBody(BaseModel):
     """
-    A conversation that a person gives back: to a member, else to the agent that had it; and what it is told.
+    The return of a session by a person: to a member, or else to the agent that had it, with a note.
     """
 
     by: str | None = None
@@ -2019,7 +2029,7 @@ class ReturnBody(BaseModel):
 
 class RollBack(BaseModel):
     """
-    The version to go back (or forward) to, or the revision of the declaration; one of the two.
+    The version to roll back (or forward) to, or the revision of the declaration; one of the two.
     """
 
     version: str | None = None
@@ -2037,7 +2047,7 @@ class RouteView(BaseModel):
 
 class RunCountsView(BaseModel):
     """
-    Runs that run now, as each worker last said, and those that wait for a budget or an approval.
+    Runs under way, as last reported by each worker, and runs that wait for a budget or an approval.
     """
 
     running: int
@@ -2047,7 +2057,7 @@ class RunCountsView(BaseModel):
 
 class RunError(BaseModel):
     """
-    Why a run (or its last attempt) failed: a stable code and a sentence that carries no prompt or secret.
+    Why a run or its last attempt failed: a stable code, and a sentence without prompts or secrets.
     """
 
     code: str
@@ -2056,11 +2066,11 @@ class RunError(BaseModel):
 
 class Runaway(BaseModel):
     """
-    When a run of the agent has run away and is failed, instead of the app's settings.
+    When a run of the agent counts as runaway and fails; replaces the app's settings.
 
     Attributes:
-        same_tool_calls: Calls of one tool with the same arguments in one attempt; the next one is not made. 0 for any.
-        usd_per_minute: What a run may spend within a minute, in USD. 0 for anything.
+        same_tool_calls: Most calls of one tool with the same arguments in one attempt; 0 for no limit.
+        usd_per_minute: Most that a run may spend within a minute, in USD; 0 for no limit.
     """
 
     same_tool_calls: int | None = None
@@ -2069,7 +2079,7 @@ class Runaway(BaseModel):
 
 class SavingView(BaseModel):
     """
-    What is thought to be saved in 30 days, in micro-USD, with its range.
+    Estimated saving over 30 days in micro-USD, with its range.
     """
 
     low: int
@@ -2079,10 +2089,10 @@ class SavingView(BaseModel):
 
 class ScalingApplyBody(BaseModel):
     """
-    Which recommendation to apply.
+    The recommendation to apply.
 
     Attributes:
-        id: Its id, as GET scaling/recommendation said it.
+        id: Its id, from GET scaling/recommendation.
     """
 
     id: str
@@ -2090,13 +2100,13 @@ class ScalingApplyBody(BaseModel):
 
 class Score(BaseModel):
     """
-    How good an answer looks.
+    The evaluation of an answer.
 
     Attributes:
-        overall: 0-100, the weighted mean of the parts.
-        parts: Each check's result, 0-100; a check that does not apply is left out.
-        reasons: Why, of the checks that say so, also of those that could not be made.
-        pending: Judges that are still to be heard of the answer.
+        overall: Weighted mean of the parts, 0-100.
+        parts: Result of each check, 0-100; a check that does not apply is left out.
+        reasons: Reasons by check, including checks that failed.
+        pending: Judges whose results are still to come.
     """
 
     overall: int
@@ -2107,7 +2117,7 @@ class Score(BaseModel):
 
 class SectionView(BaseModel):
     """
-    A part of the instructions, and what it was made from.
+    A part of the instructions, and its origin.
     """
 
     text: str
@@ -2116,7 +2126,7 @@ class SectionView(BaseModel):
 
 class ServedView(BaseModel):
     """
-    Which team serves a session, who of it has it (empty while it waits for room) and why, and who had it.
+    The team of a session, the member it is with (empty while none is free), the reason, and the member before.
     """
 
     team: str
@@ -2130,7 +2140,7 @@ class ServedView(BaseModel):
 
 class SessionCountsView(BaseModel):
     """
-    Sessions that are open now; those started in the days asked for, and those ended, by reason.
+    Sessions open now; those started, and those ended by reason, in the days asked for.
     """
 
     open: int
@@ -2144,8 +2154,8 @@ class ShareBody(BaseModel):
     An agent's part of each limit, 0-1.
 
     Attributes:
-        min: Reserved for it: it comes first for so much.
-        max: It never has more.
+        min: Reserved for it: within this share it comes before all others.
+        max: The most it may use.
     """
 
     min: float | None = 0.0
@@ -2163,17 +2173,17 @@ class ShareView(BaseModel):
 
 class Simulation(BaseModel):
     """
-    What the `offline` provider should do besides answering, to show slow, failing and tool-calling agents.
+    What the `offline` provider simulates besides answering: slow, failing and tool-calling agents.
 
     Attributes:
-        latency_ms: How long each model call takes, in milliseconds.
+        latency_ms: Duration of each model call, in milliseconds.
         stream_chunk_ms: Pause before each piece of a streamed answer, in milliseconds.
-        fail_first: How many attempts of each run fail before one succeeds; counted by the run's attempt number.
+        fail_first: How many attempts of each run fail before one succeeds, by the attempt's number.
         fail_with: How they fail: `throttled` and `unavailable` are retriable, `rejected` and `content_filter` are not.
         fail_creates: How many attempts to create the agent fail with `unavailable` before one succeeds.
-        call_tool: Name of a tool in `tools`, of one that hands over (`handoff_to_…`), or of one that a caller brings,
-            that the model calls once before it answers; None for none.
-        reply: The text of the answer instead of the provider's own; None for the provider's own.
+        call_tool: Name of a tool in `tools`, a handoff tool (`handoff_to_…`) or a client tool that the model calls once
+            before it answers; None for none.
+        reply: Text of the answer; None for the provider's own.
     """
 
     latency_ms: int | None = 0
@@ -2189,7 +2199,7 @@ class Simulation(BaseModel):
 
 class SiteScaleView(BaseModel):
     """
-    How an app is scaled: instances that are always ready by group, the most of all, and HTTP requests for each.
+    The scale of the app: always-ready instances by group, most instances, and concurrent HTTP requests of each.
     """
 
     always_ready: dict[str, int]
@@ -2200,11 +2210,11 @@ class SiteScaleView(BaseModel):
 
 class SlaPolicy(BaseModel):
     """
-    What an agent is to keep; what is left out is the app's setting.
+    Service level of an agent; fields left out take the app's setting.
 
     Attributes:
-        latency_ms: Time in which 95 % of the answers are to be there, from the run's acceptance, in milliseconds.
-        availability: Share of the runs that are to be answered, 0-1.
+        latency_ms: Time from the run's acceptance within which 95 % of the answers must come, in milliseconds.
+        availability: Share of the runs that must be answered, 0-1.
     """
 
     latency_ms: int | None = None
@@ -2213,9 +2223,9 @@ class SlaPolicy(BaseModel):
 
 class SlaView(BaseModel):
     """
-    What an agent is to keep, and whether it did; null where there were no runs.
+    A service level, and whether it was met; null where there were no runs.
 
-    It is kept when `availability` of the runs were answered, and 95 % of the answers came within `latency_ms`.
+    It is met when the share `availability` of the runs was answered, and 95 % of the answers came within `latency_ms`.
     """
 
     target_latency_ms: int
@@ -2239,8 +2249,8 @@ class SpendView(BaseModel):
     """
     Model calls, their tokens and cost: the sum of the priced calls, exact to the micro-dollar.
 
-    Counted at an estimate are `unsettled_calls`, because worker or connection died before their usage was known, and
-    `unmetered_calls`, because the provider answered without a usage that can be booked.
+    Counted at an estimate are `unsettled_calls`, whose usage is unknown because worker or connection died, and
+    `unmetered_calls`, which the provider answered without usable usage.
     """
 
     calls: int
@@ -2257,7 +2267,7 @@ class SpendView(BaseModel):
 
 class StandingView(BaseModel):
     """
-    A call that needs nobody's decision while the agent has this version; an empty hash stands for any arguments.
+    A call that needs no approval while the agent has this version; an empty hash stands for any arguments.
     """
 
     id: str
@@ -2276,8 +2286,8 @@ class Step(BaseModel):
 
     Attributes:
         name: Its name in the workflow.
-        when: A condition in CEL over `input` and `steps`, without which the step is skipped; None for always.
-        on_failure: Whether the workflow then fails, or goes on without its answer.
+        when: A CEL condition over `input` and `steps`; the step is skipped if it is false. None for always.
+        on_failure: Whether the workflow then fails, or continues without the answer.
     """
 
     agent: str
@@ -2292,9 +2302,10 @@ class Step(BaseModel):
 
 class StrategyView(BaseModel):
     """
-    What workers of a strategy came to in the last day.
+    The results of a strategy's workers in the last day.
 
-    The true hit rate lies between `least` and `most` with 95 % confidence: two strategies whose ranges overlap are not
+    The true hit rate is between `least` and `most` with 95 % confidence: where these ranges overlap, two strategies
+    cannot be
     told apart yet.
     """
 
@@ -2308,7 +2319,7 @@ class StrategyView(BaseModel):
 
 class StreamOptions(BaseModel):
     """
-    What a stream has besides the answer; of Chat Completions, a chunk with the usage at its end.
+    Options of a stream; for Chat Completions, whether a chunk with the usage ends it.
     """
 
     include_usage: bool | None = False
@@ -2316,7 +2327,7 @@ class StreamOptions(BaseModel):
 
 class StreamView(BaseModel):
     """
-    How a channel is sent the workspace's events: when last, and where that fails, why and when it is tried again.
+    Delivery of the workspace's event stream to a channel: when last, and after a failure why and when next.
     """
 
     sent_at: AwareDatetime | None
@@ -2327,7 +2338,7 @@ class StreamView(BaseModel):
 
 class SummaryView(BaseModel):
     """
-    A period and what was spent in it; `complete` once it is over.
+    A period and its spend; `complete` once it is over.
     """
 
     period: PeriodView
@@ -2337,14 +2348,14 @@ class SummaryView(BaseModel):
 
 class Task(BaseModel):
     """
-    An agent that is asked, and what happens if it does not answer.
+    A request to an agent, and what to do if it fails.
 
     Attributes:
         agent: The agent.
-        prompt: What it is asked: text with `{input}` and `{steps.NAME.answer}` of steps before it.
-        timeout_s: Seconds that an answer may take, the wait for a worker included; None for as long as a run may take.
-        retries: How often it is asked again, after a run that failed for good or took too long.
-        fallback: The agent that is asked once after all that; None for none.
+        prompt: The query: text with `{input}` and `{steps.NAME.answer}` of earlier steps.
+        timeout_s: Seconds until the answer, including the wait for a worker; None for the limit of runs.
+        retries: How often to ask again after a run that failed or timed out.
+        fallback: The agent to ask once after that; None for none.
     """
 
     agent: str
@@ -2356,7 +2367,7 @@ class Task(BaseModel):
 
 class TeamRouteView(BaseModel):
     """
-    How often conversations went from a member to another, and how many came straight back.
+    Handoffs from one member to another, and how many came straight back.
     """
 
     source: str
@@ -2367,9 +2378,9 @@ class TeamRouteView(BaseModel):
 
 class TeamRunView(BaseModel):
     """
-    A run as its team sees it: why its first member was asked, the members it went on to, and who answered.
+    A run within its team: why its first member was chosen, its handoffs, and who answered.
 
-    `by` is the person who answered, empty for an agent.
+    `by` is the person who answered; empty for an agent.
     """
 
     team: str
@@ -2380,7 +2391,7 @@ class TeamRunView(BaseModel):
 
 class TeamStatusView(BaseModel):
     """
-    How a team is doing; handoffs and answers are those since `since`, UTC days included.
+    The status of a team; handoffs and answers are counted from `since`, in whole UTC days.
     """
 
     team: str
@@ -2397,13 +2408,13 @@ class TeamStatusView(BaseModel):
 
 class ThresholdsBody(BaseModel):
     """
-    From which used share on a pool is in a warning state; half way from there to all of it, in a critical one.
+    Used shares (0-1) from which a pool is in a warning state; it is critical halfway between there and 1.
 
     Attributes:
-        memory: Of workers, which work for all pools: the lowest of any pool counts.
-        cpu: Of workers, as well.
+        memory: Of workers' memory; workers serve all pools, so the lowest threshold of any pool applies.
+        cpu: Of workers' CPU, likewise.
         sessions: Of concurrent runs and open sessions.
-        tokens: Of tokens and requests a minute.
+        tokens: Of tokens and requests per minute.
     """
 
     memory: float | None = 0.9
@@ -2414,7 +2425,7 @@ class ThresholdsBody(BaseModel):
 
 class ThresholdsView(BaseModel):
     """
-    From which used share on a pool is in a warning state.
+    Used shares from which a pool is in a warning state, 0-1.
     """
 
     memory: float
@@ -2425,11 +2436,11 @@ class ThresholdsView(BaseModel):
 
 class TimerRunView(BaseModel):
     """
-    What a timer did.
+    The result of running a timer.
 
     Attributes:
         name: The timer's name.
-        done: What it did, as a sentence for people.
+        done: What it did, as a sentence.
     """
 
     name: str
@@ -2438,15 +2449,15 @@ class TimerRunView(BaseModel):
 
 class TimerView(BaseModel):
     """
-    What the app does by itself.
+    A timer of the app.
 
     Attributes:
         name: Its name.
-        setting: The setting that says when it runs.
-        schedule: What it says: an NCRONTAB expression, in UTC.
-        succeeded_at: When its last run that succeeded began; null for never.
-        failed_at: When its last run that failed began; null for never.
-        failure: Why that failed, as a stable code or the kind of exception; empty for never.
+        setting: The setting with its schedule.
+        schedule: Its schedule: an NCRONTAB expression, in UTC.
+        succeeded_at: Start of its last successful run; null for never.
+        failed_at: Start of its last failed run; null for never.
+        failure: Reason of that failure, a stable code or the type of the exception; empty for never.
         overdue: Whether it should have succeeded again by now.
     """
 
@@ -2461,7 +2472,7 @@ class TimerView(BaseModel):
 
 class Tool(BaseModel):
     """
-    A tool of the front end's; `parameters` is JSON Schema.
+    A front-end tool; `parameters` is JSON Schema.
     """
 
     name: str
@@ -2471,7 +2482,7 @@ class Tool(BaseModel):
 
 class ToolCall(BaseModel):
     """
-    A call of a tool of the front end's, as an earlier answer has it.
+    A call of a front-end tool, as in an earlier answer.
     """
 
     id: str
@@ -2480,7 +2491,7 @@ class ToolCall(BaseModel):
 
 class ToolCallView(BaseModel):
     """
-    A call of a caller's own tool that the model asks for; `arguments` is JSON, as the model wrote it.
+    A call of a caller's tool by the model; `arguments` is JSON, as the model wrote it.
     """
 
     id: str
@@ -2490,7 +2501,7 @@ class ToolCallView(BaseModel):
 
 class ToolResult(BaseModel):
     """
-    What came of a call: the call's id, and what the model is told.
+    The result of a call: the call's id, and the text for the model.
     """
 
     call_id: str
@@ -2499,15 +2510,15 @@ class ToolResult(BaseModel):
 
 class TriggerBody(BaseModel):
     """
-    When there is to be an instance more or less than the forecast says.
+    A rule that asks for one instance more or less than the forecast.
 
     Attributes:
-        metric: What is measured; pool_waiting is the number of what waits for room in pools.
-        condition: How it is compared.
-        threshold: With what.
-        duration_s: For how long that must hold, looked at once a minute.
-        action: What follows.
-        priority: Of several that hold, the highest counts.
+        metric: The metric; pool_waiting is the number of requests waiting for capacity in pools.
+        condition: How the metric compares with the threshold.
+        threshold: The threshold.
+        duration_s: How long the condition must hold, in seconds; checked once a minute.
+        action: The change to make.
+        priority: Where several rules hold, the one with the highest priority counts.
     """
 
     metric: Literal["memory_share", "cpu_share", "pool_used_share", "pool_waiting"]
@@ -2520,7 +2531,7 @@ class TriggerBody(BaseModel):
 
 class TriggerView(BaseModel):
     """
-    When there is to be an instance more or less than the forecast says.
+    A rule that asks for one instance more or less than the forecast.
     """
 
     metric: Literal["memory_share", "cpu_share", "pool_used_share", "pool_waiting"]
@@ -2533,14 +2544,14 @@ class TriggerView(BaseModel):
 
 class TryView(BaseModel):
     """
-    One run of a step. `run_state` is the run's own state now; null in lists, and once it is erased.
+    One run of a step. `run_state` is the run's current state; null in lists, and once it is erased.
     """
 
     agent: str
     run_id: str
     state: Literal[
         "pending", "running", "succeeded", "failed", "skipped", "cancelled"
-    ] = Field(..., description="Where a step is.")
+    ] = Field(..., description="State of a step.")
     run_state: (
         Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
         | None
@@ -2554,10 +2565,11 @@ class TryView(BaseModel):
 
 class TurnView(BaseModel):
     """
-    One message of a conversation; `author` is the person who wrote an answer, empty for agents and users.
+    A message of a session; `author` is the person who wrote an answer, empty for agents and users.
 
-    `tool_calls` are those of the caller's own tools that an assistant asked for; the text of a message of role `tool`
-    is what came of them, as JSON.
+    `tool_calls` are calls of the caller's tools by the assistant; the text of a message of role `tool` contains their
+    results as
+    JSON.
     """
 
     role: str
@@ -2570,7 +2582,7 @@ class TurnView(BaseModel):
 
 class UsageView(BaseModel):
     """
-    How much of a limit is used; `resets_at` is null where that is never.
+    The usage of a limit; `resets_at` is null where it never resets.
     """
 
     scope: str
@@ -2595,7 +2607,7 @@ class UsedView(BaseModel):
 
 class UserReceiptView(BaseModel):
     """
-    What this call erased of a user; `completed_at` is null while the rest goes on in the background.
+    What was erased of a user; `completed_at` is null while the rest is erased in the background.
     """
 
     user_id: str
@@ -2607,7 +2619,7 @@ class UserReceiptView(BaseModel):
 
 class ValueView(BaseModel):
     """
-    A value by JSON pointer, and where it comes from.
+    A value by JSON pointer, and its origin.
     """
 
     pointer: str
@@ -2617,12 +2629,12 @@ class ValueView(BaseModel):
 
 class VerdictView(BaseModel):
     """
-    What prune makes of one candidate; `retire` says whether the agent as a whole goes, now or after its grace.
+    Prune's decision on one candidate; `retire` means that the whole agent goes, now or after its grace period.
     """
 
     agent: str
     action: Literal["keep", "retire", "delete", "trim"] = Field(
-        ..., description="What prune does with a candidate."
+        ..., description="What prune does with an agent."
     )
     retire: bool
     reason: str
@@ -2644,9 +2656,9 @@ class WebSearch(BaseModel):
     Searches the web.
 
     Attributes:
-        search_context_size: How much of what is found the model gets to read; the provider's default is `medium`.
-        allowed_domains: The only sites to search, like `learn.microsoft.com`; none for all.
-        user_location: Where to search from; None for nowhere in particular.
+        search_context_size: How much of the found text the model gets; the provider's default is `medium`.
+        allowed_domains: The only sites to search, like `learn.microsoft.com`; empty for all.
+        user_location: Location to search from; None for none.
     """
 
     type: Literal["web_search"]
@@ -2657,10 +2669,12 @@ class WebSearch(BaseModel):
 
 class WhatIfView(BaseModel):
     """
-    What caches would have hit of the recorded accesses; null rates without any.
+    The simulated hit rates of caches for the recorded accesses; null without any.
 
-    `clairvoyant_hit_rate` is the most that any policy could have hit, `static_hit_rate` that of the agents used most,
-    held from the beginning. `suggested_capacity` is the smallest size that hits as often as `most`, within one point.
+    `clairvoyant_hit_rate` is that of the optimal policy, which knows the future; `static_hit_rate` that of the most
+    used agents,
+    held from the beginning. `suggested_capacity` is the smallest size within one percentage point of the hit rate of
+    `most`.
     These three are for one worker.
     """
 
@@ -2675,7 +2689,7 @@ class WhatIfView(BaseModel):
 
 class WorkerUseView(BaseModel):
     """
-    What a worker that has worked lately used: a random id, and when it stored that.
+    The resource use of a recently active worker: its random id, and the time of the sample.
     """
 
     worker: str
@@ -2688,13 +2702,13 @@ class WorkerUseView(BaseModel):
 
 class WorkflowRequest(BaseModel):
     """
-    What a caller asks of a workflow.
+    A request to run a workflow.
 
     Attributes:
-        input: The text that the prompts of its steps take in; not blank.
-        user_id: Who asks; None for nobody in particular.
-        metadata: At most 16 strings that come back with it, and with the runs of its steps.
-        priority: Which queue the runs of its steps travel on.
+        input: The text that prompts insert as `{input}`; not blank.
+        user_id: Who asks; None if not given.
+        metadata: At most 16 strings, returned with it and with the runs of its steps.
+        priority: Priority of the runs of its steps, which determines their queue.
     """
 
     input: str
@@ -2705,7 +2719,7 @@ class WorkflowRequest(BaseModel):
 
 class TriggersHttpAgentsViewsStepView(BaseModel):
     """
-    A step of an agent's life: what, when, of which version, asked for by whom (empty for the app), and why.
+    A step in an agent's audit trail: what, when, which version, requested by whom (empty for the app), and why.
     """
 
     at: AwareDatetime
@@ -2728,7 +2742,7 @@ class TriggersHttpAgentsViewsStepView(BaseModel):
         "create_failed",
         "delete_failed",
         "verify_failed",
-    ] = Field(..., description="What can happen to an agent.")
+    ] = Field(..., description="Kind of an audit entry.")
     version: str
     by: str
     why: str
@@ -2736,7 +2750,7 @@ class TriggersHttpAgentsViewsStepView(BaseModel):
 
 class TriggersHttpLoaderViewsStepView(BaseModel):
     """
-    An agent that goes or is opened, why, and its score, 0-1.
+    An agent to evict or preload, why, and its score, 0-1.
     """
 
     action: Literal["evict", "preload"]
@@ -2763,14 +2777,13 @@ class TriggersHttpOpenaiViewsPart(BaseModel):
 
 class TriggersHttpRunsViewsStepView(BaseModel):
     """
-    A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not over.
+    A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not finished.
 
-    Arguments are `[hidden]` unless the tool shows them, its result is null unless it shows it; both are null where they
-    are gone.
+    Arguments are `[hidden]`, and results null, unless the tool exposes them; both are null once erased.
     """
 
     kind: Literal["model_call", "tool_call", "wait"] = Field(
-        ..., description="What a step is."
+        ..., description="Kind of a step."
     )
     attempt: int
     at: AwareDatetime | None
@@ -2789,13 +2802,13 @@ class TriggersHttpRunsViewsStepView(BaseModel):
 
 class TriggersHttpWorkflowsViewsStepView(BaseModel):
     """
-    A step; agent and run are its last one's, costs those of all its runs.
+    A step; agent and run are those of its last run, costs those of all its runs.
     """
 
     name: str
     state: Literal[
         "pending", "running", "succeeded", "failed", "skipped", "cancelled"
-    ] = Field(..., description="Where a step is.")
+    ] = Field(..., description="State of a step.")
     code: str
     agent: str | None
     run_id: str | None
@@ -2808,7 +2821,7 @@ class TriggersHttpWorkflowsViewsStepView(BaseModel):
 
 class ActivityView(BaseModel):
     """
-    How an agent is used. `recent_uses` counts a use three days ago half; `active`: this worker holds it.
+    The use of an agent. A use three days ago counts half in `recent_uses`; `active`: this worker holds it.
     """
 
     agent: str
@@ -2845,7 +2858,7 @@ class AnswerMessage(BaseModel):
 
 class AppliedView(BaseModel):
     """
-    That a proposal was applied, and what came of it; `measured` is null until `measured_from`.
+    The application of a proposal and its measured result; `measured` is null until `measured_from`.
     """
 
     at: AwareDatetime
@@ -2856,16 +2869,18 @@ class AppliedView(BaseModel):
 
 class ApprovalView(BaseModel):
     """
-    Something that waits for a person's decision, or did.
+    A pending or past approval.
 
-    `arguments` are those to call the tool with, `asked_arguments` those that the model asked for where they were
-    amended; both are null once the session is erased. `approvers` may decide now; none are named for anybody in the
-    workspace. `may_decide` says whether the caller may.
+    `arguments` are those the tool is called with; `asked_arguments` those the model asked for, where they were amended;
+    both
+    are null once the session is erased. `approvers` may decide now; empty means anybody in the workspace. `may_decide`
+    says
+    whether the caller may.
     """
 
     id: str
     state: Literal["pending", "approved", "rejected", "expired", "withdrawn"] = Field(
-        ..., description="Where an approval is."
+        ..., description="State of an approval."
     )
     kind: str
     agent: str
@@ -2904,7 +2919,7 @@ class BatchPage(BaseModel):
 
 class BlockedRunPage(BaseModel):
     """
-    Runs that wait for a budget, those asked first at the top.
+    Runs that wait for a budget, oldest first.
     """
 
     items: list[BlockedRunView]
@@ -2913,7 +2928,7 @@ class BlockedRunPage(BaseModel):
 
 class BudgetBody(BaseModel):
     """
-    A budget, as it is declared: one limit for each unit and period.
+    A budget: one limit for each unit and period.
     """
 
     limits: list[LimitBody]
@@ -2930,9 +2945,9 @@ class BudgetView(BaseModel):
 
 class CallbackView(BaseModel):
     """
-    What became of the latest report of a run's end: `retrying`, `delivered` or `failed` (given up).
+    The latest delivery of a run's callback: `retrying`, `delivered` or `failed` (given up).
 
-    `id` is what the receiver knows it by: `webhook-id`, or the message's MessageId. `target` is a host or a queue.
+    `id` is the id that the receiver gets: `webhook-id`, or the message's MessageId. `target` is a host or a queue.
     """
 
     id: str
@@ -2940,7 +2955,7 @@ class CallbackView(BaseModel):
     agent: str
     target: str
     state: Literal["retrying", "delivered", "failed"] = Field(
-        ..., description="How a delivery stands."
+        ..., description="The state of a delivery."
     )
     attempts: int
     status: int | None
@@ -2951,12 +2966,12 @@ class CallbackView(BaseModel):
 
 class Capability(BaseModel):
     """
-    Something an agent can be switched to be able to do.
+    An ability that can be switched on for an agent: instructions and tools.
 
     Attributes:
-        description: What it is for, shown in lists.
-        instructions: What the agent is told about it; at most 10,000 characters.
-        tools: What it may call for it, in addition to its own tools.
+        description: Its purpose, shown in lists.
+        instructions: Added to the agent's instructions; at most 10,000 characters.
+        tools: Tools that it adds to the agent's own.
     """
 
     description: str | None = ""
@@ -2968,7 +2983,7 @@ class Capability(BaseModel):
 
 class CapabilityView(BaseModel):
     """
-    A capability; `builtin` ones are the app's.
+    A capability; `builtin` ones come with the app.
     """
 
     name: str
@@ -2981,9 +2996,9 @@ class CapabilityView(BaseModel):
 
 class ChannelView(BaseModel):
     """
-    Where notifications go: a URL, a queue, or addresses; and whether its webhooks are signed.
+    A channel: its URL, queue, or addresses, and whether its webhooks are signed.
 
-    `stream` is there for a single channel of format cloudevents.
+    `stream` is set for a single channel of format cloudevents.
     """
 
     name: str
@@ -3011,7 +3026,7 @@ class ChatMessage(BaseModel):
 
 class Choice(BaseModel):
     """
-    The one answer there is.
+    The only choice.
     """
 
     index: int | None = 0
@@ -3022,12 +3037,12 @@ class Choice(BaseModel):
 
 class ClientTools(BaseModel):
     """
-    The caller's tools, as a run comes with them.
+    The client tools of a run request.
 
     Attributes:
-        tools: Those that the model may ask for, beside the agent's own.
-        choice: `auto`; `none` for none of them; `required` for some tool; or the name of the one it has to call.
-        results: What came of the calls that the session's run before ended with: of all of them.
+        tools: Tools that the model may ask for, besides the agent's own.
+        choice: `auto`; `none`; `required` for at least one tool; or the name of the tool that the model must call.
+        results: Results of all the calls that the session's previous run ended with.
     """
 
     tools: list[ClientTool] | None = Field([], validate_default=True)
@@ -3037,7 +3052,7 @@ class ClientTools(BaseModel):
 
 class CompletionUsage(BaseModel):
     """
-    Tokens of all model calls that the answer took.
+    Tokens of all model calls of the answer.
     """
 
     prompt_tokens: int
@@ -3049,19 +3064,19 @@ class CompletionUsage(BaseModel):
 
 class ComponentView(BaseModel):
     """
-    A part of the system; `reason` is empty when it is healthy.
+    A component of the system; `reason` is empty when it is healthy.
     """
 
     name: str
     health: Literal["healthy", "degraded", "critical"] = Field(
-        ..., description="How well something is."
+        ..., description="Health of the system or a part."
     )
     reason: str
 
 
 class CostPartView(BaseModel):
     """
-    What one part of a group spent.
+    The spend of one part of a group.
     """
 
     name: str
@@ -3070,7 +3085,7 @@ class CostPartView(BaseModel):
 
 class DayMeansView(BaseModel):
     """
-    What a version's answers of a UTC day were scored, `overall` first.
+    The mean scores of a version on a UTC day, `overall` first.
     """
 
     day: date
@@ -3079,7 +3094,7 @@ class DayMeansView(BaseModel):
 
 class DeadLetterPage(BaseModel):
     """
-    Failed runs in the order they were accepted, then messages in the order they came.
+    Failed runs in the order accepted, then messages in the order received.
     """
 
     items: list[DeadLetterView]
@@ -3097,7 +3112,7 @@ class DeliveryPage(BaseModel):
 
 class DependentPage(BaseModel):
     """
-    Who is composed of an item.
+    The users of an item.
     """
 
     items: list[DependentView]
@@ -3106,22 +3121,22 @@ class DependentPage(BaseModel):
 
 class DeploymentBody(BaseModel):
     """
-    A place where a route's calls can go.
+    One target of a route's calls.
 
     Attributes:
-        name: Names it in its route.
-        provider: `openai` for every endpoint that speaks Chat Completions, `azure_openai` for an Azure OpenAI resource,
-            `offline` for the model that is none.
-        model: The model or deployment as it is called there.
-        endpoint: Its base URL up to and with the version, or the Azure resource's; left out for the app's own.
-        api_version: Of an Azure resource; left out for its `v1` API.
+        name: Its name in the route.
+        provider: `openai` for any endpoint with the Chat Completions API, `azure_openai` for an Azure OpenAI resource,
+            `offline` for the built-in stand-in.
+        model: The model or deployment name at the endpoint.
+        endpoint: Base URL including the version, or that of the Azure resource; default the app's own.
+        api_version: API version of an Azure resource; default its `v1` API.
         key_setting: The app setting that holds the key, as `{"origin": "https://…", "key": "…"}`.
-        identity: Whether to sign in to an Azure host as the app, with Entra ID.
-        priority: 1 is asked first; a higher number when no lower one can take the call.
-        weight: Its share of the sessions among those of its priority.
-        tpm: Tokens a minute that it takes.
-        rpm: Requests a minute that it takes.
-        price: What it costs, where that is not the model's own or public price.
+        identity: Whether to authenticate to an Azure host as the app, with Entra ID.
+        priority: 1 is tried first; higher numbers only when no lower one can take the call.
+        weight: Relative share of the sessions among deployments of the same priority.
+        tpm: Tokens per minute that it takes.
+        rpm: Requests per minute that it takes.
+        price: Its price, where it differs from the model's own or public price.
     """
 
     name: str
@@ -3140,19 +3155,19 @@ class DeploymentBody(BaseModel):
 
 class DeploymentStatusView(BaseModel):
     """
-    A deployment, and how it is doing, as far as workers have told each other.
+    A deployment and its status, as shared between workers.
 
     Attributes:
         available: Whether it takes calls now.
-        breaker: `closed` lets calls through, `open` none, `half_open` one at a time.
-        failures: Failures in a row while the breaker is closed.
-        last_failure: The code of the last one; null where it is forgotten after a success.
-        open_until: From when on one call is let through; null while the breaker is closed.
-        throttled_until: Until when it said that it takes no calls; null where it did not.
-        minute: What all workers gave to it in the current minute.
-        recent: What they gave to it in the last five minutes.
-        share: Its share of the route's calls in these, 0-1; null without any.
-        remaining: What it said is left of its quota; null where there is enough.
+        breaker: State of its circuit breaker: `closed` lets all calls through, `open` none, `half_open` one at a time.
+        failures: Consecutive failures while the breaker is closed.
+        last_failure: Error code of the last failure; null after a success.
+        open_until: When the breaker becomes half-open; null while it is closed.
+        throttled_until: Until when it asked to receive no calls; null without such a request.
+        minute: What all workers sent to it in the current minute.
+        recent: What all workers sent to it in the last five minutes.
+        share: Its share of the route's calls in that time, 0-1; null without calls.
+        remaining: The remaining quota it reported; null where there is enough.
     """
 
     name: str
@@ -3181,7 +3196,7 @@ class DeploymentStatusView(BaseModel):
 
 class ErrorBody(BaseModel):
     """
-    An error in OpenAI's shape.
+    An error in OpenAI's format.
     """
 
     error: ErrorObject
@@ -3189,21 +3204,22 @@ class ErrorBody(BaseModel):
 
 class EvaluationPolicy(BaseModel):
     """
-    What a good answer of an agent is. What is not said is not checked.
+    How an agent's answers are evaluated; fields left out are not checked.
 
     Attributes:
         share: Share of the answers that are scored, 0-1; None for the app's setting.
-        topics: What every answer should speak of, besides a run's own `expected_topics`.
-        citations: How many different sources an answer should cite.
-        structure: What an answer should have.
+        topics: Topics that every answer should mention, in addition to a run's own `expected_topics`.
+        citations: Number of different sources an answer should cite.
+        structure: Elements an answer should have.
         min_words: Fewest words of an answer.
         max_words: Most words of an answer.
-        checks: Names of the app's own checks (`lifecycle.evaluation.checks`) to make, besides the built-in ones.
-        on_truncated: What becomes of a run whose answer was cut (`texts.CUT`): `accept` keeps the answer, with a part
+        checks: Names of extensions' checks (`lifecycle.evaluation.checks`), in addition to the built-in ones.
+        on_truncated: What happens to a run whose answer was cut off (`texts.CUT`): `accept` keeps the answer, with a
+            part
             `complete` of 0 in its score; `fail` fails the run.
-        weights: How much parts count in the overall score; 1 where nothing is said, 0 to leave a part out of it.
+        weights: Weights of parts in the overall score; 1 where not given, 0 to leave a part out.
         judge: An agent that judges answers.
-        foundry: Microsoft Foundry's evaluators; they need the app's Foundry project.
+        foundry: Evaluators of Microsoft Foundry; they need the app's Foundry project.
     """
 
     share: float | None = None
@@ -3240,11 +3256,13 @@ class EvaluationView(BaseModel):
 
 class FiguresView(BaseModel):
     """
-    What some runs come to. Shares are 0-1 and null without anything to take a share of.
+    Performance of some runs. Shares are 0-1, and null where undefined.
 
-    `latency_ms` is from a run's acceptance to its answer, `model_ms` the attempt's model calls, `queue_ms` the wait for
-    the first attempt. `cost_per_run_micro_usd` is null, too, when a call has no known price. `codes` says why attempts
-    failed.
+    `latency_ms` is the time from a run's acceptance to its answer, `model_ms` that of the attempt's model calls,
+    `queue_ms` the
+    wait for the first attempt. `cost_per_run_micro_usd` is also null when a call has no known price. `codes` counts
+    failed
+    attempts by error code.
     """
 
     runs: int
@@ -3273,7 +3291,7 @@ class FiguresView(BaseModel):
 
 class FiringPage(BaseModel):
     """
-    Alerts that fired, newest first.
+    Fired alerts, newest first.
     """
 
     items: list[FiringView]
@@ -3282,16 +3300,16 @@ class FiringPage(BaseModel):
 
 class HandoffTrigger(BaseModel):
     """
-    When a member hands over, and to whom.
+    When a member hands a session over, and to which member.
 
     Attributes:
         name: Unique in its member.
-        condition: What must hold; `extension:name` for one that an extension brings.
-        parameters: What the condition goes by.
-        target: The member that takes over.
-        target_specialization: Or the specialization of whoever takes over.
-        priority: 0-100; of several triggers that fire, the one with the highest counts.
-        active: Whether it is looked at.
+        condition: The condition's kind; `extension:name` for one of an extension.
+        parameters: Parameters of the condition.
+        target: The member to hand over to.
+        target_specialization: Instead of a target, the specialization of members to hand over to.
+        priority: 0-100; if several triggers fire, the highest wins.
+        active: Whether the trigger is evaluated.
     """
 
     name: str
@@ -3336,7 +3354,7 @@ class HoldPage(BaseModel):
 
 class InputItem(BaseModel):
     """
-    An item of a response's input: a message, a call of a tool of the caller's, what came of one; else refused.
+    An item of a response's input: a message, a call of a caller's tool, or its result; others are refused.
     """
 
     type: str | None = "message"
@@ -3350,7 +3368,7 @@ class InputItem(BaseModel):
 
 class LifecycleView(BaseModel):
     """
-    What has become of a workspace's agents: in all, in the last 24 hours, and at the latest look for drift.
+    The life cycle of a workspace's agents: in total, in the last 24 hours, and at the latest drift check.
     """
 
     agents: dict[str, int]
@@ -3365,7 +3383,7 @@ class LifecycleView(BaseModel):
 
 class LoaderMetricsView(BaseModel):
     """
-    How well a cache does.
+    The performance of a cache.
     """
 
     cache_performance: CachePerformanceView
@@ -3375,9 +3393,9 @@ class LoaderMetricsView(BaseModel):
 
 class McpServerView(BaseModel):
     """
-    What an MCP server offered when the agent was declared, and what is different now, by tool.
+    The tools an MCP server offered when the agent was declared, and the differences now, by tool.
 
-    `problem` says why the server cannot be asked now; empty when it can.
+    `problem` is why the server cannot be asked now; empty when it can.
     """
 
     server_label: str
@@ -3388,23 +3406,23 @@ class McpServerView(BaseModel):
 
 class Member(BaseModel):
     """
-    An agent, a person or a rota that conversations are given to.
+    A member of a team: an agent, a person or a rota.
 
     Attributes:
-        name: Unique in the team; the model hands over with `handoff_to_{name}`.
+        name: Unique in the team; models hand over with the tool `handoff_to_{name}`.
         agent: The agent; None for people.
-        people: Who answers, as sign-in names them; one is a person, several a rota. Empty for an agent.
-        role: `primary` has what nobody else is asked for; `backup` has what finds no room elsewhere.
-        specialization: What it is for.
-        priority: 1 is asked first, where all else is equal.
-        availability: Whether it is given conversations now.
-        max_workload: Most conversations of the team that it holds open.
-        capabilities: What it can do, in words that a query may ask for.
-        handoff_triggers: When it hands over.
-        description: What the others' models are told of it.
-        channel: People: the notification channel that is told; None for every one that wants the event.
-        hours: People: when they are there; None for always.
-        metadata: Your own strings.
+        people: The people who answer, by their sign-in names; one is a person, several a rota. Empty for an agent.
+        role: `primary` gets sessions by default; `backup` gets those that no other member is free for.
+        specialization: Its field of work.
+        priority: Lower numbers are chosen first among otherwise equal members.
+        availability: Whether it gets sessions at present.
+        max_workload: Most sessions of the team that it may have open.
+        capabilities: Its capabilities, as words that a query may mention.
+        handoff_triggers: When it hands over automatically.
+        description: Its description for the other members' models.
+        channel: For people: the notification channel; None for every channel that wants the event.
+        hours: For people: their working hours; None for always.
+        metadata: The owner's strings.
     """
 
     name: str
@@ -3436,7 +3454,7 @@ class Message(BaseModel):
 
 class NamedUsageView(BaseModel):
     """
-    A pool and how much of it is used.
+    A pool and its usage.
     """
 
     pool: str
@@ -3445,7 +3463,7 @@ class NamedUsageView(BaseModel):
 
 class NewSession(BaseModel):
     """
-    Which agent a session is with, whose it is, and its id if the caller chooses it.
+    A session to start: its agent, its user, and its id if the caller chooses it.
     """
 
     agent: str
@@ -3468,15 +3486,16 @@ class NewSession(BaseModel):
 
 class OptimizationSummaryView(BaseModel):
     """
-    What was found, without the proposals.
+    An optimization without its proposals.
 
     Attributes:
         whole: Whether all facts of these days were read; else the latest of each day.
-        spent_micro_usd: What they cost.
-        projected_micro_usd: What that comes to in 30 days.
-        projected_savings: What the recommended proposals are thought to save in 30 days; an upper bound where several
-            concern one agent.
-        target_reached: Whether that is the target.
+        spent_micro_usd: Their cost.
+        projected_micro_usd: That cost projected to 30 days.
+        projected_savings: Estimated saving of the recommended proposals over 30 days; an upper bound where several
+            concern
+            one agent.
+        target_reached: Whether that reaches the target.
     """
 
     id: str
@@ -3493,7 +3512,7 @@ class OptimizationSummaryView(BaseModel):
 
 class OptimizeView(BaseModel):
     """
-    What was, or with `dry_run` would be, done to this worker's cache, in order.
+    What was done, or with `dry_run` would be done, to this worker's cache, in order.
     """
 
     dry_run: bool
@@ -3514,7 +3533,7 @@ class OutputMessage(BaseModel):
 
 class Overrides(BaseModel):
     """
-    What a workspace says for all its agents, where they do not say it themselves.
+    A workspace's settings for all its agents; agents' own settings win over them.
     """
 
     provider: str | None = None
@@ -3548,7 +3567,7 @@ class Overrides(BaseModel):
 
 class OverridesView(BaseModel):
     """
-    What a workspace says for all its agents; version 0 without content before the first time.
+    Settings of a workspace for all its agents; version 0 without content before the first change.
     """
 
     name: str
@@ -3561,14 +3580,14 @@ class OverridesView(BaseModel):
 
 class Parallel(BaseModel):
     """
-    A step that asks several agents side by side.
+    A step that asks several agents in parallel.
 
     Attributes:
-        name: Its name in the workflow; its answer is the aggregator's, or all of its branches' one under the other.
+        name: Its name in the workflow; its answer is the aggregator's, or all branches' answers one after the other.
         parallel: Its branches.
-        aggregator: The agent that makes one answer of the branches' answers, named in its prompt; None for none.
-        when: A condition without which all of it is skipped; None for always.
-        on_failure: Whether the workflow fails with the aggregator, or goes on without its answer.
+        aggregator: The agent that makes one answer from the branches' answers, which its prompt uses; None for none.
+        when: A condition; the step is skipped if it is false. None for always.
+        on_failure: Whether the workflow fails if the aggregator fails, or continues without the answer.
     """
 
     name: str
@@ -3580,7 +3599,7 @@ class Parallel(BaseModel):
 
 class PersonalityPage(BaseModel):
     """
-    Personalities by name, or the versions of one, newest first; one without content was a deletion.
+    Personalities by name, or the versions of one, newest first; a version without content is a deletion.
     """
 
     items: list[PersonalityView]
@@ -3589,18 +3608,18 @@ class PersonalityPage(BaseModel):
 
 class PlanLineView(BaseModel):
     """
-    A difference: why it is one, what applying would do, and what has become of it.
+    A difference: the reason, what applying it would do, and the outcome.
 
-    `number` is its place in the plan, from 0 on.
+    `number` is its position in the plan, from 0.
     """
 
     number: int
     agent: str
     kind: Literal[
         "create", "update", "adopt", "recreate", "changed", "orphan", "tail", "tools"
-    ] = Field(..., description="In which way things differ.")
+    ] = Field(..., description="Kind of a difference.")
     action: Literal["ensure", "renew", "sweep", "remove", "none"] = Field(
-        ..., description="What applying a line does."
+        ..., description="The action that applying a line takes."
     )
     destructive: bool
     provider: str
@@ -3610,17 +3629,19 @@ class PlanLineView(BaseModel):
     versions: list[ProviderVersionView]
     outcome: Literal[
         "planned", "skipped", "remark", "sent", "pending", "done", "failed", "overtaken"
-    ] = Field(..., description="What has become of a line.")
+    ] = Field(..., description="State of a plan's line.")
     detail: str
 
 
 class PlanView(BaseModel):
     """
-    How the registry and the providers differ.
+    The differences between registry and providers.
 
-    `counts` are the lines by kind, `total` all of them; `unchanged` counts the agents that are as they should be;
-    `unseen` are providers that could not be looked at, with the code of the reason. `applied` counts how often the
-    plan, or some of its lines, was applied; each line's `outcome` says what has become of it.
+    `counts` are the lines by kind, `total` all of them; `unchanged` counts agents without differences; `unseen` are
+    providers that
+    could not be read, with the error code. `applied` counts how often the plan, or some of its lines, was applied;
+    `outcome`
+    of each line is the result.
     """
 
     id: str
@@ -3637,11 +3658,11 @@ class PlanView(BaseModel):
 
 class Policy(BaseModel):
     """
-    What a workspace demands. No spec can weaken it.
+    A workspace's approval policy. Agents' specs can add to it, but not weaken it.
 
     Attributes:
-        rules: Which calls need an approval; the first that covers a call says on what terms.
-        standing: Whether standing rules may let calls pass that these rules cover.
+        rules: Which calls need an approval; the first rule that matches a call sets its terms.
+        standing: Whether standing rules may waive approvals that these rules demand.
     """
 
     rules: list[PolicyRule] | None = Field([], validate_default=True)
@@ -3650,17 +3671,17 @@ class Policy(BaseModel):
 
 class PoolBody(BaseModel):
     """
-    A pool, as it is declared.
+    A pool.
 
     Attributes:
         agents: Its agents by name.
-        labels: Its agents by label: those that have all of these and that no pool names.
-        limits: What they may take together.
+        labels: Its agents by label: those that have all of these labels and that no pool names.
+        limits: Limits of all its agents together.
         shares: Parts of single agents, by agent.
-        strategy: How much of a reserve others may use meanwhile: aggressive all, balanced half, conservative none.
-        when_full: What becomes of what finds no room: wait in order of priority, refuse with 429, or spill over.
-        spill_to: The pool whose room it takes instead, where when_full is spill.
-        aging_s: How much longer a run of normal priority must have waited to come before one of high priority.
+        strategy: How much of an unused reserve others may use: aggressive all, balanced half, conservative none.
+        when_full: What happens when the pool is full: wait in order of priority, refuse with 429, or spill over.
+        spill_to: The pool used instead, where when_full is spill.
+        aging_s: How many seconds longer a run of normal priority must have waited to come before one of high priority.
         thresholds: When the pool is in a warning state.
     """
 
@@ -3680,7 +3701,7 @@ class PoolBody(BaseModel):
 
 class PoolView(BaseModel):
     """
-    A pool, and how much of it is used; `usage` is null in lists.
+    A pool and its usage; `usage` is null in lists.
     """
 
     name: str
@@ -3707,7 +3728,7 @@ class PricePage(BaseModel):
 
 class ProposalView(BaseModel):
     """
-    One way to spend less; money in micro-USD, shares 0-1.
+    A proposal to lower costs; money in micro-USD, shares 0-1.
     """
 
     id: str
@@ -3738,7 +3759,7 @@ class ProposalView(BaseModel):
 
 class PruneView(BaseModel):
     """
-    What prune found, and whether it acted on it.
+    What prune decided, and whether it was carried out.
     """
 
     dry_run: bool
@@ -3747,7 +3768,7 @@ class PruneView(BaseModel):
 
 class RecommendationView(BaseModel):
     """
-    How many instances there should be, and what that rests on: L = λW, runs a second times seconds a run.
+    The recommended number of instances and its reasons, by Little's law: runs per second times seconds per run.
 
     `current` is null where the app may not be asked; `held` says why nothing is to be changed now, empty where it may.
     """
@@ -3768,7 +3789,7 @@ class RecommendationView(BaseModel):
 
 class ReportPage(BaseModel):
     """
-    Periods in which anything was spent, newest first.
+    Periods with spending, newest first.
     """
 
     items: list[SummaryView]
@@ -3777,7 +3798,7 @@ class ReportPage(BaseModel):
 
 class ReportView(BaseModel):
     """
-    What was spent in a period, compared with the one before, by day, agent, model and user.
+    The spend of a period, compared with the previous one, by day, agent, model and user.
     """
 
     period: PeriodView
@@ -3797,7 +3818,7 @@ class ReportView(BaseModel):
 
 class ResourceHistoryView(BaseModel):
     """
-    What was used, by the hour.
+    Resource use by hour.
     """
 
     items: list[ResourceHourView]
@@ -3805,7 +3826,7 @@ class ResourceHistoryView(BaseModel):
 
 class ResourceUseView(BaseModel):
     """
-    What is used now, and the worst level of any worker or pool.
+    The current resource use, and the worst level of any worker or pool.
     """
 
     level: Literal["ok", "warning", "critical"]
@@ -3815,7 +3836,7 @@ class ResourceUseView(BaseModel):
 
 class ResponseBody(BaseModel):
     """
-    A request of Responses. `X-Ignored-Parameters` of the answer names those that the agent decides.
+    A request of Responses. The response header `X-Ignored-Parameters` lists parameters without effect.
     """
 
     model: str
@@ -3892,12 +3913,12 @@ class RetentionReceiptPage(BaseModel):
 
 class RetentionVerdictView(BaseModel):
     """
-    What becomes of a session, or of the part of it that has a time of its own, and why.
+    The policy's decision on a session, or on a part of it with a period of its own, and the reason.
     """
 
     part: Literal[
         "sessions", "transcripts", "runs", "tool_calls", "evaluations", "facts"
-    ] = Field(..., description="A kind of data with a retention time of its own.")
+    ] = Field(..., description="A kind of data with its own retention time.")
     session_id: str
     erase: bool
     reason: str
@@ -3905,9 +3926,9 @@ class RetentionVerdictView(BaseModel):
 
 class RetentionView(BaseModel):
     """
-    What the policy would delete (at most 1,000 sessions are shown), or what it deleted.
+    What the policy would delete (at most 1,000 sessions are listed), or what it deleted.
 
-    `days` are those of whose facts a part would be deleted.
+    `days` are those whose facts would be deleted, by part.
     """
 
     dry_run: bool
@@ -3918,7 +3939,7 @@ class RetentionView(BaseModel):
 
 class RouteBody(BaseModel):
     """
-    A route, as it is declared.
+    A route.
     """
 
     deployments: list[DeploymentBody]
@@ -3935,7 +3956,7 @@ class RoutePage(BaseModel):
 
 class RouteStatusView(BaseModel):
     """
-    A route, and how its deployments are doing.
+    A route, and the status of its deployments.
     """
 
     name: str
@@ -3946,8 +3967,8 @@ class RunInput(BaseModel):
     """
     A request to run an agent: `threadId` is a session, and the same `runId` in it is the same run.
 
-    Tools of the front end's are given to agents whose spec has `client_tools`. Context and state are not given to the
-    agent; `X-Ignored-Parameters` names what came and is not.
+    Front-end tools are passed to agents whose spec has `client_tools`. Context and state are ignored; the response
+    header `X-Ignored-Parameters` lists what was.
     """
 
     threadId: str
@@ -3962,21 +3983,21 @@ class RunInput(BaseModel):
 
 class RunRequest(BaseModel):
     """
-    What a caller asks of an agent.
+    A request to run an agent or team.
 
     Attributes:
-        query: The message to the agent; blank only with results in `client_tools`.
-        session_id: The conversation to go on with, or an id of the caller's choosing for a new one; None starts one.
-        user_id: Who asks; None for nobody in particular.
-        expected_topics: What a good answer speaks of; used to score the answer.
-        context: What the answer must be borne out by; the model is told it with the query.
-        metadata: At most 16 strings that come back with the run.
-        stream: Whether the answer is told as `run.delta` events while the model writes it.
-        pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
-        priority: The session's priority; None for its own, and for normal where it starts with this run.
-        callback: Where the run's end is to be reported, by webhook or to a reply queue; None for nowhere.
-        client_tools: Tools of the caller's that the model may ask for, and what came of the calls that the run before
-            ended with; None for none. Only where the agent's spec has `client_tools`.
+        query: The message to the agent; blank only if `client_tools` has results.
+        session_id: The session to continue, or the id of a new one; None starts one with a generated id.
+        user_id: Who asks; None if not given.
+        expected_topics: What a good answer mentions; used for its score.
+        context: What the answer must be grounded in; sent to the model with the query.
+        metadata: At most 16 strings, returned with the run.
+        stream: Whether the answer is published as `run.delta` events while the model writes it.
+        pin_version: Whether a session that this run starts keeps the agent as declared now.
+        priority: The session's priority; None for the session's own, or normal if this run starts it.
+        callback: Where the run's end is reported, by webhook or to a reply queue; None for nowhere.
+        client_tools: The caller's tools, and the results of the calls that the previous run ended with; None for none.
+            Only allowed if the agent's spec has `client_tools`.
     """
 
     query: str
@@ -3994,10 +4015,10 @@ class RunRequest(BaseModel):
 
 class RunView(BaseModel):
     """
-    A run: what was asked, how far it is, and its answer once there is one.
+    A run: its query, state, and answer.
 
-    `team` is null unless one was asked; `workflow_run_id` is the workflow run that it is a step of, null for none.
-    `tool_calls` are those of the caller's own tools that it ended with instead of an answer.
+    `team` is null unless a team was asked; `workflow_run_id` is the workflow run that it is a step of, null for none.
+    `tool_calls` are calls of the caller's tools that it ended with instead of an answer.
     """
 
     id: str
@@ -4008,7 +4029,7 @@ class RunView(BaseModel):
     query: str
     state: Literal[
         "queued", "running", "waiting", "succeeded", "failed", "cancelled"
-    ] = Field(..., description="Where a run is.")
+    ] = Field(..., description="State of a run.")
     stage: (
         Literal[
             "INITIALIZING",
@@ -4036,7 +4057,7 @@ class RunView(BaseModel):
     stream: bool
     priority: Literal["normal", "high", "low"] = Field(
         ...,
-        description="Which queue the runs of a session travel on, and so which workers they wait for.",
+        description="Priority of a session: the queue of its runs, and so which workers take them.",
     )
     team: TeamRunView | None
     created_at: AwareDatetime
@@ -4046,7 +4067,7 @@ class RunView(BaseModel):
 
 class ScalingAppliedView(BaseModel):
     """
-    How the app was scaled, and how it is.
+    The scale of the app before and after.
     """
 
     before: SiteScaleView
@@ -4055,18 +4076,18 @@ class ScalingAppliedView(BaseModel):
 
 class ScalingPolicyBody(BaseModel):
     """
-    How the app is to be scaled.
+    The scaling policy.
 
     Attributes:
-        min_instances: Instances that carry out runs and are always ready.
-        max_instances: Most that are asked for.
-        concurrency: Runs that one instance carries out at a time: at most maxConcurrentSessions of host.json.
-        up: The share of the slots that is to be in use at a peak.
-        down: The share of what is always ready below which there is less.
-        cooldown_s: How long nothing is changed after a change.
-        predictive: Whether for the coming day by forecast, or for what the last hour brought.
-        triggers: What else there is to look at.
-        http_concurrency: HTTP requests that an instance is to take at a time; left out, it stays as it is.
+        min_instances: Instances for runs that are always ready.
+        max_instances: Most instances recommended.
+        concurrency: Concurrent runs per instance, at most maxConcurrentSessions of host.json.
+        up: Target utilisation of the slots at a peak, 0-1.
+        down: Utilisation of always-ready instances below which there are to be fewer, 0-1.
+        cooldown_s: Shortest time between two changes, in seconds.
+        predictive: Whether to plan for the forecast of the coming day; else for the load of the last hour.
+        triggers: Further rules.
+        http_concurrency: Concurrent HTTP requests per instance; left out, it is unchanged.
     """
 
     min_instances: int | None = 2
@@ -4082,7 +4103,7 @@ class ScalingPolicyBody(BaseModel):
 
 class ScalingPolicyView(BaseModel):
     """
-    How the app is to be scaled.
+    The scaling policy.
     """
 
     min_instances: int
@@ -4098,10 +4119,11 @@ class ScalingPolicyView(BaseModel):
 
 class ScheduleBody(BaseModel):
     """
-    Whom to ask what, and when: `cron` is an NCRONTAB expression, its times are those of `time_zone`.
+    The agent, the query and the times: `cron` is an NCRONTAB expression, evaluated in `time_zone`.
 
-    `missed` says what becomes of times at which nothing could be submitted: `skip` drops them, `latest` makes up for
-    the last one, `all` for up to 100.
+    `missed` determines what happens with times at which nothing could be submitted: `skip` drops them, `latest` catches
+    up on
+    the last one, `all` on up to 100.
     """
 
     agent: str
@@ -4114,9 +4136,9 @@ class ScheduleBody(BaseModel):
 
 class ScheduleView(BaseModel):
     """
-    A schedule; `next_at` are the next times that it is due, none while it is paused.
+    A schedule; `next_at` are the next times that it is due, empty while it is paused.
 
-    `run` is shown without its callback, whose address may be a secret; `has_callback` says whether there is one.
+    `run` is returned without its callback, whose address may be a secret; `has_callback` says whether there is one.
     """
 
     name: str
@@ -4127,7 +4149,7 @@ class ScheduleView(BaseModel):
     time_zone: str
     missed: Literal["skip", "latest", "all"] = Field(
         ...,
-        description="What becomes of times at which nothing could be submitted: the app was down, or the queue was.",
+        description="What to do about due times that were missed because the app or the queue was down.",
     )
     paused: bool
     next_at: list[AwareDatetime]
@@ -4139,14 +4161,14 @@ class ScheduleView(BaseModel):
 
 class SessionView(BaseModel):
     """
-    A conversation; `served` is null where it is with one agent for all its life.
+    A session; `served` is null where it belongs to a single agent for good.
     """
 
     id: str
     agent: str
     user_id: str | None
     state: Literal["started", "active", "paused", "waiting", "ended", "erased"] = Field(
-        ..., description="Where a conversation is in its life."
+        ..., description="State of a session."
     )
     pause_reason: str | None
     end_reason: str | None
@@ -4154,7 +4176,7 @@ class SessionView(BaseModel):
     preferences: Preferences | None
     priority: Literal["normal", "high", "low"] = Field(
         ...,
-        description="Which queue the runs of a session travel on, and so which workers they wait for.",
+        description="Priority of a session: the queue of its runs, and so which workers take them.",
     )
     runs: int
     pending: int
@@ -4169,7 +4191,7 @@ class SessionView(BaseModel):
 
 class StandingPage(BaseModel):
     """
-    Standing rules by agent; never more than a thousand.
+    Standing rules by agent; at most a thousand.
     """
 
     items: list[StandingView]
@@ -4188,11 +4210,11 @@ class StatsPage(BaseModel):
 
 class StatusView(BaseModel):
     """
-    How the system is: as well as its worst part. The uptime is that of the worker that answers.
+    The status of the system, which is that of its worst component. The uptime is that of the responding worker.
     """
 
     status: Literal["healthy", "degraded", "critical"] = Field(
-        ..., description="How well something is."
+        ..., description="Health of the system or a part."
     )
     components: list[ComponentView]
     at: AwareDatetime
@@ -4211,19 +4233,19 @@ class StepPage(BaseModel):
 
 class Team(BaseModel):
     """
-    Agents and people who serve one conversation.
+    The spec of a team.
 
     Attributes:
-        description: What it is for.
-        members: Who.
-        overflow: What becomes of a conversation that finds no room: it waits (`queue`), goes to members with the role
-            `backup` and waits if these are full, too (`backup`), or is refused.
-        handoff: How conversations change hands.
-        escalation_path: Who has a conversation next that waits too long for a person.
-        out_of_hours: Where a person is not there: the `next` member by the rule, or the conversation waits.
-        requires_human_approval: Whether every answer waits for a person's approval before it leaves.
-        approvers: Who may approve answers: `user:…`, `role:…`, `group:…` or `link`; none for anybody in the workspace.
-        idle_timeout_s: Seconds without a run after which a conversation ends and makes room.
+        description: Its purpose.
+        members: Its members.
+        overflow: What happens to a session that no member is free for: it waits (`queue`), goes to members with role
+            `backup` and waits if these are busy too (`backup`), or is refused.
+        handoff: How sessions are handed over.
+        escalation_path: Who gets a session that waits too long for a person.
+        out_of_hours: If a person is not available: the `next` member is chosen, or the session waits.
+        requires_human_approval: Whether every answer waits for an approval.
+        approvers: Who may approve answers: `user:…`, `role:…`, `group:…` or `link`; empty for anybody in the workspace.
+        idle_timeout_s: Seconds without a run after which a session ends.
     """
 
     description: str | None = ""
@@ -4249,7 +4271,7 @@ class Team(BaseModel):
 
 class TeamVersionView(BaseModel):
     """
-    A version of a team; one without `team` was a deletion.
+    A version of a team; one without `team` is a deletion.
     """
 
     version: int
@@ -4270,11 +4292,11 @@ class TeamView(BaseModel):
 
 class Template(BaseModel):
     """
-    What agents of a kind have in common.
+    What agents of one kind have in common.
 
     Attributes:
-        extends: The template that this one goes on from.
-        category: What kind of template it is, to find it by.
+        extends: Name of the template that this one is based on; None for none.
+        category: Its category, for searching.
     """
 
     provider: str | None = None
@@ -4310,7 +4332,7 @@ class Template(BaseModel):
 
 class TemplateView(BaseModel):
     """
-    A template; `builtin` ones are the app's.
+    A template; `builtin` ones come with the app.
     """
 
     name: str
@@ -4332,7 +4354,7 @@ class TimerPage(BaseModel):
 
 class TrailPage(BaseModel):
     """
-    What happened to an agent, newest first.
+    The audit trail of an agent, newest first.
     """
 
     items: list[TriggersHttpAgentsViewsStepView]
@@ -4341,7 +4363,7 @@ class TrailPage(BaseModel):
 
 class TranscriptView(BaseModel):
     """
-    A session as a whole.
+    A session with all its content.
     """
 
     session: SessionView
@@ -4361,7 +4383,7 @@ class TurnPage(BaseModel):
 
 class UsagePage(BaseModel):
     """
-    How much of each limit is used.
+    The usage of each limit.
     """
 
     items: list[UsageView]
@@ -4370,7 +4392,7 @@ class UsagePage(BaseModel):
 
 class VersionFiguresView(BaseModel):
     """
-    What one version of an agent did; `version` is empty for attempts that did not come as far as having one.
+    Performance of one version; `version` is empty for attempts that ended before they had one.
     """
 
     version: str
@@ -4380,7 +4402,7 @@ class VersionFiguresView(BaseModel):
 
 class VersionScoresView(BaseModel):
     """
-    What a version's answers were scored: in all, and day by day.
+    The mean scores of a version: in total, and by day.
     """
 
     version: str
@@ -4391,7 +4413,7 @@ class VersionScoresView(BaseModel):
 
 class WaitingView(BaseModel):
     """
-    A conversation that a person has: since when, until when it is due, and who has taken it.
+    A session with a person: since when, due when, and claimed by whom.
     """
 
     session: SessionView
@@ -4410,9 +4432,9 @@ class WaitingView(BaseModel):
 
 class WorkerView(BaseModel):
     """
-    A worker that has reported lately: a random id, and until when it has counted.
+    A worker that reported lately: its random id, and the time of its report.
 
-    `strategy` is its own where several are compared (LOADER_STRATEGIES), else null.
+    `strategy` is set where several are compared (LOADER_STRATEGIES), else null.
     """
 
     worker: str
@@ -4423,14 +4445,14 @@ class WorkerView(BaseModel):
 
 class WorkflowRunView(BaseModel):
     """
-    A run of a workflow. Its cost is the sum of its steps', its score the mean of its answers'.
+    A run of a workflow. Its cost is the sum over its steps, its score the mean of its answers' scores.
     """
 
     id: str
     workflow: str
     version: int
     state: Literal["running", "succeeded", "failed", "cancelled"] = Field(
-        ..., description="Where a workflow run is."
+        ..., description="State of a workflow run."
     )
     code: str
     failed_step: str
@@ -4440,7 +4462,7 @@ class WorkflowRunView(BaseModel):
     metadata: dict[str, str]
     priority: Literal["normal", "high", "low"] = Field(
         ...,
-        description="Which queue the runs of a session travel on, and so which workers they wait for.",
+        description="Priority of a session: the queue of its runs, and so which workers take them.",
     )
     answer: str | None
     score: int | None
@@ -4452,11 +4474,11 @@ class WorkflowRunView(BaseModel):
 
 class WorkflowSpec(BaseModel):
     """
-    A workflow as its owner declares it.
+    The spec of a workflow.
 
     Attributes:
-        description: What it is for.
-        steps: What it does, in order; its answer is that of the last step that gave one.
+        description: Its purpose.
+        steps: Its steps, in order; its answer is that of the last step with an answer.
     """
 
     description: str | None = ""
@@ -4465,7 +4487,7 @@ class WorkflowSpec(BaseModel):
 
 class WorkflowView(BaseModel):
     """
-    A workflow and its version; without content where a version was a deletion.
+    A workflow and its version; a version without content is a deletion.
     """
 
     name: str
@@ -4488,8 +4510,8 @@ class AgentConfig(BaseModel):
     An agent as its owner declares it.
 
     Attributes:
-        template: The template that it is made from; None for a spec of its own.
-        overrides: Whether the workspace's overrides apply to it.
+        template: Name of the template that it is based on; None for none.
+        overrides: Whether the workspace's overrides apply.
     """
 
     provider: str | None = None
@@ -4525,7 +4547,7 @@ class AgentConfig(BaseModel):
 
 class AgentFiguresView(BaseModel):
     """
-    What an agent did.
+    Performance of an agent.
     """
 
     agent: str
@@ -4534,36 +4556,36 @@ class AgentFiguresView(BaseModel):
 
 class AgentSpec(BaseModel):
     """
-    An agent as its owner declares it.
+    The spec of an agent.
 
     Attributes:
-        provider: Who runs the model: `offline` (no model, for trials and tests), `openai` (any compatible endpoint),
+        provider: Where the model runs: `offline` (no model, for trials and tests), `openai` (any compatible endpoint),
             `foundry` (an agent in a Microsoft Foundry project), `route` (the deployments of a route), or a chat client
-            that an extension brings.
+            of an extension.
         model: Model or deployment name at the provider; with `route`, the route's name.
         instructions: System prompt, at most 100,000 characters.
-        description: What the agent is for, shown in lists.
+        description: Purpose of the agent, shown in lists.
         temperature: Sampling temperature 0-2; None for the provider's default.
         top_p: Nucleus sampling 0-1; None for the provider's default.
-        max_output_tokens: Most tokens one model call may produce; None for the provider's default.
-        reasoning_effort: How much a reasoning model thinks before it answers; None for its default. Not with `offline`.
-        tools: What the model may call: names of function tools, MCP servers, and objects for tools that the provider
-            runs (`lifecycle.specs.hosted_tools`), which only `foundry` has.
-        context_providers: What adds to what the model is given before each run, by name; an extension brings them.
-        response_format: The JSON Schema that answers follow; None for text. Not with `offline`.
-        simulate: What the `offline` provider should do; only allowed there.
-        labels: At most 16 free key-value pairs to find and group agents by.
-        pinned: True keeps the agent from being retired when idle.
+        max_output_tokens: Most tokens of one model call; None for the provider's default.
+        reasoning_effort: How long a reasoning model thinks before it answers; None for its default. Not with `offline`.
+        tools: Tools that the model may call: names of function tools, MCP servers, and hosted tools
+            (`lifecycle.specs.hosted_tools`), which only `foundry` has.
+        context_providers: Names of the context providers of each run; extensions define them.
+        response_format: JSON Schema of answers; None for text. Not with `offline`.
+        simulate: What the `offline` provider simulates; only allowed there.
+        labels: At most 16 key-value pairs for finding and grouping agents.
+        pinned: Whether the agent is never retired when idle.
         idle_after_s: Seconds without use before the agent is retired; None for the app's setting.
-        max_history_tokens: Most tokens of a session's history that its model is told, where the session does not say;
-            None for the app's setting.
-        evaluation: What a good answer of the agent is; None scores what every answer can be scored for.
-        sla: What service level it is to keep; None for the app's settings.
-        ladder: What the agent does as its budgets are used up, in ascending steps.
-        runaway: When a run of it has run away; None for the app's settings.
-        approvals: Which tool calls need an approval, beside those that the workspace's policy names.
-        client_tools: Whether callers may bring tools of their own, which they call themselves. Not with `foundry`,
-            whose agents have the tools of their version.
+        max_history_tokens: Most tokens of a session's history that the model gets, unless the session sets it; None for
+            the app's setting.
+        evaluation: How its answers are evaluated; None for the checks that fit every answer.
+        sla: Its service level objectives; None for the app's settings.
+        ladder: Its degradation steps as its budgets are used up, ascending.
+        runaway: When a run counts as runaway; None for the app's settings.
+        approvals: Which tool calls need an approval, in addition to the workspace's policy.
+        client_tools: Whether callers may bring client tools. Not with `foundry`, whose agents have the tools of their
+            version.
     """
 
     provider: str | None = "offline"
@@ -4594,14 +4616,14 @@ class AgentSpec(BaseModel):
 
 class AgentView(BaseModel):
     """
-    An agent: what was declared, and what became of it.
+    An agent: its declaration, and its state at the provider.
     """
 
     name: str
     workspace: str
     state: Literal[
         "registered", "provisioning", "active", "idle", "disabled", "failed", "deleted"
-    ] = Field(..., description="Where an agent is in its life.")
+    ] = Field(..., description="State of an agent.")
     spec: AgentSpec
     revision: int
     current: bool
@@ -4618,7 +4640,7 @@ class AgentView(BaseModel):
 
 class AnalyticsView(BaseModel):
     """
-    What happened over some UTC days. `events` counts events by name and by the state, stage and reason they tell.
+    Analytics of some UTC days. `events` counts events by name, and by their state, stage and reason.
     """
 
     first: date
@@ -4662,7 +4684,7 @@ class CallbackPage(BaseModel):
 
 class CapabilityPage(BaseModel):
     """
-    Capabilities by name, or the versions of one, newest first; one without content was a deletion.
+    Capabilities by name, or the versions of one, newest first; a version without content is a deletion.
     """
 
     items: list[CapabilityView]
@@ -4680,7 +4702,7 @@ class ChannelPage(BaseModel):
 
 class ChatBody(BaseModel):
     """
-    A request of Chat Completions. `X-Ignored-Parameters` of the answer names those that the agent decides.
+    A request of Chat Completions. The response header `X-Ignored-Parameters` lists parameters without effect.
     """
 
     model: str
@@ -4724,7 +4746,7 @@ class ChatBody(BaseModel):
 
 class ChatCompletion(BaseModel):
     """
-    An answer of Chat Completions.
+    A chat completion.
     """
 
     id: str
@@ -4737,7 +4759,7 @@ class ChatCompletion(BaseModel):
 
 class CostGroupView(BaseModel):
     """
-    What one group spent; `parts` where it was asked to be split.
+    The spend of one group; `parts` where a split was requested.
     """
 
     name: str
@@ -4747,7 +4769,7 @@ class CostGroupView(BaseModel):
 
 class CostsView(BaseModel):
     """
-    What was spent over some days.
+    The spend of some days.
     """
 
     first: date
@@ -4759,10 +4781,11 @@ class CostsView(BaseModel):
 
 class EffectiveView(BaseModel):
     """
-    What an agent comes to, and where everything in it comes from.
+    The effective configuration of an agent, with the origin of every value.
 
-    `current` says whether the agent is already declared so; `problem`, why it stays as it was. `mcp` are the
-    MCP servers that this app calls for it.
+    `current` says whether the agent is already declared so; if not, `problem` may say why it is unchanged. `mcp` are
+    the MCP
+    servers that this app calls for it.
     """
 
     name: str
@@ -4790,7 +4813,7 @@ class EvaluationPage(BaseModel):
 
 class InboxPage(BaseModel):
     """
-    Conversations that people have, the longest waiting first; a page can be short while there is a `next`.
+    Sessions with people, the longest wait first; a page can be short although there is a `next`.
     """
 
     items: list[WaitingView]
@@ -4799,10 +4822,11 @@ class InboxPage(BaseModel):
 
 class LoaderView(BaseModel):
     """
-    How the workers' caches of the workspace's agents do.
+    The performance of the workers' agent caches.
 
-    `policy` is that of the worker that answers. `learned_until` is until when uses are part of the ranking; null before
-    the first. `strategies` are those that workers are divided between, the best first; empty where they are not.
+    `policy` is that of the worker that responds. `learned_until` is the time up to which uses are in the ranking; null
+    before the
+    first. `strategies` are those compared, the best first; empty where none are.
     """
 
     policy: Literal["sieve", "lru", "s3-fifo", "w-tinylfu"]
@@ -4815,7 +4839,7 @@ class LoaderView(BaseModel):
 
 class OptimizationPage(BaseModel):
     """
-    What was found, newest first.
+    Optimizations, newest first.
     """
 
     items: list[OptimizationSummaryView]
@@ -4824,7 +4848,7 @@ class OptimizationPage(BaseModel):
 
 class OptimizationView(BaseModel):
     """
-    What was found.
+    An optimization with its proposals.
     """
 
     id: str
@@ -4842,7 +4866,7 @@ class OptimizationView(BaseModel):
 
 class OverridesPage(BaseModel):
     """
-    Versions of a workspace's overrides, newest first; one without content was a deletion.
+    Versions of a workspace's overrides, newest first; one without content is a deletion.
     """
 
     items: list[OverridesView]
@@ -4851,7 +4875,7 @@ class OverridesPage(BaseModel):
 
 class PerformancePage(BaseModel):
     """
-    Agents by name, with what they did.
+    Agents by name, with their performance.
     """
 
     items: list[AgentFiguresView]
@@ -4860,7 +4884,7 @@ class PerformancePage(BaseModel):
 
 class PerformanceView(BaseModel):
     """
-    How an agent performed from the first to the last UTC day, in all, by version and over time.
+    Performance of an agent from the first to the last UTC day: in total, by version and over time.
     """
 
     agent: str
@@ -4902,7 +4926,7 @@ class SchedulePage(BaseModel):
 
 class ScoresView(BaseModel):
     """
-    What an agent's versions were scored, the latest one first.
+    The mean scores of an agent's versions, the latest first.
     """
 
     agent: str
@@ -4938,7 +4962,7 @@ class TeamVersionPage(BaseModel):
 
 class TemplatePage(BaseModel):
     """
-    Templates by name, or the versions of one, newest first; one without content was a deletion.
+    Templates by name, or the versions of one, newest first; a version without content is a deletion.
     """
 
     items: list[TemplateView]
@@ -4947,7 +4971,7 @@ class TemplatePage(BaseModel):
 
 class VersionSpecView(BaseModel):
     """
-    The spec that a version was made from; of several with the label, the newest.
+    The spec that a version was made from; where several have the label, the newest.
     """
 
     version: str

@@ -184,7 +184,7 @@ def test_the_model_comes_from_the_file_or_the_app_or_the_command(tmp_path: Path)
     """Somebody must say it; what else the app's own file says is refused like any field."""
     write(tmp_path, MINIMAL)
     assert refused(tmp_path, Reading()) == (
-        "daily-report.agent.md: model: is missing; say it here, in agents.config.yaml or with --model"
+        "daily-report.agent.md: model: is missing; set it here, in agents.config.yaml or with --model"
     )
     write(tmp_path, "model: $MODEL\n", "agents.config.yaml")
     assert read(tmp_path, Reading(environ={"MODEL": "gpt-5"}))[1].model == "gpt-5"

@@ -43,7 +43,7 @@ def test_the_examples_can_be_read() -> None:
     ("text", "message"),
     [
         ("name: [", "a.yaml: cannot be read: "),
-        ("", "a.yaml: name: is missing; a file says name and spec"),
+        ("", "a.yaml: name: is missing; a file has name and spec"),
         ("- a", "a.yaml: name: is missing"),
         ("name: a", "a.yaml: spec: is missing"),
         ("name: A!\nspec: {model: m}", "a.yaml: name: Not a valid agent name"),
@@ -88,7 +88,7 @@ def test_an_empty_directory_is_a_mistake(tmp_path: Path, make: bool) -> None:
     if make:
         place.mkdir()
 
-    with pytest.raises(CommandFailed, match="holds no agents" if make else "is no directory"):
+    with pytest.raises(CommandFailed, match="holds no agents" if make else "is not a directory"):
         read_directory(place, Reading(), managed_by="us")
 
 

@@ -55,7 +55,7 @@ def test_what_was_not_shown_is_not_applied(now: list[Any], refused: bool) -> Non
     shown = plan(line("a"), line("s", "sweep", versions=("2", "1")))
 
     if refused:
-        with pytest.raises(CommandFailed, match="That was not so when the plan was shown"):
+        with pytest.raises(CommandFailed, match="This was not in the plan that was shown"):
             apply_plan(app, plan(*now), shown, {"touched"}, destructive=False)
         assert app.calls == []
     else:

@@ -63,17 +63,17 @@ def test_a_package_brings_what_its_modules_define(folder: Path) -> None:
         (
             "from lifecycle.extensions import tool\n\n\n@tool\ndef f(x: int) -> int:\n    return x\n",
             4,
-            "TypeError: the tool f has no docstring, which is what the model knows of it",
+            "TypeError: the tool f has no docstring; the model needs it as its description",
         ),
         (
             "from lifecycle.extensions import chat_client\n\n@chat_client('openai')\ndef f(m, s): ...\n",
             3,
-            "ValueError: every app has a provider 'openai'",
+            "ValueError: 'openai' is the name of a built-in provider",
         ),
         (
             "from lifecycle.extensions import context_provider\n\n@context_provider\ndef f(query): ...\n",
             3,
-            "TypeError: the context provider f is no class and no async function",
+            "TypeError: the context provider f is neither a class nor an async function",
         ),
     ],
     ids=["import", "syntax", "raise", "exit", "docstring", "reserved", "sync"],

@@ -252,7 +252,7 @@ def test_triggers_fire_beyond_their_limit(
             "circle",
         ),
         ({"members": [TRIAGE]}, "no member has the specialization 'billing'"),
-        ({"members": [changed(PEOPLE, hours={"time_zone": "Mars/Olympus"})]}, "no time zone"),
+        ({"members": [changed(PEOPLE, hours={"time_zone": "Mars/Olympus"})]}, "not a time zone"),
         ({"members": [PEOPLE]}, "at least one agent"),
         ({"members": [changed(BILLING, name="a-b"), changed(TECH, name="a_b")]}, "are the same there"),
         (

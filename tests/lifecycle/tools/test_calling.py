@@ -248,7 +248,7 @@ async def test_a_setting_that_is_not_there_is_named_in_the_log_only(caplog: pyte
         (lambda: tool(lambda x: x), "name"),
         (lambda: defined(lambda: 1, "t"), "no docstring"),
         (lambda: named(lambda x: x), "no type"),
-        (lambda: named(lambda *xs: xs), "named parameters only"),
+        (lambda: named(lambda *xs: xs), "only named parameters"),
         (lambda: ToolTerms(timeout_s=0), "timeout_s"),
         (lambda: ToolTerms(timeout_s=601), "timeout_s"),
         (lambda: ToolTerms(max_result_bytes=2**21), "max_result_bytes"),

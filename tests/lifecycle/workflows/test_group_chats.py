@@ -214,7 +214,7 @@ async def test_cancelling_ends_a_group_chat_and_erasing_takes_what_was_said() ->
         ({"group_chat": ["ann", "ann"]}, "once"),
         ({"group_chat": ["ann", "bob"], "manager": "ann"}, "manager"),
         ({"group_chat": ["ann", "bob"], "max_rounds": 0}, "greater than or equal to 1"),
-        ({"group_chat": ["ann", "bob"], "prompt": "{steps.later.answer}"}, "no such step"),
+        ({"group_chat": ["ann", "bob"], "prompt": "{steps.later.answer}"}, "which does not exist"),
     ],
 )
 def test_what_is_no_group_chat_is_refused(step: Mapping[str, Any], why: str) -> None:

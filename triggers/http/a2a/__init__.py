@@ -1,4 +1,4 @@
-"""Agents for other agents: the Agent2Agent protocol (a2a-protocol.org), an address for each agent."""
+"""Agents for other agents: the Agent2Agent protocol (a2a-protocol.org), with one address for each agent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ENDPOINTS = (
         "GET",
         "a2a/{name}/.well-known/agent-card.json",
         "a2a_card",
-        "Get an agent's card: what it is for, and how it is asked with the Agent2Agent protocol.",
+        "Get an agent's card: what it does, and how to call it with the Agent2Agent protocol.",
         mimetype="application/json",
         errors=(404,),
     ),
@@ -17,7 +17,7 @@ ENDPOINTS = (
         "POST",
         "a2a/{name}",
         "a2a",
-        "Speak the Agent2Agent protocol, 1.0 and 0.3, with an agent: one JSON-RPC message a request.",
+        "Call an agent with the Agent2Agent protocol, 1.0 or 0.3: one JSON-RPC message per request.",
         mimetype="application/json",
         formats=("text/event-stream",),
         errors=(404, 413, 415),

@@ -15,10 +15,10 @@ from triggers.http.call import Call, Reply
 from triggers.http.jsonrpc import INVALID_PARAMS, PARSE_ERROR, message_of, refusal
 
 for _name in ("a2a.server", "a2a.compat", "a2a.utils"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)  # their tracebacks quote what a client sent
+    logging.getLogger(_name).setLevel(logging.CRITICAL)  # their tracebacks would contain what a client sent
 
 _DEEPEST = 32
-"""Levels of nesting that a message may have: the SDK's protocol buffers have 100, three of them for one of JSON's."""
+"""Deepest nesting of a message: the SDK's protocol buffers allow 100 levels, three for each level of JSON."""
 _MOST_MESSAGES = 2**31 - 1
 
 
@@ -53,7 +53,7 @@ async def a2a(call: Call) -> Reply:
 
 
 def _refused(body: bytes) -> Reply | None:
-    """Return the answer to a message that the SDK would fail on, or answer in Python's words; None for others."""
+    """Return the reply to a message that would crash the SDK or be answered with Python's own text; None for others."""
     try:
         message = parse_json(body)
         fits = _fits(message)
@@ -72,7 +72,7 @@ def _refused(body: bytes) -> Reply | None:
 
 
 def _counts(value: Any) -> bool:
-    """Return whether a value is a number of messages; also for what is no number, of which the SDK says so itself."""
+    """Return whether a value is a valid number of messages; True also for non-numbers, which the SDK itself rejects."""
     try:
         return 0 <= int(value) <= _MOST_MESSAGES
     except (ValueError, TypeError, OverflowError):
@@ -80,7 +80,7 @@ def _counts(value: Any) -> bool:
 
 
 def _fits(value: Any) -> bool:
-    """Return whether all integers in a message fit into a double, as which the protocol has them.
+    """Return whether all integers in a message fit into a double, as the protocol requires.
 
     Raises:
         ValueError: It is nested too deeply.

@@ -1,4 +1,4 @@
-"""Push notifications of tasks: where a task's end is reported, as the protocol sets, gets and deletes it."""
+"""Push notifications of tasks: setting, getting and deleting the webhook to which a task's end is reported."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 async def callback_of(call: Call, config: TaskPushNotificationConfig) -> Callback:
-    """Return what a configuration asks for, once it is checked that notifications may go there.
+    """Return the callback that a configuration asks for, after checking its URL.
 
     Raises:
-        InvalidInput: Webhooks may not go there, or its token or credentials are none that a header holds.
+        InvalidInput: Webhooks must not go there, or its token or credentials cannot be sent in a header.
     """
     auth = config.authentication
     authorization = f"{auth.scheme} {auth.credentials}" if auth.scheme and auth.credentials else ""
@@ -36,7 +36,7 @@ async def callback_of(call: Call, config: TaskPushNotificationConfig) -> Callbac
 
 
 def config_of(run: Run, ident: str = "") -> TaskPushNotificationConfig:
-    """Return the configuration of a task, without its secrets: its URL, as it was set, is the caller's own.
+    """Return the push notification configuration of a task, without its secrets.
 
     Raises:
         TaskNotFoundError: It has none, or none of that id.

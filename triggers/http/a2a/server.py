@@ -1,4 +1,4 @@
-"""An agent as an A2A server, over the official SDK, which speaks the protocol's versions; one for each request."""
+"""An agent as an A2A server, on the official SDK, which handles the protocol's versions; one per request."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from triggers.http.call import Call
 
 _USER = "user_id"
-"""What a request's metadata may have: whom it is asked for."""
+"""Key in a request's metadata that names the user it is made for."""
 _PAGE = 50
 _MOST = 100
 _LOOK_EVERY_S = 1.0
@@ -73,14 +73,14 @@ _LISTED = {
 
 
 class AgentRequests(RequestHandler):
-    """What one caller asks of one agent."""
+    """Handles the requests of one caller to one agent."""
 
     def __init__(self, call: Call, agent: Callee) -> None:
         self._call = call
         self._agent = agent
 
     async def on_message_send(self, params: SendMessageRequest, context: ServerCallContext) -> Task | Message:
-        """Ask, and wait for the answer unless the task is wanted at once."""
+        """Start a run, and wait for its answer unless the caller wants the task at once."""
         async with _translated():
             configuration = params.configuration
             history = _history(configuration)
@@ -92,22 +92,22 @@ class AgentRequests(RequestHandler):
     async def on_message_send_stream(
         self, params: SendMessageRequest, context: ServerCallContext
     ) -> AsyncGenerator[Event]:
-        """Ask, and tell of the task until it has ended or waits for people."""
+        """Start a run, and yield the events of its task until it ends or waits for people."""
         async with _translated():
             history = _history(params.configuration)
             asked = await self._ask(params, stream=True)
-            async for event in self._told(asked, history):
+            async for event in self._events(asked, history):
                 yield event
 
     async def on_subscribe_to_task(
         self, params: SubscribeToTaskRequest, context: ServerCallContext
     ) -> AsyncGenerator[Event]:
-        """Tell of a task from now on."""
+        """Yield the events of a task from now on."""
         async with _translated():
             asked = await self._task(params.id)
             if asked.run.finished:
                 raise UnsupportedOperationError("The task has ended; get it instead.")
-            async for event in self._told(asked, 0):
+            async for event in self._events(asked, 0):
                 yield event
 
     async def on_get_task(self, params: GetTaskRequest, context: ServerCallContext) -> Task | None:
@@ -117,7 +117,7 @@ class AgentRequests(RequestHandler):
             return task_of((await self._task(params.id)).run, history)
 
     async def on_cancel_task(self, params: CancelTaskRequest, context: ServerCallContext) -> Task | None:
-        """Cancel a task: at once while it is not begun, soon when it is."""
+        """Cancel a task: at once while it has not started, soon when it is running."""
         async with _translated():
             asked = await self._task(params.id)
             if asked.run.finished and asked.run.state is not RunState.CANCELLED:
@@ -127,7 +127,7 @@ class AgentRequests(RequestHandler):
             return task_of(asked.run)
 
     async def on_list_tasks(self, params: ListTasksRequest, context: ServerCallContext) -> ListTasksResponse:
-        """List the agent's tasks, newest first; those of a context where one is named."""
+        """List the agent's tasks, newest first; only those of a context where one is named."""
         async with _translated():
             if params.page_size < 0:
                 raise InvalidParamsError("A page has at least one task.")
@@ -150,7 +150,7 @@ class AgentRequests(RequestHandler):
     async def on_create_task_push_notification_config(
         self, params: TaskPushNotificationConfig, context: ServerCallContext
     ) -> TaskPushNotificationConfig:
-        """Have a task's end reported to a webhook; setting it again replaces it."""
+        """Report a task's end to a webhook; setting it again replaces it."""
         async with _translated():
             asked = await self._task(params.task_id)
             if asked.run.finished:
@@ -161,14 +161,14 @@ class AgentRequests(RequestHandler):
     async def on_get_task_push_notification_config(
         self, params: GetTaskPushNotificationConfigRequest, context: ServerCallContext
     ) -> TaskPushNotificationConfig:
-        """Return where a task's end is reported."""
+        """Return the webhook of a task."""
         async with _translated():
             return config_of((await self._task(params.task_id)).run, params.id)
 
     async def on_list_task_push_notification_configs(
         self, params: ListTaskPushNotificationConfigsRequest, context: ServerCallContext
     ) -> ListTaskPushNotificationConfigsResponse:
-        """List where a task's end is reported: there is one place at most."""
+        """List the webhooks of a task: at most one."""
         async with _translated():
             run = (await self._task(params.task_id)).run
             found = run.input.callback
@@ -178,7 +178,7 @@ class AgentRequests(RequestHandler):
     async def on_delete_task_push_notification_config(
         self, params: DeleteTaskPushNotificationConfigRequest, context: ServerCallContext
     ) -> None:
-        """Have a task's end reported to nobody."""
+        """Remove the webhook of a task."""
         async with _translated():
             asked = await self._task(params.task_id)
             config_of(asked.run, params.id)
@@ -187,7 +187,7 @@ class AgentRequests(RequestHandler):
     async def on_get_extended_agent_card(
         self, params: GetExtendedAgentCardRequest, context: ServerCallContext
     ) -> AgentCard:
-        """Refuse: everybody who may ask sees the one card."""
+        """Refuse: there is only one card, which every caller may see."""
         raise ExtendedAgentCardNotConfiguredError
 
     async def _ask(self, params: SendMessageRequest, *, stream: bool) -> Asked:
@@ -195,7 +195,7 @@ class AgentRequests(RequestHandler):
         if message.task_id:
             await self._task(message.task_id)
             raise UnsupportedOperationError(
-                "A task takes no further messages; ask in its context. An approval is decided as an approval."
+                "A task accepts no further messages; send a new one in its context. Approvals have an API of their own."
             )
         given = dict(params.metadata) | dict(message.metadata)
         user = given.get(_USER)
@@ -208,7 +208,7 @@ class AgentRequests(RequestHandler):
         )
         if not message.message_id:
             raise InvalidParamsError("The message has no id.")
-        # A client that sends a message again gets the task that it became.
+        # A client that repeats a message gets the task that the first one started.
         key = str(ids.run_id(self._call.workspace, f"a2a:{self._agent.name}:{_printable(message.message_id)}"))
         return await asking.ask(self._call, self._agent.name, request, key=key)
 
@@ -227,8 +227,8 @@ class AgentRequests(RequestHandler):
             raise TaskNotFoundError
         return asked
 
-    async def _told(self, asked: Asked, history: int | None) -> AsyncIterator[Event]:
-        """Yield the task, its answer as it grows, and each state that it comes to."""
+    async def _events(self, asked: Asked, history: int | None) -> AsyncIterator[Event]:
+        """Yield the task, its answer as it grows, and each change of its state."""
         ident, context = asked.run.id, asked.run.session_id
         yield task_of(asked.run, history, artifacts=False)
         told = state_of(asked.run)
@@ -280,7 +280,7 @@ def _printable(text: str) -> str:
 
 @asynccontextmanager
 async def _translated() -> AsyncIterator[None]:
-    """Raise our errors as those of the protocol, with our code among their data."""
+    """Raise the app's errors as those of the protocol, with the app's code in their data."""
     try:
         yield
     except A2AError:

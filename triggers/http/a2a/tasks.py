@@ -30,7 +30,7 @@ from triggers.http.asking import Callee
 
 TEXT = "text/plain"
 ANSWER = "answer"
-"""The id of the artifact that a run's answer is."""
+"""Id of the artifact that contains a run's answer."""
 VERSIONS = ("1.0", "0.3")
 _STATES = {
     RunState.QUEUED: TaskState.TASK_STATE_SUBMITTED,
@@ -47,8 +47,8 @@ def card(found: Callee, url: str, *, signed_in: bool) -> AgentCard:
 
     Args:
         found: The agent.
-        url: Where it is asked.
-        signed_in: Whether callers sign in with Microsoft Entra ID, rather than with a key of the app.
+        url: Its address.
+        signed_in: Whether callers authenticate with Microsoft Entra ID rather than with a function key.
     """
     if signed_in:
         scheme = SecurityScheme(http_auth_security_scheme=HTTPAuthSecurityScheme(scheme="bearer", bearer_format="JWT"))
@@ -72,11 +72,11 @@ def card(found: Callee, url: str, *, signed_in: bool) -> AgentCard:
 
 
 def query_of(message: Message, accepted: Iterable[str]) -> str:
-    """Return what a message asks.
+    """Return the text of a message.
 
     Raises:
-        ContentTypeNotSupportedError: It has what is no text, or wants none in return.
-        InvalidParamsError: It has no words, or is not the user's.
+        ContentTypeNotSupportedError: It contains something other than text, or accepts no text in return.
+        InvalidParamsError: It is empty, or its role is not that of the user.
     """
     if message.role != Role.ROLE_USER:
         raise InvalidParamsError("The message's role must be that of the user.")
@@ -92,14 +92,14 @@ def query_of(message: Message, accepted: Iterable[str]) -> str:
 
 
 def state_of(run: Run) -> TaskState:
-    """Return a run's state as a task's; a run that waits for another of its session is only not begun yet."""
+    """Return the task state of a run; one that waits for another run of its session counts as submitted."""
     if run.state is RunState.WAITING and run.error is None:
         return TaskState.TASK_STATE_SUBMITTED
     return _STATES[run.state]
 
 
 def status_of(run: Run) -> TaskStatus:
-    """Return how far a run is; why it failed or waits is said in a message of the agent's."""
+    """Return the status of a run; a message of the agent says why it failed or waits."""
     status = TaskStatus(state=state_of(run))
     status.timestamp.FromDatetime(run.finished_at or run.started_at or run.created_at)
     if run.error is not None and run.state in (RunState.FAILED, RunState.WAITING):
@@ -114,8 +114,8 @@ def task_of(run: Run, history: int | None = None, *, artifacts: bool = True) -> 
 
     Args:
         run: The run.
-        history: Most messages of the task to tell; None for all, 0 for none.
-        artifacts: Whether its answer is told.
+        history: Most messages of the task to include; None for all, 0 for none.
+        artifacts: Whether to include its answer.
     """
     task = Task(id=run.id, context_id=run.session_id, status=status_of(run))
     if history is None or history > 0:
@@ -134,12 +134,12 @@ def task_of(run: Run, history: int | None = None, *, artifacts: bool = True) -> 
 
 
 def artifact_of(text: str) -> Artifact:
-    """Return an answer, or a piece of it, as an artifact."""
+    """Return an answer, or a part of it, as an artifact."""
     return Artifact(artifact_id=ANSWER, name=ANSWER, parts=[Part(text=text, media_type=TEXT)])
 
 
 def message_of(run: Run, role: Role, text: str, what: str) -> Message:
-    """Return a message of a task; its id is made of the run's."""
+    """Return a message of a task, with an id derived from the run's."""
     return Message(
         message_id=f"{run.id}-{what}",
         task_id=run.id,

@@ -1,4 +1,4 @@
-"""Agents: declaring them, switching them, their versions and audit trails."""
+"""Agents: declaring, enabling and disabling them, their versions and audit trails."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ENDPOINTS = (
         "DELETE",
         "agents/{name}",
         "agents_delete",
-        "Delete an agent and what is ours of it at the provider. Its sessions and costs stay.",
+        "Delete an agent, and its versions at the provider that this app made. Its sessions and costs stay.",
         status=204,
         errors=(404, 412),
         signals=True,
@@ -47,12 +47,17 @@ ENDPOINTS = (
     Endpoint("GET", "agents", "agents_list", "List agents by name.", returns="AgentPage", query=PAGING),
     Endpoint("GET", "agents/{name}", "agents_get", "Get an agent.", returns="AgentView", errors=(404,)),
     Endpoint(
-        "GET", "agents/{name}/stats", "agents_stats", "How an agent is used.", returns="AgentStatsView", errors=(404,)
+        "GET",
+        "agents/{name}/stats",
+        "agents_stats",
+        "Get an agent's usage statistics.",
+        returns="AgentStatsView",
+        errors=(404,),
     ),
-    _command("prewarm", "Make an agent ready before its first run.", (404, 409)),
+    _command("prewarm", "Create an agent at its provider before its first run.", (404, 409)),
     _command(
         "retire",
-        "Put an agent away at its provider, keeping its spec; its next run restores it.",
+        "Retire an agent: its spec is kept, its versions are deleted after a grace period, its next run restores it.",
         (404, 409),
         {
             "grace_s": Parameter(
@@ -62,18 +67,19 @@ ENDPOINTS = (
         },
     ),
     _command("restore", "Bring a retired or failed agent back.", (404, 409)),
-    _command("verify", "Look whether an agent is at its provider as it was made, and make it again if not.", (404,)),
-    _command("disable", "Switch an agent off: its runs are refused until it is enabled.", (404,)),
-    _command("enable", "Switch an agent on again.", (404,)),
+    _command("verify", "Check that an agent exists at its provider unchanged, and create it again if not.", (404,)),
+    _command("disable", "Disable an agent: its runs are refused until it is enabled.", (404,)),
+    _command("enable", "Enable a disabled agent.", (404,)),
     Endpoint(
         "POST",
         "prune",
         "agents_prune",
-        "Judge what is due, and retire idle agents and delete superseded versions unless it is a dry run.",
+        "Retire idle agents and delete superseded versions; with `dry_run`, only say which.",
         returns="PruneView",
         query={
             "dry_run": Parameter(
-                "`true` (default) only says what would happen; `false` does it.", {"type": "boolean", "default": True}
+                "`true` (default) only returns what would happen; `false` does it.",
+                {"type": "boolean", "default": True},
             )
         },
         signals=True,
@@ -98,7 +104,7 @@ ENDPOINTS = (
         "POST",
         "agents/{name}/rollback",
         "agents_rollback",
-        "Declare an earlier spec of an agent again, by its version or revision; forward is the same.",
+        "Roll back: declare an earlier (or later) spec of an agent again, named by its version or revision.",
         body="RollBack",
         returns="AgentView",
         errors=(404, 409, 412),
@@ -108,7 +114,7 @@ ENDPOINTS = (
         "GET",
         "agents/{name}/audit",
         "agents_audit",
-        "Tell what happened to an agent, newest first; of a deleted one, too.",
+        "Get an agent's audit trail, newest first; also of a deleted agent.",
         returns="TrailPage",
         query=PAGING,
         errors=(404,),

@@ -1,4 +1,4 @@
-"""What the API answers of agents."""
+"""Request and response models of agents."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from triggers.http.views import FailureView, Page, View
 
 
 class ProviderVersionView(View):
-    """An agent's version at its provider."""
+    """A version of an agent at its provider."""
 
     name: str
     version: str
@@ -36,17 +36,18 @@ class AgentVersionView(ProviderVersionView):
 
 
 class VersionSpecView(View):
-    """The spec that a version was made from; of several with the label, the newest."""
+    """The spec that a version was made from; where several have the label, the newest."""
 
     version: str
     spec: AgentSpec
 
 
 class ProviderHealthView(View):
-    """How the provider's side of an agent was last found.
+    """The provider's state of an agent, as last observed.
 
-    `verified_at` is when its version was last seen as it was made; `status` is `ok`, `throttled`, `unavailable` or
-    `failing`, and `trouble` the code of the provider's last failure, which lasts since `trouble_since`.
+    `verified_at` is when its version was last seen unchanged; `status` is `ok`, `throttled`, `unavailable` or
+    `failing`, and
+    `trouble` the code of the provider's last failure, which has lasted since `trouble_since`.
     """
 
     status: str
@@ -57,7 +58,7 @@ class ProviderHealthView(View):
 
 
 class RetirementView(View):
-    """What becomes of a retired agent's versions: switched off and archived, and deleted by prune after a time."""
+    """The versions of a retired agent: disabled and archived now, deleted by prune after the grace period."""
 
     put_away: bool
     delete_after: datetime | None
@@ -65,7 +66,7 @@ class RetirementView(View):
 
 
 class RollBack(View):
-    """The version to go back (or forward) to, or the revision of the declaration; one of the two."""
+    """The version to roll back (or forward) to, or the revision of the declaration; one of the two."""
 
     version: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     revision: Annotated[int, Field(ge=1)] | None = None
@@ -79,7 +80,7 @@ class RollBack(View):
 
 
 class StepView(View):
-    """A step of an agent's life: what, when, of which version, asked for by whom (empty for the app), and why."""
+    """A step in an agent's audit trail: what, when, which version, requested by whom (empty for the app), and why."""
 
     at: datetime
     step: AuditStep
@@ -89,7 +90,7 @@ class StepView(View):
 
 
 class AgentView(View):
-    """An agent: what was declared, and what became of it."""
+    """An agent: its declaration, and its state at the provider."""
 
     name: str
     workspace: str
@@ -131,9 +132,9 @@ def _retirement(record: AgentRecord) -> RetirementView:
 
 
 class AgentStatsView(View):
-    """How an agent is used: runs counted by the registry, versions made and found there.
+    """Usage statistics of an agent: its runs, and the versions made and found at the provider.
 
-    `reused` counts the runs that found a version used before: all but the first of each version made.
+    `reused` counts the runs that found an existing version: all but the first of each version made.
     """
 
     name: str
@@ -160,7 +161,7 @@ class AgentStatsView(View):
 
 
 class VerdictView(View):
-    """What prune makes of one candidate; `retire` says whether the agent as a whole goes, now or after its grace."""
+    """Prune's decision on one candidate; `retire` means that the whole agent goes, now or after its grace period."""
 
     agent: str
     action: Action
@@ -171,7 +172,7 @@ class VerdictView(View):
 
 
 class PruneView(View):
-    """What prune found, and whether it acted on it."""
+    """What prune decided, and whether it was carried out."""
 
     dry_run: bool
     items: Sequence[VerdictView]
@@ -186,4 +187,4 @@ class VersionPage(Page[AgentVersionView]):
 
 
 class TrailPage(Page[StepView]):
-    """What happened to an agent, newest first."""
+    """The audit trail of an agent, newest first."""

@@ -1,4 +1,4 @@
-"""Agents for user interfaces: the AG-UI protocol (docs.ag-ui.com), an address for each agent."""
+"""Agents for user interfaces: the AG-UI protocol (docs.ag-ui.com), with one address for each agent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ENDPOINTS = (
         "POST",
         "agui/{name}",
         "agui",
-        "Speak the AG-UI protocol with an agent: a run's events, with approvals as interrupts.",
+        "Call an agent with the AG-UI protocol: a run's events, with approvals as interrupts.",
         body="RunInput",
         mimetype="text/event-stream",
         errors=(404, 409, 413),

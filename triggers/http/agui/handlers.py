@@ -48,7 +48,7 @@ async def agui(call: Call) -> Reply:
 
 
 async def _client_tools(call: Call, body: RunInput, words: Words | None) -> ClientTools | None:
-    """Return the front end's tools for an agent that takes some, and what came of their calls."""
+    """Return the front end's tools, and the results of their calls; None where the agent does not accept any."""
     if words is None or not (body.tools or words.results):
         return None
     if not words.results and not (await asking.callee(call, call.route("name"))).client_tools:
@@ -66,7 +66,7 @@ async def _asked(call: Call, body: RunInput, words: Words, given: ClientTools | 
 
 
 async def _resumed(call: Call, entries: Sequence[Resume]) -> Asked:
-    """Decide what the person has decided, and go on with the run that waited for it."""
+    """Submit the person's decisions, and continue the run that waited for them."""
     run_id = ""
     for entry in entries:
         payload: Any = entry.payload
@@ -84,7 +84,7 @@ async def _resumed(call: Call, entries: Sequence[Resume]) -> Asked:
 
 
 async def _events(call: Call, asked: Asked, body: RunInput) -> AsyncGenerator[str]:
-    """Yield the run as events: started, its text, calls of the front end's tools, and how it ended or waits."""
+    """Yield the run's events: start, text, calls of the front end's tools, and how it ended or what it waits for."""
     from ag_ui import core  # noqa: PLC0415 - heavy
     from ag_ui.encoder import EventEncoder  # noqa: PLC0415 - heavy
 
@@ -134,10 +134,10 @@ def _interrupt(core: Any, approval: ApprovalView) -> Any:
 
 
 def _words(messages: Sequence[Message]) -> Words:
-    """Return what is asked now, the user's words or what came of tools after the last answer, and what was said before.
+    """Return the question (the messages after the last answer, or tool results) and the conversation before it.
 
     Raises:
-        InvalidInput: Nothing is asked (`no_question`), or a message is no text (`unsupported_content`).
+        InvalidInput: There is no question (`no_question`), or a message is not text (`unsupported_content`).
     """
     told: list[Said | ToolResult] = []
     for number, message in enumerate(messages):

@@ -1,4 +1,4 @@
-"""What the AG-UI protocol sends, as far as agents need it; its names on the wire are in camelCase."""
+"""Models of the AG-UI protocol, as far as agents need it; JSON names are in camelCase."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _Sent(NullsAsAbsent):
 
 
 class Content(_Sent):
-    """A part of what was said."""
+    """A part of a message."""
 
     type: Annotated[str, StringConstraints(max_length=64)]
     text: Text | None = None
@@ -33,7 +33,7 @@ class CalledFunction(_Sent):
 
 
 class ToolCall(_Sent):
-    """A call of a tool of the front end's, as an earlier answer has it."""
+    """A call of a front-end tool, as in an earlier answer."""
 
     id: Id
     function: CalledFunction
@@ -49,7 +49,7 @@ class Message(_Sent):
 
 
 class Tool(_Sent):
-    """A tool of the front end's; `parameters` is JSON Schema."""
+    """A front-end tool; `parameters` is JSON Schema."""
 
     name: Id
     description: Text = ""
@@ -67,8 +67,8 @@ class Resume(_Sent):
 class RunInput(_Sent):
     """A request to run an agent: `threadId` is a session, and the same `runId` in it is the same run.
 
-    Tools of the front end's are given to agents whose spec has `client_tools`. Context and state are not given to the
-    agent; `X-Ignored-Parameters` names what came and is not.
+    Front-end tools are passed to agents whose spec has `client_tools`. Context and state are ignored; the response
+    header `X-Ignored-Parameters` lists what was.
     """
 
     thread_id: Id

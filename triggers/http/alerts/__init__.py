@@ -1,4 +1,4 @@
-"""Alert rules, and the alerts that fired."""
+"""Alert rules, and the history of fired alerts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ENDPOINTS = (
         "PUT",
         "alerts/{name}",
         "alerts_put",
-        "Set an alert rule, in the place of a default one too. Setting it to what it is changes nothing.",
+        "Set an alert rule; one with the name of a default rule replaces it. Setting the same again changes nothing.",
         body="llmops.alerts.rules:AlertRule",
         returns="AlertView",
         also=201,
@@ -19,7 +19,7 @@ ENDPOINTS = (
         "DELETE",
         "alerts/{name}",
         "alerts_delete",
-        "Remove an alert rule; if it fires, the next evaluation resolves it. What fired stays in the history.",
+        "Delete an alert rule; an open firing is resolved by the next evaluation. The history stays.",
         status=204,
         errors=(404, 409, 412),
     ),
@@ -28,7 +28,7 @@ ENDPOINTS = (
         "GET",
         "alerts/fired",
         "alerts_fired",
-        "List alerts that fired, newest first.",
+        "List fired alerts, newest first.",
         returns="FiringPage",
         query=PAGING,
     ),

@@ -1,4 +1,4 @@
-"""What the API answers of alerts."""
+"""Request and response models of alerts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from triggers.http.views import Page, View
 
 
 class AlertStateView(View):
-    """How a rule stands: `ok` or `firing`, since when, and the metric when it was last known.
+    """The state of a rule: `ok` or `firing`, since when, and the last known value of the metric.
 
-    `no_data` says that the last evaluation had none; status and value are then of an earlier one.
+    `no_data` means that the last evaluation had no data; status and value are then from an earlier one.
     """
 
     status: str
@@ -23,11 +23,12 @@ class AlertStateView(View):
 
 
 class AlertView(View):
-    """A rule, how it stands, and the channels it is told to.
+    """An alert rule, its state, and the channels it notifies.
 
-    `default` says that it is there without being set. `misconfigured` names, by JSON pointer into the rule, an agent or
-    a channel that is not there (any more). `state` is null until the rule is evaluated for the first time, a default
-    rule's until it fires for the first time.
+    `default` means that it exists without being set. `misconfigured` lists, as JSON pointers into the rule, an agent or
+    channels
+    that do not exist (any more). `state` is null until the rule is first evaluated; for a default rule, until it first
+    fires.
     """
 
     name: str
@@ -41,7 +42,7 @@ class AlertView(View):
 
 
 class FiringView(View):
-    """An alert that fired, with the rule as it was then. `resolution` is recovered, disabled or deleted."""
+    """A fired alert, with the rule as it was then. `resolution` is recovered, disabled or deleted."""
 
     id: str
     alert: str
@@ -65,4 +66,4 @@ class AlertPage(Page[AlertView]):
 
 
 class FiringPage(Page[FiringView]):
-    """Alerts that fired, newest first."""
+    """Fired alerts, newest first."""

@@ -1,4 +1,4 @@
-"""Approvals: what waits for a person's decision, what was decided, and what demands it."""
+"""Approvals: pending decisions, past decisions, and the policy that requires them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ ENDPOINTS = (
         "GET",
         "approvals",
         "approvals_list",
-        "List approvals, those of the oldest runs first: what waits for a decision, unless another state is asked for.",
+        "List approvals, those of the oldest runs first; pending ones unless another state is given.",
         returns="ApprovalPage",
         query=PAGING
         | {
             "state": choice(
-                "In this state; `pending` unless given.",
+                "Only in this state; default `pending`.",
                 "pending",
                 "closed",
                 *("approved", "rejected", "expired", "withdrawn"),
@@ -27,7 +27,7 @@ ENDPOINTS = (
         "GET",
         "approvals/{id}",
         "approvals_get",
-        "Get an approval: what is to be decided, with its arguments, by whom, and until when.",
+        "Get an approval: the call to be decided with its arguments, by whom, and until when.",
         returns="ApprovalView",
         errors=(404,),
     ),
@@ -35,7 +35,7 @@ ENDPOINTS = (
         "POST",
         "approvals/{id}/decision",
         "approvals_decide",
-        "Decide an approval; its run goes on once all that it waits for is decided. The same again changes nothing.",
+        "Decide an approval; its run goes on once all its approvals are decided. Repeating a decision changes nothing.",
         body="DecisionBody",
         returns="ApprovalView",
         errors=(403, 404, 409),
@@ -44,14 +44,14 @@ ENDPOINTS = (
         "GET",
         "approval-policy",
         "approval_policy_get",
-        "Get what the workspace demands approvals for.",
+        "Get the workspace's approval policy.",
         returns="lifecycle.approvals.policy:Policy",
     ),
     Endpoint(
         "PUT",
         "approval-policy",
         "approval_policy_put",
-        "Set what the workspace demands approvals for; no agent's spec can weaken it.",
+        "Set the workspace's approval policy: which calls need approval. No agent's spec can weaken it.",
         body="lifecycle.approvals.policy:Policy",
         returns="lifecycle.approvals.policy:Policy",
         errors=(412,),
@@ -60,14 +60,14 @@ ENDPOINTS = (
         "GET",
         "approval-rules",
         "approval_rules_list",
-        "List standing rules: calls that need nobody's decision any more while their agent's version lasts.",
+        "List standing rules: calls that need no further approval while their agent keeps its version.",
         returns="StandingPage",
     ),
     Endpoint(
         "DELETE",
         "approval-rules/{agent}/{id}",
         "approval_rules_delete",
-        "End a standing rule.",
+        "Delete a standing rule.",
         status=204,
         errors=(404,),
     ),
@@ -75,7 +75,7 @@ ENDPOINTS = (
         "GET",
         "approval-links/{token}",
         "approval_links_show",
-        "Show what the link of a notification is to decide. It decides nothing.",
+        "Show the page behind a notification's link: the approval and a form to decide it. It decides nothing itself.",
         mimetype="text/html",
         errors=(404, 409),
         anonymous=True,
@@ -84,7 +84,7 @@ ENDPOINTS = (
         "POST",
         "approval-links/{token}",
         "approval_links_decide",
-        "Decide by the link of a notification: the form's `decision` is `approve` or `reject`.",
+        "Decide an approval by the link of a notification: the form's `decision` is `approve` or `reject`.",
         mimetype="text/html",
         errors=(400, 403, 404, 409),
         anonymous=True,

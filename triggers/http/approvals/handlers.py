@@ -29,10 +29,10 @@ _PAGE = {
 
 
 def approval_id(text: Any) -> str:
-    """Return the id if it can be an approval's.
+    """Return the id if it has the format of an approval id.
 
     Raises:
-        NotFound: It cannot.
+        NotFound: It has not.
     """
     if not isinstance(text, str) or not _ID.fullmatch(text):
         raise NotFound("There is no such approval.", code="approval_not_found")
@@ -115,7 +115,7 @@ async def approval_links_decide(call: Call) -> Reply:
 
 
 def _form(body: bytes) -> tuple[Any, str]:
-    """Return the decision and the reason that a form holds."""
+    """Return the decision and the reason of a form."""
     try:
         fields = parse_qs(body.decode("utf-8"), max_num_fields=5) if len(body) <= _MAX_FORM_BYTES else {}
     except ValueError:

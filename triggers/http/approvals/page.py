@@ -1,4 +1,4 @@
-"""The page behind the link of a notification: what is to be decided, and a form that decides it."""
+"""The page behind a notification's link: an approval, and a form that decides it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _STYLE = (
 
 
 def decision_page(record: Record) -> str:
-    """Return the page of an approval that waits."""
+    """Return the page of a pending approval."""
     return _page(
         f"{record.approval.place.agent} asks for a decision",
         f"""{_about(record)}
 <form method="post">
-<label for="reason">Reason (the agent is told it if you reject)</label>
+<label for="reason">Reason (the agent sees it if you reject)</label>
 <textarea id="reason" name="reason" rows="3" maxlength="2000"></textarea>
 <button name="decision" value="approve">Approve</button>
 <button name="decision" value="reject">Reject</button>
@@ -30,7 +30,7 @@ def decision_page(record: Record) -> str:
 
 
 def decided_page(record: Record) -> str:
-    """Return the page of an approval that does not wait any more."""
+    """Return the page of an approval that is no longer pending."""
     approval = record.approval
     decision = approval.decision
     said = f"It was decided at {decision.at:%Y-%m-%d %H:%M} UTC." if decision else ""

@@ -1,4 +1,4 @@
-"""What the API takes and answers of approvals."""
+"""Request and response models of approvals."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from triggers.http.views import Body, Page, View
 class DecisionBody(Body):
     """A decision: `approve`, `reject`, or `amend` with the arguments to call the tool with instead.
 
-    The model is told the reason of a rejection. `always` lets the same call pass from now on, `call` with the same
-    arguments and `tool` with any, until the agent's version changes; with `approve` only.
+    The model sees the reason of a rejection. `always`, only with `approve`, allows later calls without a decision until
+    the
+    agent's version changes: `call` those with the same arguments, `tool` those with any.
     """
 
     decision: Literal["approve", "reject", "amend"]
@@ -29,12 +30,12 @@ class DecisionBody(Body):
     always: Literal["call", "tool"] | None = None
 
     def ruling(self) -> DecisionRequest:
-        """Return what is decided."""
+        """Return the decision."""
         return DecisionRequest(self.decision, self.reason, self.arguments, self.always)
 
 
 class DecisionView(View):
-    """What was decided, by whom and why; the hash is that of the arguments that it is about."""
+    """The decision, by whom and why; the hash is that of the arguments it is about."""
 
     decision: str
     by: str
@@ -44,7 +45,7 @@ class DecisionView(View):
 
 
 class ExecutionView(View):
-    """What became of an approved call. `times` is more than 1 where a worker died before it could note the result."""
+    """The execution of an approved call. `times` is more than 1 where a worker died before it recorded the result."""
 
     times: int
     started_at: datetime
@@ -52,11 +53,13 @@ class ExecutionView(View):
 
 
 class ApprovalView(View):
-    """Something that waits for a person's decision, or did.
+    """A pending or past approval.
 
-    `arguments` are those to call the tool with, `asked_arguments` those that the model asked for where they were
-    amended; both are null once the session is erased. `approvers` may decide now; none are named for anybody in the
-    workspace. `may_decide` says whether the caller may.
+    `arguments` are those the tool is called with; `asked_arguments` those the model asked for, where they were amended;
+    both
+    are null once the session is erased. `approvers` may decide now; empty means anybody in the workspace. `may_decide`
+    says
+    whether the caller may.
     """
 
     id: str
@@ -110,7 +113,7 @@ class ApprovalPage(Page[ApprovalView]):
 
 
 class StandingView(View):
-    """A call that needs nobody's decision while the agent has this version; an empty hash stands for any arguments."""
+    """A call that needs no approval while the agent has this version; an empty hash stands for any arguments."""
 
     id: str
     agent: str
@@ -128,4 +131,4 @@ class StandingView(View):
 
 
 class StandingPage(Page[StandingView]):
-    """Standing rules by agent; never more than a thousand."""
+    """Standing rules by agent; at most a thousand."""

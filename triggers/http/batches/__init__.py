@@ -11,14 +11,14 @@ ENDPOINTS = (
         "POST",
         "batches",
         "batches_create",
-        "Submit many runs as one: a run request a line, with `agent` and `id` where wanted; at most 10,000 lines.",
+        "Submit a batch of runs: one run request per line, optionally with `agent` and `id`; at most 10,000 lines.",
         raw=JSON_LINES,
         returns="BatchView",
         status=202,
         query={
-            "agent": Parameter("The agent that lines ask which name none.", AGENT_NAME),
+            "agent": Parameter("The agent for lines that name none.", AGENT_NAME),
             "max_cost_usd": Parameter(
-                "What the batch may cost, in USD: no more runs are submitted once it is reached.",
+                "Cost limit of the batch, in USD: once it is reached, no more runs are submitted.",
                 {"type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000},
             ),
         },
@@ -26,12 +26,12 @@ ENDPOINTS = (
         creates=True,
     ),
     Endpoint("GET", "batches", "batches_list", "List batches, newest first.", returns="BatchPage", query=PAGING),
-    Endpoint("GET", "batches/{id}", "batches_get", "Say how far a batch is.", returns="BatchView", errors=(404,)),
+    Endpoint("GET", "batches/{id}", "batches_get", "Get the progress of a batch.", returns="BatchView", errors=(404,)),
     Endpoint(
         "GET",
         "batches/{id}/results",
         "batches_results",
-        "Read what came of a batch's runs, a JSON object a line, in the order they were posted; "
+        "Get the results of a batch, one JSON object per line, in the order submitted; "
         "a `Link` header leads to the next page.",
         returns="BatchResultLine",
         mimetype=JSON_LINES,
@@ -42,7 +42,7 @@ ENDPOINTS = (
         "POST",
         "batches/{id}/cancel",
         "batches_cancel",
-        "Submit no more of a batch, and cancel what is on its way.",
+        "Cancel a batch: no more runs are submitted, and those under way are cancelled.",
         returns="BatchView",
         status=202,
         also=200,

@@ -1,4 +1,4 @@
-"""What the API answers of batches."""
+"""Response models of batches."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from triggers.http.views import Page, View
 
 
 class BatchView(View):
-    """How far a batch is: runs submitted in order, of these on their way, and how the others ended.
+    """The progress of a batch: runs submitted, how many of them are under way, and how the others ended.
 
-    `stopped_by` says why no more are submitted: `cost_cap`, or `cost_unknown` where a model's price is not known.
+    `stopped_by` is why no more are submitted: `cost_cap`, or `cost_unknown` where a model's price is not known.
     """
 
     id: str
@@ -37,7 +37,7 @@ class BatchPage(Page[BatchView]):
 
 
 class BatchResultLine(View):
-    """What came of a line: a run's state, or `not_submitted` or `refused`, and its answer or error."""
+    """The result of a line: the run's state, or `not_submitted` or `refused`, and its answer or error."""
 
     id: str
     index: int

@@ -1,23 +1,23 @@
-"""Budgets, and how much of them is used."""
+"""Budgets and their usage."""
 
 from __future__ import annotations
 
 from triggers.http.endpoint import AGENT_NAME, PAGING, TEXT_ID, Endpoint, Parameter
 
 _CHARGED = {
-    "agent": Parameter("Only what applies to this agent …", AGENT_NAME),
+    "agent": Parameter("Only limits that apply to this agent …", AGENT_NAME),
     "user": Parameter("… to this user …", TEXT_ID),
     "session": Parameter("… to this session …", TEXT_ID),
     "run": Parameter("… and to this run.", {"type": "string", "format": "uuid"}),
 }
 
 ENDPOINTS = (
-    Endpoint("GET", "usage", "usage", "How much of each budget is used.", returns="UsagePage", query=PAGING | _CHARGED),
+    Endpoint("GET", "usage", "usage", "Get the usage of each budget.", returns="UsagePage", query=PAGING | _CHARGED),
     Endpoint(
         "GET",
         "usage/waiting",
         "usage_waiting",
-        "List the runs that wait for a budget, those asked first at the top. A page can be short before the last.",
+        "List the runs that wait for a budget, oldest first. A page may be short before the last.",
         returns="BlockedRunPage",
         query=PAGING,
     ),
@@ -27,7 +27,7 @@ ENDPOINTS = (
         "PUT",
         "budgets/{scope}",
         "budgets_put",
-        "Declare a scope's budget; runs that wait and have room again go on.",
+        "Set the budget of a scope; waiting runs that it now allows continue.",
         body="BudgetBody",
         returns="BudgetView",
         also=201,

@@ -20,7 +20,7 @@ from triggers.http.budgets.views import (
 from triggers.http.call import Call, Reply, page_token
 
 WAITING = "Waiting-Runs"
-"""Header: how many runs wait for a budget; those that have room again go on in the background."""
+"""Response header: the number of runs that waited for a budget; those now allowed continue in the background."""
 
 
 def _charged(call: Call) -> CostAttribution:
@@ -51,7 +51,7 @@ async def usage_waiting(call: Call) -> Reply:
     waits, after = await call.services.budgets.waits.page(call.workspace, call.limit(), call.cursor(parse_run_id))
     store = call.services.conversations.store
     runs = await asyncio.gather(*(store.run(call.workspace, each.who.session_id, each.who.run_id) for each in waits))
-    # The list of those that wait may hold one that has gone on.
+    # The index of waiting runs may contain one that has continued.
     blocked = [(run, wait) for run, wait in zip(runs, waits, strict=True) if run and run.state is RunState.WAITING]
     items = [BlockedRunView.from_run(run, wait) for run, wait in blocked]
     return Reply(BlockedRunPage(items=items, next=page_token(after)), headers={"Cache-Control": "no-store"})

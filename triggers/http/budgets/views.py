@@ -1,4 +1,4 @@
-"""What the API takes and answers of budgets and prices."""
+"""Request and response models of budgets."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 Percent = Annotated[int, Field(ge=1, le=100, strict=True)]
 MOST_SHOWN = 300
-"""Characters of a query that are shown of a run in a list."""
+"""Most characters of a query shown in a list of runs."""
 _PARTS = {"tokens": 1, "calls": 1, "usd": 1_000_000, "seconds": 1000}
-"""How many of a unit's smallest part make one."""
+"""Number of smallest parts in one unit."""
 
 
 class LimitBody(Body):
     """The most that may be spent in a period.
 
     Attributes:
-        unit: What is counted: tokens (input and output), usd, model calls, or seconds of wall time.
-        period: run and session have a counter for each; day and month are UTC; total never starts again.
-        limit: How much: whole tokens and calls, USD to the micro-dollar, seconds to the millisecond.
-        soft: Percentages that are told when they are reached, ascending.
+        unit: What is limited: tokens (input and output), usd, model calls, or seconds of wall time.
+        period: `run` and `session` have a counter for each; `day` and `month` are UTC; `total` never resets.
+        limit: The limit: whole tokens and calls, USD to the micro-dollar, seconds to the millisecond.
+        soft: Percentages at which an event is published, ascending.
     """
 
     unit: Unit
@@ -49,7 +49,7 @@ class LimitBody(Body):
 
 
 class BudgetBody(Body):
-    """A budget, as it is declared: one limit for each unit and period."""
+    """A budget: one limit for each unit and period."""
 
     limits: Annotated[tuple[LimitBody, ...], Field(min_length=1, max_length=20)]
 
@@ -93,7 +93,7 @@ class BudgetPage(Page[BudgetView]):
 
 
 class UsageView(View):
-    """How much of a limit is used; `resets_at` is null where that is never."""
+    """The usage of a limit; `resets_at` is null where it never resets."""
 
     scope: str
     unit: Unit
@@ -106,7 +106,7 @@ class UsageView(View):
 
     @classmethod
     def from_position(cls, position: BudgetUsage) -> UsageView:
-        """Return the view of a position."""
+        """Return the view of a limit's usage."""
         left = max(0, position.limit - position.spent - position.reserved)
         return cls(
             scope=position.scope,
@@ -121,11 +121,11 @@ class UsageView(View):
 
 
 class UsagePage(Page[UsageView]):
-    """How much of each limit is used."""
+    """The usage of each limit."""
 
 
 class BlockedRunView(View):
-    """A run that waits for a budget: the beginning of what was asked, why it waits, and what it has spent so far."""
+    """A run that waits for a budget: the beginning of its query, why it waits, and what it has spent so far."""
 
     id: str
     session_id: str
@@ -139,7 +139,7 @@ class BlockedRunView(View):
 
     @classmethod
     def from_run(cls, run: Run, wait: BudgetWait) -> BlockedRunView:
-        """Return the view of a run and of what it waits for."""
+        """Return the view of a run and its wait."""
         return cls.of(
             run,
             query=run.query[:MOST_SHOWN],
@@ -151,4 +151,4 @@ class BlockedRunView(View):
 
 
 class BlockedRunPage(Page[BlockedRunView]):
-    """Runs that wait for a budget, those asked first at the top."""
+    """Runs that wait for a budget, oldest first."""

@@ -1,4 +1,4 @@
-"""What became of runs' callbacks."""
+"""The delivery of runs' callbacks."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ ENDPOINTS = (
         "GET",
         "callbacks",
         "callbacks_list",
-        "List what became of runs' callbacks, newest run first; those that were not tried yet are not among them.",
+        "List deliveries of runs' callbacks, newest run first; callbacks not yet attempted are left out.",
         returns="CallbackPage",
-        query={"state": choice("Only those that stand so.", "retrying", "delivered", "failed"), **PAGING},
+        query={"state": choice("Only in this state.", "retrying", "delivered", "failed"), **PAGING},
     ),
     Endpoint(
         "GET",
         "runs/{run_id}/callback",
         "runs_callback",
-        "Say what became of a run's callback; not found until it was tried once.",
+        "Get the delivery of a run's callback; 404 before the first attempt.",
         returns="CallbackView",
         errors=(404,),
     ),
@@ -25,7 +25,7 @@ ENDPOINTS = (
         "POST",
         "runs/{run_id}/callback/redeliver",
         "runs_callback_redeliver",
-        "Send the callback of a run that has ended once more, whatever became of it before.",
+        "Send the callback of an ended run again, whether or not it was delivered.",
         status=202,
         errors=(404, 409),
     ),

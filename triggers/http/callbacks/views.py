@@ -1,4 +1,4 @@
-"""What the API answers of callbacks."""
+"""Response models of callbacks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from triggers.http.views import Page, View
 
 
 class CallbackView(View):
-    """What became of the latest report of a run's end: `retrying`, `delivered` or `failed` (given up).
+    """The latest delivery of a run's callback: `retrying`, `delivered` or `failed` (given up).
 
-    `id` is what the receiver knows it by: `webhook-id`, or the message's MessageId. `target` is a host or a queue.
+    `id` is the id that the receiver gets: `webhook-id`, or the message's MessageId. `target` is a host or a queue.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Channels, where notifications go."""
+"""Channels, the receivers of notifications."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ENDPOINTS = (
         "PUT",
         "channels/{name}",
         "channels_put",
-        "Set where notifications go. Setting it to the same again changes nothing.",
+        "Set a channel. Setting the same again changes nothing.",
         body="ChannelBody",
         returns="ChannelView",
         also=201,
@@ -19,7 +19,7 @@ ENDPOINTS = (
         "DELETE",
         "channels/{name}",
         "channels_delete",
-        "Remove a channel and its deliveries.",
+        "Delete a channel and its delivery history.",
         status=204,
         errors=(404, 412),
     ),
@@ -27,17 +27,17 @@ ENDPOINTS = (
         "POST",
         "channels/{name}/test",
         "channels_test",
-        "Send a test notification to a channel; its deliveries say what became of it.",
+        "Send a test notification to a channel; its outcome is in the channel's deliveries.",
         status=202,
         errors=(404,),
     ),
-    Endpoint("GET", "channels", "channels_list", "List channels by name; never more than 20.", returns="ChannelPage"),
+    Endpoint("GET", "channels", "channels_list", "List channels by name; at most 20.", returns="ChannelPage"),
     Endpoint("GET", "channels/{name}", "channels_get", "Get a channel.", returns="ChannelView", errors=(404,)),
     Endpoint(
         "GET",
         "channels/{name}/deliveries",
         "channels_deliveries",
-        "List what became of a channel's notifications, newest first.",
+        "List the deliveries of a channel, newest notification first.",
         returns="DeliveryPage",
         query=PAGING,
         errors=(404,),

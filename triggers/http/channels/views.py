@@ -1,4 +1,4 @@
-"""What the API takes and answers of channels."""
+"""Request and response models of channels."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from triggers.http.views import Page, View
 
 
 class ChannelBody(View):
-    """Where a workspace's notifications are to go.
+    """The settings of a channel.
 
     `url` is a webhook, `format` json (default), slack or teams; or `format` is email, and `to` has 1 to 20 addresses;
-    or `format` is cloudevents, and the workspace's events go to `url`, an Event Grid topic for one, or to `queue`.
-    `events` are patterns of the events it wants, `*` unless given. `secret`, of webhooks only, is `whsec_` and 24 to 64
-    bytes in base64; left out it stays what it is, null or empty removes it. It is never shown again.
+    or `format`
+    is cloudevents, and the workspace's events go to `url`, for example an Event Grid topic, or to `queue`. `events` are
+    patterns
+    of the events it subscribes to, default `*`. `secret`, for webhooks only, is `whsec_` and 24 to 64 bytes in base64;
+    left
+    out it stays unchanged, null or empty removes it. It is never returned.
     """
 
     url: str = ""
@@ -28,14 +31,14 @@ class ChannelBody(View):
     secret: str | None = Field(default=None, json_schema_extra={"writeOnly": True})
 
     def wish(self) -> ChannelRequest:
-        """Return what the user wants."""
+        """Return the requested channel."""
         secret = (self.secret or "") if "secret" in self.model_fields_set else None
         url = f"{QUEUE_SCHEME}{self.queue}" if self.queue and not self.url else self.url
         return ChannelRequest(url, self.format, tuple(self.events), secret, tuple(self.to))
 
 
 class StreamView(View):
-    """How a channel is sent the workspace's events: when last, and where that fails, why and when it is tried again."""
+    """Delivery of the workspace's event stream to a channel: when last, and after a failure why and when next."""
 
     sent_at: datetime | None
     failures: int
@@ -44,9 +47,9 @@ class StreamView(View):
 
 
 class ChannelView(View):
-    """Where notifications go: a URL, a queue, or addresses; and whether its webhooks are signed.
+    """A channel: its URL, queue, or addresses, and whether its webhooks are signed.
 
-    `stream` is there for a single channel of format cloudevents.
+    `stream` is set for a single channel of format cloudevents.
     """
 
     name: str
@@ -62,7 +65,7 @@ class ChannelView(View):
 
 
 class DeliveryView(View):
-    """What became of a notification on its way to a channel: `retrying`, `delivered` or `failed` (given up)."""
+    """The delivery of a notification to a channel: `retrying`, `delivered` or `failed` (given up)."""
 
     id: str
     notification: str

@@ -1,4 +1,4 @@
-"""What agents are composed of: templates, personalities, capabilities, overrides, users' preferences."""
+"""The layers that agents are composed of: templates, personalities, capabilities, overrides, user preferences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from triggers.http.endpoint import PAGING, Endpoint
 
 
 def _item(kind: str, resource: str, path: str, what: str, errors: Sequence[int]) -> Sequence[Endpoint]:
-    """Return the endpoints of one item; their handlers are told by the path what kind it is of."""
+    """Return the endpoints of one item; their handlers tell the kind from the path."""
     return (
         Endpoint(
             "GET", path, f"{resource}_get", f"Get {what}.", returns=f"{kind}View", errors=errors, handler="item_get"
@@ -17,7 +17,7 @@ def _item(kind: str, resource: str, path: str, what: str, errors: Sequence[int])
             "PUT",
             path,
             f"{resource}_put",
-            f"Set {what}; the agents composed of it follow. A change that one could not follow is refused.",
+            f"Set {what}; the agents composed of it are updated. A change that one of them cannot take is refused.",
             body=f"lifecycle.configuration.layers:{kind}",
             returns=f"{kind}View",
             also=201,
@@ -29,7 +29,7 @@ def _item(kind: str, resource: str, path: str, what: str, errors: Sequence[int])
             "DELETE",
             path,
             f"{resource}_delete",
-            f"Delete {what}; of what the app brings, its own is back then. What is in use is kept.",
+            f"Delete {what}; a built-in one is then restored. An item in use cannot be deleted.",
             status=204,
             errors=(404, 409, 412),
             signals=True,
@@ -49,13 +49,13 @@ def _item(kind: str, resource: str, path: str, what: str, errors: Sequence[int])
 
 
 def _named(kind: str, resource: str) -> Sequence[Endpoint]:
-    """Return the endpoints of a kind of items that have names."""
+    """Return the endpoints of a kind of named items."""
     return (
         Endpoint(
             "GET",
             resource,
             f"{resource}_list",
-            f"List {resource} by name, the app's own included.",
+            f"List {resource} by name, including built-in ones.",
             returns=f"{kind}Page",
             query=PAGING,
             handler="items_list",
@@ -65,7 +65,7 @@ def _named(kind: str, resource: str) -> Sequence[Endpoint]:
             "GET",
             f"{resource}/{{name}}/dependents",
             f"{resource}_dependents",
-            f"List who is composed of a {kind.lower()}.",
+            f"List the users of a {kind.lower()}.",
             returns="DependentPage",
             query=PAGING,
             errors=(404,),
@@ -85,7 +85,7 @@ ENDPOINTS = (
         "GET",
         "agents/{name}/effective",
         "agents_effective",
-        "What an agent comes to, with the origin of every value.",
+        "Get an agent's effective configuration, with the origin of every value.",
         returns="EffectiveView",
         errors=(404,),
     ),
@@ -93,7 +93,7 @@ ENDPOINTS = (
         "GET",
         _PREFERENCES,
         "preferences_get",
-        "Get what a user usually prefers.",
+        "Get a user's preferences.",
         returns="PreferencesView",
         errors=(404,),
     ),
@@ -101,7 +101,7 @@ ENDPOINTS = (
         "PUT",
         _PREFERENCES,
         "preferences_put",
-        "Set what a user usually prefers, for the sessions that start from now on.",
+        "Set a user's preferences, for sessions that start from now on.",
         body="lifecycle.configuration.preferences:Preferences",
         returns="PreferencesView",
         also=201,
@@ -111,7 +111,7 @@ ENDPOINTS = (
         "DELETE",
         _PREFERENCES,
         "preferences_delete",
-        "Forget what a user usually prefers.",
+        "Delete a user's preferences.",
         status=204,
         errors=(404, 412),
     ),

@@ -56,7 +56,7 @@ _RESOURCES = {
 
 
 def _asked(call: Call) -> _Resource:
-    """Return the kind of items that a call is about, by the first word of its path."""
+    """Return the kind of items of a call, by the first segment of its path."""
     return _RESOURCES[call.endpoint.path.partition("/")[0]]
 
 

@@ -1,4 +1,4 @@
-"""What the API answers of what agents are composed of."""
+"""Response models of templates, personalities, capabilities, overrides and preferences."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class FollowedView(View):
-    """What a change did: agents looked at, changed, and unable to follow; `complete` is false while a timer goes on."""
+    """The effect of a change on agents: examined, changed, not updatable; `complete` is false while a timer goes on."""
 
     looked: int
     changed: int
@@ -32,7 +32,7 @@ class FollowedView(View):
 
 
 class ItemView(View):
-    """An item and its version; `builtin` ones are the app's. `followed` is only said after a change."""
+    """An item and its version; `builtin` ones come with the app. `followed` is only set after a change."""
 
     name: str
     version: int
@@ -56,58 +56,58 @@ class ItemView(View):
 
 
 class TemplateView(ItemView):
-    """A template; `builtin` ones are the app's."""
+    """A template; `builtin` ones come with the app."""
 
     content: Template | None
 
 
 class PersonalityView(ItemView):
-    """A personality; `builtin` ones are the app's."""
+    """A personality; `builtin` ones come with the app."""
 
     content: Personality | None
 
 
 class CapabilityView(ItemView):
-    """A capability; `builtin` ones are the app's."""
+    """A capability; `builtin` ones come with the app."""
 
     content: Capability | None
 
 
 class OverridesView(ItemView):
-    """What a workspace says for all its agents; version 0 without content before the first time."""
+    """Settings of a workspace for all its agents; version 0 without content before the first change."""
 
     content: Overrides | None
 
 
 class TemplatePage(Page[TemplateView]):
-    """Templates by name, or the versions of one, newest first; one without content was a deletion."""
+    """Templates by name, or the versions of one, newest first; a version without content is a deletion."""
 
 
 class PersonalityPage(Page[PersonalityView]):
-    """Personalities by name, or the versions of one, newest first; one without content was a deletion."""
+    """Personalities by name, or the versions of one, newest first; a version without content is a deletion."""
 
 
 class CapabilityPage(Page[CapabilityView]):
-    """Capabilities by name, or the versions of one, newest first; one without content was a deletion."""
+    """Capabilities by name, or the versions of one, newest first; a version without content is a deletion."""
 
 
 class OverridesPage(Page[OverridesView]):
-    """Versions of a workspace's overrides, newest first; one without content was a deletion."""
+    """Versions of a workspace's overrides, newest first; one without content is a deletion."""
 
 
 class DependentView(View):
-    """Something that is composed of an item: an `agent`, a `template` or the workspace's `overrides`."""
+    """A user of an item: an `agent`, a `template` or the workspace's `overrides`."""
 
     kind: str
     name: str
 
 
 class DependentPage(Page[DependentView]):
-    """Who is composed of an item."""
+    """The users of an item."""
 
 
 class PreferencesView(View):
-    """What a user usually prefers."""
+    """The preferences of a user."""
 
     user_id: str
     version: int
@@ -115,7 +115,7 @@ class PreferencesView(View):
 
 
 class OriginView(View):
-    """Where a value comes from: what said it, its name, and its version (0 for what the app brings)."""
+    """The origin of a value: kind, name and version of the item (version 0 for built-in ones)."""
 
     kind: str
     name: str
@@ -123,7 +123,7 @@ class OriginView(View):
 
 
 class ValueView(View):
-    """A value by JSON pointer, and where it comes from."""
+    """A value by JSON pointer, and its origin."""
 
     pointer: str
     value: Any
@@ -131,7 +131,7 @@ class ValueView(View):
 
 
 class SectionView(View):
-    """A part of the instructions, and what it was made from."""
+    """A part of the instructions, and its origin."""
 
     text: str
     origins: Sequence[OriginView]
@@ -146,7 +146,7 @@ class SourceView(View):
 
 
 class OfferedToolView(View):
-    """A tool of an MCP server; its schema is JSON text, empty where the server's offer is too large to keep."""
+    """A tool of an MCP server; its schema is JSON text, empty where the server's tools were too large to store."""
 
     name: str
     description: str
@@ -154,9 +154,9 @@ class OfferedToolView(View):
 
 
 class McpServerView(View):
-    """What an MCP server offered when the agent was declared, and what is different now, by tool.
+    """The tools an MCP server offered when the agent was declared, and the differences now, by tool.
 
-    `problem` says why the server cannot be asked now; empty when it can.
+    `problem` is why the server cannot be asked now; empty when it can.
     """
 
     server_label: str
@@ -175,10 +175,11 @@ class McpServerView(View):
 
 
 class EffectiveView(View):
-    """What an agent comes to, and where everything in it comes from.
+    """The effective configuration of an agent, with the origin of every value.
 
-    `current` says whether the agent is already declared so; `problem`, why it stays as it was. `mcp` are the
-    MCP servers that this app calls for it.
+    `current` says whether the agent is already declared so; if not, `problem` may say why it is unchanged. `mcp` are
+    the MCP
+    servers that this app calls for it.
     """
 
     name: str
@@ -218,7 +219,7 @@ class EffectiveView(View):
 
     @classmethod
     def from_problem(cls, agent: Agent, declared: AgentConfig, problem: FailureView) -> EffectiveView:
-        """Return the view of an agent that cannot be composed any more, and stays what it was."""
+        """Return the view of an agent that can no longer be composed and keeps its last configuration."""
         spec = agent.declaration.spec
         return cls(
             name=agent.name,

@@ -1,4 +1,4 @@
-"""Costs, and prices of your own."""
+"""Costs, and a workspace's own prices."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENDPOINTS = (
         "DELETE",
         "prices/{name}",
         "prices_delete",
-        "Go back to the public price.",
+        "Delete a rate of your own; the public price applies again.",
         status=204,
         errors=(404, 412),
     ),
@@ -29,16 +29,16 @@ ENDPOINTS = (
         "GET",
         "costs",
         "costs",
-        "What was spent, up to this moment.",
+        "Get the costs of some days, up to now.",
         returns="CostsView",
         query=days("today")
         | {
             "group_by": choice(
-                "What to group by; agent unless given. Purposes are answer and evaluation; by session, 7 days at most.",
+                "What to group by; default agent. Purposes are answer and evaluation; by session, at most 7 days.",
                 *("agent", "model", "provider", "user", "purpose", "day", "session"),
             ),
             "split_by": choice(
-                "With group_by=day: what each day is split by, the 9 dearest of all days and the others as `*`.",
+                "With group_by=day: what to split each day by: the 9 most expensive over all days, the rest as `*`.",
                 *("agent", "model", "provider", "user", "purpose"),
             ),
         },

@@ -27,7 +27,7 @@ _RATE_KEY = re.compile(r"rate![0-9a-f]{32}")
 
 
 def _priced(call: Call) -> str:
-    name = unquote(call.route("name"))  # a slash in it comes as %2F, which hosts leave as it is
+    name = unquote(call.route("name"))  # a slash in a name is sent as %2F, which hosts do not decode
     if not _PRICED.fullmatch(name):
         msg = "A price is of a model as its provider names it, or of 'tool:' and a tool's name."
         raise InvalidInput(msg, code="invalid_price_name")

@@ -1,4 +1,4 @@
-"""What the API answers of costs."""
+"""Request and response models of costs and prices."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Usd = Annotated[Decimal, Field(ge=0, le=1_000_000, max_digits=16, decimal_places
 
 
 class CostPartView(View):
-    """What one part of a group spent."""
+    """The spend of one part of a group."""
 
     name: str
     spend: SpendView
 
 
 class CostGroupView(View):
-    """What one group spent; `parts` where it was asked to be split."""
+    """The spend of one group; `parts` where a split was requested."""
 
     name: str
     spend: SpendView
@@ -32,7 +32,7 @@ class CostGroupView(View):
 
 
 class CostsView(View):
-    """What was spent over some days."""
+    """The spend of some days."""
 
     first: date
     last: date
@@ -80,7 +80,7 @@ class PriceBody(Body):
         return self
 
     def of(self, name: str) -> Rate | None:
-        """Return the rate under a name; None when a tool's is given for a model or the other way round."""
+        """Return the rate under a name; None when the fields do not match the kind (model or tool)."""
         if name.startswith(TOOL) != (self.per_1000_calls is not None):
             return None
         zero = Decimal(0)

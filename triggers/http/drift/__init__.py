@@ -1,4 +1,4 @@
-"""Drift: plan and apply."""
+"""Drift between registry and providers: making a plan, and applying it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ENDPOINTS = (
         "GET",
         "registry/plan",
         "registry_plan",
-        "Compare what is declared, recorded and at the providers, and keep what differs as a plan to apply.",
+        "Compare declarations, records and providers, and store the differences as a plan to apply.",
         returns="PlanView",
         query=PAGING,
         errors=(404,),
@@ -18,7 +18,7 @@ ENDPOINTS = (
         "GET",
         "registry/plan/{id}",
         "registry_plan_get",
-        "Get a plan, with what has become of each line since it was applied.",
+        "Get a plan, with the outcome of each line since it was applied.",
         returns="PlanView",
         query=PAGING,
         errors=(404,),
@@ -27,7 +27,7 @@ ENDPOINTS = (
         "POST",
         "registry/apply",
         "registry_apply",
-        "Have the agents' actors do what a plan, or some lines of it, say; the plan itself tells how far they are.",
+        "Apply a plan, or some lines of it, in the background; the plan shows the progress.",
         body="PlanApplication",
         returns="PlanView",
         status=202,

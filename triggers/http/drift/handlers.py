@@ -22,10 +22,10 @@ async def _page(call: Call, plan_id: str, first: int) -> Reply:
 
 
 def _position(value: Any) -> tuple[str, int]:
-    """Return the plan and the line that a cursor stands for.
+    """Return the plan and the line of a cursor.
 
     Raises:
-        ValueError: It stands for none.
+        ValueError: The cursor is not valid.
     """
     plan_id, _, first = value.partition("/")
     if not _ID.fullmatch(plan_id) or not re.fullmatch(r"[0-9]{1,7}", first):

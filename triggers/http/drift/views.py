@@ -1,4 +1,4 @@
-"""What the API answers and takes of drift."""
+"""Request and response models of drift."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from triggers.http.views import View
 
 
 class PlanLineView(View):
-    """A difference: why it is one, what applying would do, and what has become of it.
+    """A difference: the reason, what applying it would do, and the outcome.
 
-    `number` is its place in the plan, from 0 on.
+    `number` is its position in the plan, from 0.
     """
 
     number: int
@@ -37,11 +37,13 @@ class PlanLineView(View):
 
 
 class PlanView(View):
-    """How the registry and the providers differ.
+    """The differences between registry and providers.
 
-    `counts` are the lines by kind, `total` all of them; `unchanged` counts the agents that are as they should be;
-    `unseen` are providers that could not be looked at, with the code of the reason. `applied` counts how often the
-    plan, or some of its lines, was applied; each line's `outcome` says what has become of it.
+    `counts` are the lines by kind, `total` all of them; `unchanged` counts agents without differences; `unseen` are
+    providers that
+    could not be read, with the error code. `applied` counts how often the plan, or some of its lines, was applied;
+    `outcome`
+    of each line is the result.
     """
 
     id: str
@@ -63,10 +65,9 @@ class PlanView(View):
 
 
 class PlanApplication(View):
-    """Which plan to apply.
+    """A request to apply a plan.
 
-    `lines` are the numbers of the lines to apply, all when it is left out; `destructive` asks for those that delete
-    something, too.
+    `lines` are the numbers of the lines to apply, default all; `destructive` includes lines that delete something.
     """
 
     plan_id: str = Field(min_length=1, max_length=64)

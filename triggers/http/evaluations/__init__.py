@@ -1,4 +1,4 @@
-"""How good answers were."""
+"""Evaluations of answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENDPOINTS = (
         "GET",
         "evaluations/{name}/versions",
         "evaluations_versions",
-        "What the answers of each version of an agent were scored, in all and day by day.",
+        "Get the mean scores of each version of an agent, in total and by day.",
         returns="ScoresView",
         errors=(404,),
     ),
@@ -30,11 +30,11 @@ ENDPOINTS = (
         "GET",
         "evaluations/{name}/comparison",
         "evaluations_comparison",
-        "Whether a version of an agent answers worse than another, and whether that is more than chance.",
+        "Compare the scores of two versions of an agent, with statistical significance.",
         returns="ComparisonView",
         query={
-            "base": Parameter("The version to compare with; the latest other one unless given."),
-            "new": Parameter("The version to look at; the agent's current one unless given."),
+            "base": Parameter("The version to compare with; default the latest other one."),
+            "new": Parameter("The version to compare; default the agent's current one."),
         },
         errors=(404,),
     ),

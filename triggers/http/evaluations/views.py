@@ -1,4 +1,4 @@
-"""What the API answers of evaluations."""
+"""Response models of evaluations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class EvaluationView(View):
 
 
 class MeanView(View):
-    """What answers were scored on average in one part, 0-100."""
+    """Mean score of one part, 0-100."""
 
     part: str
     mean: float
@@ -33,14 +33,14 @@ class MeanView(View):
 
 
 class DayMeansView(View):
-    """What a version's answers of a UTC day were scored, `overall` first."""
+    """The mean scores of a version on a UTC day, `overall` first."""
 
     day: date
     parts: Sequence[MeanView]
 
 
 class VersionScoresView(View):
-    """What a version's answers were scored: in all, and day by day."""
+    """The mean scores of a version: in total, and by day."""
 
     version: str
     current: bool
@@ -49,14 +49,14 @@ class VersionScoresView(View):
 
 
 class ScoresView(View):
-    """What an agent's versions were scored, the latest one first."""
+    """The mean scores of an agent's versions, the latest first."""
 
     agent: str
     versions: Sequence[VersionScoresView]
 
 
 class ChangeView(View):
-    """How one part of the score differs between two versions, and whether that is more than chance."""
+    """The change of one part of the score between two versions, and whether it is significant."""
 
     part: str
     base: float | None
@@ -69,7 +69,7 @@ class ChangeView(View):
 
 
 class ComparisonView(View):
-    """How a version of an agent answers compared with another."""
+    """The comparison of two versions of an agent."""
 
     agent: str
     base: str

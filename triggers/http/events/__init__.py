@@ -6,11 +6,11 @@ from triggers.http.endpoint import FOR_USER, LONGEST_WAIT_S, Endpoint, Parameter
 
 _FOLLOWING = {
     "last_event_id": Parameter(
-        "The last event read, for clients that cannot send the header `Last-Event-ID`, which wins.",
+        "The last event read, for clients that cannot send the header `Last-Event-ID`, which takes precedence.",
     ),
-    "names": Parameter("Only these events, like `run.stage,agent.*`."),
+    "names": Parameter("Only these events, for example `run.stage,agent.*`."),
     "from": choice(
-        "Without a last event: `start` (default) begins with the oldest one kept, `now` with the next one.",
+        "Without a last event: `start` (default) begins with the oldest event kept, `now` with the next one.",
         "start",
         "now",
     ),
@@ -25,7 +25,7 @@ ENDPOINTS = (
         "GET",
         "sessions/{id}/events",
         "sessions_events",
-        "Follow a session as server-sent events: answers when there is news after `Last-Event-ID`, or after 25 s.",
+        "Follow a session as server-sent events: responds when there are events after `Last-Event-ID`, or after 25 s.",
         mimetype="text/event-stream",
         query=FOR_USER | _FOLLOWING,
         errors=(404,),

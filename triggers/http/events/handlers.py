@@ -28,10 +28,10 @@ async def _followed(call: Call, stream: Stream) -> Reply:
 
 
 def event_stream(stream: Stream, news: NewEvents) -> str:
-    """Return the news in the text/event-stream format (html.spec.whatwg.org/multipage/server-sent-events.html)."""
+    """Return events in the text/event-stream format (html.spec.whatwg.org/multipage/server-sent-events.html)."""
     parts = ["retry: 250\n\n"]
     if news.expired:
-        # Without an id: whoever does not get what follows is told again.
+        # Without an id, so that a client that misses what follows gets this again.
         parts.append(f"event: {LOST}\ndata: {{}}\n\n")
     for position, event in news.events:
         data = json.dumps(event.data | {"at": rfc3339(event.at)})
@@ -39,7 +39,7 @@ def event_stream(stream: Stream, news: NewEvents) -> str:
     if not news.events:
         parts.append(": nothing new\n\n")
     if any(news.position) and (not news.events or news.events[-1][0] != news.position):
-        # An id without data moves the reader on and is no event to it.
+        # An id without data advances the client's position without an event.
         parts.append(f"id: {stream.id_of(news.position)}\n\n")
     return "".join(parts)
 

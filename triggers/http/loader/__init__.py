@@ -1,4 +1,4 @@
-"""The workers' caches of agents: how they do, what is learnt, and what is preloaded."""
+"""The workers' agent caches (loader): their performance, the ranking of agents, and preloading."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ENDPOINTS = (
         "GET",
         "loader",
         "loader",
-        "How the workers' caches of the workspace's agents do: by worker and in all.",
+        "Get the performance of the workers' agent caches: by worker and in total.",
         returns="LoaderView",
     ),
     Endpoint(
         "GET",
         "loader/activity",
         "loader_activity",
-        "List the agents used most, by priority: how often, how lately, how well, and what is used after them.",
+        "List the most used agents by priority: frequency, recency, success, and which agents follow them.",
         returns="ActivityPage",
         query=PAGING,
     ),
@@ -32,7 +32,7 @@ ENDPOINTS = (
         "GET",
         "loader/what-if",
         "loader_what_if",
-        "Replay the accesses of the last hours over caches of another policy or size.",
+        "Simulate caches of another policy or size with the accesses of the last hours.",
         returns="WhatIfView",
         query={
             "policy": choice("One policy; all unless given.", "sieve", "lru", "s3-fifo", "w-tinylfu"),
@@ -46,7 +46,7 @@ ENDPOINTS = (
         "POST",
         "loader/preload",
         "loader_preload",
-        "Open agents in this worker now, where there is room, and in the others when they next look; for a day.",
+        "Preload agents: in this worker now, as far as its cache has room, in the others shortly; valid for a day.",
         body="PreloadBody",
         returns="PreloadView",
         errors=(404,),
@@ -55,11 +55,12 @@ ENDPOINTS = (
         "POST",
         "loader/optimize",
         "loader_optimize",
-        "Say what this worker's cache should let go and open, and why, and do it unless it is a dry run.",
+        "Optimise this worker's cache: which agents to evict and preload, and why; with `dry_run`, only say so.",
         returns="OptimizeView",
         query={
             "dry_run": Parameter(
-                "`true` (default) only says what would happen; `false` does it.", {"type": "boolean", "default": True}
+                "`true` (default) only returns what would happen; `false` does it.",
+                {"type": "boolean", "default": True},
             )
         },
     ),

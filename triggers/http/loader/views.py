@@ -1,4 +1,4 @@
-"""What the API answers and takes of the loader."""
+"""Request and response models of the loader."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Policy = Literal["sieve", "lru", "s3-fifo", "w-tinylfu"]
 
 
 class CachePerformanceView(View):
-    """Look-ups since the workers started. A hit took no I/O; null shares: there is nothing to take a share of."""
+    """Cache look-ups since the workers started. A hit took no I/O; shares are null without look-ups."""
 
     hit_rate: float | None
     cache_hits: int
@@ -31,7 +31,7 @@ class CachePerformanceView(View):
 
 
 class AgentStatusView(View):
-    """Agents held, and how many there are; `total_configurations` is null for one worker."""
+    """Agents held in caches, and how many exist; `total_configurations` is null for one worker."""
 
     active_agents: int
     total_configurations: int | None
@@ -40,7 +40,7 @@ class AgentStatusView(View):
 
 
 class PreloadingView(View):
-    """Agents opened before anybody asked for them, and what became of them."""
+    """Preloaded agents, and how many of them were used."""
 
     preload_successes: int
     preload_failures: int
@@ -50,7 +50,7 @@ class PreloadingView(View):
 
 
 class LoaderMetricsView(View):
-    """How well a cache does."""
+    """The performance of a cache."""
 
     cache_performance: CachePerformanceView
     agent_status: AgentStatusView
@@ -85,9 +85,9 @@ class LoaderMetricsView(View):
 
 
 class WorkerView(View):
-    """A worker that has reported lately: a random id, and until when it has counted.
+    """A worker that reported lately: its random id, and the time of its report.
 
-    `strategy` is its own where several are compared (LOADER_STRATEGIES), else null.
+    `strategy` is set where several are compared (LOADER_STRATEGIES), else null.
     """
 
     worker: str
@@ -97,9 +97,10 @@ class WorkerView(View):
 
 
 class StrategyView(View):
-    """What workers of a strategy came to in the last day.
+    """The results of a strategy's workers in the last day.
 
-    The true hit rate lies between `least` and `most` with 95 % confidence: two strategies whose ranges overlap are not
+    The true hit rate is between `least` and `most` with 95 % confidence: where these ranges overlap, two strategies
+    cannot be
     told apart yet.
     """
 
@@ -112,10 +113,11 @@ class StrategyView(View):
 
 
 class LoaderView(View):
-    """How the workers' caches of the workspace's agents do.
+    """The performance of the workers' agent caches.
 
-    `policy` is that of the worker that answers. `learned_until` is until when uses are part of the ranking; null before
-    the first. `strategies` are those that workers are divided between, the best first; empty where they are not.
+    `policy` is that of the worker that responds. `learned_until` is the time up to which uses are in the ranking; null
+    before the
+    first. `strategies` are those compared, the best first; empty where none are.
     """
 
     policy: Policy
@@ -127,14 +129,14 @@ class LoaderView(View):
 
 
 class CompanionView(View):
-    """An agent that one user used after another one, and in what share of its uses, 0-1."""
+    """An agent that the same user used after another one, and in what share of the other's uses, 0-1."""
 
     agent: str
     share: float
 
 
 class ActivityView(View):
-    """How an agent is used. `recent_uses` counts a use three days ago half; `active`: this worker holds it."""
+    """The use of an agent. A use three days ago counts half in `recent_uses`; `active`: this worker holds it."""
 
     agent: str
     active: bool
@@ -159,7 +161,7 @@ class ActivityPage(Page[ActivityView]):
 
 
 class ReplayView(View):
-    """What caches of a policy would have come to."""
+    """The simulated result of a cache policy."""
 
     policy: Policy
     hit_rate: float | None
@@ -173,10 +175,12 @@ class ReplayView(View):
 
 
 class WhatIfView(View):
-    """What caches would have hit of the recorded accesses; null rates without any.
+    """The simulated hit rates of caches for the recorded accesses; null without any.
 
-    `clairvoyant_hit_rate` is the most that any policy could have hit, `static_hit_rate` that of the agents used most,
-    held from the beginning. `suggested_capacity` is the smallest size that hits as often as `most`, within one point.
+    `clairvoyant_hit_rate` is that of the optimal policy, which knows the future; `static_hit_rate` that of the most
+    used agents,
+    held from the beginning. `suggested_capacity` is the smallest size within one percentage point of the hit rate of
+    `most`.
     These three are for one worker.
     """
 
@@ -190,24 +194,24 @@ class WhatIfView(View):
 
 
 class PreloadBody(Body):
-    """What to preload.
+    """Which agents to preload.
 
     Attributes:
-        agents: These agents, at most 100; null for those that are worth it.
+        agents: At most 100 names; null to let the loader choose.
     """
 
     agents: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = None
 
 
 class PreloadView(View):
-    """The agents that were to be opened, and those of them that this worker holds now."""
+    """The agents to be preloaded, and those of them that this worker now holds."""
 
     asked: Sequence[str]
     held: Sequence[str]
 
 
 class StepView(View):
-    """An agent that goes or is opened, why, and its score, 0-1."""
+    """An agent to evict or preload, why, and its score, 0-1."""
 
     action: Literal["evict", "preload"]
     agent: str
@@ -221,7 +225,7 @@ class StepView(View):
 
 
 class OptimizeView(View):
-    """What was, or with `dry_run` would be, done to this worker's cache, in order."""
+    """What was done, or with `dry_run` would be done, to this worker's cache, in order."""
 
     dry_run: bool
     items: Sequence[StepView]

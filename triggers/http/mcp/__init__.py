@@ -9,7 +9,7 @@ ENDPOINTS = (
         "POST",
         "mcp",
         "mcp",
-        "Speak the Model Context Protocol: streamable HTTP without sessions, one JSON-RPC message a request.",
+        "Call agents with the Model Context Protocol: streamable HTTP, stateless, one JSON-RPC message per request.",
         mimetype="application/json",
         formats=("text/event-stream",),
         also=202,

@@ -13,11 +13,11 @@ from triggers.http.call import Call, Reply
 from triggers.http.jsonrpc import MAX_BODY_BYTES, message_of
 
 for _name in ("mcp.server", "mcp.shared"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)  # their tracebacks quote what a client sent
+    logging.getLogger(_name).setLevel(logging.CRITICAL)  # their tracebacks would contain what a client sent
 
 
 async def mcp(call: Call) -> Reply:
-    """Answer one message: every request stands for itself, on whichever worker it comes to."""
+    """Answer one message: requests are independent, and any worker can answer each."""
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager  # noqa: PLC0415 - heavy
 
     from triggers.http.mcp.server import agent_server  # noqa: PLC0415 - heavy
@@ -29,7 +29,7 @@ async def mcp(call: Call) -> Reply:
         manager = StreamableHTTPSessionManager(
             server, json_response=plain, stateless=True, max_request_body_size=MAX_BODY_BYTES
         )
-        # A stream is what a client gets that asks to be told of progress; no client has to say more of what it reads.
+        # A client that asks for progress gets a stream; clients do not declare in any other way what they can read.
         kept = [header for header in scope["headers"] if header[0] != b"accept"]
         accepting = {**scope, "headers": [*kept, (b"accept", b"application/json, text/event-stream")]}
         async with manager.run():
@@ -39,7 +39,7 @@ async def mcp(call: Call) -> Reply:
 
 
 def _wants_progress(body: bytes) -> bool:
-    """Return whether a message asks to be told of progress: then its answer is a stream, else it is one JSON value."""
+    """Return whether a message asks for progress: then its response is a stream, else one JSON value."""
     try:
         message = parse_json(body)
         return message["params"]["_meta"].get("progressToken") is not None

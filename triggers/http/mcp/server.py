@@ -1,4 +1,4 @@
-"""The workspace's agents as an MCP server, over the official SDK; one server for each request."""
+"""The workspace's agents as an MCP server, on the official SDK; one server per request."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ T = TypeVar("T")
 NAME = "agent-lifecycle"
 _SESSIONS = "session://"
 _LISTED = 50
-"""Sessions and templates that are listed: the latest, and the first by name."""
+"""Most sessions (latest first) and templates (by name) listed."""
 _INSTRUCTIONS = (
-    "Agents of a workspace. Ask one with ask_agent or with its own tool; go on with the same conversation by giving "
+    "Agents of a workspace. Ask one with ask_agent or with its own tool; continue the same conversation by giving "
     "its session_id. An answer that takes longer is read later with get_run."
 )
 
 
 def agent_server(call: Call) -> Server[Any]:
-    """Return a server of what the caller's workspace has."""
+    """Return a server with the agents, sessions and templates of the caller's workspace."""
     tools = AgentTools(call)
     shown = _Shown(call)
-    handle_tool: Any = _guarded(tools.call)  # a task is an answer that the SDK passes on and has no type for
+    handle_tool: Any = _guarded(tools.call)  # a task is a result without a type in the SDK, which passes it on
     server: Server[Any] = Server(
         NAME,
         version="1",
@@ -92,7 +92,7 @@ class _Shown:
                 types.ResourceTemplate(
                     uri_template=f"{_SESSIONS}{{id}}",
                     name="session",
-                    description="What was said in a session",
+                    description="The messages of a session",
                     mime_type="text/markdown",
                 )
             ]
@@ -137,7 +137,7 @@ def _of(item: ConfigurationItem, name: str) -> str | None:
 
 
 def _guarded(handler: Callable[[Any, Any], Awaitable[T]]) -> Callable[[Any, Any], Awaitable[T]]:
-    """Return the handler with our errors as those of the protocol; the SDK might answer with a defect's own text."""
+    """Return the handler with the app's errors as those of the protocol; the SDK would reveal an exception's text."""
 
     async def handle(context: Any, params: Any) -> T:
         try:

@@ -1,7 +1,8 @@
-"""Runs as tasks of MCP's tasks extension (`io.modelcontextprotocol/tasks`): what takes longer is asked for again.
+"""Runs as tasks of MCP's tasks extension (`io.modelcontextprotocol/tasks`), for answers that take long.
 
-A client that has the extension gets a task where a question is not answered soon, and polls it with `tasks/get`; a
-task is a run. The SDK's server has no tasks of its own; it passes on what an extension answers.
+A client with the extension gets a task where an answer is not ready soon, and polls it with `tasks/get`; a task is a
+run. The
+SDK's server does not implement tasks; it passes an extension's results on.
 """
 
 from __future__ import annotations
@@ -30,19 +31,19 @@ _POLL_MS = 1000
 
 
 class TaskParams(types.RequestParams):
-    """Names a task."""
+    """The id of a task."""
 
     task_id: str
 
 
 class UpdateParams(TaskParams):
-    """What a person has decided of what a task asks."""
+    """A person's decisions on what a task asks."""
 
     input_responses: types.InputResponses
 
 
 class AgentTasks:
-    """The extension's methods, as one caller has them."""
+    """The extension's methods for one caller."""
 
     def __init__(self, call: Call, tools: AgentTools) -> None:
         self._call = call
@@ -63,13 +64,13 @@ class AgentTasks:
         return task_of(run, "working")
 
     async def update(self, context: Context, params: UpdateParams) -> dict[str, Any]:
-        """Decide what a person has decided; the run goes on by itself."""
+        """Submit a person's decisions; the run then continues."""
         await self._task(params.task_id)
         await self._tools.decide_all(params.input_responses)
         return {}
 
     async def cancel(self, context: Context, params: TaskParams) -> dict[str, Any]:
-        """Have a task's run cancelled, soon if it is being worked at; one that has ended stays as it is."""
+        """Cancel a task's run, soon if it is running; one that has ended is unchanged."""
         asked = await self._task(params.task_id)
         if not asked.run.finished:
             await asked.cancel()

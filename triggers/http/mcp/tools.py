@@ -29,23 +29,23 @@ if TYPE_CHECKING:
     ToolAnswer = types.CallToolResult | types.InputRequiredResult | dict[str, Any]
 
 IDEMPOTENCY_KEY = "agent-lifecycle/idempotency-key"
-"""What a request's `_meta` may have: the same key is the same run. Agents of ours send it when they call a tool."""
+"""Keys in a request's `_meta`: an idempotency key, which this app's own agents send when they call a tool."""
 _OWN_TOOL = "agent_"
 _LONGEST_NAME = 64
-"""What clients take as a tool's name, in characters."""
+"""Longest name of a tool that clients accept, in characters."""
 _WAIT_S = 50
-"""How long an answer is waited for unless said; clients commonly give a request up after a minute."""
+"""Default wait for an answer, in seconds; clients commonly time out after a minute."""
 _TASK_AFTER_S = 10
-"""How long it is waited for where the client takes a task then."""
+"""The same, in seconds, where the client accepts a task afterwards."""
 TASKS = "io.modelcontextprotocol/tasks"
-"""The extension by which it says so."""
+"""The extension by which a client declares that."""
 _LOOK_EVERY_S = 1.0
 _STAGES = tuple(Stage)
 _APPROVAL = "approval:"
 
 _TEXT = {"type": "string", "minLength": 1}
-_SESSION = {"type": "string", "description": "The conversation to go on with; left out, the question starts one."}
-_USER = {"type": "string", "description": "Whom it is asked for; another user's sessions are not found."}
+_SESSION = {"type": "string", "description": "The conversation to continue; left out, a new one is started."}
+_USER = {"type": "string", "description": "The user it is asked for; other users' sessions are not found."}
 _WAIT = {
     "type": "integer",
     "minimum": 0,
@@ -93,7 +93,7 @@ FIXED_TOOLS = (
     ),
     types.Tool(
         name="get_run",
-        description="Read what became of a question, and wait for its answer.",
+        description="Read the state of a question, and wait for its answer.",
         input_schema=_object({"run_id": _TEXT, "wait_s": _WAIT | {"default": 0}}, "run_id"),
         output_schema=_RUN,
         annotations=types.ToolAnnotations(read_only_hint=True),
@@ -113,7 +113,7 @@ FIXED_TOOLS = (
     ),
     types.Tool(
         name="list_approvals",
-        description="List what waits for a person's decision.",
+        description="List approvals that wait for a person's decision.",
         input_schema=_object({}),
         annotations=types.ToolAnnotations(read_only_hint=True),
     ),
@@ -135,13 +135,13 @@ FIXED_TOOLS = (
 
 
 class AgentTools:
-    """The tools, as one caller has them."""
+    """The tools, for one caller."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
 
     async def list(self, _: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        """List the fixed tools and one for each of the first agents, of as many as the setting MCP_AGENT_TOOLS says."""
+        """List the fixed tools, and one for each of the first agents, at most MCP_AGENT_TOOLS."""
         most = self._call.services.core.settings.mcp_agent_tools
         found, _after = await asking.callees(self._call, most) if most else ((), None)
         own = [
@@ -157,7 +157,7 @@ class AgentTools:
         return types.ListToolsResult(tools=[*FIXED_TOOLS, *own])
 
     async def call(self, context: Context, params: types.CallToolRequestParams) -> ToolAnswer:
-        """Call a tool; what goes wrong is told in its result, for the model that called it."""
+        """Call a tool; errors are returned in its result, for the model that called it."""
         given = dict(params.arguments or {})
         tool = self._tool(params.name)
         try:
@@ -168,7 +168,7 @@ class AgentTools:
                     return await self._followed(context, asked, given.get("wait_s", 0), params)
                 case "cancel_run":
                     asked = await asking.find(self._call, given["run_id"])
-                    return await self._told(await asked.cancel())
+                    return await self._run_result(await asked.cancel())
                 case "list_agents":
                     return await self._agents(given.get("after"))
                 case "list_approvals":
@@ -216,7 +216,7 @@ class AgentTools:
     async def _followed(
         self, context: Context, asked: Asked, wait_s: int, params: types.CallToolRequestParams
     ) -> types.CallToolResult | types.InputRequiredResult:
-        """Wait for the answer and tell of the stages on the way; where a person must decide, ask who calls."""
+        """Wait for the answer and report its stages; where a person must decide, ask the caller."""
         await self.decide_all(params.input_responses)
         if params.input_responses:
             asked = await asking.find(self._call, asked.run.id)
@@ -237,14 +237,14 @@ class AgentTools:
         return result_of(asked.run, [one.id for one in waiting])
 
     async def decide_all(self, responses: types.InputResponses | None) -> None:
-        """Decide what the person at the client has decided."""
+        """Submit the decisions of the person at the client."""
         for name, response in (responses or {}).items():
             if not name.startswith(_APPROVAL) or not isinstance(response, types.ElicitResult):
                 continue
             content: Mapping[str, Any] = response.content or {}
             approved = response.action == "accept" and content.get("decision") == "approve"
             if response.action == "cancel":
-                continue  # it stays to be decided
+                continue  # it stays pending
             reason = str(content.get("reason", ""))[:MAX_REASON]
             await self._decided(
                 name.removeprefix(_APPROVAL), DecisionRequest("approve" if approved else "reject", reason)
@@ -253,7 +253,7 @@ class AgentTools:
     async def _decided(self, ident: str, decision: DecisionRequest) -> dict[str, Any]:
         return (await asking.decide(self._call, ident, decision)).model_dump(mode="json")
 
-    async def _told(self, run: Run) -> types.CallToolResult:
+    async def _run_result(self, run: Run) -> types.CallToolResult:
         return _result(_run(run, []))
 
     async def _agents(self, after: str | None) -> types.CallToolResult:
@@ -283,7 +283,7 @@ def _check(given: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
 
 
 def takes_tasks(context: Context) -> bool:
-    """Return whether the client takes a task where an answer takes longer."""
+    """Return whether the client accepts a task where an answer takes longer."""
     from mcp_types.version import MODERN_PROTOCOL_VERSIONS  # noqa: PLC0415
 
     wanted = types.ClientCapabilities(extensions={TASKS: {}})
@@ -291,7 +291,7 @@ def takes_tasks(context: Context) -> bool:
 
 
 def takes_questions(context: Context) -> bool:
-    """Return whether the client shows questions to a person, and speaks the protocol in which they can be asked."""
+    """Return whether the client can put questions to a person, in a protocol version that allows it."""
     from mcp_types.version import MODERN_PROTOCOL_VERSIONS  # noqa: PLC0415
 
     wanted = types.ClientCapabilities(elicitation=types.ElicitationCapability())
@@ -299,7 +299,7 @@ def takes_questions(context: Context) -> bool:
 
 
 def question(approval: ApprovalView) -> types.ElicitRequest:
-    """Return what a person is asked of an approval."""
+    """Return the question that a person is asked about an approval."""
     told = json.dumps(approval.arguments, ensure_ascii=False)[:4000] if approval.arguments is not None else ""
     schema = {
         "type": "object",
@@ -314,7 +314,7 @@ def question(approval: ApprovalView) -> types.ElicitRequest:
 
 
 def result_of(run: Run, approvals: Sequence[str]) -> types.CallToolResult:
-    """Return a run as the result of the tool that asked for it."""
+    """Return a run as the result of the tool call that started it."""
     return _result(_run(run, approvals), failed=run.error is not None)
 
 

@@ -1,4 +1,4 @@
-"""What the MCP server answers where the protocol's SDK does not."""
+"""Response models of the MCP server, where the protocol's SDK does not define them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from triggers.http.views import View
 
 
 class JsonRpcErrorObject(View):
-    """What went wrong; `data` may have our own `code`."""
+    """The error; `data` may have the app's own `code`."""
 
     code: int
     message: str
@@ -16,7 +16,7 @@ class JsonRpcErrorObject(View):
 
 
 class JsonRpcErrorView(View):
-    """An error of JSON-RPC; `id` is that of the request, null where there was none to read."""
+    """A JSON-RPC error; `id` is that of the request, null where it could not be read."""
 
     jsonrpc: Literal["2.0"] = "2.0"
     id: str | int | None = None

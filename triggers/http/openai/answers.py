@@ -1,4 +1,4 @@
-"""Runs as OpenAI's protocol answers them, whole and piece by piece."""
+"""Runs as responses of OpenAI's protocol, complete and streamed."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ _HEX = re.compile("[0-9a-f]{32}")
 
 
 def response_id(run_id: str) -> str:
-    """Return a run's id as that of a response."""
+    """Return the response id of a run's id."""
     return f"{_RESPONSE}{uuid.UUID(run_id).hex}"
 
 
 def run_of_response(text: str) -> str:
-    """Return the id of the run that a response's id stands for.
+    """Return the id of the run that a response id stands for.
 
     Raises:
-        NotFound: It stands for none.
+        NotFound: It is not a response id.
     """
     digits = text.removeprefix(_RESPONSE)
     if text == digits or not _HEX.fullmatch(digits):
@@ -69,19 +69,19 @@ def run_of_response(text: str) -> str:
 
 
 def no_response(text: str) -> NotFound:
-    """Return the error for a response that there is not."""
+    """Return the error for a response that does not exist."""
     return NotFound(
         f"There is no response {text[:64]!r}.", code="response_not_found", fields={"response_id": "unknown"}
     )
 
 
 def seconds(run: Run) -> int:
-    """Return when the run was accepted, as OpenAI's protocol counts time."""
+    """Return when the run was accepted, in seconds since the epoch."""
     return int(run.created_at.timestamp())
 
 
 def chat_completion(run: Run) -> ChatCompletion:
-    """Return the answer of a run that succeeded."""
+    """Return the chat completion of a run that succeeded."""
     calls = [_chat_call(call) for call in run.tool_calls]
     message = AnswerMessage(content=(run.answer or None) if calls else run.answer, tool_calls=calls or None)
     return ChatCompletion(
@@ -94,7 +94,7 @@ def chat_completion(run: Run) -> ChatCompletion:
 
 
 def chat_usage(spend: Spend) -> CompletionUsage:
-    """Return what a run spent, over all its model calls."""
+    """Return the usage of a run, over all its model calls."""
     return CompletionUsage(
         prompt_tokens=spend.input_tokens,
         completion_tokens=spend.output_tokens,
@@ -107,7 +107,7 @@ def chat_usage(spend: Spend) -> CompletionUsage:
 
 
 async def chat_chunks(asked: Asked, pieces: AsyncGenerator[str], *, with_usage: bool) -> AsyncGenerator[str]:
-    """Yield a run's answer as server-sent events of Chat Completions; a failure ends it with an `error`.
+    """Yield a run's answer as server-sent events of Chat Completions; after a failure an `error` ends the stream.
 
     Args:
         asked: The run.
@@ -145,9 +145,9 @@ def response_view(
 
     Args:
         asked: The run.
-        background: Whether it was asked for in the background.
-        previous: The response that it goes on from.
-        text: Its text as far as it was sent; None for the run's own answer.
+        background: Whether it was requested in the background.
+        previous: Id of the response it continues from.
+        text: The text sent so far; None for the run's own answer.
     """
     run = asked.run
     status = _STATUS[run.state]
@@ -180,7 +180,7 @@ def response_view(
 async def response_events(
     asked: Asked, pieces: AsyncGenerator[str], *, background: bool, previous: str | None
 ) -> AsyncGenerator[str]:
-    """Yield a run as server-sent events of Responses: created, its text as it grows, and what became of it."""
+    """Yield a run as server-sent events of Responses: created, its text as it grows, and the outcome."""
     number = 0
 
     def event(kind: str, **data: Any) -> str:
@@ -222,14 +222,14 @@ async def response_events(
         for index, call in enumerate(asked.run.tool_calls, 1 if text else 0):
             for kind, data in _call_events(call, index):
                 yield event(kind, **data)
-    if response["status"] == "cancelled":  # the protocol has no event for it
+    if response["status"] == "cancelled":  # the protocol has no event for this
         response |= {"status": "incomplete", "incomplete_details": {"reason": "cancelled"}}
     kinds = {"completed": "completed", "failed": "failed", "incomplete": "incomplete", "queued": "queued"}
     yield event(f"response.{kinds.get(response['status'], 'in_progress')}", response=response)
 
 
 def output_call(call: ClientCall, status: str) -> OutputCall:
-    """Return a call of a tool of the caller's as an item of a response."""
+    """Return a call of a caller's tool as an item of a response."""
     ident = call.id.removeprefix("call_")
     return OutputCall(id=f"fc_{ident}", call_id=call.id, name=call.name, arguments=call.arguments, status=status)
 

@@ -1,4 +1,4 @@
-"""Errors as OpenAI's API answers them (platform.openai.com/docs/guides/error-codes): `{"error": {…}}`."""
+"""Errors in the format of OpenAI's API (platform.openai.com/docs/guides/error-codes): `{"error": {…}}`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "application/json"
 
 _AS: dict[str, tuple[int, str, str]] = {
-    # our code: status, OpenAI's type, OpenAI's code
+    # this app's code: HTTP status, OpenAI's type, OpenAI's code
     "agent_not_found": (404, "invalid_request_error", "model_not_found"),
     "agent_disabled": (403, "invalid_request_error", "model_disabled"),
     "query_too_large": (400, "invalid_request_error", "context_length_exceeded"),
@@ -41,14 +41,14 @@ _SERVER_ERROR = 500
 
 
 def error_model() -> type[BaseModel]:
-    """Return the model of the answer, for openapi.json."""
+    """Return the model of an error response, for openapi.json."""
     from triggers.http.openai.views import ErrorBody  # noqa: PLC0415 - it imports pydantic
 
     return ErrorBody
 
 
 def error_object(error: AppError) -> tuple[int, dict[str, Any]]:
-    """Return the status and the object `error` of an answer, or of a stream's last event."""
+    """Return the HTTP status and the object `error`, for a response or a stream's last event."""
     if error.code in _AS:
         status, kind, code = _AS[error.code]
     else:
@@ -66,16 +66,16 @@ def error_object(error: AppError) -> tuple[int, dict[str, Any]]:
 
 
 def _place(pointer: str) -> str:
-    """Return where something is wrong, as OpenAI names it; the caller's tools are `tools` there."""
+    """Return the name of the field that is wrong, as OpenAI names it: the caller's tools are `tools`."""
     place = pointer.strip("/").replace("/", ".")
     return "tools" if place == "client_tools" else place.removeprefix("client_tools.")
 
 
 def answer(error: AppError) -> func.HttpResponse:
-    """Return the answer for an error.
+    """Return the response to an error.
 
-    `x-should-retry`, which OpenAI's SDKs obey, says whether the same request can help: an SDK would repeat every 409,
-    429 and 5xx by itself, and each repetition would be a run of its own.
+    `x-should-retry`, which OpenAI's SDKs follow, says whether repeating the request can help: by default an SDK repeats
+    every 409, 429 and 5xx, and each repetition would be a run of its own.
     """
     status, found = error_object(error)
     retried = error.retriable and not isinstance(error, RunFailed)

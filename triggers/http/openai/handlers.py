@@ -79,7 +79,7 @@ def _headers(asked: Asked, body: ChatBody | ResponseBody) -> dict[str, str]:
 
 
 async def _begun(pieces: AsyncGenerator[str]) -> AsyncGenerator[str]:
-    """Wait for the first piece, so that what fails before there is any is answered as a failure."""
+    """Wait for the first chunk, so that an earlier failure can still be sent as an error status."""
     first = await anext(pieces, None)
 
     async def rest() -> AsyncGenerator[str]:
@@ -115,7 +115,7 @@ async def openai_chat_completions(call: Call) -> Reply:
 
 
 async def _given_up(asked: Asked) -> None:
-    """Cancel a run that waits for room in a budget: its caller is told so, and nobody would read the answer."""
+    """Cancel a run that waits for a budget: its caller gets an error, so nobody would read the answer."""
     if asked.settled and not asked.run.finished and asked.run.error and asked.run.error.code == "budget_exceeded":
         refused = asked.run.error
         await asked.cancel()
@@ -152,7 +152,7 @@ async def openai_responses_create(call: Call) -> Reply:
 
 
 async def _goes_on_from(call: Call, body: ResponseBody) -> tuple[str | None, tuple[Said, ...]]:
-    """Return the session to go on with, and what a new one begins with where an earlier answer is gone on from."""
+    """Return the session to continue, and the messages a new one begins with when continuing from an earlier answer."""
     if body.previous_response_id is None:
         return body.conversation_id, ()
     try:

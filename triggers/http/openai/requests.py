@@ -1,4 +1,4 @@
-"""What a request in OpenAI's protocol asks of an agent: its words, and what of it cannot be done or is not needed."""
+"""Requests of OpenAI's protocol: their messages, and which parameters are refused or ignored."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ _DECIDED_BY_AGENT = (
     "truncation",
     "verbosity",
 )
-"""What a request may say and the agent decides; `X-Ignored-Parameters` of the answer names what it said."""
+"""Parameters that the agent's declaration determines; those given are listed in `X-Ignored-Parameters`."""
 
 
 def ignored(body: ChatBody | ResponseBody) -> str:
-    """Return the names of what the request says and the agent decides, for a header."""
+    """Return the names of the ignored parameters of a request, as a header value."""
     return ", ".join(name for name in _DECIDED_BY_AGENT if name in body.model_fields_set)
 
 
 def check_chat(body: ChatBody) -> None:
-    """Refuse what would be another answer than the agent gives.
+    """Refuse parameters that an agent cannot follow.
 
     Raises:
-        InvalidInput: The request is for several answers, sound, probabilities or a format.
+        InvalidInput: The request asks for several answers, audio, token probabilities or a format.
     """
     if body.functions or body.function_call not in (None, "none", "auto"):
         raise _refused("functions", _NO_FUNCTIONS, "unsupported_tools")
@@ -64,15 +64,16 @@ def check_chat(body: ChatBody) -> None:
         raise _refused("response_format", _FORMAT)
     for name in ("prediction", "moderation", "web_search_options"):
         if getattr(body, name) is not None:
-            raise _refused(name, "An agent has no such thing.")
+            raise _refused(name, "Agents do not support this.")
 
 
 def check_response(body: ResponseBody) -> None:
-    """Refuse what would be another answer than the agent gives.
+    """Refuse parameters that an agent cannot follow.
 
     Raises:
-        InvalidInput: The request is for a format, a stored prompt, or not to be stored; or it names both a conversation
-            and a response to go on from.
+        InvalidInput: The request asks for a format, a stored prompt, or no storage; or it names both a conversation and
+            a
+            previous response.
     """
     kind = body.text.get("format", {"type": "text"})
     if not isinstance(kind, Mapping) or kind.get("type", "text") != "text":
@@ -83,16 +84,16 @@ def check_response(body: ResponseBody) -> None:
         raise _refused("store", "A run is kept with its session, until the session is erased; leave it out.")
     for name in ("prompt", "context_management", "image", "access_programs", "moderation"):
         if getattr(body, name) is not None:
-            raise _refused(name, "An agent has no such thing.")
+            raise _refused(name, "Agents do not support this.")
     if body.conversation is not None and body.previous_response_id is not None:
         raise _refused("conversation", "Name a conversation, or a previous response, not both.", "mutually_exclusive")
 
 
 def chat_words(messages: Sequence[ChatMessage]) -> Words:
-    """Return what the messages of a conversation say.
+    """Return the question and the conversation before it.
 
     Raises:
-        InvalidInput: The last one is not the user's nor a tool's, or one has what is no text.
+        InvalidInput: The last message is neither the user's nor a tool's, or one contains something other than text.
     """
     said: list[Said | ToolResult] = []
     for number, message in enumerate(messages):
@@ -113,10 +114,10 @@ def chat_words(messages: Sequence[ChatMessage]) -> Words:
 
 
 def response_words(body: ResponseBody) -> Words:
-    """Return what the input of a response says.
+    """Return the question and the conversation before it, from the input of a response.
 
     Raises:
-        InvalidInput: Its last item is not the user's nor a tool's, or an item is none that an agent takes.
+        InvalidInput: The last item is neither the user's nor a tool's, or an item is of a kind that agents do not take.
     """
     said: list[Said | ToolResult] = []
     if isinstance(body.input, str):
@@ -173,4 +174,4 @@ def _text(content: str | Iterable[Part] | None, place: str) -> str:
 
 
 def _refused(place: str, why: str, code: str = "unsupported_parameter") -> InvalidInput:
-    return InvalidInput("This cannot be asked of an agent.", code=code, fields={place: why})
+    return InvalidInput("Agents do not support this request.", code=code, fields={place: why})

@@ -1,4 +1,4 @@
-"""Tools of the caller's own in OpenAI's protocol: what a request offers, what it chooses, and what came of calls."""
+"""The caller's own tools in OpenAI's protocol: those offered, the tool choice, and results of calls."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _FUNCTIONS = "Of tools, an agent takes functions of the caller's; others its dec
 
 
 def client_tools(tools: Sequence[Any], choice: Any, results: Sequence[ToolResult]) -> ClientTools | None:
-    """Return what a request says of tools; None where it says nothing.
+    """Return the request's tools and results; None where it has none.
 
     Raises:
-        InvalidInput: It offers what is no function, or chooses what is not offered.
+        InvalidInput: A tool is not a function, or the choice is not among the tools.
     """
     offered = tuple(_tool(tool, number) for number, tool in enumerate(tools))
     chosen = _choice(choice)
     if not offered and chosen not in ("auto", "none"):
-        raise _refused("tools", "There are none to choose from.")
+        raise _refused("tools", "There are no tools to choose from.")
     if not offered and not results:
         return None
     return ClientTools(offered, chosen if offered else "auto", tuple(results))
 
 
 async def session_of(call: Call, words: Words, user_id: str | None) -> str | None:
-    """Return the session whose latest run asked for what the request answers; None where that is not to be found.
+    """Return the session whose latest run asked for the tool calls that the request answers; None if not found.
 
-    The calls' ids name the run, so that a client that sends all that was said goes on in the same session.
+    The calls' ids contain the run's, so that a client that sends the whole conversation continues in the same session.
     """
     ident = run_of_call(words.results[0].call_id) if words.results else None
     if ident is None:
@@ -48,10 +48,10 @@ async def session_of(call: Call, words: Words, user_id: str | None) -> str | Non
 
 
 def check_results(words: Words, session: str | None, place: str) -> None:
-    """Check that the results of a request without a session are those of the calls before them.
+    """Check that the tool results of a request without a session match the calls before them.
 
     Raises:
-        InvalidInput: They are not (`tool_results_unmatched`).
+        InvalidInput: `tool_results_unmatched`: they do not.
     """
     if not words.results or session is not None:
         return
@@ -89,4 +89,4 @@ def _choice(choice: Any) -> str:
 
 
 def _refused(place: str, why: str) -> InvalidInput:
-    return InvalidInput("This cannot be asked of an agent.", code="unsupported_tools", fields={place: why})
+    return InvalidInput("Agents do not support this request.", code="unsupported_tools", fields={place: why})

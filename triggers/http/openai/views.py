@@ -1,4 +1,4 @@
-"""What OpenAI's protocol sends and answers, as far as agents have it."""
+"""Models of OpenAI's protocol, as far as agents need it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Metadata = Annotated[Mapping[MetadataKey, MetadataValue], Field(max_length=16, d
 
 
 class _Sent(NullsAsAbsent):
-    """What a client sends; of a message, what is not known here is no business of an agent."""
+    """Base of request models; unknown fields of a message are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
@@ -38,7 +38,7 @@ class CalledFunction(_Sent):
 
 
 class ChatToolCall(_Sent):
-    """A call of a tool of the caller's, as an earlier answer has it."""
+    """A call of a caller's tool, as in an earlier answer."""
 
     id: Name
     function: CalledFunction | None = None
@@ -54,13 +54,13 @@ class ChatMessage(_Sent):
 
 
 class StreamOptions(_Sent):
-    """What a stream has besides the answer; of Chat Completions, a chunk with the usage at its end."""
+    """Options of a stream; for Chat Completions, whether a chunk with the usage ends it."""
 
     include_usage: StrictBool = False
 
 
 class _Asked(NullsAsAbsent):
-    """A request: what it is about, what can be left out because the agent decides, and what is refused."""
+    """Base of requests: parameters used, parameters ignored, and parameters refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -84,12 +84,12 @@ class _Asked(NullsAsAbsent):
 
     @property
     def who(self) -> str | None:
-        """Who asks."""
+        """The user the request is made for."""
         return self.user or self.safety_identifier
 
 
 class ChatBody(_Asked):
-    """A request of Chat Completions. `X-Ignored-Parameters` of the answer names those that the agent decides."""
+    """A request of Chat Completions. The response header `X-Ignored-Parameters` lists parameters without effect."""
 
     messages: Annotated[tuple[ChatMessage, ...], Field(min_length=1, max_length=2000)]
     n: int | None = None
@@ -114,7 +114,7 @@ class ChatBody(_Asked):
 
 
 class InputItem(_Sent):
-    """An item of a response's input: a message, a call of a tool of the caller's, what came of one; else refused."""
+    """An item of a response's input: a message, a call of a caller's tool, or its result; others are refused."""
 
     type: Annotated[str, StringConstraints(max_length=64)] = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
@@ -132,7 +132,7 @@ class ConversationRef(_Sent):
 
 
 class ResponseBody(_Asked):
-    """A request of Responses. `X-Ignored-Parameters` of the answer names those that the agent decides."""
+    """A request of Responses. The response header `X-Ignored-Parameters` lists parameters without effect."""
 
     input: Text | Annotated[tuple[InputItem, ...], Field(min_length=1, max_length=2000)]
     instructions: Text | None = None
@@ -158,7 +158,7 @@ class ResponseBody(_Asked):
 
 
 class ConversationBody(_Sent):
-    """A request for a conversation; `items` are refused, for a session begins with its first question."""
+    """A request for a conversation; `items` are refused, because a session begins with its first question."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -172,7 +172,7 @@ class ConversationBody(_Sent):
 
 
 class Model(View):
-    """What can be asked, as a model."""
+    """An agent or team, as a model."""
 
     id: str
     object: Literal["model"] = "model"
@@ -181,14 +181,14 @@ class Model(View):
 
 
 class ModelList(View):
-    """All that can be asked."""
+    """All agents and teams."""
 
     object: Literal["list"] = "list"
     data: Sequence[Model]
 
 
 class ErrorObject(View):
-    """What went wrong."""
+    """The details of an error."""
 
     message: str
     type: str
@@ -197,26 +197,26 @@ class ErrorObject(View):
 
 
 class ErrorBody(View):
-    """An error in OpenAI's shape."""
+    """An error in OpenAI's format."""
 
     error: ErrorObject
 
 
 class PromptTokensDetails(View):
-    """Of the input tokens, those that the provider's cache had."""
+    """Input tokens read from the provider's cache."""
 
     cached_tokens: int
     cache_write_tokens: int = 0
 
 
 class CompletionTokensDetails(View):
-    """Of the output tokens, those spent on reasoning."""
+    """Output tokens spent on reasoning."""
 
     reasoning_tokens: int
 
 
 class CompletionUsage(View):
-    """Tokens of all model calls that the answer took."""
+    """Tokens of all model calls of the answer."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -226,14 +226,14 @@ class CompletionUsage(View):
 
 
 class CalledFunctionView(View):
-    """The function that the model asks for, and its arguments as JSON, as the model wrote them."""
+    """The function that the model calls, and its arguments as JSON, as the model wrote them."""
 
     name: str
     arguments: str
 
 
 class ChatToolCallView(View):
-    """A call of a tool of the caller's that the model asks for."""
+    """A call of a caller's tool by the model."""
 
     id: str
     type: Literal["function"] = "function"
@@ -250,7 +250,7 @@ class AnswerMessage(View):
 
 
 class Choice(View):
-    """The one answer there is."""
+    """The only choice."""
 
     index: int = 0
     message: AnswerMessage
@@ -259,7 +259,7 @@ class Choice(View):
 
 
 class ChatCompletion(View):
-    """An answer of Chat Completions."""
+    """A chat completion."""
 
     id: str
     object: Literal["chat.completion"] = "chat.completion"
@@ -288,7 +288,7 @@ class OutputMessage(View):
 
 
 class OutputCall(View):
-    """A call of a tool of the caller's that the model asks for."""
+    """A call of a caller's tool by the model."""
 
     id: str
     type: Literal["function_call"] = "function_call"
@@ -312,20 +312,20 @@ class Incomplete(View):
 
 
 class InputTokensDetails(View):
-    """Of the input tokens, those that the provider's cache had."""
+    """Input tokens read from the provider's cache."""
 
     cached_tokens: int
     cache_write_tokens: int = 0
 
 
 class OutputTokensDetails(View):
-    """Of the output tokens, those spent on reasoning."""
+    """Output tokens spent on reasoning."""
 
     reasoning_tokens: int
 
 
 class ResponseUsage(View):
-    """Tokens of all model calls that the response took."""
+    """Tokens of all model calls of the response."""
 
     input_tokens: int
     input_tokens_details: InputTokensDetails

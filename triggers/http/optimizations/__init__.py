@@ -1,4 +1,4 @@
-"""Savings: proposals that rest on facts, and what history would have been under other terms."""
+"""Savings proposals based on facts, and what-if replays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ENDPOINTS = (
         "POST",
         "optimizations",
         "optimizations_find",
-        "Find what could cost less, by the facts of the last days; nothing is changed.",
+        "Propose savings, based on the facts of the last days; nothing is changed.",
         body="OptimizationBody",
         returns="OptimizationView",
         status=201,
@@ -19,7 +19,7 @@ ENDPOINTS = (
         "GET",
         "optimizations",
         "optimizations_list",
-        "List what was found, newest first.",
+        "List optimizations, newest first.",
         returns="OptimizationPage",
         query=PAGING,
     ),
@@ -27,7 +27,7 @@ ENDPOINTS = (
         "GET",
         "optimizations/{id}",
         "optimizations_get",
-        "Get what was found, and a week after a proposal was applied what it has really saved.",
+        "Get an optimization; a week after a proposal was applied, with its actual saving.",
         returns="OptimizationView",
         errors=(404,),
     ),
@@ -35,7 +35,7 @@ ENDPOINTS = (
         "POST",
         "optimizations/{id}/apply",
         "optimizations_apply",
-        "Make the changes of some proposals, each once.",
+        "Apply some proposals; one that is applied already is not applied again.",
         body="ApplyBody",
         returns="OptimizationView",
         errors=(404, 409),
@@ -45,7 +45,7 @@ ENDPOINTS = (
         "POST",
         "what-if",
         "what_if",
-        "Say what recorded history would have been under other terms; no model is called.",
+        "What-if: recompute recorded facts under other prices, budgets or limits; no model is called.",
         body="OtherTermsBody",
         returns="ReplayedHistoryView",
     ),

@@ -24,7 +24,7 @@ from triggers.http.optimizations.views import (
 def _id(call: Call) -> str:
     try:
         return parse_run_id(call.route("id"))
-    except InvalidInput:  # no id of anything
+    except InvalidInput:  # not the format of an id
         raise NotFound("There is no such optimization.", code="optimization_not_found") from None
 
 

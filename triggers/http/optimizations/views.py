@@ -1,4 +1,4 @@
-"""What the API takes and answers of savings and of what-if."""
+"""Request and response models of savings and what-if."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Days = Annotated[int, Field(ge=1, le=90)]
 
 
 class OptimizationBody(Body):
-    """What to look for.
+    """A request for savings proposals.
 
     Attributes:
-        agent: The agent to look at; all unless given.
-        pool: The pool whose agents to look at; not with `agent`.
-        days: How many days of facts to go by, today among them.
-        target_cost_reduction: By how many percent spending is to fall; as far as it goes unless given.
-        preserve_performance: Whether to leave out what may lower scores, or cut answers.
-        aggressive: Whether to propose what rests on less, or risks more.
+        agent: The agent; default all.
+        pool: Only agents of this pool; not with `agent`.
+        days: Days of facts to use, including today.
+        target_cost_reduction: By how many percent to lower the spending; default as much as possible.
+        preserve_performance: Whether to leave out proposals that may lower scores or cut off answers.
+        aggressive: Whether to include proposals with less evidence or more risk.
     """
 
     agent: AgentName | None = None
@@ -47,7 +47,7 @@ class OptimizationBody(Body):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.aggressive and self.preserve_performance and "preserve_performance" in self.model_fields_set:
-            msg = "aggressive risks performance; leave one of them out"
+            msg = "aggressive contradicts preserve_performance; set only one of them"
             raise ValueError(msg)
         if self.agent is not None and self.pool is not None:
             msg = "look at an agent or at a pool, not at both"
@@ -55,7 +55,7 @@ class OptimizationBody(Body):
         return self
 
     def request(self) -> OptimizationRequest:
-        """Return what is asked for."""
+        """Return the request."""
         from llmops.optimization.model import OptimizationRequest  # noqa: PLC0415 - named by annotations only
 
         preserve = self.preserve_performance and not self.aggressive
@@ -64,13 +64,13 @@ class OptimizationBody(Body):
 
 
 class ApplyBody(Body):
-    """Which proposals to apply, by their ids."""
+    """The proposals to apply, by id."""
 
     proposals: Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(min_length=1, max_length=200)]
 
 
 class SavingView(View):
-    """What is thought to be saved in 30 days, in micro-USD, with its range."""
+    """Estimated saving over 30 days in micro-USD, with its range."""
 
     low: int
     likely: int
@@ -87,14 +87,14 @@ class ApiCallView(View):
 
 
 class ProposedChangeView(View):
-    """What a proposal changes.
+    """The change of a proposal.
 
     Attributes:
-        fields: The fields of the agent that get other values.
-        call: The call that makes the change; null where people have to.
-        undo: The call that undoes it; null where people have to.
-        advice: What people are to do; null where a call does.
-        diff: What is to be changed in a file or in the app's settings, as a unified diff; null where a call does.
+        fields: Fields of the agent with their new values.
+        call: The API call that makes the change; null where people have to.
+        undo: The API call that undoes it; null where people have to.
+        advice: What people have to do; null where there is a call.
+        diff: A change of a file or of the app's settings, as a unified diff; null where there is a call.
     """
 
     fields: Mapping[str, Any]
@@ -105,7 +105,7 @@ class ProposedChangeView(View):
 
 
 class MeasuredView(View):
-    """What a change has really saved in the week after it, beside the week before; null where it cannot be said."""
+    """Actual saving in the week after a change, compared with the week before; null where not computable."""
 
     runs_before: int
     runs_after: int
@@ -117,7 +117,7 @@ class MeasuredView(View):
 
 
 class AppliedView(View):
-    """That a proposal was applied, and what came of it; `measured` is null until `measured_from`."""
+    """The application of a proposal and its measured result; `measured` is null until `measured_from`."""
 
     at: datetime
     revision: int
@@ -126,7 +126,7 @@ class AppliedView(View):
 
 
 class ProposalView(View):
-    """One way to spend less; money in micro-USD, shares 0-1."""
+    """A proposal to lower costs; money in micro-USD, shares 0-1."""
 
     id: str
     kind: ProposalKind
@@ -169,15 +169,16 @@ class ProposalView(View):
 
 
 class OptimizationSummaryView(View):
-    """What was found, without the proposals.
+    """An optimization without its proposals.
 
     Attributes:
         whole: Whether all facts of these days were read; else the latest of each day.
-        spent_micro_usd: What they cost.
-        projected_micro_usd: What that comes to in 30 days.
-        projected_savings: What the recommended proposals are thought to save in 30 days; an upper bound where several
-            concern one agent.
-        target_reached: Whether that is the target.
+        spent_micro_usd: Their cost.
+        projected_micro_usd: That cost projected to 30 days.
+        projected_savings: Estimated saving of the recommended proposals over 30 days; an upper bound where several
+            concern
+            one agent.
+        target_reached: Whether that reaches the target.
     """
 
     id: str
@@ -204,7 +205,7 @@ class OptimizationSummaryView(View):
 
 
 class OptimizationView(OptimizationSummaryView):
-    """What was found."""
+    """An optimization with its proposals."""
 
     proposals: Sequence[ProposalView]
 
@@ -212,17 +213,17 @@ class OptimizationView(OptimizationSummaryView):
     def from_optimization(  # pyright: ignore[reportIncompatibleMethodOverride] - it has more to show
         cls, found: Optimization, measured: Mapping[str, Measured]
     ) -> OptimizationView:
-        """Return the view of an optimization, and of what its changes have really saved."""
+        """Return the view of an optimization, with the measured savings of its applied proposals."""
         views = [ProposalView.from_proposal(one, measured.get(one.id)) for one in found.proposals]
         return cls(**cls.fields_of(found), proposals=views)
 
 
 class OptimizationPage(Page[OptimizationSummaryView]):
-    """What was found, newest first."""
+    """Optimizations, newest first."""
 
 
 class ModelPriceBody(Body):
-    """A price, in USD per million tokens; what is not given of the cache costs as input does."""
+    """A price in USD per million tokens; cache rates left out are those of input."""
 
     input: Usd
     output: Usd
@@ -237,29 +238,29 @@ _NEEDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "cache": (frozenset({"capacity"}), frozenset({"workers"})),
     "pool": (frozenset(), frozenset({"concurrency", "tokens_per_minute", "requests_per_minute"})),
 }
-"""The fields that each kind needs, and those that it can have."""
+"""Required and optional fields of each kind."""
 
 
 class OtherTermsBody(Body):
-    """Under which other terms to look at history.
+    """A what-if request.
 
     Attributes:
-        kind: `prices` prices recorded calls otherwise, `budget` asks what a limit would have stopped, `ttl` retires
-            idle agents after another time, `cache` holds another number of live agents, `pool` has runs wait for other
-            limits.
-        agent: The agent to look at; all unless given.
-        days: How many days to look at, today among them.
-        model: Of `prices`: the model that all calls are taken to be of; their own unless given.
-        prices: Of `prices`: what models cost, by name, instead of what the workspace pays.
-        unit: Of `budget`: what is counted.
-        period: Of `budget`: when the counter starts again.
-        limit: Of `budget`: the most of a period; USD, or whole tokens, calls or runs.
-        idle_after_s: Of `ttl`: after how many seconds without use an agent is retired.
-        capacity: Of `cache`: how many live agents each worker holds.
-        workers: Of `cache`: how many workers.
-        concurrency: Of `pool`: how many runs are carried out at once.
-        tokens_per_minute: Of `pool`: how many tokens those take that begin within a minute.
-        requests_per_minute: Of `pool`: how many model calls they make.
+        kind: `prices` recomputes costs at other prices, `budget` applies a limit, `ttl` another idle time before agents
+            are
+            retired, `cache` another size of the agent cache, `pool` other capacity limits.
+        agent: The agent; default all.
+        days: Number of days, including today.
+        model: For `prices`: price all calls as this model; default their own.
+        prices: For `prices`: prices by model name, instead of the workspace's.
+        unit: For `budget`: the unit.
+        period: For `budget`: when the counter resets.
+        limit: For `budget`: the limit per period; USD, or whole tokens, calls or runs.
+        idle_after_s: For `ttl`: idle time in seconds after which an agent is retired.
+        capacity: For `cache`: agents held per worker.
+        workers: For `cache`: number of workers.
+        concurrency: For `pool`: concurrent runs.
+        tokens_per_minute: For `pool`: tokens of runs that begin within a minute.
+        requests_per_minute: For `pool`: model calls of runs that begin within a minute.
     """
 
     kind: Literal["prices", "budget", "ttl", "cache", "pool"]
@@ -301,12 +302,12 @@ class OtherTermsBody(Body):
 
     @property
     def amount(self) -> int:
-        """The limit of a budget, in micro-USD where it is of USD."""
+        """The limit of a budget, USD in micro-USD."""
         limit = self.limit or Decimal(0)
         return int(limit * 1_000_000) if self.unit == "usd" else int(limit)
 
     def rates(self) -> Callable[[Rates], Rates]:
-        """Return what makes these prices of what the workspace pays."""
+        """Return a function that applies these prices to the workspace's rates."""
 
         def changed(rates: Rates) -> Rates:
             for name, price in (self.prices or {}).items():
@@ -317,17 +318,17 @@ class OtherTermsBody(Body):
 
 
 class ReplayedHistoryView(View):
-    """What history would have been.
+    """The result of a what-if request.
 
     Attributes:
-        kind: What was asked.
-        first: The first UTC day that was looked at.
-        last: The last.
-        records: How many facts, or uses of agents, were replayed.
+        kind: The kind requested.
+        first: First UTC day examined.
+        last: Last UTC day examined.
+        records: Number of facts, or uses of agents, replayed.
         whole: Whether these were all; else the latest of each day.
-        figures: What came out, by name (docs/savings.md); money in micro-USD, times in ms, shares 0-1.
-        groups: The same by model, agent or policy, where that says more.
-        assumptions: What was taken for granted.
+        figures: Results by name (docs/savings.md); money in micro-USD, times in ms, shares 0-1.
+        groups: The same by model, agent or policy, where useful.
+        assumptions: The assumptions, as sentences.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""How agents perform, and what that says."""
+"""Performance of agents, and insights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ENDPOINTS = (
         "GET",
         "performance",
         "performance_list",
-        "List what every agent that had runs did, up to this moment.",
+        "List the performance of every agent that had runs, up to now.",
         returns="PerformancePage",
         query=PAGING | _RANGE,
     ),
@@ -19,7 +19,7 @@ ENDPOINTS = (
         "GET",
         "performance/{agent}",
         "performance_get",
-        "How an agent performed, up to this moment: in all, by version, over time, against its service level.",
+        "Get the performance of an agent, up to now: in total, by version, over time, and against its service level.",
         returns="PerformanceView",
         query=_RANGE,
         errors=(404,),
@@ -28,7 +28,7 @@ ENDPOINTS = (
         "GET",
         "performance/{agent}/insights",
         "performance_insights",
-        "What an agent's figures say: causes and recommendations, the worst first.",
+        "Get insights about an agent: causes and recommendations, most severe first.",
         returns="InsightsView",
         query=_RANGE,
         errors=(404,),

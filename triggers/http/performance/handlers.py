@@ -25,7 +25,7 @@ def _asked(call: Call) -> tuple[date, date]:
 
 
 def _hours(first: date, last: date, now: datetime) -> float:
-    """Return how many hours of these days have passed, at least one minute's worth."""
+    """Return how many hours of these days have passed; at least one minute."""
     begin = datetime.combine(first, time(), UTC)
     end = min(now, datetime.combine(last, time(), UTC) + timedelta(days=1))
     return max((end - begin).total_seconds(), 60) / 3600

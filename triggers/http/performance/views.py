@@ -1,4 +1,4 @@
-"""What the API answers of how agents perform."""
+"""Response models of performance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class QuantilesView(View):
-    """The mean, and what half, 95 % and 99 % of the values are up to, in ms, each exact to 2 %; null without values."""
+    """Mean and quantiles (50, 95 and 99 %) in ms, with a relative error of at most 2 %; null without values."""
 
     mean: float | None
     p50: float | None
@@ -32,11 +32,13 @@ class QuantilesView(View):
 
 
 class FiguresView(View):
-    """What some runs come to. Shares are 0-1 and null without anything to take a share of.
+    """Performance of some runs. Shares are 0-1, and null where undefined.
 
-    `latency_ms` is from a run's acceptance to its answer, `model_ms` the attempt's model calls, `queue_ms` the wait for
-    the first attempt. `cost_per_run_micro_usd` is null, too, when a call has no known price. `codes` says why attempts
-    failed.
+    `latency_ms` is the time from a run's acceptance to its answer, `model_ms` that of the attempt's model calls,
+    `queue_ms` the
+    wait for the first attempt. `cost_per_run_micro_usd` is also null when a call has no known price. `codes` counts
+    failed
+    attempts by error code.
     """
 
     runs: int
@@ -92,9 +94,9 @@ class FiguresView(View):
 
 
 class SlaView(View):
-    """What an agent is to keep, and whether it did; null where there were no runs.
+    """A service level, and whether it was met; null where there were no runs.
 
-    It is kept when `availability` of the runs were answered, and 95 % of the answers came within `latency_ms`.
+    It is met when the share `availability` of the runs was answered, and 95 % of the answers came within `latency_ms`.
     """
 
     target_latency_ms: int
@@ -116,7 +118,7 @@ class SlaView(View):
 
 
 class VersionFiguresView(View):
-    """What one version of an agent did; `version` is empty for attempts that did not come as far as having one."""
+    """Performance of one version; `version` is empty for attempts that ended before they had one."""
 
     version: str
     since: datetime
@@ -124,7 +126,7 @@ class VersionFiguresView(View):
 
 
 class PointView(View):
-    """What an agent did in the hour or day that begins with `start`."""
+    """Performance in the hour or day that begins with `start`."""
 
     start: datetime
     runs: int
@@ -153,7 +155,7 @@ class PointView(View):
 
 
 class PerformanceView(View):
-    """How an agent performed from the first to the last UTC day, in all, by version and over time."""
+    """Performance of an agent from the first to the last UTC day: in total, by version and over time."""
 
     agent: str
     first: date
@@ -185,14 +187,14 @@ class PerformanceView(View):
 
 
 class AgentFiguresView(View):
-    """What an agent did."""
+    """Performance of an agent."""
 
     agent: str
     figures: FiguresView
 
 
 class InsightView(View):
-    """Something worth knowing of an agent: the rule that found it, what the figures say and what to do about it."""
+    """An insight about an agent: the rule, what the figures show, and a recommendation."""
 
     code: str
     severity: str
@@ -202,7 +204,7 @@ class InsightView(View):
 
 
 class InsightsView(View):
-    """What an agent's figures say, the worst first; empty where there is too little to go by."""
+    """Insights about an agent, most severe first; empty where there is too little data."""
 
     agent: str
     first: date
@@ -220,4 +222,4 @@ def _short(value: float | None, digits: int = 1) -> float | None:
 
 
 class PerformancePage(Page[AgentFiguresView]):
-    """Agents by name, with what they did."""
+    """Agents by name, with their performance."""

@@ -1,4 +1,4 @@
-"""Pools: agents that share limits, and what is used of them and of workers."""
+"""Capacity pools, and resource use of pools and workers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ _HOURS = Parameter("How far back.", {"type": "integer", "minimum": 1, "maximum":
 
 ENDPOINTS = (
     Endpoint("GET", "pools", "pools_list", "List pools by name.", returns="PoolPage", query=PAGING),
-    Endpoint(
-        "GET", "pools/{name}", "pools_get", "Get a pool, and how much of it is used.", returns="PoolView", errors=(404,)
-    ),
+    Endpoint("GET", "pools/{name}", "pools_get", "Get a pool and its usage.", returns="PoolView", errors=(404,)),
     Endpoint(
         "PUT",
         "pools/{name}",
         "pools_put",
-        "Declare a pool; workers keep to it within BUDGET_TRUST_S.",
+        "Set a pool; it applies in all workers within BUDGET_TRUST_S.",
         body="PoolBody",
         returns="PoolView",
         also=201,
@@ -26,7 +24,7 @@ ENDPOINTS = (
         "GET",
         "pools/{name}/costs",
         "pools_costs",
-        "What the pool's agents spent, by agent; as the pool is now.",
+        "Get the costs of the pool's present agents, by agent.",
         returns="triggers.http.costs.views:CostsView",
         query=days("today"),
         errors=(404,),
@@ -35,14 +33,14 @@ ENDPOINTS = (
         "GET",
         "resources",
         "resources",
-        "What workers use of memory and CPU, how full pools are, and whether that is much.",
+        "Get workers' memory and CPU use and pools' usage, each with a level (ok, warning, critical).",
         returns="ResourceUseView",
     ),
     Endpoint(
         "GET",
         "resources/history",
         "resources_history",
-        "The same by the hour, of workspaces that have pools; kept for 30 days.",
+        "Get resource use by hour, in workspaces with pools; kept for 30 days.",
         returns="ResourceHistoryView",
         query={"hours": _HOURS},
     ),

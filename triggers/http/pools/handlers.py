@@ -24,7 +24,7 @@ from triggers.http.pools.views import (
 
 
 def _name(value: Any) -> str:
-    return agent_name(value)  # pools are named as agents are
+    return agent_name(value)  # names of pools follow the rules of agent names
 
 
 async def pools_list(call: Call) -> Reply:

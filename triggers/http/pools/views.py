@@ -1,4 +1,4 @@
-"""What the API takes and answers of pools and resources."""
+"""Request and response models of pools and resources."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NOT_A_POOLS: Mapping[str, str] = {
 
 
 def _check_enforceable(data: Any, at: str = "") -> Any:
-    """Refuse what a pool cannot hold, saying whose it is.
+    """Refuse limits that a pool cannot enforce, naming who can.
 
     Raises:
         InvalidInput: `pool_limit_not_enforceable`.
@@ -49,11 +49,11 @@ def _check_enforceable(data: Any, at: str = "") -> Any:
 
 
 class PoolLimitsBody(Body):
-    """What a pool allows; null for any number. At least one is given.
+    """The limits of a pool; null for unlimited. At least one is given.
 
     Attributes:
         concurrent_runs: Runs carried out at the same time.
-        open_sessions: Sessions that are open.
+        open_sessions: Open sessions.
         tokens_per_minute: Input and output tokens of the calls that begin within any 60 seconds.
         requests_per_minute: Model calls that begin within any 60 seconds.
     """
@@ -73,8 +73,8 @@ class ShareBody(Body):
     """An agent's part of each limit, 0-1.
 
     Attributes:
-        min: Reserved for it: it comes first for so much.
-        max: It never has more.
+        min: Reserved for it: within this share it comes before all others.
+        max: The most it may use.
     """
 
     min: Part = 0.0
@@ -82,13 +82,13 @@ class ShareBody(Body):
 
 
 class ThresholdsBody(Body):
-    """From which used share on a pool is in a warning state; half way from there to all of it, in a critical one.
+    """Used shares (0-1) from which a pool is in a warning state; it is critical halfway between there and 1.
 
     Attributes:
-        memory: Of workers, which work for all pools: the lowest of any pool counts.
-        cpu: Of workers, as well.
+        memory: Of workers' memory; workers serve all pools, so the lowest threshold of any pool applies.
+        cpu: Of workers' CPU, likewise.
         sessions: Of concurrent runs and open sessions.
-        tokens: Of tokens and requests a minute.
+        tokens: Of tokens and requests per minute.
     """
 
     memory: Part = 0.90
@@ -98,17 +98,17 @@ class ThresholdsBody(Body):
 
 
 class PoolBody(Body):
-    """A pool, as it is declared.
+    """A pool.
 
     Attributes:
         agents: Its agents by name.
-        labels: Its agents by label: those that have all of these and that no pool names.
-        limits: What they may take together.
+        labels: Its agents by label: those that have all of these labels and that no pool names.
+        limits: Limits of all its agents together.
         shares: Parts of single agents, by agent.
-        strategy: How much of a reserve others may use meanwhile: aggressive all, balanced half, conservative none.
-        when_full: What becomes of what finds no room: wait in order of priority, refuse with 429, or spill over.
-        spill_to: The pool whose room it takes instead, where when_full is spill.
-        aging_s: How much longer a run of normal priority must have waited to come before one of high priority.
+        strategy: How much of an unused reserve others may use: aggressive all, balanced half, conservative none.
+        when_full: What happens when the pool is full: wait in order of priority, refuse with 429, or spill over.
+        spill_to: The pool used instead, where when_full is spill.
+        aging_s: How many seconds longer a run of normal priority must have waited to come before one of high priority.
         thresholds: When the pool is in a warning state.
     """
 
@@ -144,7 +144,7 @@ class PoolBody(Body):
 
 
 class PoolLimitsView(View):
-    """What a pool allows; null for any number."""
+    """The limits of a pool; null for unlimited."""
 
     concurrent_runs: int | None
     open_sessions: int | None
@@ -160,7 +160,7 @@ class ShareView(View):
 
 
 class ThresholdsView(View):
-    """From which used share on a pool is in a warning state."""
+    """Used shares from which a pool is in a warning state, 0-1."""
 
     memory: float
     cpu: float
@@ -169,7 +169,7 @@ class ThresholdsView(View):
 
 
 class LimitUseView(View):
-    """How much of a limit is used, and whether that is much; above the limit where it was lowered."""
+    """The usage of a limit, and its level; more than the limit where that was lowered."""
 
     name: str
     limit: int
@@ -178,7 +178,7 @@ class LimitUseView(View):
 
 
 class AgentUseView(View):
-    """What an agent that has a share of its own uses."""
+    """The usage of an agent with a share of its own."""
 
     agent: str
     runs: int
@@ -187,7 +187,7 @@ class AgentUseView(View):
 
 
 class PoolUsageView(View):
-    """How much of a pool is used: what workers hold, and used within the last minute."""
+    """The usage of a pool: what workers hold, plus what was used within the last minute."""
 
     level: Level
     limits: Sequence[LimitUseView]
@@ -209,7 +209,7 @@ class PoolUsageView(View):
 
 
 class PoolView(View):
-    """A pool, and how much of it is used; `usage` is null in lists."""
+    """A pool and its usage; `usage` is null in lists."""
 
     name: str
     agents: Sequence[str]
@@ -240,7 +240,7 @@ class PoolPage(Page[PoolView]):
 
 
 class WorkerUseView(View):
-    """What a worker that has worked lately used: a random id, and when it stored that."""
+    """The resource use of a recently active worker: its random id, and the time of the sample."""
 
     worker: str
     at: datetime
@@ -251,20 +251,20 @@ class WorkerUseView(View):
 
     @classmethod
     def from_use(cls, use: WorkerUse) -> WorkerUseView:
-        """Return the view of a worker's use."""
+        """Return the view of a worker's resource use."""
         share = None if use.memory_share is None else round(use.memory_share, 4)
         return cls.of(use, memory_mb=round(use.memory_bytes / 1_048_576, 1), memory_share=share)
 
 
 class NamedUsageView(View):
-    """A pool and how much of it is used."""
+    """A pool and its usage."""
 
     pool: str
     usage: PoolUsageView
 
 
 class ResourceUseView(View):
-    """What is used now, and the worst level of any worker or pool."""
+    """The current resource use, and the worst level of any worker or pool."""
 
     level: Level
     workers: Sequence[WorkerUseView]
@@ -272,13 +272,13 @@ class ResourceUseView(View):
 
     @classmethod
     def from_resources(cls, found: Resources) -> ResourceUseView:
-        """Return the view of what is used."""
+        """Return the view of the current resource use."""
         pools = [NamedUsageView(pool=one.pool.name, usage=PoolUsageView.from_usage(one)) for one in found.pools]
         return cls(level=found.level, workers=[WorkerUseView.from_use(one) for one in found.workers], pools=pools)
 
 
 class RangeView(View):
-    """The most and the mean of an hour's samples, one a minute."""
+    """Maximum and mean of an hour's samples, one per minute."""
 
     most: float
     mean: float
@@ -291,7 +291,7 @@ class RangeView(View):
 
 
 class ResourceHourView(View):
-    """What was used in an hour: of workers their number and the highest shares, of pools the shares by limit."""
+    """Resource use in an hour: number of workers and highest shares; of pools the shares by limit."""
 
     start: datetime
     workers: Mapping[str, RangeView]
@@ -311,6 +311,6 @@ class ResourceHourView(View):
 
 
 class ResourceHistoryView(View):
-    """What was used, by the hour."""
+    """Resource use by hour."""
 
     items: Sequence[ResourceHourView]

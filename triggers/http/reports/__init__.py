@@ -11,7 +11,7 @@ ENDPOINTS = (
         "reports_list",
         "List the days, weeks or months in which anything was spent, newest first.",
         returns="ReportPage",
-        query=PAGING | {"period": choice("What to list; day unless given.", "day", "week", "month")},
+        query=PAGING | {"period": choice("Kind of period; default day.", "day", "week", "month")},
     ),
     Endpoint(
         "GET",
@@ -20,7 +20,7 @@ ENDPOINTS = (
         "Get the report of a day (2026-11-21), an ISO week (2026-W47) or a month (2026-11).",
         returns="ReportView",
         formats=("text/csv", "text/html"),
-        query={"format": choice("The format; json unless given.", "json", "csv", "html")},
+        query={"format": choice("Format; default json.", "json", "csv", "html")},
         errors=(404,),
     ),
 )

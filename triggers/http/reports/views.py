@@ -1,4 +1,4 @@
-"""What the API answers of reports."""
+"""Response models of reports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PeriodView(View):
 
 
 class SummaryView(View):
-    """A period and what was spent in it; `complete` once it is over."""
+    """A period and its spend; `complete` once it is over."""
 
     period: PeriodView
     complete: bool
@@ -27,7 +27,7 @@ class SummaryView(View):
 
 
 class ForecastView(View):
-    """What the month is expected to come to (micro-USD), and between what it will be four times in five."""
+    """Expected total of the month in micro-USD, with the range that contains it with a probability of 0.8."""
 
     expected: int
     low: int
@@ -45,7 +45,7 @@ class MoverView(View):
 
 
 class AnomalyView(View):
-    """An agent's day that stands out from the weeks before (micro-USD)."""
+    """An anomalous day of an agent, compared with the weeks before (micro-USD)."""
 
     agent: str
     day: date
@@ -55,7 +55,7 @@ class AnomalyView(View):
 
 
 class BudgetPositionView(View):
-    """Where a budget stands, in its unit's smallest part."""
+    """The usage of a budget, in its unit's smallest part."""
 
     scope: str
     unit: str
@@ -67,7 +67,7 @@ class BudgetPositionView(View):
 
 
 class ReportView(View):
-    """What was spent in a period, compared with the one before, by day, agent, model and user."""
+    """The spend of a period, compared with the previous one, by day, agent, model and user."""
 
     period: PeriodView
     complete: bool
@@ -85,4 +85,4 @@ class ReportView(View):
 
 
 class ReportPage(Page[SummaryView]):
-    """Periods in which anything was spent, newest first."""
+    """Periods with spending, newest first."""

@@ -1,4 +1,4 @@
-"""How long data is kept: the policy, legal holds, receipts; and a workspace's data as a whole."""
+"""Data retention: the policy, legal holds, receipts, and exports."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ ENDPOINTS = (
         "GET",
         "retention",
         "retention_get",
-        "Get how long the workspace keeps its data.",
+        "Get the workspace's retention policy.",
         returns="lifecycle.retention.policy:DataRetentionPolicy",
     ),
     Endpoint(
         "PUT",
         "retention",
         "retention_put",
-        "Set how long the workspace keeps its data; null keeps it until a call erases it.",
+        "Set the workspace's retention policy; null keeps data until a call erases it.",
         body="lifecycle.retention.policy:DataRetentionPolicy",
         returns="lifecycle.retention.policy:DataRetentionPolicy",
         errors=(412,),
@@ -25,11 +25,12 @@ ENDPOINTS = (
         "POST",
         "retention/apply",
         "retention_apply",
-        "Say what the policy would delete now, and delete it unless it is a dry run.",
+        "Apply the retention policy now; with `dry_run`, only list what it would delete.",
         returns="RetentionView",
         query={
             "dry_run": Parameter(
-                "`true` (default) only says what would happen; `false` does it.", {"type": "boolean", "default": True}
+                "`true` (default) only returns what would happen; `false` does it.",
+                {"type": "boolean", "default": True},
             )
         },
     ),
@@ -37,7 +38,7 @@ ENDPOINTS = (
         "GET",
         "retention/receipts",
         "retention_receipts",
-        "List what was deleted by the policy, newest first.",
+        "List receipts of what the policy deleted, newest first.",
         returns="RetentionReceiptPage",
         query=PAGING,
     ),
@@ -46,17 +47,17 @@ ENDPOINTS = (
         "PUT",
         "holds/{scope}",
         "holds_put",
-        "Place a legal hold on `workspace`, `agent:NAME`, `user:ID` or `session:ID`; one that stands is not changed.",
+        "Place a legal hold on `workspace`, `agent:NAME`, `user:ID` or `session:ID`; an existing one is not changed.",
         body="HoldBody",
         returns="HoldView",
         also=201,
     ),
-    Endpoint("DELETE", "holds/{scope}", "holds_delete", "End a legal hold.", status=204, errors=(404,)),
+    Endpoint("DELETE", "holds/{scope}", "holds_delete", "Release a legal hold.", status=204, errors=(404,)),
     Endpoint(
         "GET",
         "export",
         "export",
-        "Export the workspace's data, page by page: agents and what they are composed of, workflows, teams, pools, "
+        "Export the workspace's data, page by page: agents with their configuration, workflows, teams, pools, "
         "routes, schedules, batches, budgets, prices, alert rules, channels without secrets, approvals, reports, "
         "policies, and sessions with their transcripts.",
         returns="ExportPage",

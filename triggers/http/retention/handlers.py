@@ -44,7 +44,7 @@ from triggers.http.teams.handlers import teams_list
 from triggers.http.workflows.handlers import workflows_list
 
 _MOST_BYTES = 20_000_000
-"""Of a page of transcripts; a Functions host answers with at most 100 MB."""
+"""Most bytes of a page of transcripts; a Functions host responds with at most 100 MB."""
 _MOST_SESSIONS = 20
 
 
@@ -105,11 +105,11 @@ async def users_export(call: Call) -> Reply:
 
 
 Source = Callable[[Call, str | None], Awaitable[tuple[Sequence[Any], str | None]]]
-"""Returns some things of a kind as JSON values, and where to continue; None at the end."""
+"""Returns a page of one kind as JSON values, and the cursor of the next; None at the end."""
 
 
 async def _page(call: Call, sources: Mapping[ExportKind, Source]) -> Reply:
-    """Return some things of one kind; `next` leads through all kinds, one after the other."""
+    """Return a page of one kind of data; `next` leads through all kinds in turn."""
     kinds = list(sources)
 
     def position(value: Any) -> tuple[ExportKind, str | None]:
@@ -120,7 +120,7 @@ async def _page(call: Call, sources: Mapping[ExportKind, Source]) -> Reply:
 
     kind, at = call.cursor(position) or (kinds[0], None)
     items, after = await sources[kind](call, at)
-    while not items and after is None and kind != kinds[-1]:  # no page for a kind of which there is nothing
+    while not items and after is None and kind != kinds[-1]:  # no page for a kind without data
         kind = kinds[kinds.index(kind) + 1]
         items, after = await sources[kind](call, None)
     token = f"{kind} {after}" if after is not None else None
@@ -131,7 +131,7 @@ async def _page(call: Call, sources: Mapping[ExportKind, Source]) -> Reply:
 
 
 def _listed(handler: Callable[[Call], Awaitable[Reply]], path: str, **query: str) -> Source:
-    """Return the source of what a list's own endpoint answers to a query."""
+    """Return the source of a list endpoint's items."""
 
     async def pages(call: Call, after: str | None) -> tuple[Sequence[Any], str | None]:
         body: Any = (await handler(_asking(call, path, after, **query))).body
@@ -141,7 +141,7 @@ def _listed(handler: Callable[[Call], Awaitable[Reply]], path: str, **query: str
 
 
 def _single(handler: Callable[[Call], Awaitable[Reply]], path: str) -> Source:
-    """Return the source of the one thing that an endpoint answers."""
+    """Return the source of a single resource's endpoint."""
 
     async def page(call: Call, _: str | None) -> tuple[Sequence[Any], str | None]:
         body: Any = (await handler(_asking(call, path, None))).body
@@ -151,7 +151,7 @@ def _single(handler: Callable[[Call], Awaitable[Reply]], path: str) -> Source:
 
 
 def _asking(call: Call, path: str, after: str | None, **query: str) -> Call:
-    """Return the call of another endpoint of the same caller's, at a position of its list."""
+    """Return a call of another endpoint by the same caller, at a position of its list."""
     given = {"limit": call.query("limit"), "next": after, **query}
     params = {name: value for name, value in given.items() if value is not None}
     route = call.request.route_params
@@ -162,7 +162,7 @@ def _asking(call: Call, path: str, after: str | None, **query: str) -> Call:
 
 
 async def _approvals(call: Call, after: str | None) -> tuple[Sequence[Any], str | None]:
-    """Return the approvals that wait, and then those that are closed."""
+    """Return pending approvals, then closed ones."""
     state, _, position = (after or "pending").partition(" ")
     items, more = await _listed(approvals_list, "approvals", state=state)(call, position or None)
     if more is not None:
@@ -171,7 +171,7 @@ async def _approvals(call: Call, after: str | None) -> tuple[Sequence[Any], str 
 
 
 async def _preferences(call: Call, _: str | None) -> tuple[Sequence[Any], str | None]:
-    """Return what the user prefers, if anything."""
+    """Return the user's preferences, if any."""
     try:
         return await _single(preferences_get, "users/{user_id}/preferences")(call, None)
     except NotFound:
@@ -179,14 +179,14 @@ async def _preferences(call: Call, _: str | None) -> tuple[Sequence[Any], str | 
 
 
 async def _asked(call: Call, after: str | None) -> tuple[Sequence[Any], str | None]:
-    """Return the runs that the user asked for, newest first, whosever session they are in."""
+    """Return the runs that the user asked for, newest first, in any user's session."""
     return await _listed(runs_list, "runs", user=call.route("user_id"))(call, after)
 
 
 async def _sessions(call: Call, after: str | None) -> tuple[Sequence[Any], str | None]:
-    """Return transcripts of the workspace or its user, newest first; of a session too large for one answer, its head.
+    """Return transcripts of the workspace or its user, newest first, as many as fit a page.
 
-    There are as many as fit.
+    Of a session too large for one response, only its beginning is included.
     """
     of_user = call.route("user_id") if "user_id" in call.request.route_params else None
     directory, store = call.services.conversations.directory, call.services.conversations.store

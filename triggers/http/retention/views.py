@@ -13,7 +13,7 @@ from triggers.http.views import Body, Page, View
 
 
 class RetentionVerdictView(View):
-    """What becomes of a session, or of the part of it that has a time of its own, and why."""
+    """The policy's decision on a session, or on a part of it with a period of its own, and the reason."""
 
     part: Part
     session_id: str
@@ -22,7 +22,7 @@ class RetentionVerdictView(View):
 
 
 class RetentionReceiptView(View):
-    """What one round deleted; `complete` is false where the next one goes on."""
+    """What one round deleted; `complete` is false where the next round continues."""
 
     id: str
     at: datetime
@@ -38,9 +38,9 @@ class RetentionReceiptView(View):
 
 
 class RetentionView(View):
-    """What the policy would delete (at most 1,000 sessions are shown), or what it deleted.
+    """What the policy would delete (at most 1,000 sessions are listed), or what it deleted.
 
-    `days` are those of whose facts a part would be deleted.
+    `days` are those whose facts would be deleted, by part.
     """
 
     dry_run: bool
@@ -54,7 +54,7 @@ class RetentionReceiptPage(Page[RetentionReceiptView]):
 
 
 class HoldBody(Body):
-    """Why a hold is placed."""
+    """The reason of a hold."""
 
     reason: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 
@@ -107,11 +107,13 @@ ExportKind = Literal[
 
 
 class ExportItemView(View):
-    """One thing of the workspace, as its own endpoint answers it; of a session, its export."""
+    """One resource of the workspace, in the format of its own endpoint; of a session, its export."""
 
     kind: ExportKind
-    data: Any = Field(description="As GET on the thing itself, and for a session GET sessions/{id}/export, answers.")
+    data: Any = Field(
+        description="The response of GET on the resource itself; for a session, of GET sessions/{id}/export."
+    )
 
 
 class ExportPage(Page[ExportItemView]):
-    """Things of the workspace, or of a user, by kind; `next` leads on until all were given."""
+    """Resources of the workspace, or of a user, by kind; `next` leads through all of them."""

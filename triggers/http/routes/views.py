@@ -1,4 +1,4 @@
-"""What the API takes and answers of routes."""
+"""Request and response models of routes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KEYS = frozenset({"api_key", "apikey", "api-key", "key", "secret", "token", "pa
 
 
 class DeploymentPriceBody(Body):
-    """What a deployment costs, in USD per million tokens; what is not given of the cache costs as input does."""
+    """The price of a deployment, in USD per million tokens; cache rates left out are those of input."""
 
     input: Usd
     output: Usd
@@ -33,22 +33,22 @@ class DeploymentPriceBody(Body):
 
 
 class DeploymentBody(Body):
-    """A place where a route's calls can go.
+    """One target of a route's calls.
 
     Attributes:
-        name: Names it in its route.
-        provider: `openai` for every endpoint that speaks Chat Completions, `azure_openai` for an Azure OpenAI resource,
-            `offline` for the model that is none.
-        model: The model or deployment as it is called there.
-        endpoint: Its base URL up to and with the version, or the Azure resource's; left out for the app's own.
-        api_version: Of an Azure resource; left out for its `v1` API.
+        name: Its name in the route.
+        provider: `openai` for any endpoint with the Chat Completions API, `azure_openai` for an Azure OpenAI resource,
+            `offline` for the built-in stand-in.
+        model: The model or deployment name at the endpoint.
+        endpoint: Base URL including the version, or that of the Azure resource; default the app's own.
+        api_version: API version of an Azure resource; default its `v1` API.
         key_setting: The app setting that holds the key, as `{"origin": "https://…", "key": "…"}`.
-        identity: Whether to sign in to an Azure host as the app, with Entra ID.
-        priority: 1 is asked first; a higher number when no lower one can take the call.
-        weight: Its share of the sessions among those of its priority.
-        tpm: Tokens a minute that it takes.
-        rpm: Requests a minute that it takes.
-        price: What it costs, where that is not the model's own or public price.
+        identity: Whether to authenticate to an Azure host as the app, with Entra ID.
+        priority: 1 is tried first; higher numbers only when no lower one can take the call.
+        weight: Relative share of the sessions among deployments of the same priority.
+        tpm: Tokens per minute that it takes.
+        rpm: Requests per minute that it takes.
+        price: Its price, where it differs from the model's own or public price.
     """
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")]
@@ -67,7 +67,7 @@ class DeploymentBody(Body):
     @model_validator(mode="before")
     @classmethod
     def _no_keys(cls, value: Any) -> Any:
-        """Refuse keys before anything of the body is told back."""
+        """Refuse keys before any part of the body is echoed in an error."""
         names = cast("Mapping[Any, Any]", value) if isinstance(value, Mapping) else {}
         if any(str(name).lower() in _KEYS for name in names):
             msg = "A route holds no keys. Put the key into an app setting, and name that: key_setting."
@@ -97,7 +97,7 @@ class DeploymentBody(Body):
 
 
 class RouteBody(Body):
-    """A route, as it is declared."""
+    """A route."""
 
     deployments: Annotated[tuple[DeploymentBody, ...], Field(min_length=1, max_length=MOST_DEPLOYMENTS)]
 
@@ -116,7 +116,7 @@ class DeploymentPriceView(View):
 
 
 class DeploymentView(View):
-    """A place where a route's calls can go."""
+    """One target of a route's calls."""
 
     name: str
     provider: DeploymentKind
@@ -169,7 +169,7 @@ class UsedView(View):
 
 
 class RemainingView(View):
-    """What a deployment said is left of its quota, and until when that is believed."""
+    """The remaining quota a deployment reported, and until when the report is valid."""
 
     requests: int | None
     tokens: int | None
@@ -177,19 +177,19 @@ class RemainingView(View):
 
 
 class DeploymentStatusView(DeploymentView):
-    """A deployment, and how it is doing, as far as workers have told each other.
+    """A deployment and its status, as shared between workers.
 
     Attributes:
         available: Whether it takes calls now.
-        breaker: `closed` lets calls through, `open` none, `half_open` one at a time.
-        failures: Failures in a row while the breaker is closed.
-        last_failure: The code of the last one; null where it is forgotten after a success.
-        open_until: From when on one call is let through; null while the breaker is closed.
-        throttled_until: Until when it said that it takes no calls; null where it did not.
-        minute: What all workers gave to it in the current minute.
-        recent: What they gave to it in the last five minutes.
-        share: Its share of the route's calls in these, 0-1; null without any.
-        remaining: What it said is left of its quota; null where there is enough.
+        breaker: State of its circuit breaker: `closed` lets all calls through, `open` none, `half_open` one at a time.
+        failures: Consecutive failures while the breaker is closed.
+        last_failure: Error code of the last failure; null after a success.
+        open_until: When the breaker becomes half-open; null while it is closed.
+        throttled_until: Until when it asked to receive no calls; null without such a request.
+        minute: What all workers sent to it in the current minute.
+        recent: What all workers sent to it in the last five minutes.
+        share: Its share of the route's calls in that time, 0-1; null without calls.
+        remaining: The remaining quota it reported; null where there is enough.
     """
 
     available: bool
@@ -223,7 +223,7 @@ class DeploymentStatusView(DeploymentView):
 
 
 class RouteStatusView(View):
-    """A route, and how its deployments are doing."""
+    """A route, and the status of its deployments."""
 
     name: str
     deployments: Sequence[DeploymentStatusView]

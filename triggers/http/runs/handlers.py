@@ -30,10 +30,10 @@ _PREFERENCE = re.compile(r'\s*wait\s*(?:=\s*"?([^";]*)"?\s*)?(?:;.*)?', re.IGNOR
 
 
 def wait_of(prefer: str | None) -> int:
-    """Return how many seconds `Prefer: wait=N` (RFC 7240 §4.3) asks to wait, at most LONGEST_WAIT_S; 0 without it.
+    """Return the seconds of `Prefer: wait=N` (RFC 7240 §4.3), at most LONGEST_WAIT_S; 0 without it.
 
     Raises:
-        InvalidInput: The preference is there but is no number.
+        InvalidInput: The preference is given without a number.
     """
     found = next(filter(None, map(_PREFERENCE.fullmatch, (prefer or "").split(","))), None)
     if found is None:
@@ -115,15 +115,15 @@ async def runs_list(call: Call) -> Reply:
 
 
 def _midnight(of: date | None, days: int = 0) -> datetime | None:
-    """Return when a UTC day begins, or another so many days later; None for none."""
+    """Return the start of a UTC day, plus so many days; None for None."""
     return None if of is None else datetime.combine(of, time(), UTC) + timedelta(days=days)
 
 
 def state_named(text: str | None) -> RunState | None:
-    """Return the state of a run that is named; None for any.
+    """Return the run state of that name; None for None.
 
     Raises:
-        InvalidInput: There is none of that name.
+        InvalidInput: There is no such state.
     """
     if text is None:
         return None

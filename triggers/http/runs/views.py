@@ -1,4 +1,4 @@
-"""What the API answers of runs and dead letters."""
+"""Request and response models of runs and dead letters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from triggers.http.views import Body, Page, SpendView, View
 
 
 class HopView(View):
-    """A run going on with another member of its team, why, and what it had cost with the member before."""
+    """A handoff of a run to another member of its team, the reason, and the cost with the member before."""
 
     at: datetime
     source: str
@@ -28,9 +28,9 @@ class HopView(View):
 
 
 class TeamRunView(View):
-    """A run as its team sees it: why its first member was asked, the members it went on to, and who answered.
+    """A run within its team: why its first member was chosen, its handoffs, and who answered.
 
-    `by` is the person who answered, empty for an agent.
+    `by` is the person who answered; empty for an agent.
     """
 
     team: str
@@ -40,7 +40,7 @@ class TeamRunView(View):
 
 
 class ToolCallView(View):
-    """A call of a caller's own tool that the model asks for; `arguments` is JSON, as the model wrote it."""
+    """A call of a caller's tool by the model; `arguments` is JSON, as the model wrote it."""
 
     id: str
     name: str
@@ -48,10 +48,10 @@ class ToolCallView(View):
 
 
 class RunView(View):
-    """A run: what was asked, how far it is, and its answer once there is one.
+    """A run: its query, state, and answer.
 
-    `team` is null unless one was asked; `workflow_run_id` is the workflow run that it is a step of, null for none.
-    `tool_calls` are those of the caller's own tools that it ended with instead of an answer.
+    `team` is null unless a team was asked; `workflow_run_id` is the workflow run that it is a step of, null for none.
+    `tool_calls` are calls of the caller's tools that it ended with instead of an answer.
     """
 
     id: str
@@ -84,17 +84,16 @@ class RunView(View):
 
 
 class FeedbackBody(Body):
-    """What somebody thinks of an answer; `comment` is kept as the reason of the score, and erased with the session."""
+    """A rating of an answer; `comment` is stored as the reason of the score, and erased with the session."""
 
     helpful: bool
     comment: str | None = Field(default=None, max_length=2000)
 
 
 class StepView(View):
-    """A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not over.
+    """A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not finished.
 
-    Arguments are `[hidden]` unless the tool shows them, its result is null unless it shows it; both are null where they
-    are gone.
+    Arguments are `[hidden]`, and results null, unless the tool exposes them; both are null once erased.
     """
 
     kind: StepKind
@@ -118,7 +117,7 @@ class StepPage(Page[StepView]):
 
 
 class DeadLetterView(View):
-    """A run that failed for good, or a message that the queue gave up on; `id` is the run's, or a number."""
+    """A failed run that a retry may help, or a message that the queue gave up on; `id` is the run's, or a number."""
 
     id: str
     code: str
@@ -132,7 +131,7 @@ class DeadLetterView(View):
 
 
 class RedrivenView(View):
-    """A run that was put back on the queue, or what asks for a workflow: that has no `agent`."""
+    """A run that was put back on the queue, or a request for a workflow, which has no `agent`."""
 
     run_id: str
     session_id: str
@@ -140,7 +139,7 @@ class RedrivenView(View):
 
 
 class DeadLetterPage(Page[DeadLetterView]):
-    """Failed runs in the order they were accepted, then messages in the order they came."""
+    """Failed runs in the order accepted, then messages in the order received."""
 
 
 class RunPage(Page[RunView]):

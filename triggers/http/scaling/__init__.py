@@ -1,4 +1,4 @@
-"""How many instances there should be."""
+"""The number of instances: policy, recommendation, and applying it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ENDPOINTS = (
         "GET",
         "scaling/policy",
         "scaling_policy_get",
-        "Get how the app is to be scaled; the usual policy where none was set.",
+        "Get the scaling policy; the default policy where none was set.",
         returns="ScalingPolicyView",
         errors=(403,),
     ),
@@ -17,7 +17,7 @@ ENDPOINTS = (
         "PUT",
         "scaling/policy",
         "scaling_policy_put",
-        "Set how the app is to be scaled.",
+        "Set the scaling policy.",
         body="ScalingPolicyBody",
         returns="ScalingPolicyView",
         errors=(403, 412),
@@ -26,7 +26,7 @@ ENDPOINTS = (
         "GET",
         "scaling/recommendation",
         "scaling_recommendation",
-        "How many instances there should be, what that rests on, and the commands that do it.",
+        "Get the recommended number of instances, the reasons, and the commands that apply it.",
         returns="RecommendationView",
         errors=(403, 404, 409),
     ),
@@ -34,7 +34,7 @@ ENDPOINTS = (
         "POST",
         "scaling/apply",
         "scaling_apply",
-        "Scale the app as a recommendation says, where SCALING_APPLY allows it.",
+        "Apply a recommendation, where SCALING_APPLY allows it.",
         body="ScalingApplyBody",
         returns="ScalingAppliedView",
         errors=(403, 404, 409),

@@ -1,4 +1,4 @@
-"""What the API takes and answers of scaling."""
+"""Request and response models of scaling."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ TriggerMetric = Literal["memory_share", "cpu_share", "pool_used_share", "pool_wa
 
 
 class TriggerBody(Body):
-    """When there is to be an instance more or less than the forecast says.
+    """A rule that asks for one instance more or less than the forecast.
 
     Attributes:
-        metric: What is measured; pool_waiting is the number of what waits for room in pools.
-        condition: How it is compared.
-        threshold: With what.
-        duration_s: For how long that must hold, looked at once a minute.
-        action: What follows.
-        priority: Of several that hold, the highest counts.
+        metric: The metric; pool_waiting is the number of requests waiting for capacity in pools.
+        condition: How the metric compares with the threshold.
+        threshold: The threshold.
+        duration_s: How long the condition must hold, in seconds; checked once a minute.
+        action: The change to make.
+        priority: Where several rules hold, the one with the highest priority counts.
     """
 
     metric: TriggerMetric
@@ -40,18 +40,18 @@ class TriggerBody(Body):
 
 
 class ScalingPolicyBody(Body):
-    """How the app is to be scaled.
+    """The scaling policy.
 
     Attributes:
-        min_instances: Instances that carry out runs and are always ready.
-        max_instances: Most that are asked for.
-        concurrency: Runs that one instance carries out at a time: at most maxConcurrentSessions of host.json.
-        up: The share of the slots that is to be in use at a peak.
-        down: The share of what is always ready below which there is less.
-        cooldown_s: How long nothing is changed after a change.
-        predictive: Whether for the coming day by forecast, or for what the last hour brought.
-        triggers: What else there is to look at.
-        http_concurrency: HTTP requests that an instance is to take at a time; left out, it stays as it is.
+        min_instances: Instances for runs that are always ready.
+        max_instances: Most instances recommended.
+        concurrency: Concurrent runs per instance, at most maxConcurrentSessions of host.json.
+        up: Target utilisation of the slots at a peak, 0-1.
+        down: Utilisation of always-ready instances below which there are to be fewer, 0-1.
+        cooldown_s: Shortest time between two changes, in seconds.
+        predictive: Whether to plan for the forecast of the coming day; else for the load of the last hour.
+        triggers: Further rules.
+        http_concurrency: Concurrent HTTP requests per instance; left out, it is unchanged.
     """
 
     min_instances: Instances = 2
@@ -71,7 +71,7 @@ class ScalingPolicyBody(Body):
 
 
 class TriggerView(View):
-    """When there is to be an instance more or less than the forecast says."""
+    """A rule that asks for one instance more or less than the forecast."""
 
     metric: TriggerMetric
     condition: Literal["gt", "gte", "lt", "lte"]
@@ -82,7 +82,7 @@ class TriggerView(View):
 
 
 class ScalingPolicyView(View):
-    """How the app is to be scaled."""
+    """The scaling policy."""
 
     min_instances: int
     max_instances: int
@@ -96,7 +96,7 @@ class ScalingPolicyView(View):
 
 
 class SiteScaleView(View):
-    """How an app is scaled: instances that are always ready by group, the most of all, and HTTP requests for each."""
+    """The scale of the app: always-ready instances by group, most instances, and concurrent HTTP requests of each."""
 
     always_ready: Mapping[str, int]
     maximum_instances: int
@@ -105,16 +105,17 @@ class SiteScaleView(View):
 
 
 class ForecastHourView(View):
-    """The runs that an hour is expected to bring."""
+    """The runs expected in an hour."""
 
     start: datetime
     runs: float
 
 
 class LoadForecastView(View):
-    """What the coming day brings: the mean of the same hour of up to four weeks before.
+    """The forecast load of the coming day: the mean of the same hour of the week over up to four weeks.
 
-    `error` is how wrong the same method was about the last week, as a share of what came; null without two weeks.
+    `error` is that of the same method over the last week, as a share of the load; null with less than two weeks of
+    data.
     """
 
     hours: Sequence[ForecastHourView]
@@ -124,7 +125,7 @@ class LoadForecastView(View):
 
 
 class RecommendationView(View):
-    """How many instances there should be, and what that rests on: L = λW, runs a second times seconds a run.
+    """The recommended number of instances and its reasons, by Little's law: runs per second times seconds per run.
 
     `current` is null where the app may not be asked; `held` says why nothing is to be changed now, empty where it may.
     """
@@ -161,17 +162,17 @@ class RecommendationView(View):
 
 
 class ScalingApplyBody(Body):
-    """Which recommendation to apply.
+    """The recommendation to apply.
 
     Attributes:
-        id: Its id, as GET scaling/recommendation said it.
+        id: Its id, from GET scaling/recommendation.
     """
 
     id: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 
 
 class ScalingAppliedView(View):
-    """How the app was scaled, and how it is."""
+    """The scale of the app before and after."""
 
     before: SiteScaleView
     after: SiteScaleView

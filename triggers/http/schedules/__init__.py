@@ -1,4 +1,4 @@
-"""Schedules, by which agents are asked."""
+"""Schedules, which submit runs at set times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ENDPOINTS = (
         "PUT",
         "schedules/{name}",
         "schedules_put",
-        "Have an agent asked on a schedule. Setting it to the same again changes nothing.",
+        "Set a schedule on which an agent is run. Setting the same again changes nothing.",
         body="ScheduleBody",
         returns="ScheduleView",
         also=201,
@@ -19,7 +19,7 @@ ENDPOINTS = (
         "DELETE",
         "schedules/{name}",
         "schedules_delete",
-        "Remove a schedule; runs that it has submitted go on.",
+        "Delete a schedule; runs that it has submitted go on.",
         status=204,
         errors=(404, 412),
     ),
@@ -27,7 +27,7 @@ ENDPOINTS = (
         "GET",
         "schedules",
         "schedules_list",
-        "List schedules by name; never more than 200.",
+        "List schedules by name; at most 200.",
         returns="SchedulePage",
     ),
     Endpoint("GET", "schedules/{name}", "schedules_get", "Get a schedule.", returns="ScheduleView", errors=(404,)),

@@ -1,4 +1,4 @@
-"""What the API takes and answers of schedules."""
+"""Request and response models of schedules."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from triggers.http.views import Body, Page, View
 
 
 class ScheduleBody(Body):
-    """Whom to ask what, and when: `cron` is an NCRONTAB expression, its times are those of `time_zone`.
+    """The agent, the query and the times: `cron` is an NCRONTAB expression, evaluated in `time_zone`.
 
-    `missed` says what becomes of times at which nothing could be submitted: `skip` drops them, `latest` makes up for
-    the last one, `all` for up to 100.
+    `missed` determines what happens with times at which nothing could be submitted: `skip` drops them, `latest` catches
+    up on
+    the last one, `all` on up to 100.
     """
 
     agent: str
@@ -26,12 +27,12 @@ class ScheduleBody(Body):
     paused: bool = False
 
     def request(self) -> ScheduleRequest:
-        """Return what the user wants."""
+        """Return the request."""
         return ScheduleRequest(self.agent, self.run, self.cron, self.time_zone, self.missed, self.paused)
 
 
 class LastDueView(View):
-    """The latest time that a schedule was due: the run of it, or why it gave none, as a code."""
+    """The latest time that a schedule was due: the run of it, or the error code why there is none."""
 
     due_at: datetime
     run_id: str
@@ -39,9 +40,9 @@ class LastDueView(View):
 
 
 class ScheduleView(View):
-    """A schedule; `next_at` are the next times that it is due, none while it is paused.
+    """A schedule; `next_at` are the next times that it is due, empty while it is paused.
 
-    `run` is shown without its callback, whose address may be a secret; `has_callback` says whether there is one.
+    `run` is returned without its callback, whose address may be a secret; `has_callback` says whether there is one.
     """
 
     name: str

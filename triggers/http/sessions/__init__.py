@@ -5,7 +5,7 @@ from __future__ import annotations
 from triggers.http.endpoint import AGENT_NAME, FOR_USER, PAGING, TEXT_ID, Endpoint, Parameter, choice
 
 SESSION_STATES = ("started", "active", "paused", "waiting", "ended")
-"""What a list can be filtered by: every state but that of erased sessions, which are in no list."""
+"""States a list can be filtered by; erased sessions are in no list."""
 
 
 ENDPOINTS = (
@@ -13,7 +13,7 @@ ENDPOINTS = (
         "POST",
         "sessions/{id}/unpin",
         "sessions_unpin",
-        "Let a session that is pinned to a version go on with the agent as it is declared.",
+        "Unpin a session from its version: it continues with the agent's current declaration.",
         returns="SessionView",
         query=FOR_USER,
         errors=(404, 409),
@@ -33,7 +33,7 @@ ENDPOINTS = (
         "GET",
         "sessions",
         "sessions_list",
-        "List sessions, newest first. A page of a `state` can be short, even empty, while there is a `next`.",
+        "List sessions, newest first. With `state`, a page can be short or empty although there is a `next`.",
         returns="SessionPage",
         query=PAGING
         | {
@@ -49,7 +49,7 @@ ENDPOINTS = (
         "POST",
         "sessions/{id}/pause",
         "sessions_pause",
-        "Pause a session: the run under way is finished, those after it are kept until it is resumed.",
+        "Pause a session: the run under way is finished, later ones wait until it is resumed.",
         returns="SessionView",
         query=FOR_USER,
         errors=(404, 409),
@@ -58,7 +58,7 @@ ENDPOINTS = (
         "POST",
         "sessions/{id}/resume",
         "sessions_resume",
-        "Resume a session that is paused or waits: the runs it kept are queued, in order.",
+        "Resume a paused or waiting session: its waiting runs are queued, in order.",
         returns="SessionView",
         query=FOR_USER,
         errors=(404, 409),
@@ -76,7 +76,7 @@ ENDPOINTS = (
         "DELETE",
         "sessions/{id}",
         "sessions_erase",
-        "Erase a session with all that was said in it, also at the provider: 200 once that is done, 202 before.",
+        "Erase a session with all its texts, also at the provider: 200 once that is done, 202 before.",
         returns="ReceiptView",
         also=202,
         query=FOR_USER,
@@ -86,7 +86,7 @@ ENDPOINTS = (
         "DELETE",
         "users/{user_id}",
         "users_erase",
-        "Erase a user: sessions, preferences, and the id wherever it was noted: 200 once that is done, 202 before.",
+        "Erase a user: sessions, preferences, and the id wherever it is stored: 200 once that is done, 202 before.",
         returns="UserReceiptView",
         also=202,
     ),
@@ -106,7 +106,7 @@ ENDPOINTS = (
         "Export a session as a whole, as JSON or as Markdown.",
         returns="TranscriptView",
         formats=("text/markdown",),
-        query=FOR_USER | {"format": choice("The format; json unless given.", "json", "markdown")},
+        query=FOR_USER | {"format": choice("Format; default json.", "json", "markdown")},
         errors=(404, 413),
     ),
 )

@@ -37,7 +37,7 @@ async def visible_session(call: Call) -> Session:
     """Return the session that the call names.
 
     Raises:
-        NotFound: There is none, it is erased, or it is another user's than the one the call is for.
+        NotFound: There is none, it is erased, or it belongs to another user than the call's.
     """
     ident = session_id(call.route("id"))
     session = (await call.services.conversations.store.load(call.workspace, ident)).session
@@ -47,7 +47,11 @@ async def visible_session(call: Call) -> Session:
 
 
 async def _erasable(call: Call) -> str:
-    """Return the id of a session that the caller may erase, or has erased."""
+    """Return the id of a session that the caller may erase or has erased.
+
+    Raises:
+        NotFound: There is no such session for the caller.
+    """
     ident = session_id(call.route("id"))
     session = (await call.services.conversations.store.load(call.workspace, ident)).session
     if session is None or not (session.state is SessionState.ERASED or _is_for(call, session)):

@@ -1,4 +1,4 @@
-"""A session's export: as JSON and as Markdown."""
+"""Exports of a session: JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Format = Literal["json", "markdown"]
 
 
 def export_format(text: str | None) -> Format:
-    """Return the format of that name; JSON when none is named.
+    """Return the format of that name; JSON for None.
 
     Raises:
-        InvalidInput: There is none of that name.
+        InvalidInput: There is no such format.
     """
     match text:
         case None | "json":
@@ -33,7 +33,7 @@ def export_format(text: str | None) -> Format:
 
 
 def as_view(found: Transcript) -> TranscriptView:
-    """Return the transcript as the API answers it."""
+    """Return the transcript as a JSON view."""
     return TranscriptView(
         session=SessionView.of(found.session),
         messages=[TurnView.of(turn) for turn in found.turns],
@@ -43,7 +43,7 @@ def as_view(found: Transcript) -> TranscriptView:
 
 
 def as_markdown(found: Transcript) -> str:
-    """Return the transcript for people to read: what was said, with who and when, and the runs without an answer."""
+    """Return the transcript as Markdown: the messages, their authors and times, and runs without an answer."""
     return "\n".join([*_head(found.session), *_said(found), *_unanswered(found)])
 
 

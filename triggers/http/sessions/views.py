@@ -1,4 +1,4 @@
-"""What the API answers of sessions, and takes for them."""
+"""Request and response models of sessions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _YEAR_S = 366 * 86400
 
 
 class LimitsView(View):
-    """What ends or pauses a session by itself, and how much of its history a model is told; null is no own limit."""
+    """Limits that end or pause a session, and of the history given to a model; null for the default."""
 
     max_turns: int | None = Field(default=None, ge=2, le=1_000_000, strict=True)
     max_duration_s: float | None = Field(default=None, gt=0, le=_YEAR_S, strict=True)
@@ -32,14 +32,14 @@ class LimitsView(View):
 
 
 class PinView(View):
-    """The declaration of its agent that a session is pinned to, and the fingerprint of the version made from it."""
+    """The declaration that a session is pinned to, and the fingerprint of the version made from it."""
 
     revision: int
     fingerprint: str
 
 
 class DeskView(View):
-    """A conversation that a person has: since when, until when it is due, and who has taken it."""
+    """A session with a person: since when, due when, and claimed by whom."""
 
     since: datetime
     due: datetime | None
@@ -49,7 +49,7 @@ class DeskView(View):
 
 
 class ServedView(View):
-    """Which team serves a session, who of it has it (empty while it waits for room) and why, and who had it."""
+    """The team of a session, the member it is with (empty while none is free), the reason, and the member before."""
 
     team: str
     member: str
@@ -61,7 +61,7 @@ class ServedView(View):
 
 
 class SessionView(View):
-    """A conversation; `served` is null where it is with one agent for all its life."""
+    """A session; `served` is null where it belongs to a single agent for good."""
 
     id: str
     agent: str
@@ -84,7 +84,7 @@ class SessionView(View):
 
 
 class NewSession(Body):
-    """Which agent a session is with, whose it is, and its id if the caller chooses it."""
+    """A session to start: its agent, its user, and its id if the caller chooses it."""
 
     agent: str
     user_id: str | None = None
@@ -96,10 +96,11 @@ class NewSession(Body):
 
 
 class TurnView(View):
-    """One message of a conversation; `author` is the person who wrote an answer, empty for agents and users.
+    """A message of a session; `author` is the person who wrote an answer, empty for agents and users.
 
-    `tool_calls` are those of the caller's own tools that an assistant asked for; the text of a message of role `tool`
-    is what came of them, as JSON.
+    `tool_calls` are calls of the caller's tools by the assistant; the text of a message of role `tool` contains their
+    results as
+    JSON.
     """
 
     role: str
@@ -111,7 +112,7 @@ class TurnView(View):
 
 
 class EventView(View):
-    """An event of a session, as an export has it."""
+    """An event of a session, in an export."""
 
     number: int
     name: str
@@ -120,7 +121,7 @@ class EventView(View):
 
 
 class TranscriptView(View):
-    """A session as a whole."""
+    """A session with all its content."""
 
     session: SessionView
     messages: Sequence[TurnView]
@@ -129,15 +130,15 @@ class TranscriptView(View):
 
 
 _KEPT = {
-    "facts": "What attempts spent, took and came to, for the accounts; with run and session, without user.",
-    "scores": "How good the answers were, as numbers by agent and version; no reasons, which could quote.",
-    "events": "The workspace's events, until their time is over; no texts, no user.",
-    "budgets": "What the user has spent in all, where a budget of the user's counts it; not by session.",
+    "facts": "Cost, duration and outcome of attempts, for accounting; with run and session, without user.",
+    "scores": "Scores of the answers by agent and version; without reasons, which could quote texts.",
+    "events": "The workspace's events, until they expire; without texts and user.",
+    "budgets": "The user's total spend, where a budget of the user counts it; not by session.",
 }
 
 
 class ReceiptView(View):
-    """What was erased of a session, what is kept and why; `completed_at` is null while a worker is being stopped."""
+    """What was erased of a session, what is kept and why; `completed_at` is null while a worker is still stopping."""
 
     session_id: str
     requested_at: datetime
@@ -151,7 +152,7 @@ class ReceiptView(View):
 
 
 class UserReceiptView(View):
-    """What this call erased of a user; `completed_at` is null while the rest goes on in the background."""
+    """What was erased of a user; `completed_at` is null while the rest is erased in the background."""
 
     user_id: str
     requested_at: datetime

@@ -1,4 +1,4 @@
-"""The whole: health, status, metrics, analytics, and the description of this API."""
+"""Health, status, metrics, analytics, and the description of this API."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ from triggers.http.endpoint import PAGING, Endpoint, days
 
 ENDPOINTS = (
     Endpoint("GET", "metrics", "metrics", "The workspace's metrics as Prometheus text.", mimetype="text/plain"),
-    Endpoint("GET", "stats", "stats", "How agents are used, by name and in all.", returns="StatsPage", query=PAGING),
+    Endpoint(
+        "GET",
+        "stats",
+        "stats",
+        "Get agents' usage statistics, by name and in total.",
+        returns="StatsPage",
+        query=PAGING,
+    ),
     Endpoint(
         "GET",
         "status",
         "status",
-        "How the system is: healthy, degraded or critical, with the reason for each part that is not healthy.",
+        "Get the system's status: healthy, degraded or critical, with a reason for each component that is not healthy.",
         returns="StatusView",
     ),
     Endpoint(
         "GET",
         "analytics",
         "analytics",
-        "What happened over some days: sessions, performance, resources, health.",
+        "Get analytics of some days: sessions, performance, resources, health.",
         returns="AnalyticsView",
         query=days("today"),
     ),
@@ -26,7 +33,7 @@ ENDPOINTS = (
         "GET",
         "health",
         "health",
-        "Whether the app and what it stands on can be reached; 503 when not.",
+        "Health check: whether the app's dependencies can be reached; 503 when not.",
         returns="HealthView",
         also=503,
         anonymous=True,

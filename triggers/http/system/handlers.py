@@ -43,7 +43,7 @@ async def _warnings(services: Services) -> Sequence[str]:
         async with asyncio.timeout(_PATIENCE_S):
             unpriced = await services.budgets.rates.unpriced()
     except (AppError, TimeoutError):
-        return ()  # that the tables cannot be reached is said already
+        return ()  # unreachable tables are reported elsewhere
     return (f"{unpriced} models without a known price were called in the last day",) if unpriced else ()
 
 

@@ -1,4 +1,4 @@
-"""What the API answers of how the whole is."""
+"""Response models of status, health and analytics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from triggers.http.views import Page, View
 
 
 class ComponentView(View):
-    """A part of the system; `reason` is empty when it is healthy."""
+    """A component of the system; `reason` is empty when it is healthy."""
 
     name: str
     health: Health
@@ -25,7 +25,7 @@ class ComponentView(View):
 
 
 class StatusView(View):
-    """How the system is: as well as its worst part. The uptime is that of the worker that answers."""
+    """The status of the system, which is that of its worst component. The uptime is that of the responding worker."""
 
     status: Health
     components: Sequence[ComponentView]
@@ -40,7 +40,7 @@ class StatusView(View):
 
 
 class SessionCountsView(View):
-    """Sessions that are open now; those started in the days asked for, and those ended, by reason."""
+    """Sessions open now; those started, and those ended by reason, in the days asked for."""
 
     open: int
     started: int
@@ -49,7 +49,7 @@ class SessionCountsView(View):
 
 
 class RunCountsView(View):
-    """Runs that run now, as each worker last said, and those that wait for a budget or an approval."""
+    """Runs under way, as last reported by each worker, and runs that wait for a budget or an approval."""
 
     running: int
     waiting: int
@@ -57,14 +57,14 @@ class RunCountsView(View):
 
 
 class ResourcesView(View):
-    """The agents as they are now, by state, and the versions that are kept for them at providers."""
+    """Agents by current state, and the versions kept for them at providers."""
 
     agents: Mapping[str, int]
     versions: int
 
 
 class HandoffCountsView(View):
-    """How many handoffs there were: of all teams, by team, and by who or what had them."""
+    """Numbers of handoffs: of all teams, by team, and by cause."""
 
     total: int
     by_team: Mapping[str, int]
@@ -72,7 +72,7 @@ class HandoffCountsView(View):
 
     @classmethod
     def from_counts(cls, counts: Mapping[tuple[str, str], int]) -> HandoffCountsView:
-        """Return the view of counts by team and by who or what had them."""
+        """Return the view of counts by team and by cause."""
         teams, by = Counter[str](), Counter[str]()
         for (team, who), count in sorted(counts.items()):
             teams[team] += count
@@ -81,7 +81,7 @@ class HandoffCountsView(View):
 
 
 class AnalyticsView(View):
-    """What happened over some UTC days. `events` counts events by name and by the state, stage and reason they tell."""
+    """Analytics of some UTC days. `events` counts events by name, and by their state, stage and reason."""
 
     first: date
     last: date
@@ -96,7 +96,7 @@ class AnalyticsView(View):
 
     @classmethod
     def from_analytics(cls, found: Analytics, status: Status) -> AnalyticsView:
-        """Return the view of what happened, and of how the system is now."""
+        """Return the view of analytics, with the current status."""
         current = found.current
         sessions = SessionCountsView(
             open=current.sessions_open,
@@ -121,21 +121,21 @@ class AnalyticsView(View):
 
 
 class HourView(View):
-    """What happened to agents in a UTC hour, like `2026-11-21T08`; steps are those of an agent's audit trail."""
+    """Steps of agents' audit trails in a UTC hour, such as `2026-11-21T08`."""
 
     hour: str
     steps: Mapping[str, int]
 
 
 class MadeView(View):
-    """How many versions of an agent were made in the hours shown."""
+    """Number of versions made of an agent in the hours shown."""
 
     agent: str
     versions: int
 
 
 class LifecycleView(View):
-    """What has become of a workspace's agents: in all, in the last 24 hours, and at the latest look for drift."""
+    """The life cycle of a workspace's agents: in total, in the last 24 hours, and at the latest drift check."""
 
     agents: Mapping[str, int]
     versions: int
@@ -148,7 +148,7 @@ class LifecycleView(View):
 
     @classmethod
     def from_counts(cls, lifecycle: LifecycleTotals, drift: Mapping[str, int]) -> LifecycleView:
-        """Return the view of what was counted."""
+        """Return the view of the counts."""
         times = lifecycle.provisioned
         return cls(
             agents=lifecycle.states,
@@ -163,7 +163,7 @@ class LifecycleView(View):
 
 
 class HealthView(View):
-    """Whether the app and what it stands on can be reached; `warnings` do not make it unhealthy."""
+    """Whether the app's dependencies can be reached; `warnings` do not make it unhealthy."""
 
     status: str
     components: Mapping[str, str]
@@ -171,7 +171,7 @@ class HealthView(View):
 
 
 class ProblemView(View):
-    """An error (RFC 9457); `code` is stable, `errors` says which fields are wrong."""
+    """An error (RFC 9457); `code` is stable, `errors` lists the invalid fields."""
 
     type: str
     title: str

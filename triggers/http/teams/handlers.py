@@ -152,7 +152,7 @@ async def sessions_return(call: Call) -> Reply:
 
 
 def _caller(call: Call) -> Caller:
-    """Return who works at the inbox: whom sign-in names; with a function key, which names nobody, who says so."""
+    """Return the person at the inbox: the signed-in one, or, with a function key, the one that the request names."""
     from lifecycle.teams.people import Caller  # noqa: PLC0415 - cold start
 
     headers = {name.lower(): value for name, value in call.request.headers.items()}

@@ -1,4 +1,4 @@
-"""What the API takes and answers of teams and of people in conversations."""
+"""Request and response models of teams and the inbox."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TeamView(View):
 
 
 class TeamVersionView(View):
-    """A version of a team; one without `team` was a deletion."""
+    """A version of a team; one without `team` is a deletion."""
 
     version: int
     updated_at: datetime | None
@@ -58,7 +58,7 @@ class TeamVersionPage(Page[TeamVersionView]):
 
 
 class MemberStatusView(View):
-    """How a member is doing; `answer_s` is how long conversations have waited for its people's answers on average."""
+    """The status of a member; `answer_s` is the mean wait for an answer of its people, in seconds."""
 
     name: str
     agent: str | None
@@ -80,7 +80,7 @@ class MemberStatusView(View):
 
 
 class TeamRouteView(View):
-    """How often conversations went from a member to another, and how many came straight back."""
+    """Handoffs from one member to another, and how many came straight back."""
 
     source: str
     target: str
@@ -89,7 +89,7 @@ class TeamRouteView(View):
 
 
 class TeamStatusView(View):
-    """How a team is doing; handoffs and answers are those since `since`, UTC days included."""
+    """The status of a team; handoffs and answers are counted from `since`, in whole UTC days."""
 
     team: str
     since: datetime
@@ -109,7 +109,7 @@ class TeamStatusView(View):
 
 
 class WaitingView(View):
-    """A conversation that a person has: since when, until when it is due, and who has taken it."""
+    """A session with a person: since when, due when, and claimed by whom."""
 
     session: SessionView
     team: str
@@ -126,7 +126,7 @@ class WaitingView(View):
 
     @classmethod
     def from_session(cls, session: Session) -> Self:
-        """Return the view of a session that a person has."""
+        """Return the view of a session that is with a person."""
         served = session.served
         if served is None or served.desk is None:
             msg = "no person has the session"
@@ -147,26 +147,26 @@ class WaitingView(View):
 
 
 class InboxPage(Page[WaitingView]):
-    """Conversations that people have, the longest waiting first; a page can be short while there is a `next`."""
+    """Sessions with people, the longest wait first; a page can be short although there is a `next`."""
 
 
 class PersonBody(Body):
-    """Who works at the inbox; only where sign-in does not say so, as with a function key."""
+    """The person at the inbox; only where sign-in does not identify them, as with a function key."""
 
     by: str | None = Field(default=None, min_length=1, max_length=128)
 
 
 class ReplyBody(PersonBody):
-    """A person's answer to the run that is named, so that it can be sent again, or to the one that waits longest."""
+    """A person's answer to the named run, so that it can be repeated safely, or to the one that has waited longest."""
 
     text: str = Field(max_length=MAX_REPLY_CHARS)
     run_id: str | None = Field(default=None, max_length=64)
 
 
 class HandoffBody(Body):
-    """A conversation that is to change hands, to a member or to any with a specialization; else to whoever can.
+    """The handoff of a session to a member, or to any with a specialization; else to one that is free.
 
-    `preserve_full_context` has the next agent told the whole history, or none of it; as the team says unless given.
+    `preserve_full_context` gives the next agent the whole history, or none of it; default the team's setting.
     """
 
     reason: Statement
@@ -179,7 +179,7 @@ class HandoffBody(Body):
 
 
 class ReturnBody(PersonBody):
-    """A conversation that a person gives back: to a member, else to the agent that had it; and what it is told."""
+    """The return of a session by a person: to a member, or else to the agent that had it, with a note."""
 
     target: str | None = Field(default=None, max_length=63)
     reason: Statement = "the person has given it back"

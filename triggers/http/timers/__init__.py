@@ -1,4 +1,4 @@
-"""What the app does by itself: when it did, and doing it now."""
+"""The app's timers: their status, and running one now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the API answers of timers."""
+"""Response models of timers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from triggers.http.views import Page, View
 
 
 class TimerView(View):
-    """What the app does by itself.
+    """A timer of the app.
 
     Attributes:
         name: Its name.
-        setting: The setting that says when it runs.
-        schedule: What it says: an NCRONTAB expression, in UTC.
-        succeeded_at: When its last run that succeeded began; null for never.
-        failed_at: When its last run that failed began; null for never.
-        failure: Why that failed, as a stable code or the kind of exception; empty for never.
+        setting: The setting with its schedule.
+        schedule: Its schedule: an NCRONTAB expression, in UTC.
+        succeeded_at: Start of its last successful run; null for never.
+        failed_at: Start of its last failed run; null for never.
+        failure: Reason of that failure, a stable code or the type of the exception; empty for never.
         overdue: Whether it should have succeeded again by now.
     """
 
@@ -34,11 +34,11 @@ class TimerPage(Page[TimerView]):
 
 
 class TimerRunView(View):
-    """What a timer did.
+    """The result of running a timer.
 
     Attributes:
         name: The timer's name.
-        done: What it did, as a sentence for people.
+        done: What it did, as a sentence.
     """
 
     name: str

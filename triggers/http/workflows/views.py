@@ -1,4 +1,4 @@
-"""What the API answers of workflows and their runs."""
+"""Request and response models of workflows and their runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class WorkflowView(View):
-    """A workflow and its version; without content where a version was a deletion."""
+    """A workflow and its version; a version without content is a deletion."""
 
     name: str
     version: int
@@ -36,7 +36,7 @@ class WorkflowPage(Page[WorkflowView]):
 
 
 class TryView(View):
-    """One run of a step. `run_state` is the run's own state now; null in lists, and once it is erased."""
+    """One run of a step. `run_state` is the run's current state; null in lists, and once it is erased."""
 
     agent: str
     run_id: str
@@ -50,7 +50,7 @@ class TryView(View):
 
 
 class StepView(View):
-    """A step; agent and run are its last one's, costs those of all its runs."""
+    """A step; agent and run are those of its last run, costs those of all its runs."""
 
     name: str
     state: StepState
@@ -65,7 +65,7 @@ class StepView(View):
 
 
 class WorkflowRunView(View):
-    """A run of a workflow. Its cost is the sum of its steps', its score the mean of its answers'."""
+    """A run of a workflow. Its cost is the sum over its steps, its score the mean of its answers' scores."""
 
     id: str
     workflow: str

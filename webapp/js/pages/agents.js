@@ -33,7 +33,7 @@ function List() {
   return html`
     <${Head} title="Agents"><label class="sr" for="search">Search agents</label><input id="search" type="search" data-search placeholder="Search" value=${query} onInput=${(event) => setQuery(event.target.value)} /><//>
     <section class="card" aria-label="Agents">
-      <${Loaded} from=${from} empty=${html`<${Empty} title="No agents yet"><span>Declare one with <code>PUT /api/agents/NAME</code>, or make one of a preset in the <a href=${link("chat")}>chat</a>.</span><//>`}>${({ items, complete }) => {
+      <${Loaded} from=${from} empty=${html`<${Empty} title="No agents yet"><span>Declare one with <code>PUT /api/agents/NAME</code>, or create one from a preset in the <a href=${link("chat")}>chat</a>.</span><//>`}>${({ items, complete }) => {
         const shown = items.filter((each) => matches(each, words));
         return html`${!complete && html`<p class="note warn">Only the first ${format.count(items.length)} are listed.</p>`}
         ${shown.length ? html`<${Table} caption="Agents; figures of 30 days" name="agents" rows=${shown} keyOf=${(row) => row.name} columns=${[
@@ -46,7 +46,7 @@ function List() {
           { label: "Cost (USD)", num: true, value: (row) => (row.figures?.cost_micro_usd ?? 0) / 1e6, show: (row) => format.exactMoney(row.figures?.cost_micro_usd ?? 0) },
           { label: "Quality", num: true, value: (row) => row.figures?.quality, show: (row) => format.decimal(row.figures?.quality) },
           { label: "p95", num: true, value: (row) => row.figures?.latency_ms.p95, show: (row) => format.duration(row.figures?.latency_ms.p95) },
-        ]} />` : html`<${Empty} title="No agent fits" />`}`;
+        ]} />` : html`<${Empty} title="No agent matches" />`}`;
       }}<//>
     </section>
   `;
@@ -73,7 +73,7 @@ function Versions({ name, reload }) {
   const from = useResource(`${path}/versions`, {}, ["agent."]);
   const labels = [...new Set((from.data?.items ?? []).map((each) => each.version))];
   const back = (version) => send("POST", `${path}/rollback`, { body: { version } });
-  return html`<${Card} title="Versions at the provider"><${Loaded} from=${from} empty=${html`<${Empty} title="Nothing is at the provider"><span>A version is made when the agent is first needed.</span><//>`}>${({ items }) => html`
+  return html`<${Card} title="Versions at the provider"><${Loaded} from=${from} empty=${html`<${Empty} title="No versions at the provider"><span>A version is created when the agent is first used.</span><//>`}>${({ items }) => html`
     <${Table} caption="Versions, newest first" rows=${items} keyOf=${(row) => row.id} columns=${[
       { label: "Version", value: (row) => row.version, show: (row) => html`${row.version} ${row.current ? html`<${Badge} state="current" tone="ok" />` : ""}` },
       { label: "Made", value: (row) => row.created_at, show: (row) => html`<${Ago} at=${row.created_at} />` },

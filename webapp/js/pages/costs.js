@@ -138,7 +138,7 @@ export function Costs() {
           <${Card} title="Breakdown" actions=${html`<${Tabs} label="Group by" value=${by} options=${BY} onChange=${(next) => refine({ by: next })} />`}>
             ${groups.groups.length ? html`<${Breakdown} by=${by} groups=${groups.groups} total=${groups.total} first=${first} last=${last} />` : html`<${Empty} title="Nothing was spent in these days" />`}
           <//>
-          ${month.data?.anomalies.length > 0 && html`<${Card} title="Unusual days"><${Table} caption="Days that cost other than usual" rows=${month.data.anomalies} columns=${[
+          ${month.data?.anomalies.length > 0 && html`<${Card} title="Unusual days"><${Table} caption="Days with unusual costs" rows=${month.data.anomalies} columns=${[
             { label: "Day", value: (row) => row.day, show: (row) => format.longDay(row.day) },
             { label: "Agent", value: (row) => row.agent, show: (row) => html`<a href=${link("agents", row.agent)}>${row.agent}</a>` },
             { label: "Cost (USD)", num: true, value: (row) => row.cost_micro_usd / 1e6, show: (row) => format.exactMoney(row.cost_micro_usd) },

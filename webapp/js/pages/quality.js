@@ -54,7 +54,7 @@ export function AgentTrends({ agent, days }) {
     const versionQuality = trendOfVersions(scored);
     const toRuns = (index) => link("sessions", null, { view: "runs", agent, from: x[index].slice(0, 10), to: x[index].slice(0, 10) });
     return html`<div class="stack">
-      ${insights.items.length > 0 && html`<${Card} title="What stands out"><ul class="stack">${insights.items.map((each) => html`<li><${Badge} state=${each.severity} tone=${each.severity === "info" ? "accent" : each.severity === "critical" ? "bad" : "warn"} /> <strong>${each.cause}</strong> ${each.recommendation}</li>`)}</ul><//>`}
+      ${insights.items.length > 0 && html`<${Card} title="Insights"><ul class="stack">${insights.items.map((each) => html`<li><${Badge} state=${each.severity} tone=${each.severity === "info" ? "accent" : each.severity === "critical" ? "bad" : "warn"} /> <strong>${each.cause}</strong> ${each.recommendation}</li>`)}</ul><//>`}
       <div class="cols">
         <${Card} title="Quality by version">${versionQuality.x.length
           ? html`<${Chart} title="Quality by version" name=${`${agent}-quality`} x=${versionQuality.x} label=${(at) => format.day(at.slice(0, 10))} format=${(value) => format.decimal(value)} series=${versionQuality.series} marks=${versionQuality.marks} to=${versionQuality.to(agent)} summary="Mean score of a day's answers, 0–100, one line for each version." />`
@@ -88,7 +88,7 @@ function trendOfVersions(versions) {
   });
   const marks = versions.filter((each) => each.comparison?.verdict === "worse").map(({ version, begun, comparison: { base, changes } }) => {
     const { base: before, new: now } = changes.find((each) => each.part === "overall") ?? changes[0];
-    return { at: days.indexOf(begun), text: `Regression. Version ${version} scores ${format.decimal(now)}, version ${base} ${format.decimal(before)}; that is more than chance.` };
+    return { at: days.indexOf(begun), text: `Regression. Version ${version} scores ${format.decimal(now)}, version ${base} ${format.decimal(before)}; the difference is statistically significant.` };
   });
   const to = (agent) => (index) => link("sessions", null, { view: "runs", agent, from: days[index], to: days[index] });
   return { x: series.length ? days : [], series, marks, to };

@@ -39,7 +39,7 @@ function List() {
 function AllSessions({ state, agent, user }) {
   const list = useList("sessions", { state, agent, user_id: user, limit: 50 }, ["session.", "run.stage"]);
   return html`<${ListTable} list=${list} caption="Sessions" name="sessions" keyOf=${(row) => row.id}
-    empty=${html`<${Empty} title="No sessions"><span>${state || agent || user ? "None fits these filters." : "A session begins with the first run."}</span><//>`}
+    empty=${html`<${Empty} title="No sessions"><span>${state || agent || user ? "None matches these filters." : "A session begins with the first run."}</span><//>`}
     columns=${[
       { label: "Session", value: (row) => row.id, show: (row) => html`<a href=${link("sessions", row.id)}>${row.id}</a>` },
       { label: "Agent", value: (row) => row.agent, show: (row) => html`<a href=${link("agents", row.agent)}>${row.agent}</a>` },
@@ -54,7 +54,7 @@ function AllSessions({ state, agent, user }) {
 
 function Receipt({ receipt, onClose }) {
   return html`<${Dialog} title=${receipt.completed_at ? "Erased" : "Erasing"} onClose=${onClose}>
-    <p>${receipt.completed_at ? "Nothing of it is left but what is listed below." : "It is being erased; a timer finishes what a worker still holds."}</p>
+    <p>${receipt.completed_at ? "Everything is erased except what is listed below." : "It is being erased; a timer finishes what a worker still holds."}</p>
     <dl class="pairs">
       <dt>Runs</dt><dd>${format.count(receipt.runs)}</dd><dt>Messages</dt><dd>${format.count(receipt.messages)}</dd>
       <dt>Events</dt><dd>${format.count(receipt.events)}</dd><dt>Conversations at providers</dt><dd>${format.count(receipt.conversations)}</dd>
@@ -85,7 +85,7 @@ function One({ id }) {
       </div>
       <div class="row">
         ${session.state === "paused" ? html`<${Action} run=${act("resume")} done="Resumed." after=${from.reload}>Resume<//>` : session.state !== "ended" && html`<${Action} run=${act("pause")} done="It is paused." after=${from.reload}>Pause<//>`}
-        ${session.state !== "ended" && html`<${Action} run=${act("end")} done="It has ended." after=${from.reload} ask=${{ title: "End this session?", text: "It takes no more runs. What was said is kept.", action: "End it" }}>End<//>`}
+        ${session.state !== "ended" && html`<${Action} run=${act("end")} done="It has ended." after=${from.reload} ask=${{ title: "End this session?", text: "It takes no more runs. Its messages are kept.", action: "End it" }}>End<//>`}
         <${Action} class="danger" run=${erase} ask=${{ title: "Erase this session?", text: "Its messages, runs and events are removed for good, here and at the provider. Amounts and scores are kept, without texts or user.", action: "Erase it", danger: true, type: "erase" }}>Erase…<//>
       </div>
       ${runs.length ? [...runs].reverse().map((run) => html`<${Card} key=${run.id} title=${html`<a href=${link("runs", run.id)}>Run ${runs.indexOf(run) + 1}</a>`} label=${`Run ${runs.indexOf(run) + 1}`}
