@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
-from lifecycle.cli.failures import CommandFailed
+from lifecycle.cli.command import CommandFailed
 from lifecycle.cli.server import Server
 
 _LOOK_EVERY_S = 0.5

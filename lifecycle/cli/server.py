@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
 
-from lifecycle.cli.failures import CommandFailed
+from lifecycle.cli.command import CommandFailed
 
 if TYPE_CHECKING:
     from httpx2 import Client, Response

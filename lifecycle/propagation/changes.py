@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 
 from kernel.due_index import Entry
 from kernel.errors import Conflict, InvalidInput
-from lifecycle.configuration.composing import Composer
 from lifecycle.configuration.dependents import Dependent, DependentKind, Dependents
 from lifecycle.configuration.kinds import Kind, Ref, references
 from lifecycle.configuration.layers import Content
-from lifecycle.configuration.presets import preset
-from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore
+from lifecycle.configuration.sources import Composer
+from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore, preset
 from lifecycle.propagation.propagation import Propagated, Propagation, config_of
 from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.signals import AgentSignals

@@ -16,9 +16,8 @@ from kernel.codec import JsonCodec, readable
 from kernel.errors import Conflict, EtagMismatch, NotFound, TooLarge
 from kernel.tables import Insert, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, Write, every, put
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.registry.agent_events import AgentEvents
 from lifecycle.registry.agent_history import AgentHistory, EarlierDeclaration
-from lifecycle.registry.audit import AuditStep
+from lifecycle.registry.audit import AgentEvents, AuditStep
 from lifecycle.registry.counts import change_row, declaration_change
 from lifecycle.registry.declarations import Declaration, declared
 from lifecycle.registry.record import AgentRecord, AgentState

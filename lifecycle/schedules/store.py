@@ -22,7 +22,7 @@ from lifecycle.schedules.rules import Cron, Missed, parse_cron
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
-    from kernel.due_times import DueTimes
+    from kernel.due_index import DueTimes
 
 TABLE = "schedules"
 MOST = 200

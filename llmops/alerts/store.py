@@ -27,8 +27,7 @@ from kernel.tables import (
     first_rows,
     put,
 )
-from llmops.alerts.firing_history import FIRED, Firing
-from llmops.alerts.rules import AlertRule, State
+from llmops.alerts.rules import FIRED, AlertRule, Firing, State
 
 TABLE = "alerts"
 MOST = 200

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from kernel.due_times import DueTimes
+from kernel.due_index import DueTimes
 from kernel.errors import EtagMismatch, NotFound
 from kernel.ids import new_id
 from lifecycle.approvals.policy import Policy

@@ -42,7 +42,7 @@ from lifecycle.callbacks.a2a import FORMATS
 from lifecycle.callbacks.changing import change_callback
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.submission import RunRequest
-from lifecycle.runs.list import RunFilter
+from lifecycle.runs.queries import RunFilter
 from triggers.http import asking
 from triggers.http.a2a.push import callback_of, config_of
 from triggers.http.a2a.tasks import artifact_of, query_of, state_of, status_of, task_of
