@@ -24,6 +24,7 @@ from adapters.mcp_http import KEY, GuardedTransport, Resolve
 from lifecycle.specs.servers import RemoteTool
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
@@ -56,12 +57,13 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How to reach a server."""
+    """How a server is reached; `trusts` says whose certificates are trusted, None for the system's."""
 
     url: str
     headers: Mapping[str, str]
     allow_private: bool
     resolve: Resolve
+    trusts: ssl.SSLContext | None = None
 
 
 class McpConnection:
@@ -73,7 +75,9 @@ class McpConnection:
 
     def __init__(self, reach: Reach) -> None:
         self._reach = reach
-        self._transport = GuardedTransport(allow_private=reach.allow_private, resolve=reach.resolve)
+        self._transport = GuardedTransport(
+            allow_private=reach.allow_private, resolve=reach.resolve, trusts=reach.trusts
+        )
         self._closing = asyncio.Event()
         self._client: Client | None = None
         self._task: asyncio.Task[None] | None = None

@@ -7,6 +7,7 @@ later change of the name has no effect (DNS rebinding). No proxy is used, and no
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from typing import Any
@@ -35,10 +36,10 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         not_made: Keys of calls that did not reach the server, or that it refused for an unknown session.
     """
 
-    def __init__(self, *, allow_private: bool, resolve: Resolve) -> None:
+    def __init__(self, *, allow_private: bool, resolve: Resolve, trusts: ssl.SSLContext | None = None) -> None:
         self._allow_private = allow_private
         self._resolve = resolve
-        self._inner = httpx2.AsyncHTTPTransport(trust_env=False)
+        self._inner = httpx2.AsyncHTTPTransport(verify=trusts or True, trust_env=False)
         self.not_made: set[str] = set()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:

@@ -22,6 +22,8 @@ from lifecycle.tools.definition import TIMEOUT_S, Tool, ToolTerms
 from llmops.notifications.urls import target_of
 
 if TYPE_CHECKING:
+    import ssl
+
     from agent_framework import FunctionTool
 
     from adapters.mcp_connection import McpConnection
@@ -36,8 +38,23 @@ LIST_TRUST_S = 300.0
 class McpServers:
     """Connects to servers and calls their tools. It implements `lifecycle.specs.servers.ToolServers`."""
 
-    def __init__(self, setting: Setting, *, allow_private: bool, resolve: Resolve = look_up) -> None:
-        """Set the reader of app settings, and whether plain http and private addresses are allowed."""
+    def __init__(
+        self,
+        setting: Setting,
+        *,
+        allow_private: bool,
+        resolve: Resolve = look_up,
+        trusts: ssl.SSLContext | None = None,
+    ) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            setting: Reads app settings.
+            allow_private: Whether plain http and private addresses will do.
+            resolve: Looks up the addresses of a name.
+            trusts: Whose certificates are trusted; None for the system's.
+        """
+        self._trusts = trusts
         self._setting = setting
         self._allow_private = allow_private
         self._resolve = resolve
@@ -110,7 +127,7 @@ class McpServers:
         from adapters.mcp_connection import Broken, McpConnection, Reach  # noqa: PLC0415 - imports the SDK
 
         headers = self._headers(url, headers_setting) if headers_setting else {}
-        connection = McpConnection(Reach(url, headers, self._allow_private, self._resolve))
+        connection = McpConnection(Reach(url, headers, self._allow_private, self._resolve, self._trusts))
         try:
             await connection.open()
         except Broken as error:

@@ -117,14 +117,28 @@ class Settings:
     preload_companion_share: float = setting(0.3, "PRELOAD_COMPANION_SHARE", number(0, 1))
     """Share of an agent's uses, 0-1, after which another agent must be used to be preloaded with it."""
     preload_weights: tuple[float, ...] = setting((0.4, 0.3, 0.3), "PRELOAD_WEIGHTS", shares(3))
-    """Weights of frequency, recency and success in an agent's priority."""
+    """What of an agent's priority is frequency, recency and success."""
+    preload_unused_after: float = setting(3600, "PRELOAD_UNUSED_AFTER_S", seconds)
+    """After how long without a use an agent counts as preloaded in vain."""
+    preload_requested_for: float = setting(86_400, "PRELOAD_REQUESTED_FOR_S", seconds)
+    """How long workers preload the agents that `POST loader/preload` named."""
+    preload_warm_timeout: float = setting(15, "PRELOAD_WARM_TIMEOUT_S", seconds)
+    """How long getting a preloaded agent's token, connections and MCP servers ready may take."""
     loader_strategies: str = setting("", "LOADER_STRATEGIES", text(_STRATEGIES))
     """Strategies to compare, each `policy` or `policy/preload share`, separated by commas; empty for the settings
     above."""
     loader_ranked: int = setting(512, "LOADER_RANKED", whole(10, 5_000))
     """Most agents that are ranked, over all workspaces."""
     loader_retention_days: int = setting(30, "LOADER_RETENTION_DAYS", whole(1, 365))
-    """How many days uses of agents by users are stored."""
+    """How long it is kept who used which agents when."""
+    loader_half_life: float = setting(259_200, "LOADER_HALF_LIFE_S", number(3600, 366 * 86_400))
+    """After how long a use counts half for an agent's frequency, success and companions."""
+    loader_recency_half_life: float = setting(21_600, "LOADER_RECENCY_HALF_LIFE_S", number(60, 366 * 86_400))
+    """After how long without a use an agent's recency is a half."""
+    loader_together: float = setting(600, "LOADER_TOGETHER_S", number(1, 3600))
+    """Within what time one user uses agents that are used together; users are told apart for an hour only."""
+    loader_companions: int = setting(8, "LOADER_COMPANIONS", whole(0, 32))
+    """Most companions of an agent that are learnt; 0 for none."""
     loader_inactive_after: float = setting(86_400, "LOADER_INACTIVE_AFTER_S", seconds)
     """Time without a use after which a worker evicts an agent."""
     loader_schedule: str = setting("0 4-59/10 * * * *", "LOADER_SCHEDULE", name)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bootstrap.library import ManagerStats, ProductionAgent, ProductionAgentManager, Progress
     from lifecycle.loader.active import ActiveAgent
+    from lifecycle.loader.activity import LearningRules
     from lifecycle.loader.files import AgentConfiguration
     from lifecycle.loader.library import LazyAgentLoader
+    from lifecycle.loader.limits import LoaderNumbers
     from lifecycle.specs.spec import AgentSpec
 
 __all__ = [
@@ -17,6 +19,8 @@ __all__ = [
     "AgentConfiguration",
     "AgentSpec",
     "LazyAgentLoader",
+    "LearningRules",
+    "LoaderNumbers",
     "ManagerStats",
     "ProductionAgent",
     "ProductionAgentManager",
@@ -28,6 +32,8 @@ _MODULES = {
     "AgentConfiguration": "lifecycle.loader.files",
     "AgentSpec": "lifecycle.specs.spec",
     "LazyAgentLoader": "lifecycle.loader.library",
+    "LearningRules": "lifecycle.loader.activity",
+    "LoaderNumbers": "lifecycle.loader.limits",
 }
 _COMPOSED = {"ManagerStats", "ProductionAgent", "ProductionAgentManager", "Progress"}
 

@@ -17,9 +17,11 @@ from playwright.async_api import Page, ViewportSize, async_playwright
 
 IMAGES = Path(__file__).parents[1] / "docs/images"
 SIZE = ViewportSize(width=1280, height=860)
+TALL = ViewportSize(width=1280, height=1080)
+"""Room for an answer with all that is known of it."""
 PLACES = {
     "now": "now",
-    "chat": "chat/tech_advisor?session=sample-tech_advisor",
+    "chat": "chat/sample-storage?session=sample-storage",
     "inbox": "inbox",
     "costs": "costs",
     "quality": "quality?agent=customer_service",
@@ -32,6 +34,7 @@ DARK = frozenset({"quality"})
 async def picture(page: Page, url: str, name: str) -> None:
     """Open a page of the app and save a screenshot."""
     await page.emulate_media(color_scheme="dark" if name in DARK else "light", reduced_motion="reduce")
+    await page.set_viewport_size(TALL if name == "chat" else SIZE)
     await page.goto("about:blank")
     await page.goto(f"{url}/api/app/#/{PLACES[name]}")
     await page.locator("h1").first.wait_for(state="attached")
@@ -39,6 +42,7 @@ async def picture(page: Page, url: str, name: str) -> None:
     await page.locator(".skeleton").first.wait_for(state="detached")
     if name == "chat":
         await page.get_by_role("button", name="Details").first.click()
+        await page.locator(".parts").scroll_into_view_if_needed()
     if name == "quality":
         await page.locator("figure").first.scroll_into_view_if_needed()
     await page.wait_for_timeout(500)  # charts are drawn a frame later

@@ -10,8 +10,9 @@ import gzip
 import hashlib
 import json
 import mimetypes
+import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,8 @@ from triggers.http.problems import not_allowed
 
 ROOT = Path(__file__).parents[1] / "webapp"
 _INDEX = "index.html"
+_SCRIPT = "js/main.js"
+_IMPORTED = re.compile(r"""(?:from|import)\s*["']([^"']+)["']""")
 _METHODS = ("GET", "HEAD")
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _COMPRESSED = ("text/", "image/svg")
@@ -124,9 +127,19 @@ class WebApp:
         return Asset(text.encode(), "text/html"), digest
 
     def _preloads(self, below: str) -> str:
-        """Return preload links for all modules, so that a browser fetches them at once rather than import by import."""
-        modules = [name for name in self.files if name.startswith("js/") or name in _IMPORTS.values()]
-        return "".join(f'<link rel="modulepreload" href="{below}{name}" />' for name in modules)
+        """Return preload links for the first page's modules, to be fetched at once, not import by import."""
+        return "".join(f'<link rel="modulepreload" href="{below}{name}" />' for name in self._needed_first)
+
+    @cached_property
+    def _needed_first(self) -> Sequence[str]:
+        """What the page's script imports, and what that does; what is imported later, by `import(…)`, is not in it."""
+        found = [_SCRIPT]
+        for name in found:  # which grows meanwhile
+            for imported in _IMPORTED.findall(self.files[name].body.decode()):
+                path = _IMPORTS.get(imported) or posixpath.normpath(f"{posixpath.dirname(name)}/{imported}")
+                if path not in found:
+                    found.append(path)
+        return found
 
     def answer(self, path: str, url: str, headers: Mapping[str, str]) -> func.HttpResponse:
         """Return the response to a request.

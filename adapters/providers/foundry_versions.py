@@ -143,7 +143,8 @@ def _hosted(tool: HostedTool) -> dict[str, Any]:
         case Mcp():
             # The app decides by arguments whether a call needs an approval; the service would ask for each call.
             said = {**tool.model_dump(), "require_approval": "always" if tool.asks else "never"}
-            said.pop("approval", None)
+            for own in ("approval", "headers_setting"):
+                said.pop(own, None)
     return {"type": tool.type, **{name: value for name, value in said.items() if value is not None}}
 
 

@@ -81,6 +81,7 @@ class AgentServices:
             self.catalog,
             self.providers,
             self._core.clock,
+            self._core.elapsed,
             capacity=self._core.settings.agent_cache_size,
             trust_for=timedelta(seconds=self._core.settings.agent_cache_trust),
             wait_for=timedelta(seconds=self._core.settings.provision_wait),
@@ -105,7 +106,7 @@ class AgentServices:
 
         settings = self._core.settings
         watch = CacheWatch(
-            Preloads(settings.agent_cache_size, self._strategy.preload_share),
+            Preloads(settings.agent_cache_size, self._strategy.preload_share, settings.preload_unused_after),
             self._metrics.measures,
             strategy=self._strategy.name if settings.loader_strategies else None,
             remembered=settings.agent_cache_max_size,
@@ -115,12 +116,20 @@ class AgentServices:
 
     @cached_property
     def rankings(self) -> Rankings:
-        """The ranking of agents by how worthwhile it is to hold them."""
+        """Which agents are worth holding."""
+        from lifecycle.loader.activity import LearningRules
         from lifecycle.loader.ranking import LearningPolicy, Rankings
 
         settings = self._core.settings
-        kept = timedelta(days=settings.loader_retention_days)
-        policy = LearningPolicy(settings.loader_ranked, kept, settings.preload_weights)
+        rules = LearningRules(
+            settings.preload_weights,
+            settings.loader_half_life,
+            settings.loader_recency_half_life,
+            settings.loader_together,
+            settings.loader_companions,
+        )
+        kept, requested_for = settings.loader_retention_days, settings.preload_requested_for
+        policy = LearningPolicy(settings.loader_ranked, timedelta(days=kept), timedelta(seconds=requested_for), rules)
         return Rankings(self._core.tables, self._core.clock, policy)
 
     @cached_property
@@ -136,6 +145,7 @@ class AgentServices:
             timedelta(seconds=settings.preload_every),
             settings.preload_companion_share,
             timedelta(seconds=settings.loader_inactive_after),
+            timedelta(seconds=settings.preload_warm_timeout),
         )
         preloader = Preloader(
             self.resolver, self.rankings, self._cache_watch, policy, self._core.clock, prepare, self._cache_sizer
@@ -188,7 +198,7 @@ class AgentServices:
         """Reports uses of agents to their actors."""
         from lifecycle.loader.uses import UseRecorder
 
-        return self._core.closes(UseRecorder(self._core.clock, self._core.settings.use_lag))
+        return self._core.closes(UseRecorder(self._core.clock, self._core.elapsed, self._core.settings.use_lag))
 
     @cached_property
     def administration(self) -> Administration:
@@ -225,6 +235,7 @@ class AgentServices:
             self.resolver,
             due,
             self._core.clock,
+            self.offered_tools,
         )
 
     @cached_property

@@ -99,7 +99,8 @@ class AlertServices:
     def workspace_state(self) -> WorkspaceState:
         """Reads the present state of a workspace."""
         from lifecycle.drift.store import PlanStore
-        from lifecycle.measures.state import RegistryAlarms, WorkspaceState
+        from lifecycle.measures.alarms import RegistryAlarms
+        from lifecycle.measures.state import WorkspaceState
 
         registry = RegistryAlarms(self._metrics.lifecycle_counts, PlanStore(self._core.tables), self._metrics.hit_rates)
         return WorkspaceState(

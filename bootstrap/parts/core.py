@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -38,10 +39,11 @@ class Core:
     """Storage, settings and clock, shared by all parts.
 
     Attributes:
-        settings: The settings.
-        tables: The tables.
-        clock: Returns the current time.
-        started_at: When this process started, aware UTC.
+        settings: The settings the app was made from.
+        tables: Where rows are stored.
+        clock: What tells the time.
+        elapsed: Counts seconds. Of the wall clock's, the process does so itself: no correction of the clock moves it.
+        started_at: Since when this process serves; aware UTC.
         shared: Whether other processes may use the same storage.
     """
 
@@ -59,6 +61,7 @@ class Core:
         self._make_large_texts = large_texts
         self.settings = settings
         self.clock = clock
+        self.elapsed: Callable[[], float] = time.monotonic if clock is system_clock else lambda: clock().timestamp()
         self.started_at = clock()
         self.shared = shared
         self._closing = AsyncExitStack()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.spend import SpendServices
     from lifecycle.status.analytics import AnalyticsReader
     from lifecycle.status.checks import SystemStatus
-    from llmops.spend.usage import Spend
+    from lifecycle.status.today import Today
 
 
 @dataclass(eq=False)
@@ -40,12 +40,9 @@ class StatusServices:
         return SystemStatus(
             self._core.tables,
             self._events.timer_statuses,
-            self._metrics.lifecycle_counts,
             self._spend.figures,
-            self._spent_today,
             self.misconfigured_alerts,
             started_at=self._core.started_at,
-            clock=self._core.clock,
             problems=[f"{problem.where}: {problem.what}" for problem in self._extensions.loaded.problems],
         )
 
@@ -54,13 +51,13 @@ class StatusServices:
         """Reads analytics of some days."""
         from lifecycle.status.analytics import AnalyticsReader
 
-        return AnalyticsReader(
-            self._events.daily_counts,
-            self._performance.reader,
-            self._metrics.lifecycle_counts,
-            self._alerts.activity,
-            self._core.clock,
-        )
+        return AnalyticsReader(self._events.daily_counts, self._performance.reader, self._alerts.activity)
+
+    def today(self, workspace: str) -> Today:
+        """Return a workspace's day so far; what of it is asked for is read once."""
+        from lifecycle.status.today import Today
+
+        return Today(workspace, self._core.clock(), self._spend.figures, self._metrics.lifecycle_counts)
 
     async def misconfigured_alerts(self, workspace: str) -> Sequence[str]:
         """Return the names of enabled alert rules that name an agent or channel that does not exist."""
@@ -69,10 +66,3 @@ class StatusServices:
         alerts, _ = await self._alerts.store.list(workspace, MOST * 2)
         aims = await self._alerts.references.targets(workspace, [alert.rule for alert in alerts])
         return [alert.name for alert, aim in zip(alerts, aims, strict=True) if aim.missing and alert.rule.enabled]
-
-    async def _spent_today(self, workspace: str) -> Spend:
-        from llmops.spend.usage import Spend
-
-        today = self._core.clock().date()
-        by_day = await self._spend.daily_costs.sums(workspace, today, today, today)
-        return sum((spend for groups in by_day.values() for spend in groups.values()), Spend())

@@ -45,14 +45,45 @@ _BUDGETS = {
 _ALERTS = {"answers-too-slow": {"metric": "latency_p95_ms", "condition": "gt", "threshold": 10_000, "window_s": 86_400}}
 _POOLS = {"sample-desk": {"agents": ["customer_service", "technical_support"], "limits": {"requests_per_minute": 60}}}
 _MARK = {"sample": "true"}
-_REFUNDS = {
-    "provider": "offline",
-    "model": "gpt-5-mini",
-    "description": "Pays refunds back; a person approves each (sample).",
-    "tools": ["calculator"],
-    "simulate": {"call_tool": "calculator"},
-    "approvals": [{"tools": ["calculator"]}],
+_REFUNDS, _STORAGE = "sample-refunds", "sample-storage"
+_COMPARISON = """
+**Table Storage** is enough for a registry of agents; *Cosmos DB* pays off once you query by more than the key.
+
+| | Table Storage | Cosmos DB |
+|---|---|---|
+| Read by key | about 10 ms | below 10 ms, guaranteed |
+| Query by other fields | scans a partition | indexed |
+| Transactions | 100 rows of a partition | 100 items of a partition |
+| Idle cost | storage only | the throughput that is reserved |
+
+Give each workspace a partition, and ask for what you need only:
+
+```python
+rows = table.query_entities("PartitionKey eq @workspace", parameters={"workspace": name})
+```
+
+Limits as documented [1]. This answer is sample data: no model was asked.
+
+[1] <https://learn.microsoft.com/azure/storage/tables/scalability-targets>
+"""
+_AGENTS = {
+    _REFUNDS: {
+        "provider": "offline",
+        "model": "gpt-5-mini",
+        "description": "Pays refunds back; a person approves each (sample).",
+        "tools": ["calculator"],
+        "simulate": {"call_tool": "calculator"},
+        "approvals": [{"tools": ["calculator"]}],
+    },
+    _STORAGE: {
+        "provider": "offline",
+        "model": "gpt-5-mini",
+        "description": "Compares storage services (sample).",
+        "simulate": {"reply": _COMPARISON.strip()},
+    },
 }
+_ASKED = {_REFUNDS: "2 * 19.90", _STORAGE: QUESTIONS["tech_advisor"][0]}
+_EXPECTED = {_STORAGE: ["transactions", "partition", "cost"]}
 
 
 async def record(services: Services, found: Sequence[AttemptFact]) -> int:
@@ -171,13 +202,14 @@ async def main() -> None:
     await add_up(services, now)
     await count(services, found, now)
     await services.aclose()
-    app.declare("agents", {"sample-refunds": _REFUNDS})
-    for agent, queries in {**QUESTIONS, "sample-refunds": ("2 * 19.90",)}.items():
+    app.declare("agents", _AGENTS)
+    for agent, query in {**{agent: queries[0] for agent, queries in QUESTIONS.items()}, **_ASKED}.items():
         body = {
-            "query": queries[0],
-            "session_id": f"sample-{agent}",
+            "query": query,
+            "session_id": f"sample-{agent.removeprefix('sample-')}",
             "user_id": USERS[0],
-            "metadata": {"sample": "true"},
+            "metadata": _MARK,
+            "expected_topics": _EXPECTED.get(agent, []),
         }
         app.send(f"api/agents/{agent}/runs", "POST", body, Idempotency_Key=f"sample-{agent}")
     for timer in ("aggregate_costs", "evaluate_alerts"):

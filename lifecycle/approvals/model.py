@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -26,6 +26,10 @@ Verb = Literal["approve", "reject", "amend"]
 MAX_ARGUMENTS_BYTES = 65_536
 """Largest arguments that a person can be asked about, in bytes of JSON; a call with more is rejected."""
 MAX_REASON = 2_000
+_HOSTED = (
+    "The provider makes this call itself and takes yes or no only: reject it, and say in the reason what to call it "
+    "with instead; the model is told, and can ask for that."
+)
 
 
 class State(StrEnum):
@@ -261,6 +265,11 @@ def may_decide(approval: Approval, person: Person) -> bool:
     return approval.open
 
 
+def possible(approval: Approval) -> Sequence[Verb]:
+    """Return what can be decided: a call that the provider makes is made with these arguments or not at all."""
+    return ("approve", "reject") if approval.subject.kind in ("budget", "hosted") else ("approve", "reject", "amend")
+
+
 def decided(
     approval: Approval, verb: Verb, person: Person, reason: str, amended: Mapping[str, Any] | None, now: datetime
 ) -> Approval:
@@ -347,8 +356,10 @@ def rejection(approval: Approval) -> str:
 
 
 def _check_amended(approval: Approval, verb: Verb, amended: Mapping[str, Any] | None) -> None:
-    if verb == "amend" and approval.subject.kind in ("budget", "hosted"):
-        msg = "Only the arguments of a call that this app makes, or an answer, can be amended."
+    if verb not in possible(approval):
+        if approval.subject.kind == "hosted":
+            raise InvalidInput(_HOSTED, code="not_amendable", fields={"/decision": _HOSTED})
+        msg = "There is nothing to amend: it is about going on or not."
         raise InvalidInput(msg, code="nothing_to_amend", fields={"/decision": msg})
     if (verb == "amend") != (amended is not None):
         msg = "'amend' takes the arguments to use instead, and nothing else does."

@@ -1,9 +1,7 @@
 """Statistics of agents' uses: frequency, recency, success, and which agents are used together.
 
-Pure rules; times are given.
-
-Figures decay: a use counts half after `HALF_LIFE_S`, so that they follow recent popularity without storing a history.
-The number of agents is bounded.
+Figures are decayed: a use counts half after a half-life, so that they follow what is popular now and no history has
+to be kept. What is held is bounded, whatever is used.
 """
 
 from __future__ import annotations
@@ -15,18 +13,31 @@ from dataclasses import dataclass, field, replace
 Key = tuple[str, str]
 """An agent: its workspace and name."""
 
-HALF_LIFE_S = 3 * 86_400.0
-"""Half-life, in seconds, of uses in frequency, success, response time and companions."""
-RECENCY_HALF_LIFE_S = 6 * 3600.0
-"""Half-life, in seconds, of an agent's recency without uses; after 24 hours it is a sixteenth."""
-TOGETHER_WITHIN_S = 600
-"""Two agents are used together if one user uses one within this many seconds after the other."""
-MAX_COMPANIONS = 8
-Weights = tuple[float, ...]
-WEIGHTS: Weights = (0.4, 0.3, 0.3)
-"""Weights of frequency, recency and success in a priority."""
 _LEAST_USES = 0.01
 _MAX_USERS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class LearningRules:
+    """How uses are made into priorities and companions.
+
+    Attributes:
+        weights: What of a priority is frequency, recency and success; they add up to 1.
+        half_life_s: After so long a use counts half for frequency, success, response time and companions.
+        recency_half_life_s: After so long without a use an agent's recency is a half; of six hours, after 24 hours a
+            sixteenth.
+        together_s: Two agents are used together if one user uses one at most so long after the other.
+        companions: Most companions of an agent; with 0 none are learnt.
+    """
+
+    weights: tuple[float, ...] = (0.4, 0.3, 0.3)
+    half_life_s: float = 3 * 86_400.0
+    recency_half_life_s: float = 6 * 3600.0
+    together_s: float = 600.0
+    companions: int = 8
+
+
+RULES = LearningRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +97,25 @@ class Activity:
         """Decayed average duration of a use, in milliseconds; None if unknown."""
         return self.ms / self.timed if self.timed else None
 
-    def uses_at(self, now: float) -> float:
-        """Return the number of uses, decayed to `now`."""
-        return self.uses * decay(now - self.last_used)
+    def uses_at(self, now: float, half_life_s: float = RULES.half_life_s) -> float:
+        """Return the number of uses, decayed up to now."""
+        return self.uses * decay(now - self.last_used, half_life_s)
 
     def companion_share(self, agent: str) -> float:
         """Return in which share of its uses, 0-1, the agent was used after this one."""
         return min(1.0, dict(self.companions).get(agent, 0.0) / self.uses) if self.uses else 0.0
 
 
-def decay(age_s: float, half_life_s: float = HALF_LIFE_S) -> float:
-    """Return the weight, 0-1, of something of this age."""
+def decay(age_s: float, half_life_s: float) -> float:
+    """Return what something of that age counts, 0-1."""
     return 2.0 ** (-max(0.0, age_s) / half_life_s)
 
 
-def used(before: Activity | None, use: Use) -> Activity:
-    """Return the activity with one more use; a use older than the last counts as if it were at the same time."""
+def used(before: Activity | None, use: Use, half_life_s: float = RULES.half_life_s) -> Activity:
+    """Return an agent's activity with one more use; one that is older than the last counts as if it were as old."""
     before_use = before or Activity(use.at)
     at = max(use.at, before_use.last_used)
-    factor = decay(at - before_use.last_used) if at > before_use.last_used else 1.0
+    factor = decay(at - before_use.last_used, half_life_s) if at > before_use.last_used else 1.0
     says, timed = use.answered is not None, use.ms is not None
     # By position and not by `replace`, which takes five times as long: this is done once for every use.
     return Activity(
@@ -132,41 +143,45 @@ def ended(activity: Activity, *, answered: bool, ms: float | None, micro_usd: in
     )
 
 
-def followed(activity: Activity, agent: str) -> Activity:
-    """Return the activity with one more use of `agent` after it; in a full list, the rarest companion is replaced."""
-    counts = dict(activity.companions)
-    if agent not in counts and len(counts) >= MAX_COMPANIONS:
-        # The new one gets the count of the one it replaces, or it could never stay (space-saving, Metwally 2005).
+def followed(activity: Activity, agent: str, most: int = RULES.companions) -> Activity:
+    """Return the activity with one more time that the agent was used after it; the rarest companion makes room."""
+    counts = dict(activity.companions[:most])
+    if not most:
+        return replace(activity, companions=())
+    if agent not in counts and len(counts) >= most:
+        # The newcomer takes over the count of the one that goes, or it never could stay (space-saving, Metwally 2005).
         rarest = min(counts, key=counts.__getitem__)
         counts[agent] = counts.pop(rarest)
     counts[agent] = counts.get(agent, 0.0) + 1
     return replace(activity, companions=tuple(sorted(counts.items(), key=lambda one: (-one[1], one[0]))))
 
 
-def priority(activity: Activity, most_uses: float, now: float, weights: Weights = WEIGHTS) -> float:
-    """Return how much an agent is worth keeping in the cache, 0-1: weighted frequency, recency and success.
+def priority(activity: Activity, most_uses: float, now: float, rules: LearningRules = RULES) -> float:
+    """Return how much an agent is worth holding, 0-1: frequency, recency and success, weighted.
 
     Args:
-        activity: The agent's activity.
-        most_uses: Decayed number of uses of the most used agent.
-        now: Time in seconds since 1970 UTC.
-        weights: Of frequency, recency and success; their sum is 1.
+        activity: The agent's.
+        most_uses: The decayed number of uses of the agent that is used most.
+        now: In seconds since 1970 UTC.
+        rules: The weights of the three, and how fast the first two fall.
     """
-    frequency = math.log1p(activity.uses_at(now)) / math.log1p(most_uses) if most_uses > 0 else 0.0
-    recency = decay(now - activity.last_used, RECENCY_HALF_LIFE_S)
+    uses = activity.uses_at(now, rules.half_life_s)
+    frequency = math.log1p(uses) / math.log1p(most_uses) if most_uses > 0 else 0.0
+    recency = decay(now - activity.last_used, rules.recency_half_life_s)
     success = activity.success_rate
     parts = (min(1.0, frequency), recency, 1.0 if success is None else success)
-    score = sum(weight * part for weight, part in zip(weights, parts, strict=True))
+    score = sum(weight * part for weight, part in zip(rules.weights, parts, strict=True))
     return min(1.0, max(0.0, score))
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """An agent and its priority."""
+    """An agent, its priority, its activity, and its number of uses, decayed up to the moment of the ranking."""
 
     key: Key
     priority: float
     activity: Activity
+    uses: float = 0.0
 
 
 @dataclass
@@ -174,19 +189,19 @@ class ActivityBook:
     """The activity of the most used agents, at most `capacity`.
 
     Attributes:
-        capacity: Most agents to keep.
-        agents: Their activity by agent.
-        weights: Of frequency, recency and success in priorities.
+        capacity: Most agents.
+        agents: Their activity.
+        rules: How uses are made into priorities and companions.
     """
 
     capacity: int = 512
     agents: dict[Key, Activity] = field(default_factory=dict[Key, Activity])
-    weights: Weights = WEIGHTS
+    rules: LearningRules = RULES
     _latest: dict[object, tuple[float, Key]] = field(default_factory=dict[object, tuple[float, Key]])
 
     def add(self, use: Use) -> None:
-        """Add a use. Uses should be added in order of time, or companions are missed."""
-        self.agents[use.key] = used(self.agents.get(use.key), use)
+        """Note a use. Uses are to come in order of time, or companions are missed."""
+        self.agents[use.key] = used(self.agents.get(use.key), use, self.rules.half_life_s)
         if use.user is not None:
             self._learn_companion(use)
         if len(self.agents) > self.capacity + self.capacity // 4:
@@ -203,8 +218,8 @@ class ActivityBook:
             self.add(use)
 
     def trim(self, now: float) -> None:
-        """Remove agents that are hardly used any more, and the least used beyond the capacity."""
-        uses = {key: activity.uses_at(now) for key, activity in self.agents.items()}
+        """Forget what is used hardly any more, and the agents used least beyond the capacity."""
+        uses = self._uses(now)
         best = sorted(uses, key=lambda key: (-uses[key], key))[: self.capacity]
         self.agents = {key: self.agents[key] for key in best if uses[key] >= _LEAST_USES}
 
@@ -218,11 +233,16 @@ class ActivityBook:
 
     def ranked(self, now: float) -> Sequence[Ranked]:
         """Return the agents by priority, highest first."""
-        most = max((activity.uses_at(now) for activity in self.agents.values()), default=0.0)
+        uses = self._uses(now)
+        most = max(uses.values(), default=0.0)
         found = [
-            Ranked(key, priority(activity, most, now, self.weights), activity) for key, activity in self.agents.items()
+            Ranked(key, priority(activity, most, now, self.rules), activity, uses[key])
+            for key, activity in self.agents.items()
         ]
         return sorted(found, key=lambda ranked: (-ranked.priority, ranked.key))
+
+    def _uses(self, now: float) -> dict[Key, float]:
+        return {key: activity.uses_at(now, self.rules.half_life_s) for key, activity in self.agents.items()}
 
     def _learn_companion(self, use: Use) -> None:
         user = (use.key[0], use.user)
@@ -230,11 +250,11 @@ class ActivityBook:
         self._latest[user] = (use.at, use.key)  # moves the user to the end
         if len(self._latest) > _MAX_USERS:
             del self._latest[next(iter(self._latest))]
-        if before is None or before[1] == use.key or use.at - before[0] > TOGETHER_WITHIN_S:
+        if before is None or before[1] == use.key or use.at - before[0] > self.rules.together_s:
             return
-        previous = self.agents.get(before[1])
-        if previous is not None:
-            self.agents[before[1]] = followed(previous, use.key[1])
+        known = self.agents.get(before[1])
+        if known is not None:
+            self.agents[before[1]] = followed(known, use.key[1], self.rules.companions)
 
 
 def companions(agents: Mapping[Key, Activity], key: Key, least_share: float) -> Sequence[tuple[Key, float]]:

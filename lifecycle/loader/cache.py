@@ -64,9 +64,10 @@ class AgentCache(Generic[K, V]):
         return len(self._values) >= self._policy.capacity
 
     def get(self, key: K) -> V | None:
-        """Return the value and mark it as used; None if absent."""
-        value = self._values.get(key)
-        if value is None:
+        """Return the value, as used now, or None."""
+        try:
+            value = self._values[key]
+        except KeyError:
             self.misses += 1
             return None
         self.hits += 1

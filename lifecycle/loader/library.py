@@ -27,7 +27,7 @@ from lifecycle.loader.activity import ActivityBook, Key, Use, companions, ended
 from lifecycle.loader.background import Background
 from lifecycle.loader.cache import AgentCache, Cause
 from lifecycle.loader.files import AgentConfiguration, LoaderFiles, checked
-from lifecycle.loader.limits import check_limits
+from lifecycle.loader.limits import LoaderNumbers, check_limits, check_numbers
 from lifecycle.loader.metrics import ActivityReport, LoaderMetrics, reported
 from lifecycle.loader.plan import Plan, optimized
 from lifecycle.loader.policies import PolicyName
@@ -36,13 +36,6 @@ from lifecycle.loader.preloads import Preloads
 log = logging.getLogger(__name__)
 
 A = TypeVar("A")
-RETENTION_S = 30 * 86_400.0
-"""How long an agent's activity is kept after its last use, in seconds."""
-_SAVE_EVERY = 500
-"""Number of uses after which the activity is saved; a killed process loses at most so many."""
-_LEAST_SHARE = 0.3
-"""Least share of an agent's uses, 0-1, after which a companion must be used to be preloaded."""
-_BOOK = 2048
 
 
 class LazyAgentLoader(Generic[A]):
@@ -60,6 +53,7 @@ class LazyAgentLoader(Generic[A]):
         close_agent: Callable[[A], Awaitable[None]] | None = None,
         policy: PolicyName = "sieve",
         preload_share: float = 0.8,
+        numbers: LoaderNumbers | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Make a loader; nothing is read or opened yet.
@@ -71,17 +65,20 @@ class LazyAgentLoader(Generic[A]):
             preload_threshold: Least priority of an agent to be preloaded, 0-1.
             cleanup_interval: Seconds between optimisations of the cache, which also save the activity.
             open_agent: Returns a live agent for a configuration.
-            close_agent: Closes a live agent; None if there is nothing to close.
-            policy: Name of the eviction policy.
-            preload_share: Share of places for preloaded agents at first, 0-1; 0 switches preloading off.
-            clock: Gives the time; None for the system's clock.
+            close_agent: Releases a live agent; None where there is nothing to release.
+            policy: Which agent goes when there is no room.
+            preload_share: Share of the places that may hold preloaded agents at first, 0-1; 0 switches preloading off.
+            numbers: What else there is to set; None for the defaults.
+            clock: The time; None for the system's.
 
         Raises:
             InvalidInput: A value is out of bounds (code `invalid_setting`).
         """
+        self._numbers = numbers or LoaderNumbers()
         check_limits(
             max_active_agents, max_total_configurations, preload_threshold, cleanup_interval, preload_share, policy
         )
+        check_numbers(self._numbers)
         self._max_total = max_total_configurations
         self._threshold = preload_threshold
         self._interval = cleanup_interval
@@ -92,7 +89,7 @@ class LazyAgentLoader(Generic[A]):
         self._cache: AgentCache[str, ActiveAgent[A]] = AgentCache(max_active_agents, policy, self._removed)
         self._background = Background(self._closing)
         self._alive: WeakValueDictionary[str, ActiveAgent[A]] = WeakValueDictionary()
-        self._preloads = Preloads(max_active_agents, preload_share)
+        self._preloads = Preloads(max_active_agents, preload_share, self._numbers.unused_after_s)
         self._book: ActivityBook | None = None
         self._total: int | None = None
         self._opening: dict[str, asyncio.Task[ActiveAgent[A]]] = {}
@@ -180,7 +177,7 @@ class LazyAgentLoader(Generic[A]):
         return await self._preload(list(dict.fromkeys(agent_ids)), strict=True)
 
     async def optimize_cache(self, *, dry_run: bool = False) -> Plan:
-        """Evict agents unused for a day or of low priority, preload those of high priority, and return the changes.
+        """Evict agents not used for long or of low priority, preload those of high priority, and return what and why.
 
         Args:
             dry_run: Whether only to return the plan.
@@ -196,13 +193,14 @@ class LazyAgentLoader(Generic[A]):
             allowance=self._preloads.left,
             now=now,
             busy=[_key(agent_id) for agent_id in self._opening],
+            inactive_after=self._numbers.inactive_after_s,
         )
         if dry_run:
             return plan
         for step in plan.evictions:
             self._cache.drop(step.key[1])
         await self._preload([step.key[1] for step in plan.preloads], strict=False)
-        book.forget_before(now - RETENTION_S)
+        book.forget_before(now - self._numbers.retention_s)
         await self._save()
         return plan
 
@@ -227,10 +225,10 @@ class LazyAgentLoader(Generic[A]):
         )
 
     async def get_agent_activity_report(self) -> Sequence[ActivityReport]:
-        """Return the agents used in the last 30 days, highest priority first."""
+        """Return the agents used in the last 30 days (`retention_s`), those of the highest priority first."""
         book = await self._activity()
-        book.forget_before(self._now - RETENTION_S)
-        return [reported(one, active=one.key[1] in self._cache, now=self._now) for one in book.ranked(self._now)]
+        book.forget_before(self._now - self._numbers.retention_s)
+        return [reported(one, active=one.key[1] in self._cache) for one in book.ranked(self._now)]
 
     async def close(self) -> None:
         """Stop background work, save the activity, and close the agents that are not in use.
@@ -269,11 +267,12 @@ class LazyAgentLoader(Generic[A]):
         if book is None:
             return
         for agent_id, _ in self._drain(book):
-            likely = [other[1] for other, _ in companions(book.agents, _key(agent_id), _LEAST_SHARE)]
+            found = companions(book.agents, _key(agent_id), self._numbers.companion_share)
+            likely = [other[1] for other, _ in found]
             wanted = [other for other in likely if other not in self._cache][: self._preloads.left]
             if wanted and not self._cache.full:
                 self._background.start(self._preload(wanted, strict=False))
-        if self._unsaved >= _SAVE_EVERY:
+        if self._unsaved >= self._numbers.save_every:
             self._unsaved = 0
             self._background.start(self._save())
 
@@ -362,7 +361,8 @@ class LazyAgentLoader(Generic[A]):
         async with self._reading:
             if self._book is None:
                 agents = await asyncio.to_thread(self._files.load_activity)
-                self._book = ActivityBook(_BOOK, {_key(agent_id): found for agent_id, found in agents.items()})
+                known = {_key(agent_id): found for agent_id, found in agents.items()}
+                self._book = ActivityBook(self._numbers.known, known, self._numbers.learning)
         return self._book
 
     async def _count(self) -> int:

@@ -25,9 +25,9 @@ class LoaderMetrics:
         preloaded: Agents opened before they were requested.
         preload_failures: Agents that failed to preload.
         preloads_used: Preloaded agents that were used.
-        preloads_wasted: Preloaded agents that were removed, or in the cache for an hour, without a use.
-        candidates: Agents worth preloading that are not in the cache.
-        set_aside: New paths of files that could not be read.
+        preloads_wasted: Preloaded agents that went, or stayed for an hour unless set otherwise, without a use.
+        candidates: Agents worth preloading that are not held.
+        set_aside: Files that could not be read, and where they are now.
     """
 
     hits: int = 0
@@ -73,7 +73,7 @@ class ActivityReport:
         active: Whether it is in the cache now.
         last_used: When it was last used, aware UTC.
         usage_count: Uses since the statistics began.
-        recent_uses: Decayed number of uses: one three days ago counts half.
+        recent_uses: Decayed number of uses: one three days ago counts half, unless set otherwise.
         success_rate: Share of recent uses that succeeded, 0-1; None if unknown.
         average_response_time_ms: Average duration of recent uses; None if unknown.
         total_cost_micro_usd: Cost of its uses, in millionths of a USD.
@@ -94,8 +94,8 @@ class ActivityReport:
     companions: Sequence[tuple[str, float]] = ()
 
 
-def reported(ranked: Ranked, *, active: bool, now: float) -> ActivityReport:
-    """Return the report of an agent's use; `now` in seconds since 1970 UTC."""
+def reported(ranked: Ranked, *, active: bool) -> ActivityReport:
+    """Return what is said of an agent's use."""
     activity = ranked.activity
     return ActivityReport(
         workspace=ranked.key[0],
@@ -103,7 +103,7 @@ def reported(ranked: Ranked, *, active: bool, now: float) -> ActivityReport:
         active=active,
         last_used=datetime.fromtimestamp(activity.last_used, UTC),
         usage_count=activity.total,
-        recent_uses=activity.uses_at(now),
+        recent_uses=ranked.uses,
         success_rate=activity.success_rate,
         average_response_time_ms=activity.average_ms,
         total_cost_micro_usd=activity.micro_usd,

@@ -151,7 +151,7 @@ class LoaderOverview:
         ranking = await self._rankings.read()
         now = self._clock().timestamp()
         return [
-            reported(one, active=one.key in self._resolver.cache, now=now)
+            reported(one, active=one.key in self._resolver.cache)
             for one in ranking.book.ranked(now)
             if one.key[0] == workspace
         ]

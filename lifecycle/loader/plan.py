@@ -8,7 +8,7 @@ from typing import Literal
 
 from lifecycle.loader.activity import Key, Ranked
 
-Reason = Literal["unused_for_a_day", "low_priority", "high_priority", "requested", "used_together"]
+Reason = Literal["unused_for_long", "low_priority", "high_priority", "requested", "used_together"]
 
 INACTIVE_AFTER_S = 86_400.0
 """Default seconds without a use after which an agent is evicted."""
@@ -21,8 +21,8 @@ class Step:
     Attributes:
         action: Whether the agent is evicted or loaded.
         key: The agent.
-        reason: The reason. `unused_for_a_day` and `low_priority` are for evictions, the others for preloads.
-        score: Its priority, 0-1; for `used_together`, the share of the other agent's uses followed by its own, 0-1.
+        reason: Why. `unused_for_long` and `low_priority` are of evictions, the others of preloads.
+        score: Its priority, 0-1; of `used_together` how often it is used after the other agent, 0-1.
     """
 
     action: Literal["evict", "preload"]
@@ -83,7 +83,7 @@ def optimized(
         for key, since in held.items()
         if key not in busy and key not in requested and max(since, last_used.get(key, 0.0)) < now - inactive_after
     ]
-    steps = [Step("evict", key, "unused_for_a_day", scores.get(key, 0.0)) for key in sorted(idle)]
+    steps = [Step("evict", key, "unused_for_long", scores.get(key, 0.0)) for key in sorted(idle)]
     kept = [key for key in held if key not in idle]
     wanted = [Step("preload", key, "requested", scores.get(key, 0.0)) for key in requested if key not in kept]
     wanted += [

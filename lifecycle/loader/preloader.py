@@ -27,7 +27,6 @@ from lifecycle.loader.watch import CacheWatch
 
 log = logging.getLogger(__name__)
 
-_WARM_WITHIN_S = 15.0
 _WARM_AT_ONCE = 4
 
 
@@ -38,9 +37,10 @@ class PreloadPolicy:
     Attributes:
         enabled: Whether to preload.
         threshold: Least priority of an agent, 0-1.
-        every: How often a worker reads the ranking.
-        companion_share: Least share of an agent's uses, 0-1, after which a companion must be used to be preloaded.
-        inactive_after: How long an agent may be unused before it is evicted.
+        every: How often a worker looks at the ranking.
+        companion_share: A companion is preloaded if it is used after the agent at least so often, 0-1.
+        inactive_after: An agent that was not used for so long is let go of.
+        warm_within: How long a provider may take to get ready for an agent's first run.
     """
 
     enabled: bool
@@ -48,6 +48,7 @@ class PreloadPolicy:
     every: timedelta
     companion_share: float = 0.3
     inactive_after: timedelta = timedelta(days=1)
+    warm_within: timedelta = timedelta(seconds=15)
 
 
 class Preloader:
@@ -116,7 +117,7 @@ class Preloader:
                 self._looking = self._start(self._when_idle())
 
     async def optimize(self, *, dry_run: bool = False, only: str | None = None) -> Plan:
-        """Evict agents unused for a day or of low priority, preload those of high priority; return the changes.
+        """Evict agents not used for long or of low priority, preload those of high priority; return what and why.
 
         Args:
             dry_run: Whether only to return the plan.
@@ -189,7 +190,7 @@ class Preloader:
         """Warm up the agent's provider; errors are logged only."""
         async with self._warming:
             try:
-                async with asyncio.timeout(_WARM_WITHIN_S):
+                async with asyncio.timeout(self._policy.warm_within.total_seconds()):
                     await live.provider.warm(live.workspace, live.spec)
             except (AppError, TimeoutError) as error:
                 why = error.code if isinstance(error, AppError) else "timeout"

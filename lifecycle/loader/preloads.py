@@ -7,9 +7,6 @@ from collections import Counter
 from lifecycle.loader.activity import Key
 from lifecycle.loader.plan import Allowance
 
-UNUSED_AFTER_S = 3600.0
-"""Seconds without a use after which a preload counts as wasted."""
-
 
 class Preloads:
     """Tracks preloaded agents until they are used or wasted.
@@ -21,8 +18,15 @@ class Preloads:
         waiting: Unused preloaded agents in the cache, and since when, in seconds since 1970 UTC.
     """
 
-    def __init__(self, capacity: int, share: float) -> None:
-        """Start with an allowance of `share` (0-1) of the capacity; 0 switches preloading off."""
+    def __init__(self, capacity: int, share: float, unused_after_s: float = 3600.0) -> None:
+        """Begin with an allowance.
+
+        Args:
+            capacity: The cache's.
+            share: Of it, 0-1; 0 switches preloading off.
+            unused_after_s: A preloaded agent that nobody has used for so long was preloaded in vain.
+        """
+        self._unused_after_s = unused_after_s
         self.allowance = Allowance.of(capacity, share)
         self.loaded = 0
         self.failed = 0
@@ -71,8 +75,8 @@ class Preloads:
         return True
 
     def expire(self, now: float) -> list[Key]:
-        """Count preloads that are unused for an hour as wasted, and return them."""
-        late = [key for key, since in self.waiting.items() if since < now - UNUSED_AFTER_S]
+        """Count preloaded agents that were not used for long as preloaded in vain; return them."""
+        late = [key for key, since in self.waiting.items() if since < now - self._unused_after_s]
         for key in late:
             self.removed(key)
         return late

@@ -14,16 +14,27 @@ from datetime import UTC, datetime, timedelta
 
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable, readable
-from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, RowExists, Span, Tables, Upsert, Write, every, put
-from lifecycle.loader.activity import TOGETHER_WITHIN_S, WEIGHTS, Activity, ActivityBook, Key, Use, Weights
+from kernel.tables import (
+    MAX_WRITES,
+    Delete,
+    Insert,
+    Replace,
+    Row,
+    RowChanged,
+    RowExists,
+    Span,
+    Tables,
+    Upsert,
+    Write,
+    every,
+)
+from lifecycle.loader.activity import RULES, Activity, ActivityBook, Key, LearningRules, Use
 from llmops.facts import sums
 from llmops.facts.accesses import Access, AccessSum, access_key, in_order
 from llmops.facts.store import SHARDS, days, partition
 from llmops.facts.store import TABLE as FACTS
 
 TABLE = "loader"
-REQUESTED_FOR = timedelta(hours=24)
-"""How long workers preload an agent after a request."""
 MAX_REQUESTED = 100
 _SETTLED = timedelta(minutes=3)
 """Accesses of a ten-minute slot are read this long after its end: by then facts are summed."""
@@ -31,6 +42,8 @@ _FIRST = timedelta(hours=24)
 _PARTITION = "ranking"
 _PROGRESS = "progress"
 _A_ROW = 100
+_MOST_CHARACTERS = 3_000_000
+"""What the rows may hold in all: a transaction takes 4 MiB, of which quoting what is quoted already takes a share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +53,14 @@ class LearningPolicy:
     Attributes:
         ranked: Most ranked agents, over all workspaces.
         retention: How long accesses are kept.
-        weights: Of frequency, recency and success in priorities.
+        requested_for: How long workers preload an agent that somebody asked for.
+        rules: How uses are made into priorities and companions.
     """
 
     ranked: int = 512
     retention: timedelta = timedelta(days=30)
-    weights: Weights = WEIGHTS
+    requested_for: timedelta = timedelta(hours=24)
+    rules: LearningRules = RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +162,7 @@ class Rankings:
         since = max(ranking.learned_until or until - _FIRST, until - _FIRST)
         if since >= until:
             return Learned(0, len(ranking.book.agents))
-        together = timedelta(seconds=TOGETHER_WITHIN_S)
+        together = timedelta(seconds=self._policy.rules.together_s)
         accesses = await self._history.read(since - together, until)
         new = [access for access in accesses if access.at >= since.timestamp()]
         for access in accesses:
@@ -165,8 +180,8 @@ class Rankings:
         return Learned(len(new), len(ranking.book.agents))
 
     async def request(self, keys: Sequence[Key]) -> None:
-        """Have every worker preload these agents for a day, from its next reading of the ranking on."""
-        until = self._clock() + REQUESTED_FOR
+        """Have every worker preload these agents from its next look at the ranking on, for a while."""
+        until = self._clock() + self._policy.requested_for
         writes: list[Write] = [
             Upsert(Row(_PARTITION, f"requested!{workspace}!{agent}", {"until": until}))
             for workspace, agent in keys[:MAX_WRITES]
@@ -193,7 +208,7 @@ def _slot(moment: datetime) -> datetime:
 
 
 def _ranking(rows: Sequence[Row], now: datetime, policy: LearningPolicy) -> Ranking:
-    book = ActivityBook(policy.ranked, weights=policy.weights)
+    book = ActivityBook(policy.ranked, rules=policy.rules)
     agents = [row for row in rows if row.key.startswith("agents!")]
     for found in readable(agents, lambda row: _CODEC.load(row.text("agents")), "ranked agents"):
         book.agents.update({(one.workspace, one.agent): one.activity for one in found.agents})
@@ -211,14 +226,18 @@ def _writes(book: ActivityBook, rows: Sequence[Row], until: datetime) -> list[Wr
     stored = {row.key: row for row in rows}
     progress = stored.get(_PROGRESS)
     row = Row(_PARTITION, _PROGRESS, {"until": until}, progress.etag if progress else "")
-    writes: list[Write] = [put(row)]
+    writes: list[Write] = [Replace(row) if progress else Insert(row)]
     agents = [RankedAgent(*key, activity) for key, activity in book.agents.items()]
     keys: set[str] = set()
+    size = 0
     for number, begin in enumerate(range(0, len(agents), _A_ROW)):
+        text = _CODEC.dump(RankedAgents(tuple(agents[begin : begin + _A_ROW])))
+        size += len(text)
+        if size > _MOST_CHARACTERS:
+            break  # those used least, as the book has been trimmed
         key = f"agents!{number:03d}"
         keys.add(key)
-        values = {"agents": _CODEC.dump(RankedAgents(tuple(agents[begin : begin + _A_ROW])))}
-        writes.append(Upsert(Row(_PARTITION, key, values)))
+        writes.append(Upsert(Row(_PARTITION, key, {"agents": text})))
     outdated = [key for key in stored if key.startswith("agents!") and key not in keys]
     outdated += [
         key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -42,8 +43,8 @@ class LiveAgent:
         version: Its version at the provider.
         provider: Its provider.
         framework_agent: The Microsoft Agent Framework agent bound to the version; shared by runs.
-        checked_at: When the table was last read for it, aware UTC.
-        trusted_until: Until when it is used without reading again, aware UTC.
+        checked_at: When the table last said that it is current.
+        trusted_until: Until when it is used without asking again, in seconds as the resolver's `elapsed` counts them.
     """
 
     workspace: str
@@ -54,7 +55,7 @@ class LiveAgent:
     provider: AgentProvider
     framework_agent: SupportsAgentRun
     checked_at: datetime
-    trusted_until: datetime
+    trusted_until: float
 
 
 class AgentResolver:
@@ -65,6 +66,7 @@ class AgentResolver:
         catalog: Catalog,
         providers: Providers,
         clock: Clock,
+        elapsed: Callable[[], float],
         *,
         capacity: int,
         trust_for: timedelta,
@@ -75,9 +77,10 @@ class AgentResolver:
         """Make the resolver.
 
         Args:
-            catalog: Reads agents' records.
-            providers: The model providers.
-            clock: Gives the time.
+            catalog: Where agents are looked up.
+            providers: Where they run.
+            clock: The time.
+            elapsed: Counts seconds, from any moment: tells how old an entry is, for a quarter of what `clock` takes.
             capacity: The cache's size, in agents.
             trust_for: How long an entry is used without a read.
             wait_for: How long to wait for an agent's actor.
@@ -88,7 +91,8 @@ class AgentResolver:
         self._catalog = catalog
         self._providers = providers
         self._clock = clock
-        self._trust_for = trust_for
+        self._elapsed = elapsed
+        self._trust_for_s = trust_for.total_seconds()
         self._wait_for = wait_for
         self._looks: dict[Key, asyncio.Task[LiveAgent]] = {}
         self.cache: AgentCache[Key, LiveAgent] = AgentCache(capacity, policy, self._removed)
@@ -111,26 +115,42 @@ class AgentResolver:
             ProviderRejected: The provider refuses to create it.
             Unavailable: It is not ready in time, or the provider is not available; can be retried.
         """
-        if pin is None:
-            key = (workspace, name)
-        else:
+        live = self.hit(workspace, name, min_revision, pin)
+        return await self.look_up(workspace, name, signals, min_revision, pin=pin) if live is None else live
+
+    def hit(self, workspace: str, name: str, min_revision: int = 0, pin: Pin | None = None) -> LiveAgent | None:
+        """Return the agent if that takes no I/O, else None; then it is to be looked up. The watch is told which."""
+        key = (workspace, name)
+        if pin is not None:
             key, min_revision = _key(workspace, name, pin), 0
-        live = self.cache.get(key)
-        hit = live is not None and live.revision >= min_revision and self._clock() < live.trusted_until
-        if self._watch is not None:
-            self._watch.looked_up(key, hit)
-        if live is not None and hit:
+        live, watch = self.cache.get(key), self._watch
+        if live is not None and live.revision >= min_revision and self._elapsed() < live.trusted_until:
+            if watch is not None:
+                watch.hit(key)
             return live
+        if watch is not None:
+            watch.missed(key)
+        return None
+
+    async def look_up(
+        self, workspace: str, name: str, signals: AgentSignals, min_revision: int = 0, *, pin: Pin | None = None
+    ) -> LiveAgent:
+        """Return the agent as `resolve` does, from the table, whatever the cache holds."""
+        key = _key(workspace, name, pin)
+        if pin is not None:
+            min_revision = 0
+        cached = self.cache.peek(key)
         while True:
             joined = key in self._looks
-            live = await self._shared_look(key, live, signals, pin)
-            if live.revision >= min_revision or not joined:  # a shared look-up may have read an older declaration
-                return live
+            cached = await self._shared_look(key, cached, signals, pin)
+            # One that was under way may have read an older declaration.
+            if cached.revision >= min_revision or not joined:
+                return cached
 
     def at_hand(self, workspace: str, name: str, min_revision: int, pin: Pin | None) -> LiveAgent | None:
         """Return the agent if `resolve` would need no I/O for it; else None."""
         live = self.cache.peek(_key(workspace, name, pin))
-        fresh = live is not None and self._clock() < live.trusted_until
+        fresh = live is not None and self._elapsed() < live.trusted_until
         return live if live is not None and fresh and (pin or live.revision >= min_revision) else None
 
     @property
@@ -261,15 +281,13 @@ class AgentResolver:
     async def _open(
         self, agent: Agent, version: ProviderVersion, spec: AgentSpec, revision: int, cached: LiveAgent | None
     ) -> LiveAgent:
-        now = self._clock()
+        now, trusted_until = self._clock(), self._elapsed() + self._trust_for_s
         if cached is not None and (cached.version, cached.spec) == (version, spec):
-            return replace(cached, revision=revision, checked_at=now, trusted_until=now + self._trust_for)
+            return replace(cached, revision=revision, checked_at=now, trusted_until=trusted_until)
         provider = self._providers[spec.provider]
         # In a thread: a process's first agent imports its SDK, which takes up to a second.
         opened = await asyncio.to_thread(provider.open, version, spec)
-        return LiveAgent(
-            agent.workspace, agent.name, revision, spec, version, provider, opened, now, now + self._trust_for
-        )
+        return LiveAgent(agent.workspace, agent.name, revision, spec, version, provider, opened, now, trusted_until)
 
 
 def _key(workspace: str, name: str, pin: Pin | None) -> Key:

@@ -71,6 +71,7 @@ class CacheWatch:
             remembered: How many evicted agents are remembered.
         """
         self.preloads = preloads
+        self._unproven = preloads.waiting
         self.regrets = Regrets(remembered)
         self.crowded: Callable[[], None] | None = None
         self.capacity = 0
@@ -81,23 +82,28 @@ class CacheWatch:
         self._hits: dict[str, int] = {}
         self._misses: dict[str, int] = {}
 
-    def looked_up(self, key: Key, hit: bool) -> None:
-        """Record a look-up of an agent, and whether it needed no I/O.
+    def hit(self, key: Key) -> None:
+        """Note a look-up of an agent that took no I/O.
 
         It is summed here and counted by `flush`: counting a hit directly would take several times as long as the hit.
         """
-        counts = self._hits if hit else self._misses
         try:
-            counts[key[0]] += 1
+            self._hits[key[0]] += 1
         except KeyError:
-            counts[key[0]] = 1
-            if self._measures is not None:
-                self._measures.soon()
-        if not hit:
-            self.regrets.missed(key)
-            if self.regrets.count and self.crowded is not None:
-                self.crowded()
-        if self.preloads.waiting or self.following:
+            self._first(self._hits, key)
+        if self._unproven or self.following:
+            self._followed(key)
+
+    def missed(self, key: Key) -> None:
+        """Note a look-up of an agent that took I/O."""
+        try:
+            self._misses[key[0]] += 1
+        except KeyError:
+            self._first(self._misses, key)
+        self.regrets.missed(key)
+        if self.regrets.count and self.crowded is not None:
+            self.crowded()
+        if self._unproven or self.following:
             self._followed(key)
 
     def flush(self) -> None:
@@ -138,6 +144,11 @@ class CacheWatch:
         if wasted:
             self._measures.preloaded(key[0], "wasted")
 
+    def _first(self, counts: dict[str, int], key: Key) -> None:
+        counts[key[0]] = 1
+        if self._measures is not None:
+            self._measures.soon()
+
     def _followed(self, key: Key) -> None:
         if self.preloads.used(key) and self._measures is not None:
             self._measures.preloaded(key[0], "used")
@@ -145,7 +156,7 @@ class CacheWatch:
             self.wanted(others)
 
     def expire(self, now: float) -> None:
-        """Count preloads that are unused for an hour as wasted."""
+        """Count what was not used for long after it was preloaded as wasted."""
         for key in self.preloads.expire(now):
             if self._measures is not None:
                 self._measures.preloaded(key[0], "wasted")

@@ -1,72 +1,20 @@
-"""Metrics of a workspace as a whole, for alert rules.
-
-Metrics of the registry for alert rules: repeated creations, orphans, drift and cache hits.
-"""
+"""Metrics of a workspace as a whole, for alert rules."""
 
 from __future__ import annotations
 
-import asyncio
-import math
-from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 
-from kernel.clock import hour_bucket
 from kernel.timer_status import TimerStatusStore
-from lifecycle.drift.plan import DriftKind
-from lifecycle.drift.store import PlanStore
-from lifecycle.loader.hit_rates import HitRates
 from lifecycle.measures.activity import Activity
-from lifecycle.registry.audit import AuditStep
+from lifecycle.measures.alarms import RegistryAlarms
 from lifecycle.registry.counts import LifecycleCounts
 from lifecycle.registry.record import AgentState
 from lifecycle.teams.figures import TeamFiguresReader
-from llmops.alerts.metrics import FROM_REGISTRY, OF_TEAMS, Metric
+from llmops.alerts.metrics import FROM_REGISTRY, OF_LOADER, OF_TEAMS, Metric
 from llmops.alerts.readings import WorkspaceFigures
 from llmops.budgets.usage import BudgetUsageReader
 from llmops.capacity.resources import ResourceReader
-
-_STEPS: Mapping[Metric, AuditStep] = {
-    "versions_created": AuditStep.CREATED,
-    "create_failures": AuditStep.CREATE_FAILED,
-    "delete_failures": AuditStep.DELETE_FAILED,
-}
-_LEAKS = (DriftKind.ORPHAN, DriftKind.TAIL)
-
-
-class RegistryAlarms:
-    """Reads the metrics in FROM_REGISTRY for alert rules."""
-
-    def __init__(self, counts: LifecycleCounts, plans: PlanStore, hit_rates: HitRates) -> None:
-        self._counts = counts
-        self._plans = plans
-        self._hit_rates = hit_rates
-
-    async def figures(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
-        """Return the metrics since the hour of `since`; without drift before the first comparison.
-
-        An agent that is declared but not created yet is no drift: it is created on first use.
-        """
-        hours = math.ceil((now - since).total_seconds() / 3600) + 1
-        lifecycle, latest, looked_up = await asyncio.gather(
-            self._counts.read(workspace, now, hours),
-            self._plans.latest(workspace),
-            self._hit_rates.read(workspace, since),
-        )
-        steps: Counter[str] = Counter()
-        for hour, counts in lifecycle.hours:
-            if hour >= hour_bucket(since):
-                steps.update(counts)
-        found: dict[Metric, float] = {metric: float(steps[step]) for metric, step in _STEPS.items()}
-        if (hit_rate := looked_up.during.hit_rate) is not None:
-            found["cache_hit_rate"] = hit_rate
-        if (fall := looked_up.fall) is not None:
-            found["cache_hit_rate_fall"] = fall
-        if latest is not None:
-            found["leaks"] = float(sum(latest.counts.get(kind, 0) for kind in _LEAKS))
-            found["drift"] = float(sum(count for kind, count in latest.counts.items() if kind != DriftKind.CREATE))
-        return found
-
 
 _BUDGETS_A_PAGE = 100
 _AGENTS: Mapping[AgentState, Metric] = {
@@ -106,6 +54,7 @@ class WorkspaceState:
         agents: list[Metric] = ["agents", *_AGENTS.values()]
         return {
             **dict.fromkeys(FROM_REGISTRY, self._registry.figures),
+            **dict.fromkeys(OF_LOADER, self._registry.hit_rates),
             **dict.fromkeys(agents, self._agents),
             "sessions_open": self._sessions,
             "runs_running": self._running,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lifecycle.configuration.sources import Composer, Resolved, Sources
     from lifecycle.loader.resolver import AgentResolver
     from lifecycle.registry.catalog import Agent, Catalog
+    from lifecycle.registry.offers import OfferedTools
     from lifecycle.registry.signals import AgentSignals
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,9 @@ class Propagation:
         resolver: AgentResolver,
         due: DueIndex,
         clock: Clock,
+        offers: OfferedTools,
     ) -> None:
+        self._offers = offers
         self._catalog = catalog
         self._composer = composer
         self._dependents = dependents
@@ -187,6 +190,8 @@ class Propagation:
         if (after.state is AgentState.ACTIVE and not after.ready) or (changed and after.state is AgentState.FAILED):
             operation = Ensure(new_id(), after.declaration.revision, after.declaration.spec)
             await signals.send(agent.workspace, agent.name, operation)
+        if after.declaration.spec.mcp_servers != agent.declaration.spec.mcp_servers:
+            await self._offers.note(agent.workspace, agent.name, after.declaration.spec)
         return after
 
     async def _forget(self, workspace: str, who: Dependent, ref: Ref) -> None:

@@ -108,8 +108,8 @@ class FileSearch(_HostedTool):
 class Mcp(_HostedTool):
     """Tools of a Model Context Protocol server, called by `foundry` itself, and for every other provider by this app.
 
-    A spec has no secrets. With `foundry`, a server that needs secrets is reached through a connection of the project;
-    otherwise `headers_setting` names the app setting that has them.
+    A spec holds no secrets. With `foundry`, a server that needs any is reached through a connection of the project;
+    else, and to list its tools, `headers_setting` names the app setting that has them.
 
     Attributes:
         server_label: The server's unique name in the spec.
@@ -117,7 +117,8 @@ class Mcp(_HostedTool):
         project_connection_id: The project's connection to it; only with `foundry`.
         server_description: Its description for the model; only with `foundry`.
         allowed_tools: Names of the only tools to offer; empty for all.
-        headers_setting: The app setting with the headers to send and the origin to send them to; not with `foundry`.
+        headers_setting: The app setting with the headers to send and the origin to send them to. With `foundry`, it is
+            only for listing the tools, which the app does.
         approval: When a call needs an approval; None for never. With any other value, `foundry` asks the app before
             each call.
         timeout_s: Time limit of a call, in seconds; None for 30. Not with `foundry`.
@@ -168,9 +169,10 @@ class Mcp(_HostedTool):
     def unfit(self, provider: str) -> str | None:
         """Return why the server's fields do not fit the provider; None if they do."""
         if provider == "foundry":
-            own = [name for name in ("headers_setting", "timeout_s") if getattr(self, name) is not None]
-            if own:
-                return f"foundry reaches MCP servers itself: leave out {' and '.join(own)}"
+            if self.timeout_s is not None:
+                return "foundry calls MCP servers itself: leave out timeout_s"
+            if self.headers_setting is not None and self.server_url is None:
+                return "headers_setting is for a server_url, from which the app lists the tools"
             if self.server_url is not None and not self.server_url.startswith("https://"):
                 return "foundry reaches MCP servers by https only"
             return None

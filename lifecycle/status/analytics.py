@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from kernel.clock import Clock
 from lifecycle.events.daily_counts import DailyEventCounts, handoffs_of
 from lifecycle.measures.activity import Activity, Current
-from lifecycle.registry.counts import LifecycleCounts, LifecycleTotals
+from lifecycle.registry.counts import LifecycleTotals
+from lifecycle.status.today import Today
 from llmops.facts.summary import PerformanceSummary
-from llmops.performance.monitor import PerformanceReader
+from llmops.performance.monitor import PerformanceReader, by_agent
 
 _STARTED = "session.state_changed:started"
 _ENDED = "session.state_changed:ended"
@@ -56,29 +56,15 @@ class Analytics:
 class AnalyticsReader:
     """Reads analytics. Their cost depends on the days read, not on what is stored."""
 
-    def __init__(
-        self,
-        daily_counts: DailyEventCounts,
-        monitor: PerformanceReader,
-        counts: LifecycleCounts,
-        activity: Activity,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, daily_counts: DailyEventCounts, monitor: PerformanceReader, activity: Activity) -> None:
         self._daily_counts = daily_counts
         self._monitor = monitor
-        self._counts = counts
         self._activity = activity
-        self._clock = clock
 
-    async def read(self, workspace: str, first: date, last: date) -> Analytics:
-        """Return the statistics from the first to the last day, up to this moment."""
-        await self._daily_counts.count(workspace)
-        now = self._clock()
-        events, agents, lifecycle, current = await asyncio.gather(
-            self._daily_counts.between(workspace, first, last),
-            self._monitor.agents(workspace, first, last),
-            self._counts.read(workspace, now, 1),
-            self._activity.read(workspace, now),
+    async def read(self, today: Today, first: date, last: date) -> Analytics:
+        """Return the workspace's statistics from the first to the last day, up to this moment."""
+        (current, events), agents, lifecycle = await asyncio.gather(
+            self._current_and_events(today, first, last), self._agents(today, first, last), today.agents()
         )
         ended = {
             kind.removeprefix(_ENDED).lstrip(":") or "unknown": count
@@ -88,3 +74,13 @@ class AnalyticsReader:
         return Analytics(
             first, last, events.get(_STARTED, 0), ended, dict(sorted(events.items())), dict(agents), lifecycle, current
         )
+
+    async def _current_and_events(self, today: Today, first: date, last: date) -> tuple[Current, Mapping[str, int]]:
+        # One after the other: finding out which sessions are open counts what is new.
+        current = await self._activity.read(today.workspace, today.at)
+        return current, await self._daily_counts.between(today.workspace, first, last)
+
+    async def _agents(self, today: Today, first: date, last: date) -> Sequence[tuple[str, PerformanceSummary]]:
+        if first == last == today.at.date():
+            return by_agent((await today.figures()).hours)
+        return await self._monitor.agents(today.workspace, first, last)

@@ -7,28 +7,26 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kernel.clock import Clock
 from kernel.codec import skipped
 from kernel.errors import AppError
 from kernel.tables import Span, Tables
 from kernel.timer_status import TimerStatusStore
-from lifecycle.registry.counts import LifecycleCounts
 from lifecycle.runs.dead_letters import DeadLetters
 from lifecycle.runs.queue import RunQueue
 from lifecycle.status import rules
 from lifecycle.status.rules import Component, Health, overall
+from lifecycle.status.today import Today
 from llmops.facts.figures import Figures
 from llmops.facts.summary import PerformanceSummary
-from llmops.spend.usage import Spend
+from llmops.performance.monitor import total
 
 _PATIENCE_S = 5
 _RECENTLY = timedelta(minutes=15)
+_HOUR = timedelta(hours=1)
 _LETTERS = 100
 
 Misconfigured = Callable[[str], Awaitable[Sequence[str]]]
 """Returns the names of a workspace's alert rules that refer to an agent or a channel that does not exist."""
-SpentToday = Callable[[str], Awaitable[Spend]]
-"""Returns what a workspace has spent today."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,37 +58,31 @@ class SystemStatus:
         self,
         tables: Tables,
         timer_statuses: TimerStatusStore,
-        counts: LifecycleCounts,
         figures: Figures,
-        spent_today: SpentToday,
         misconfigured_alerts: Misconfigured,
         *,
         started_at: datetime,
-        clock: Clock,
         problems: Sequence[str] = (),
     ) -> None:
         """Set what is checked, and the problems with this worker's extensions."""
         self._tables = tables
         self._timer_statuses = timer_statuses
-        self._counts = counts
         self._figures = figures
-        self._spent_today = spent_today
         self._misconfigured_alerts = misconfigured_alerts
-        self._clock = clock
         self._started_at = started_at
         self._problems = problems
 
-    async def look(self, workspace: str, queue: RunQueue, dead: DeadLetters) -> Status:
-        """Return the health now. Never raises: a part that cannot be checked is unhealthy."""
-        now = self._clock()
+    async def look(self, today: Today, queue: RunQueue, dead: DeadLetters) -> Status:
+        """Return the health now, as a workspace sees it. Never raises: a part that cannot be checked is unhealthy."""
+        workspace, now = today.workspace, today.at
         components = await asyncio.gather(
             _checked("tables", self._reached_tables(), Health.CRITICAL),
             _checked("queue", _reached(queue), Health.CRITICAL),
             _checked("dead_letters", _dead_letters(workspace, dead, now)),
             _checked("timers", self._timers(now)),
-            _checked("agents", self._agents(workspace, now)),
-            _checked("providers", self._providers(workspace, now)),
-            _checked("prices", self._prices(workspace)),
+            _checked("agents", _agents(today)),
+            _checked("providers", self._providers(today)),
+            _checked("prices", _prices(today)),
             _checked("alerts", self._alerts(workspace)),
             _checked("stored_values", _stored_values()),
             _checked("extensions", self._extensions()),
@@ -104,12 +96,13 @@ class SystemStatus:
     async def _timers(self, now: datetime) -> Component:
         return rules.timers(await self._timer_statuses.all(), now)
 
-    async def _agents(self, workspace: str, now: datetime) -> Component:
-        return rules.agents((await self._counts.read(workspace, now, 1)).states)
-
-    async def _providers(self, workspace: str, now: datetime) -> Component:
-        cells = await self._figures.window(workspace, None, now - _RECENTLY, now)
-        return rules.providers(sum((cell.summary for cell in cells), PerformanceSummary()))
+    async def _providers(self, today: Today) -> Component:
+        since = today.at - _RECENTLY
+        if since.date() == today.at.date():
+            hours = [cell for cell in (await today.figures()).hours if cell.start > since - _HOUR]
+            if rules.few_failures(total(hours)):
+                return rules.providers(PerformanceSummary())  # no more in these minutes, whose rows are many
+        return rules.providers(total(await self._figures.window(today.workspace, None, since, today.at)))
 
     async def _alerts(self, workspace: str) -> Component:
         return rules.alerts(await self._misconfigured_alerts(workspace))
@@ -117,9 +110,14 @@ class SystemStatus:
     async def _extensions(self) -> Component:
         return rules.extensions(self._problems)
 
-    async def _prices(self, workspace: str) -> Component:
-        spent = await self._spent_today(workspace)
-        return rules.prices(spent.unpriced_calls, spent.unmetered_calls)
+
+async def _agents(today: Today) -> Component:
+    return rules.agents((await today.agents()).states)
+
+
+async def _prices(today: Today) -> Component:
+    spent = (await today.figures()).spend
+    return rules.prices(spent.unpriced_calls, spent.unmetered_calls)
 
 
 async def _stored_values() -> Component:

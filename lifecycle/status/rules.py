@@ -75,13 +75,18 @@ def agents(states: Mapping[str, int]) -> Component:
 
 def providers(recent: PerformanceSummary) -> Component:
     """Return the health of the model providers by the attempts of the last minutes."""
-    codes = {code: count for code, count in recent.codes.items() if code.startswith("provider_")}
+    codes = _provider_codes(recent)
     failures = sum(codes.values())
-    if failures < _FAILURES_SHOWN or failures < _FAILING_SHARE * max(1, recent.attempts):
+    if few_failures(recent) or failures < _FAILING_SHARE * max(1, recent.attempts):
         return Component("providers", Health.HEALTHY)
     summary = ", ".join(f"{count} {code}" for code, count in sorted(codes.items()))
     unanswered = recent.succeeded == 0 and failures >= _FEW
     return Component("providers", Health.CRITICAL if unanswered else Health.DEGRADED, f"attempts failed: {summary}")
+
+
+def few_failures(summary: PerformanceSummary) -> bool:
+    """Return whether providers failed too few of these attempts, and so too few of any part of them, to be unwell."""
+    return sum(_provider_codes(summary).values()) < _FAILURES_SHOWN
 
 
 def stored(skipped: Mapping[str, int]) -> Component:
@@ -118,3 +123,7 @@ def alerts(misconfigured: Sequence[str]) -> Component:
 def _timer(beat: TimerStatus) -> str:
     last = f"last succeeded at {rfc3339(beat.succeeded_at)}" if beat.succeeded_at else "has never succeeded"
     return f"{beat.timer} {last}" + (f", failed with {beat.failure}" if beat.failing else "")
+
+
+def _provider_codes(summary: PerformanceSummary) -> Mapping[str, int]:
+    return {code: count for code, count in summary.codes.items() if code.startswith("provider_")}

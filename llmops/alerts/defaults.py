@@ -61,6 +61,13 @@ def default_rules(*, latency_ms: int, enabled: bool = True) -> Mapping[str, Aler
             window_s=_HOUR,
             min_runs=20,
         ),
+        "default-hit-rate": rule(
+            "Workers find fewer agents ready than on the day before: see the insights of GET loader for why.",
+            metric="cache_hit_rate_fall",
+            condition="gt",
+            threshold=0.2,
+            window_s=_HOUR,
+        ),
         "default-latency": rule(
             "See GET performance for which agent it is, and its insights for why.",
             metric="latency_p95_ms",

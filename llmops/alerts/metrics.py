@@ -39,9 +39,8 @@ RegistryMetric = Literal[
     "delete_failures",
     "drift",
     "leaks",
-    "cache_hit_rate",
-    "cache_hit_rate_fall",
 ]
+LoaderMetric = Literal["cache_hit_rate", "cache_hit_rate_fall"]
 TeamMetric = Literal["handoffs", "handoffs_returned_share", "escalations", "person_answer_s"]
 CurrentMetric = Literal[
     "sessions_open",
@@ -66,13 +65,16 @@ CurrentMetric = Literal[
     "cpu_share",
     "pool_used_share",
 ]
-Metric = Literal[OutcomeMetric, LedgerMetric, RegistryMetric, TeamMetric, CurrentMetric]
+Metric = Literal[OutcomeMetric, LedgerMetric, RegistryMetric, LoaderMetric, TeamMetric, CurrentMetric]
 
 FROM_LEDGER: frozenset[Metric] = frozenset(get_args(LedgerMetric))
 """Metrics read from the cost sums of the UTC day; the window of a rule has no effect on them."""
 
 FROM_REGISTRY: frozenset[Metric] = frozenset(get_args(RegistryMetric))
-"""Metrics counted by the hour: of the workspace's agents at their providers, and of the workers' agent caches."""
+"""Metrics of the workspace's agents at their providers, by the hour."""
+
+OF_LOADER: frozenset[Metric] = frozenset(get_args(LoaderMetric))
+"""Metrics of the workers' look-ups of agents."""
 
 NOW: frozenset[Metric] = frozenset(get_args(CurrentMetric))
 """Metrics of the workspace's present state; the window of a rule has no effect on them."""
@@ -80,8 +82,8 @@ NOW: frozenset[Metric] = frozenset(get_args(CurrentMetric))
 OF_TEAMS: frozenset[Metric] = frozenset(get_args(TeamMetric))
 """Metrics of handoffs between team members in the window, and of how long people took to answer."""
 
-WHOLE_WORKSPACE = FROM_REGISTRY | OF_TEAMS | NOW
-"""Metrics of the whole workspace; a rule on one of them cannot name an agent."""
+WHOLE_WORKSPACE = FROM_REGISTRY | OF_LOADER | OF_TEAMS | NOW
+"""Metrics of the workspace as a whole, never of one agent."""
 
 
 @dataclass(frozen=True, slots=True)

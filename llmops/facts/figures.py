@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from kernel.codec import all_readable
 from kernel.tables import Row, Span, Tables, every
 from llmops.facts import sums
 from llmops.facts.folding import DAY_SUM, parts_of
+from llmops.facts.model import AttemptFact
 from llmops.facts.store import SHARDS, TABLE, days, kept_of, new_of, partition, shard
 from llmops.facts.sums import HOUR, MINUTE, Cell, CostSum, DaySum, cell_of
 from llmops.spend.costs import Group, add_up
@@ -22,6 +24,19 @@ MINUTES_UP_TO = timedelta(hours=6)
 _AT_ONCE = 16
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class DayFigures:
+    """What a workspace's attempts that ended on a UTC day came to.
+
+    Attributes:
+        spend: What they and the judges of their answers spent.
+        hours: What each agent's versions did, by the hour.
+    """
+
+    spend: Spend
+    hours: Sequence[Cell]
 
 
 class Figures:
@@ -48,6 +63,22 @@ class Figures:
             return found
 
         return add_up(await self._gathered(one, [partition(day, number) for number in range(SHARDS)]))
+
+    async def day(self, workspace: str, day: date) -> DayFigures:
+        """Return what the workspace's attempts of a day came to; what is not added up yet is read once for both."""
+
+        async def one(home: str) -> list[tuple[Spend, Sequence[Cell]]]:
+            spend = sum([spend async for _, spend in self._rows(home, f"cost!{workspace}!", sums.cost_of)], Spend())
+            stored = self._rows(home, f"hour!{workspace}!", sums.load)
+            hours = [cell async for cell in stored if isinstance(cell, Cell)]
+            async for fact in self._rows(home, f"{NEW}{workspace}!", _fact_of):
+                if fact is not None:
+                    spend = sum(sums.costs_of(fact).values(), spend)
+                    hours += [] if fact.judge else [cell_of(fact, HOUR)]
+            return [(spend, hours)]
+
+        found = await self._gathered(one, [partition(day, number) for number in range(SHARDS)])
+        return DayFigures(sum((spend for spend, _ in found), Spend()), [cell for _, hours in found for cell in hours])
 
     async def sessions(self, workspace: str, first: date, last: date, at_most: int) -> Mapping[str, Spend] | None:
         """Return the spend by session of the workspace's attempts that ended on these days, judges included.
@@ -117,7 +148,7 @@ class Figures:
 
         async def one(home: str) -> list[Cell]:
             found = [cell async for cell in self._rows(home, f"{kind}!{below}", sums.load) if isinstance(cell, Cell)]
-            new = self._rows(home, f"{NEW}{below}", lambda row: None if "scores" in row.values else new_of(row))
+            new = self._rows(home, f"{NEW}{below}", _fact_of)
             return found + [cell_of(fact, form) async for fact in new if fact is not None and not fact.judge]
 
         return await self._gathered(one, [partition(day, number) for day in wanted for number in shards])
@@ -134,3 +165,8 @@ class Figures:
                 return await one(home)
 
         return [each for found in await asyncio.gather(*map(waiting, homes)) for each in found]
+
+
+def _fact_of(row: Row) -> AttemptFact | None:
+    """Return the fact that a `new!` row holds; None where it holds a change of scores."""
+    return None if "scores" in row.values else new_of(row)

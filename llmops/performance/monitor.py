@@ -74,6 +74,14 @@ def total(cells: Sequence[Cell]) -> PerformanceSummary:
     return sum((cell.summary for cell in cells), PerformanceSummary())
 
 
+def by_agent(cells: Sequence[Cell]) -> Sequence[tuple[str, PerformanceSummary]]:
+    """Return what each agent did in these cells, by name."""
+    found: dict[str, PerformanceSummary] = {}
+    for cell in cells:
+        found[cell.agent] = found.get(cell.agent, PerformanceSummary()) + cell.summary
+    return sorted(found.items())
+
+
 def versions_of(cells: Sequence[Cell]) -> Iterator[tuple[str, datetime, PerformanceSummary]]:
     """Yield each version, when it was first seen in these cells, and its summary, in that order."""
     sums: dict[str, tuple[datetime, PerformanceSummary]] = {}
@@ -116,7 +124,4 @@ class PerformanceReader:
 
     async def agents(self, workspace: str, first: date, last: date) -> Sequence[tuple[str, PerformanceSummary]]:
         """Return the summary of every agent of the workspace with attempts on these days, by name."""
-        found: dict[str, PerformanceSummary] = {}
-        for cell in await self._figures.hours(workspace, None, first, last):
-            found[cell.agent] = found.get(cell.agent, PerformanceSummary()) + cell.summary
-        return sorted(found.items())
+        return by_agent(await self._figures.hours(workspace, None, first, last))

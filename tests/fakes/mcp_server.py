@@ -1,6 +1,6 @@
 """MCP servers over streamable HTTP on 127.0.0.1, each a process of its own: the official SDK's, and a hostile one.
 
-    python tests/fakes/mcp_server.py --ready-file F [--port N] [--mode MODE] [--log L] [--key K]
+    python tests/fakes/mcp_server.py --ready-file F [--port N] [--mode MODE] [--log L] [--key K] [--tls CERTIFICATE]
 
 It writes its URL to F once it listens, and to L a line of JSON for each tool call that took effect. Modes: `stateful`
 (sessions, of the protocol before 2026), `closing` (the same, but each ends with its first call, and so does the
@@ -210,14 +210,17 @@ def main() -> None:
     parser.add_argument("--mode", default="stateful")
     parser.add_argument("--log", type=Path)
     parser.add_argument("--key", default="")
+    parser.add_argument("--tls", default="")
     wanted = parser.parse_args()
     app = hostile() if wanted.mode == "hostile" else official(wanted.log, wanted.mode, wanted.key)
     listening = socket.create_server(("127.0.0.1", wanted.port))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+    tls = wanted.tls or None
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, ssl_certfile=tls))
+    scheme = "https" if tls else "http"
 
     async def serve() -> None:
         path = "" if wanted.mode == "hostile" else "/mcp"
-        wanted.ready_file.write_text(f"http://127.0.0.1:{listening.getsockname()[1]}{path}", encoding="utf-8")
+        wanted.ready_file.write_text(f"{scheme}://127.0.0.1:{listening.getsockname()[1]}{path}", encoding="utf-8")
         await server.serve(sockets=[listening])
 
     asyncio.run(serve())

@@ -44,6 +44,10 @@ class ManualClock:
     def __call__(self) -> datetime:
         return self.now
 
+    def seconds(self) -> float:
+        """Return the seconds since 1970 UTC, as what counts how many pass."""
+        return self.now.timestamp()
+
     def move(self, **by: float) -> None:
         self.now += timedelta(**by)
 

@@ -391,7 +391,7 @@ async def test_what_can_never_be_run_degrades_nothing_for_ever(app: App) -> None
     app.queue.bury(Submission(agent="bot", query="x", run_id=new_id(), session_id="s"), body=b"{")
 
     async def health() -> str:
-        status = await app.services.status.system.look("default", app.queue, letters(app))
+        status = await app.services.status.system.look(app.services.status.today("default"), app.queue, letters(app))
         return next(part.health for part in status.components if part.name == "dead_letters")
 
     before = await health()

@@ -17,8 +17,10 @@ async def looked(app: App, tables: CountingTables) -> tuple[Counter[str], int]:
     await services.spend.daily_costs.aggregate(app.clock())
     for _ in range(2):  # the first looks may add up something themselves
         tables.reset()
-        await services.status.system.look("default", app.queue, services.runs.dead_letters(app.queue))
-        await services.status.analytics.read("default", today, today)
+        await services.status.system.look(
+            services.status.today("default"), app.queue, services.runs.dead_letters(app.queue)
+        )
+        await services.status.analytics.read(services.status.today("default"), today, today)
         await services.performance.reader.agents("default", today, today)
         await services.metrics.lifecycle_counts.read("default", app.clock(), 1)
     return Counter(tables.operations), tables.rows_read

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from kernel.codec import skipped
+from kernel.errors import Unavailable
 from kernel.journal import SHARDS, TABLE, Event
 from kernel.tables import Span, every
 from kernel.timer_status import TimerRun, TimerStatus
@@ -15,7 +17,7 @@ from lifecycle.status import rules
 from lifecycle.status.rules import Component, Health, overall
 from llmops.facts.summary import PerformanceSummary
 from tests.lifecycle.app import App
-from tests.lifecycle.doubles import NOW
+from tests.lifecycle.doubles import NOW, spec
 
 
 def test_the_whole_is_as_well_as_its_worst_part() -> None:
@@ -84,13 +86,13 @@ async def test_the_status_says_what_is_wrong() -> None:
     await app.declare()
     await app.ask()
     dead = app.services.runs.dead_letters(app.queue)
-    well = await app.services.status.system.look("default", app.queue, dead)
+    well = await app.services.status.system.look(app.services.status.today("default"), app.queue, dead)
     await app.services.events.timer_statuses.note(
         [TimerRun("aggregate_costs", app.clock(), failure="storage_unavailable")]
     )
     app.queue.bury(app.queue.sent[0])
     app.clock.move(seconds=90)
-    ill = await app.services.status.system.look("default", app.queue, dead)
+    ill = await app.services.status.system.look(app.services.status.today("default"), app.queue, dead)
     reasons = {part.name: part.reason for part in ill.components if part.health is not Health.HEALTHY}
 
     assert (well.health, [part.reason for part in well.components if part.reason]) == ("healthy", [])
@@ -100,6 +102,27 @@ async def test_the_status_says_what_is_wrong() -> None:
         "dead_letters": "1 message could not be processed; see GET dead-letters",
         "timers": "aggregate_costs has never succeeded, failed with storage_unavailable",
     }
+    await app.aclose()
+
+
+@pytest.mark.parametrize("minutes", [0, 15 * 60 + 28], ids=["by day", "just before midnight"])
+async def test_a_provider_that_fails_is_told_for_a_quarter_of_an_hour(minutes: int) -> None:
+    """By the minute, across midnight as well: the hour's figures alone would tell of it for longer, or not at all."""
+    app = App()
+    app.clock.move(minutes=minutes)
+    await app.declare("broken", spec(simulate={"fail_first": 99}))
+    dead = app.services.runs.dead_letters(app.queue)
+    for _ in range(5):
+        await app.submit(agent="broken")
+        with contextlib.suppress(Unavailable):
+            await app.process(app.queue.sent[-1])
+    found: list[str] = []
+    for wait in (0, 10, 10):
+        app.clock.move(minutes=wait)
+        status = await app.services.status.system.look(app.services.status.today("default"), app.queue, dead)
+        found += [part.health for part in status.components if part.name == "providers"]
+
+    assert found == ["critical", "critical", "healthy"]
     await app.aclose()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 
 from kernel.errors import Unavailable
@@ -39,7 +40,7 @@ def wall() -> datetime:
 
 async def test_many_uses_are_few_signals_and_none_is_lost() -> None:
     """The first is told at once, the rest together."""
-    signals, uses = Recorded(), UseRecorder(ManualClock(), timedelta(hours=1))
+    signals, uses = Recorded(), UseRecorder(ManualClock(), ManualClock().seconds, timedelta(hours=1))
     for _ in range(500):
         await uses.record("default", "bot", signals)
     assert signals.told == [("default/bot", 1)]
@@ -50,7 +51,7 @@ async def test_many_uses_are_few_signals_and_none_is_lost() -> None:
 
 async def test_uses_are_told_once_per_interval() -> None:
     """Without anyone asking, by a timer."""
-    signals, uses = Recorded(), UseRecorder(wall, timedelta(milliseconds=50))
+    signals, uses = Recorded(), UseRecorder(wall, time.monotonic, timedelta(milliseconds=50))
     for _ in range(8):
         for _ in range(10):
             await uses.record("default", "bot", signals)
@@ -64,7 +65,7 @@ async def test_uses_are_told_once_per_interval() -> None:
 
 async def test_agents_do_not_share_their_counts() -> None:
     """Nor do workspaces."""
-    signals, uses = Recorded(), UseRecorder(ManualClock(), timedelta(hours=1))
+    signals, uses = Recorded(), UseRecorder(ManualClock(), ManualClock().seconds, timedelta(hours=1))
     for workspace, name, count in (("a", "x", 2), ("b", "x", 3), ("a", "y", 4)):
         for _ in range(count):
             await uses.record(workspace, name, signals)
@@ -76,7 +77,7 @@ async def test_agents_do_not_share_their_counts() -> None:
 async def test_a_failure_keeps_the_counts() -> None:
     """What could not be told is told with the next use, and a run does not fail for it."""
     signals, clock = Recorded(), ManualClock()
-    uses = UseRecorder(clock, timedelta(seconds=1))
+    uses = UseRecorder(clock, clock.seconds, timedelta(seconds=1))
     signals.fail = True
     await uses.record("default", "bot", signals)
     clock.move(seconds=2)
@@ -92,7 +93,7 @@ async def test_a_failure_keeps_the_counts() -> None:
 async def test_closing_waits_for_what_is_being_told() -> None:
     """A signal under way is neither cut off nor told twice; when it fails, it is told again."""
     for fail in (False, True):
-        signals, uses = Recorded(), UseRecorder(wall, timedelta(milliseconds=10))
+        signals, uses = Recorded(), UseRecorder(wall, time.monotonic, timedelta(milliseconds=10))
         for _ in range(5):
             await uses.record("default", "bot", signals)
         signals.slow_s, signals.fail = 0.05, fail
@@ -115,7 +116,7 @@ async def test_the_last_use_is_the_latest() -> None:
             sent.append(operation)
 
     clock, signals = ManualClock(), Kept()
-    uses = UseRecorder(clock, timedelta(hours=1))
+    uses = UseRecorder(clock, clock.seconds, timedelta(hours=1))
     for _ in range(3):
         clock.move(seconds=5)
         await uses.record("default", "bot", signals)

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright
 
 from devhost.errors import StartupError
 from devhost.services import node
@@ -19,6 +19,8 @@ from tests.e2e.support import Api, Stack
 from tests.waiting import QUIET_S
 from tests.webapp.support import HOSTILE, LINKS, Reader
 
+_ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--renderer-process-limit=4")
+"""Tabs of one site share four processes: fifty of their own take a small machine longer than what they are to show."""
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -56,20 +58,29 @@ async def api(app_stack: Stack) -> AsyncIterator[Api]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(chromium: str) -> AsyncIterator[Browser]:
-    """Yield the browser; each test has a context of its own in it."""
+    """Yield the browser."""
     async with async_playwright() as driver:
-        found = await driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        found = await driver.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
         yield found
         await found.close()
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def reader(browser: Browser, app_stack: Stack) -> AsyncIterator[Reader]:
-    """Yield somebody with a page open; errors of the page fail the test."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def window(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """Yield the window whose tabs the readers look at: the app's files are loaded once, as anybody's browser does."""
     context = await browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    opened = Reader(await context.new_page(), app_stack)
-    yield opened
+    yield context
     await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def reader(window: BrowserContext, app_stack: Stack) -> AsyncIterator[Reader]:
+    """Yield somebody with a tab open, as one who comes for the first time; errors of the page fail the test."""
+    opened = Reader(await window.new_page(), app_stack)
+    yield opened
+    if opened.page.url.startswith("http"):
+        await opened.page.evaluate("localStorage.clear()")
+    await opened.page.close()
     assert opened.errors == []
 
 

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Locator, Page, Request
+from playwright.async_api import CDPSession, Locator, Page, Request
 
 from tests.e2e.support import Stack
 
@@ -20,7 +20,7 @@ LINKS = (
     "<img src=https://example.invalid/q.png onerror=alert(4)>"
 )
 _RUN_AXE = """
-axe.run({resultTypes: ["violations"]}).then(({violations}) => JSON.stringify(
+axe.run({resultTypes: ["violations"], ...%s}).then(({violations}) => JSON.stringify(
     violations.map(({id, nodes}) => `${id}: ${nodes.slice(0, 3).map(({html}) => html).join(" | ")}`)
 ))
 """
@@ -36,6 +36,7 @@ class Reader:
         self._stack = stack
         self.errors: list[str] = []
         self.requests: list[str] = []
+        self._axe: dict[str, Any] = {}
         page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("dialog", lambda dialog: self.errors.append(f"a script ran: {dialog.message}"))
@@ -50,6 +51,12 @@ class Reader:
         if self.page.url.startswith(f"{self._stack.host.url}/api/app"):
             await self.page.goto("about:blank")
         await self.page.goto(address)
+        await self.loaded()
+
+    async def go(self, place: str) -> None:
+        """Go to a place of the app that is open, as a link does, and wait until it has loaded."""
+        await self.page.evaluate("place => { location.hash = `#/${place}`; }", place)
+        await self.painted()
         await self.loaded()
 
     async def loaded(self) -> None:
@@ -76,21 +83,28 @@ class Reader:
         await self.page.locator("#query").fill(query)
         await self.page.keyboard.press("Enter")
 
-    async def violations(self) -> list[str]:
-        """Return what axe finds wrong with the page for people who use it otherwise than by mouse and eye."""
+    async def violations(self, *rules: str) -> list[str]:
+        """Return what axe finds wrong with the page for people who use it otherwise than by mouse and eye.
+
+        Args:
+            rules: The rules to look at only; none for all.
+        """
         # Evaluated by the debugger's protocol in a world of its own, which the page's policy does not reach.
         session = await self.page.context.new_cdp_session(self.page)
         tree: Any = await session.send("Page.getFrameTree")
-        world = await session.send(
-            "Page.createIsolatedWorld", {"frameId": tree["frameTree"]["frame"]["id"], "worldName": "axe"}
-        )
-        where = {"contextId": world["executionContextId"]}
-        await session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8"), **where})
-        found = await session.send(
-            "Runtime.evaluate", {"expression": _RUN_AXE, "awaitPromise": True, "returnByValue": True, **where}
-        )
+        frame = tree["frameTree"]["frame"]
+        if self._axe.get("loaderId") != frame["loaderId"]:
+            world = await session.send("Page.createIsolatedWorld", {"frameId": frame["id"], "worldName": "axe"})
+            self._axe = {"loaderId": frame["loaderId"], "contextId": world["executionContextId"]}
+            await self._evaluated(session, AXE.read_text(encoding="utf-8"))
+        only = json.dumps({"runOnly": rules} if rules else {})
+        found = await self._evaluated(session, _RUN_AXE % only)
         await session.detach()
         return json.loads(found["result"]["value"])
+
+    async def _evaluated(self, session: CDPSession, expression: str) -> Any:
+        asked = {"expression": expression, "contextId": self._axe["contextId"], "awaitPromise": True}
+        return await session.send("Runtime.evaluate", asked | {"returnByValue": True})
 
     async def wider(self) -> int:
         """Return by how many pixels the page is wider than its window; what is within it may scroll."""

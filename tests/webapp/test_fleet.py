@@ -108,3 +108,14 @@ async def test_what_the_prune_would_do_is_seen_before(api: Api, reader: Reader) 
     await reader.page.get_by_role("region", name="Prune").get_by_role("button", name="Preview").click()
     await expect(reader.page.get_by_role("region", name="Prune").get_by_role("button", name="Preview")).to_be_enabled()
     assert (await api.get("agents/keep-me"))["state"] == "active"
+
+
+async def test_what_is_not_known_of_an_agents_servers_is_said(api: Api, reader: Reader) -> None:
+    """With the reason, beside who calls them."""
+    await api.declare("served", tools=[{"type": "mcp", "server_label": "docs", "url": "http://127.0.0.1:9/mcp"}])
+    await reader.open("agents/served?tab=spec")
+    row = reader.page.get_by_role("table", name="What each offered when the agent was declared").locator("tbody tr")
+
+    await expect(row).to_contain_text("this app")
+    await expect(row).to_contain_text("mcp_unavailable")
+    assert await reader.violations() == []

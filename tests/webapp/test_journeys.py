@@ -9,14 +9,14 @@ import uuid
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Download, expect
+from playwright.async_api import Browser, BrowserContext, Download, expect
 
 from devhost.services import start_host
 from tests.e2e.support import PROJECT, Api, Stack, eventually
 from tests.webapp.support import HOSTILE, PATIENCE_MS, Reader
 
 pytestmark = [pytest.mark.xdist_group("webapp"), pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="session")]
-TABS = 50
+TABS, AT_ONCE = 50, 10
 LONG = " ".join(f"word{number}" for number in range(160))
 
 expect.set_options(timeout=PATIENCE_MS)
@@ -30,6 +30,11 @@ def named() -> str:
 async def text_of(download: Download) -> list[str]:
     """Return the lines of a file that was saved."""
     return (await asyncio.to_thread(Path(await download.path()).read_text)).splitlines()
+
+
+async def opened(context: BrowserContext, stack: Stack) -> Reader:
+    """Return somebody with a new tab."""
+    return Reader(await context.new_page(), stack)
 
 
 async def test_asking_an_agent(api: Api, reader: Reader) -> None:
@@ -240,9 +245,9 @@ async def test_fifty_tabs_follow_at_the_cost_of_one(browser: Browser, api: Api, 
     readers = [Reader(await context.new_page(), app_stack)]
     await readers[0].open("inbox")
     await expect(readers[0].page.locator(".conn")).to_have_text("Live")
-    readers += [Reader(await context.new_page(), app_stack) for _ in range(TABS - 1)]
-    for some in range(1, TABS, 7):
-        await asyncio.gather(*(each.open("inbox") for each in readers[some : some + 7]))
+    readers += await asyncio.gather(*(opened(context, app_stack) for _ in range(TABS - 1)))
+    for some in range(1, TABS, AT_ONCE):
+        await asyncio.gather(*(each.open("inbox") for each in readers[some : some + AT_ONCE]))
     for each in readers:
         await expect(each.page.locator(".conn")).to_have_text("Live")
 
@@ -258,14 +263,14 @@ async def test_fifty_tabs_follow_at_the_cost_of_one(browser: Browser, api: Api, 
     await api.declare(
         "crowded", simulate={"call_tool": "calculator"}, tools=["calculator"], approvals=[{"tools": ["calculator"]}]
     )
-    await api.submit("crowded", "1 + 1", session_id=session)
+    run = await api.submit("crowded", "1 + 1", session_id=session)
 
-    before = [await each.page.title() for each in readers[1:3]]
     for each in readers[1:]:
         await expect(each.page.locator("main").get_by_text("1 + 1").first).to_be_attached()
         await expect(each.page).to_have_title(re.compile(r"^\(\d+\) "))
-    assert len([each for each in readers[1:] if asked(each)]) == 1, before
+    assert len([each for each in readers[1:] if asked(each)]) == 1
     await context.close()
+    await api.call("POST", f"runs/{run['id']}/cancel")
 
 
 async def test_the_tab_that_is_looked_at_follows(browser: Browser, app_stack: Stack) -> None:
@@ -317,7 +322,7 @@ async def test_a_key_is_asked_for_and_stays_in_the_tab(chromium: str, browser: B
             if title:
                 await expect(page.get_by_role("dialog", name=title)).to_be_visible()
 
-        await expect(page.get_by_text("Spent today")).to_be_visible()
+        await expect(page.locator(".stat .value").first).to_be_visible()
         await expect(page.locator(".conn")).to_have_text("Live")
         assert not [address for address in addresses if key in address]
     finally:

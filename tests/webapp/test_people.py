@@ -72,7 +72,7 @@ async def test_approvals_are_decided_by_keys_after_a_question(api: Api, reader: 
     for run in runs:
         await api.run_in(run["id"], "waiting")
     await reader.open("inbox")
-    cards = reader.page.get_by_role("region", name="Approval of calculator")
+    cards = reader.page.get_by_role("region", name="Approval of calculator").filter(has_text="till asks")
     await expect(cards).to_have_count(2)
     await expect(reader.page.locator("main kbd").first).to_have_text("a")
 

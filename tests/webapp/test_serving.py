@@ -21,6 +21,8 @@ PROJECT = ROOT.parent
 PAGE = "https://app.example/api/app/"
 MOST_BYTES = 150_000
 """Most that the whole app may weigh when it is sent."""
+MOST_FIRST_FILES, MOST_FIRST_BYTES = 26, 75_000
+"""Most that the first page may need besides itself and its icon."""
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def test_every_module_that_is_imported_is_there(app: WebApp) -> None:
     for name, asset in app.files.items():
         if not name.startswith("js/"):
             continue
-        for imported in re.findall(r'from "([^"]+)"', asset.body.decode()):
+        for imported in re.findall(r'(?:from |import |import\()"([^"]+)"', asset.body.decode()):
             if imported.startswith("."):
                 assert urljoin(f"https://x/{name}", imported).removeprefix("https://x/") in app.files, (name, imported)
             else:
@@ -76,6 +78,18 @@ def test_all_of_it_is_small(app: WebApp) -> None:
     weight = sum(len(asset.gzipped or asset.body) for asset in [page, *app.files.values()])
 
     assert weight <= MOST_BYTES, weight
+
+
+def test_the_first_page_comes_with_what_it_needs(app: WebApp) -> None:
+    """Every module that is imported before it can show anything is preloaded, and no other: half of the weight."""
+    page = text(sent(app, ""))
+    preloaded = set(re.findall(r'rel="modulepreload" href="v/[0-9a-f]+/([^"]+)"', page))
+    loaded = preloaded | {"app.css", "vendor/uPlot.min.css", "vendor/uPlot.iife.min.js"}
+
+    assert {"js/main.js", "js/pages/now.js", "vendor/preact.mjs", "vendor/eventsource-parser/parse.js"} <= preloaded
+    assert not {"js/pages/chat.js", "js/markdown.js", "vendor/marked.esm.js", "vendor/purify.min.js"} & preloaded
+    assert len(loaded) <= MOST_FIRST_FILES
+    assert sum(len(app.files[name].gzipped or app.files[name].body) for name in loaded) <= MOST_FIRST_BYTES
 
 
 def test_what_is_vendored_is_what_npm_has() -> None:

@@ -33,13 +33,14 @@ export function Approval({ approval, after, keys }) {
         ? html`<pre class="mono small verbatim" tabindex="0" aria-label="Arguments">${written}</pre>`
         : html`<label class="field">Arguments to call it with instead (JSON)<textarea rows="6" class="mono" spellcheck="false" value=${amended} onInput=${(event) => setAmended(event.target.value)}></textarea></label>`)}
       <p class="small muted">Asked <${Ago} at=${approval.requested_at} />${approval.user_id ? ` for ${approval.user_id}` : ""}${approval.expires_at ? html` · expires <${Ago} at=${approval.expires_at} />` : ""}${approval.approvers?.length > 0 ? ` · may decide: ${approval.approvers.join(", ")}` : ""} · spent so far <${Money} micro=${approval.cost_micro_usd} />${" · "}<a href=${link("runs", approval.run_id)}>the run</a></p>
+      ${approval.kind === "hosted" && html`<p class="small muted">The provider makes this call with these arguments or not at all. For others, reject it and say which.</p>`}
       ${!approval.may_decide ? html`<p class="note">You may not decide this.</p>` : html`<label class="field">Reason<input maxlength="1000" value=${reason} onInput=${(event) => setReason(event.target.value)} /></label>
       <div class="row">
         ${amended == null
           ? html`<${Action} class="primary" aria-keyshortcuts=${keys && "a"} run=${decide("approve")} done="Approved." after=${done}>Approve<//>
               ${approval.tool && html`<label class="row small"><span class="sr">How long</span><select value=${always} onChange=${(event) => setAlways(event.target.value)}>${NOW.map(([key, text]) => html`<option value=${key}>${text}</option>`)}</select></label>`}
               <${Action} class="danger" aria-keyshortcuts=${keys && "r"} run=${decide("reject")} done="Rejected." after=${done}>Reject<//>
-              ${approval.arguments && approval.kind !== "hosted" && html`<button class="quiet" onClick=${() => setAmended(written)}>Amend…</button>`}`
+              ${approval.arguments && approval.decisions.includes("amend") && html`<button class="quiet" onClick=${() => setAmended(written)}>Amend…</button>`}`
           : html`<${Action} class="primary" aria-keyshortcuts=${keys && "a"} run=${decide("amend")} done="Approved as amended." after=${done}>Approve as amended<//><button onClick=${() => setAmended(null)}>Keep the arguments</button>`}
       </div>`}
     </div>

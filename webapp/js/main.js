@@ -3,35 +3,63 @@ import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { html } from "./html.js";
 import { key, locked, signIn, signOut } from "./api.js";
-import { connection, start } from "./live.js";
+import { connection, leading, start } from "./live.js";
 import { waiting, useWaiting } from "./waiting.js";
 import { chosen, next as nextTheme } from "./theme.js";
 import { pageKeys } from "./keys.js";
 import { go, link, route } from "./route.js";
-import { Confirmations, Dialog, Messages } from "./ui.js";
+import { Confirmations, Dialog, Head, Messages, Problem, Skeleton } from "./ui.js";
 import { Now } from "./pages/now.js";
-import { Chat } from "./pages/chat.js";
-import { Inbox } from "./pages/inbox.js";
-import { Sessions } from "./pages/sessions.js";
-import { Runs } from "./pages/runs.js";
-import { Costs } from "./pages/costs.js";
-import { Quality } from "./pages/quality.js";
-import { Agents } from "./pages/agents.js";
-import { Capacity } from "./pages/capacity.js";
-import { Operations } from "./pages/operations.js";
 
+// The first page comes with the shell, the others' modules when they are gone to. The tab that follows the events loads
+// them before, once it has nothing else to do: they are then in the browser's cache for all tabs.
 const PAGES = [
-  { page: "now", title: "Now", show: Now, key: "n" },
-  { page: "chat", title: "Chat", show: Chat, key: "c" },
-  { page: "inbox", title: "Inbox", show: Inbox, key: "i" },
-  { page: "sessions", title: "Sessions", show: Sessions, key: "s" },
-  { page: "runs", title: "Run", show: Runs, hidden: true },
-  { page: "costs", title: "Costs", show: Costs, key: "m" },
-  { page: "quality", title: "Quality and speed", show: Quality, key: "q" },
-  { page: "agents", title: "Agents", show: Agents, key: "a" },
-  { page: "capacity", title: "Capacity", show: Capacity, key: "p" },
-  { page: "operations", title: "Operations", show: Operations, key: "o" },
+  { page: "now", title: "Now", key: "n", show: Now },
+  { page: "chat", title: "Chat", key: "c", load: () => import("./pages/chat.js").then((found) => found.Chat) },
+  { page: "inbox", title: "Inbox", key: "i", load: () => import("./pages/inbox.js").then((found) => found.Inbox) },
+  { page: "sessions", title: "Sessions", key: "s", load: () => import("./pages/sessions.js").then((found) => found.Sessions) },
+  { page: "runs", title: "Run", hidden: true, load: () => import("./pages/runs.js").then((found) => found.Runs) },
+  { page: "costs", title: "Costs", key: "m", load: () => import("./pages/costs.js").then((found) => found.Costs) },
+  { page: "quality", title: "Quality and speed", key: "q", load: () => import("./pages/quality.js").then((found) => found.Quality) },
+  { page: "agents", title: "Agents", key: "a", load: () => import("./pages/agents.js").then((found) => found.Agents) },
+  { page: "capacity", title: "Capacity", key: "p", load: () => import("./pages/capacity.js").then((found) => found.Capacity) },
+  { page: "operations", title: "Operations", key: "o", load: () => import("./pages/operations.js").then((found) => found.Operations) },
 ];
+const REST_MS = 3000; // the other pages are loaded when there is nothing else to do, or after so long
+
+/** Load a page's modules, if they are not there yet. */
+async function loaded(page) {
+  page.show ??= await page.load();
+  return page.show;
+}
+
+let begun = false;
+
+async function loadRest() {
+  if (!leading.value || begun) return;
+  begun = true;
+  for (const page of PAGES) {
+    await new Promise((resolve) => (globalThis.requestIdleCallback ?? setTimeout)(resolve, { timeout: REST_MS }));
+    await loaded(page).catch(() => {}); // said when somebody goes there
+  }
+}
+
+/** The page that is gone to, as soon as its modules are there. */
+function Page({ of, id }) {
+  const [state, setState] = useState("");
+  useEffect(() => {
+    if (of.show) return;
+    let here = true;
+    loaded(of).then(() => here && setState("loaded"), () => here && setState("failed"));
+    return () => (here = false);
+  }, [of]);
+  useEffect(() => {
+    if (state === "loaded") focusTitle(); // the one that had the focus is gone
+  }, [state]);
+  if (of.show) return html`<${of.show} id=${id} />`;
+  const error = { status: 0, message: "This page cannot be loaded: the server cannot be reached." };
+  return html`<${Head} title=${of.title} />${state === "failed" ? html`<${Problem} error=${error} retry=${() => location.reload()} />` : html`<${Skeleton} />`}`;
+}
 const SINGLE_KEYS = "agent-lifecycle-single-keys";
 
 function SignIn() {
@@ -69,6 +97,8 @@ function Help({ onClose, single, setSingle }) {
 
 const CONNECTED = { connecting: "Connecting…", live: "Live", lost: "Connection lost – trying again" };
 
+const focusTitle = () => document.getElementById("title")?.focus({ preventScroll: true });
+
 function Shell() {
   const { page, id } = route.value;
   const [help, setHelp] = useState(false);
@@ -101,7 +131,7 @@ function Shell() {
   }, [page, id, waiting.value]);
 
   useEffect(() => {
-    if (Shell.shown) document.getElementById("title")?.focus({ preventScroll: true });
+    if (Shell.shown) focusTitle();
     Shell.shown = true;
     scrollTo(0, 0);
   }, [page, id]);
@@ -128,7 +158,7 @@ function Shell() {
           </div>
         </div>
       </div>
-      <main id="main" tabindex="-1"><${here.show} key=${`${page}/${id}`} id=${id} /></main>
+      <main id="main" tabindex="-1"><${Page} key=${`${page}/${id}`} of=${here} id=${id} /></main>
     </div>
     ${help && html`<${Help} onClose=${() => setHelp(false)} single=${single} setSingle=${remember} />`}
     <${SignIn} /><${Confirmations} /><${Messages} />
@@ -139,3 +169,4 @@ const root = document.getElementById("app");
 root.replaceChildren();
 render(html`<${Shell} />`, root);
 start();
+leading.subscribe(loadRest);

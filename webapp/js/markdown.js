@@ -1,4 +1,5 @@
 // Answers are Markdown from a model: text of nobody's, shown without trusting any of it.
+import "../vendor/purify.min.js";
 import { marked } from "marked";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { html } from "./html.js";

@@ -37,8 +37,11 @@ export function Ago({ at }) {
   return at ? html`<time datetime=${at} title=${format.exactTime(at)}>${format.ago(at)}</time>` : html`<span>${format.none}</span>`;
 }
 
+/** A figure with its name; a skeleton stands in its place while `value` is undefined. */
 export const Stat = ({ label, value, note, title }) => html`
-  <div class="stat"><span class="label">${label}</span><span class="value" title=${title}>${value}</span>${note && html`<span class="hint">${note}</span>`}</div>
+  <div class="stat"><span class="label">${label}</span>${value === undefined
+    ? html`<span class="skeleton"><span class="sr">Loading…</span><i></i><i></i></span>`
+    : html`<span class="value" title=${title}>${value}</span>${note && html`<span class="hint">${note}</span>`}`}</div>
 `;
 
 export const Empty = ({ title, children }) => html`<div class="empty"><strong>${title}</strong>${children}</div>`;

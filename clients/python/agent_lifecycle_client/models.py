@@ -1235,8 +1235,8 @@ class Mcp(BaseModel):
     """
     Tools of a Model Context Protocol server, called by `foundry` itself, and for every other provider by this app.
 
-    A spec has no secrets. With `foundry`, a server that needs secrets is reached through a connection of the project;
-    otherwise `headers_setting` names the app setting that has them.
+    A spec holds no secrets. With `foundry`, a server that needs any is reached through a connection of the project;
+    else, and to list its tools, `headers_setting` names the app setting that has them.
 
     Attributes:
         server_label: The server's unique name in the spec.
@@ -1244,7 +1244,8 @@ class Mcp(BaseModel):
         project_connection_id: The project's connection to it; only with `foundry`.
         server_description: Its description for the model; only with `foundry`.
         allowed_tools: Names of the only tools to offer; empty for all.
-        headers_setting: The app setting with the headers to send and the origin to send them to; not with `foundry`.
+        headers_setting: The app setting with the headers to send and the origin to send them to. With `foundry`, it is
+            only for listing the tools, which the app does.
         approval: When a call needs an approval; None for never. With any other value, `foundry` asks the app before
             each call.
         timeout_s: Time limit of a call, in seconds; None for 30. Not with `foundry`.
@@ -2756,11 +2757,7 @@ class TriggersHttpLoaderViewsStepView(BaseModel):
     action: Literal["evict", "preload"]
     agent: str
     reason: Literal[
-        "unused_for_a_day",
-        "low_priority",
-        "high_priority",
-        "requested",
-        "used_together",
+        "unused_for_long", "low_priority", "high_priority", "requested", "used_together"
     ]
     score: float
 
@@ -2871,11 +2868,10 @@ class ApprovalView(BaseModel):
     """
     A pending or past approval.
 
-    `arguments` are those the tool is called with; `asked_arguments` those the model asked for, where they were amended;
-    both
-    are null once the session is erased. `approvers` may decide now; empty means anybody in the workspace. `may_decide`
-    says
-    whether the caller may.
+    `arguments` are those to call the tool with, `asked_arguments` those that the model asked for where they were
+    amended; both are null once the session is erased. `approvers` may decide now; none are named for anybody in the
+    workspace. `may_decide` says whether the caller may, and `decisions` what there is to decide: a call that the
+    provider makes itself (kind `hosted`) cannot be amended.
     """
 
     id: str
@@ -2898,6 +2894,7 @@ class ApprovalView(BaseModel):
     cost_micro_usd: int
     approvers: list[str]
     may_decide: bool
+    decisions: list[Literal["approve", "reject", "amend"]]
     level: int
     not_requester: bool
     on_expiry: str
@@ -3395,10 +3392,13 @@ class McpServerView(BaseModel):
     """
     The tools an MCP server offered when the agent was declared, and the differences now, by tool.
 
-    `problem` is why the server cannot be asked now; empty when it can.
+    `called_by` says who calls it in runs. With `state` `unknown`, `problem` says why the app does not know: it cannot
+    reach the server, or could not when the agent was declared, or knows no URL of it.
     """
 
     server_label: str
+    called_by: Literal["app", "provider"]
+    state: Literal["same", "changed", "unknown"]
     tools: list[OfferedToolView]
     changes: dict[str, Literal["added", "removed", "changed"]]
     problem: str
@@ -4783,9 +4783,8 @@ class EffectiveView(BaseModel):
     """
     The effective configuration of an agent, with the origin of every value.
 
-    `current` says whether the agent is already declared so; if not, `problem` may say why it is unchanged. `mcp` are
-    the MCP
-    servers that this app calls for it.
+    `current` says whether the agent is already declared so; `problem`, why it stays as it was. `mcp` are its
+    MCP servers.
     """
 
     name: str

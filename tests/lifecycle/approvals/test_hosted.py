@@ -16,13 +16,14 @@ from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.app import App
 from tests.lifecycle.approvals.kit import ANN, REJECT, decide, drained, records, waiting
 from tests.lifecycle.doubles import spec
+from triggers.http.approvals.views import ApprovalView
 
 ANSWERED = {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": True}
 ASKS = '/mcp docs search {"q": "leave", "pages": 2}'
 
 
 def guarded(approval: Any = "always", *more: str, **fields: Any) -> AgentSpec:
-    server = {"type": "mcp", "server_label": "docs", "url": "https://mcp.example.com/mcp"}
+    server = {"type": "mcp", "server_label": "docs", "url": "https://192.0.2.1/mcp"}
     return spec(provider="foundry", tools=(server | ({"approval": approval} if approval else {}), *more), **fields)
 
 
@@ -87,14 +88,20 @@ async def test_a_rejected_call_is_not_made_and_the_model_is_told_why(
 
 
 async def test_its_arguments_cannot_be_amended(app: App) -> None:
-    """The provider takes yes or no."""
+    """The provider takes yes or no; the error says what to do instead, and that is what the model then hears."""
     await app.declare(declared=guarded())
     run = await waiting(app, ASKS)
     amend = DecisionRequest("amend", arguments={"q": "x"})
 
-    with pytest.raises(InvalidInput, match="call that this app makes"):
+    with pytest.raises(InvalidInput, match="say in the reason what to call it with instead") as refused:
         await app.services.approvals.decisions.decide("default", run.dispatch.awaits[0], ANN, amend, app.queue.send)
-    assert (await records(app, run))[0].approval.open
+    [record] = await records(app, run)
+    done = await decide(app, run, DecisionRequest("reject", "ask for one page, with q=x"))
+
+    assert refused.value.code == "not_amendable"
+    assert record.approval.open
+    assert ApprovalView.of_record(record, ANN).decisions == ("approve", "reject")
+    assert "ask for one page, with q=x" in (done.answer or "")
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -6,18 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.loader.activity import (
-    HALF_LIFE_S,
-    MAX_COMPANIONS,
+    RULES,
     Activity,
     ActivityBook,
     Key,
+    LearningRules,
     Use,
     companions,
     ended,
     priority,
 )
 from lifecycle.loader.plan import INACTIVE_AFTER_S, Allowance, optimized
-from lifecycle.loader.preloads import UNUSED_AFTER_S, Preloads
+from lifecycle.loader.preloads import Preloads
 from tests.lifecycle.loader.requests import SLOW
 
 DAY = 86_400.0
@@ -51,7 +51,7 @@ def test_a_priority_is_always_a_share(noted: list[Use], later: float) -> None:
     for one in found.ranked(90 * DAY + later):
         assert 0 <= one.priority <= 1
         assert one.activity.success_rate is None or 0 <= one.activity.success_rate <= 1
-        assert len(one.activity.companions) <= MAX_COMPANIONS
+        assert len(one.activity.companions) <= RULES.companions
         assert all(0 <= share <= 1 for _, share in companions(found.agents, one.key, 0))
         assert one.key[1] not in dict(one.activity.companions), "an agent is no companion of itself"
 
@@ -78,11 +78,28 @@ def test_the_priority_is_frequency_recency_and_success() -> None:
 
 
 def test_a_use_counts_half_after_the_half_life() -> None:
-    """Ten uses long ago weigh less than six now."""
-    found = book(*(use("old", 0.0) for _ in range(10)), *(use("new", HALF_LIFE_S) for _ in range(6)))
+    """Ten uses long ago weigh less than six now; how long that is, is a rule."""
+    for days in (3, 7):
+        found = ActivityBook(rules=LearningRules(half_life_s=days * DAY))
+        found.add_all([*(use("old", 0.0) for _ in range(10)), *(use("new", days * DAY) for _ in range(6))])
+        ranked = found.ranked(days * DAY)
 
-    assert [one.key[1] for one in found.ranked(HALF_LIFE_S)] == ["new", "old"]
-    assert round(found.agents["default", "old"].uses_at(HALF_LIFE_S), 6) == 5
+        assert [(one.key[1], round(one.uses, 6)) for one in ranked] == [("new", 6), ("old", 5)]
+
+
+def test_recency_companions_and_what_is_together_are_rules() -> None:
+    """As are the weights."""
+    rules = LearningRules((0, 1, 0), recency_half_life_s=DAY, together_s=5, companions=1)
+    found = ActivityBook(rules=rules)
+    found.add_all([use("a", 0), use("b", 5), use("a", 10), use("b", 16), use("a", 20), use("c", 25)])
+    a, b, c = (found.agents["default", name] for name in "abc")
+
+    assert [round(priority(one, 9, DAY + 25, rules), 4) for one in (a, b, c)] == [0.5, 0.5, 0.5]
+    assert round(priority(a, 9, 2 * DAY + 20, rules), 4) == 0.25
+    assert ([name for name, _ in a.companions], [name for name, _ in b.companions]) == (["c"], ["a"])
+    none = ActivityBook(rules=LearningRules(companions=0))
+    none.add_all([use("a", 0), use("b", 5)])
+    assert none.agents["default", "a"].companions == ()
 
 
 def test_agents_that_one_user_uses_in_turn_are_companions() -> None:
@@ -104,7 +121,7 @@ def test_companions_that_are_common_stay_among_many_that_are_rare() -> None:
     found = book(*noted)
 
     assert companions(found.agents, ("default", "plan"), 0.4)[0][0] == ("default", "write")
-    assert len(found.agents["default", "plan"].companions) == MAX_COMPANIONS
+    assert len(found.agents["default", "plan"].companions) == RULES.companions
 
 
 def test_how_a_use_went_is_part_of_the_figures() -> None:
@@ -137,7 +154,7 @@ def test_a_plan_preloads_the_best_and_lets_go_of_the_unused() -> None:
     held = {("default", "idle"): now - INACTIVE_AFTER_S - 1}
 
     assert plan_of(found, held, now) == [
-        ("evict", "idle", "unused_for_a_day"),
+        ("evict", "idle", "unused_for_long"),
         ("preload", "b", "high_priority"),
         ("preload", "a", "high_priority"),
     ]
@@ -198,12 +215,12 @@ def test_preloading_that_does_not_pay_turns_itself_down_and_up_again() -> None:
 
 def test_what_is_not_used_for_an_hour_was_preloaded_in_vain() -> None:
     """Though it is still held."""
-    preloads = Preloads(10, 0.5)
-    preloads.add(("w", "a"), 0)
+    for preloads, long in ((Preloads(10, 0.5), 3600), (Preloads(10, 0.5, 60), 60)):
+        preloads.add(("w", "a"), 0)
 
-    assert preloads.expire(UNUSED_AFTER_S) == []
-    assert preloads.expire(UNUSED_AFTER_S + 1) == [("w", "a")]
-    assert preloads.allowance.wasted == 1
+        assert preloads.expire(long) == []
+        assert preloads.expire(long + 1) == [("w", "a")]
+        assert preloads.allowance.wasted == 1
 
 
 def test_preloading_can_be_switched_off() -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import lifecycle
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound
-from lifecycle import ActiveAgent, AgentConfiguration, LazyAgentLoader
+from lifecycle import ActiveAgent, AgentConfiguration, LazyAgentLoader, LearningRules, LoaderNumbers
 from lifecycle.loader.plan import Allowance
 from tests.connections import hang_up, listening
 from tests.lifecycle.doubles import ManualClock
@@ -179,6 +179,10 @@ async def test_bad_input_changes_nothing(world: World) -> None:
         ("cleanup_interval", {"cleanup_interval": -1}),
         ("preload_share", {"preload_share": -0.1}),
         ("policy", {"policy": "mru"}),
+        ("numbers/companion_share", {"numbers": LoaderNumbers(companion_share=2)}),
+        ("numbers/retention_s", {"numbers": LoaderNumbers(retention_s=0)}),
+        ("numbers/learning/weights", {"numbers": LoaderNumbers(learning=LearningRules((1, 1, 1)))}),
+        ("numbers/learning/companions", {"numbers": LoaderNumbers(learning=LearningRules(companions=-1))}),
     ]
     for name, numbers in wrong_settings:
         with pytest.raises(InvalidInput) as invalid:
@@ -230,6 +234,22 @@ async def test_what_was_used_is_preloaded_by_the_next_process(world: World) -> N
         assert await loader.get_agent_activity_report() == []
 
 
+async def test_its_numbers_can_be_set(world: World) -> None:
+    """How long an agent may be unused and is known, and which are companions."""
+    numbers = LoaderNumbers(
+        learning=LearningRules(companions=0), inactive_after_s=60, retention_s=120, unused_after_s=30, known=1
+    )
+    async with world.loading("a", "b", numbers=numbers) as loader:
+        assert await loader.preload_agents(["b"]) == ["b"]
+        await loader.get_agent("a", user="ann")
+        await loader.get_agent("b", user="ann")
+        assert all(not one.companions for one in await loader.get_agent_activity_report())
+        world.clock.move(seconds=61)
+        assert sorted(step.key[1] for step in (await loader.optimize_cache()).evictions) == ["a", "b"]
+        world.clock.move(seconds=60)
+        assert await loader.get_agent_activity_report() == []
+
+
 async def test_what_was_preloaded_stays_until_it_was_not_used_for_a_day(world: World) -> None:
     """Also where it was never used at all, and optimising finds nothing known of it."""
     async with world.loading("a", "b") as loader:
@@ -237,7 +257,7 @@ async def test_what_was_preloaded_stays_until_it_was_not_used_for_a_day(world: W
         assert (await loader.optimize_cache()).steps == []
         world.clock.move(seconds=86_401)
         assert [(step.key[1], step.reason) for step in (await loader.optimize_cache()).steps] == [
-            ("a", "unused_for_a_day")
+            ("a", "unused_for_long")
         ]
         await eventually(lambda: world.closed == ["a"])
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.errors import InvalidInput
+from kernel.settings import InvalidSettings, Settings
 from kernel.tables import Span, every
-from lifecycle.loader.ranking import AccessHistory
+from lifecycle.loader.activity import Activity, ActivityBook
+from lifecycle.loader.ranking import TABLE, AccessHistory, LearningPolicy, Rankings, _writes
 from llmops.facts.accesses import MAX_ACCESSES, Access, AccessSum
 from llmops.facts.store import SHARDS, partition
 from llmops.metrics.definitions import LOOKUPS
@@ -281,3 +284,81 @@ def test_a_sum_of_accesses_is_bounded_and_the_same_in_any_order() -> None:
     assert (len(forth.accesses), forth.left_out) == (MAX_ACCESSES, 2 * MAX_ACCESSES)
     early = sum(one.at < 1.5 * MAX_ACCESSES for one in forth.accesses)
     assert 0.4 * MAX_ACCESSES < early < 0.6 * MAX_ACCESSES
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "companions"),
+    [("LOADER_TOGETHER_S", 3600, 1), ("LOADER_TOGETHER_S", 10, 0), ("LOADER_COMPANIONS", 0, 0)],
+)
+async def test_what_are_companions_is_set(setting: str, value: int, companions: int) -> None:
+    """Within what time, and how many at most."""
+    app = App()
+    app.settings.update({setting: value})
+    app.services = app.worker()
+    await used(app, "plan", "write", times=3)
+    (plan, _) = sorted(await app.services.agents.loader_overview.activity(W), key=lambda one: one.agent_id)
+
+    assert len(plan.companions) == companions
+
+
+async def test_half_lives_are_set() -> None:
+    """Of frequency, and of recency."""
+    app = App(LOADER_HALF_LIFE_S=3600, LOADER_RECENCY_HALF_LIFE_S=3600, PRELOAD_WEIGHTS="0,1,0")
+    await used(app, "a", times=2)
+    (before,) = await app.services.agents.loader_overview.activity(W)
+    app.clock.move(hours=1)
+    (after,) = await app.services.agents.loader_overview.activity(W)
+
+    assert after.recent_uses == pytest.approx(before.recent_uses / 2)
+    assert after.priority_score == pytest.approx(before.priority_score / 2)
+
+
+async def test_how_long_a_request_holds_is_set() -> None:
+    """After that, nobody opens the agent for it any more."""
+    app = App(PRELOAD_REQUESTED_FOR_S=60, PRELOAD_THRESHOLD=1)
+    await app.declare("a")
+    await app.ask(agent="a")
+    await app.services.agents.rankings.request([(W, "a")])
+    early = await woken(app)
+    app.clock.move(seconds=61)
+    late = await woken(app)
+
+    assert (held(early), held(late)) == ({"a"}, set())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"LOADER_HALF_LIFE_S": "3599"},
+        {"LOADER_RECENCY_HALF_LIFE_S": "59"},
+        {"LOADER_TOGETHER_S": "3601"},
+        {"LOADER_COMPANIONS": "33"},
+        {"PRELOAD_UNUSED_AFTER_S": "0"},
+        {"PRELOAD_REQUESTED_FOR_S": "31622401"},
+        {"PRELOAD_WARM_TIMEOUT_S": "soon"},
+        {"PRELOAD_WEIGHTS": "0.4,0.3,0.4"},
+        {"LOADER_HALFLIFE_S": "3600"},
+    ],
+)
+def test_numbers_out_of_bounds_are_refused_at_the_start(wrong: dict[str, str]) -> None:
+    """Each by its name, as is one that there is not."""
+    with pytest.raises(InvalidSettings, match=next(iter(wrong))):
+        Settings.of(wrong)
+
+
+async def test_the_largest_ranking_there_can_be_is_stored() -> None:
+    """Of what one transaction cannot hold, the agents used least are left out."""
+    tables, names = MemoryTables(), [f"{number:04d}" + "n" * 59 for number in range(5000)]
+    companions = tuple((name, 123.12345678901234) for name in names[:32])
+    book = ActivityBook(5000)
+    for number, name in enumerate(names):
+        key = ("w" * 63, name)
+        book.agents[key] = Activity(
+            1.7e9 + 1 / 3, 5000 - number + 1 / 3, 10**6, 1 / 3, 1 / 3, 1 / 3, 1 / 3, 10**9, companions
+        )
+    book.trim(1.7e9)
+    await tables.commit(TABLE, _writes(book, [], datetime(2026, 1, 1, tzinfo=UTC)))
+    kept = (await Rankings(tables, lambda: datetime(2026, 1, 1, tzinfo=UTC), LearningPolicy(5000)).read()).book.agents
+
+    assert len(kept) > 500
+    assert [name for _, name in kept] == names[: len(kept)]

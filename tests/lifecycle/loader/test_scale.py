@@ -15,6 +15,7 @@ from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.settings import Settings
 from kernel.tables import Insert, Row
+from lifecycle.loader.uses import UsedAgents
 from lifecycle.registry.catalog import TABLE
 from lifecycle.specs.spec import AgentSpec
 from tests.lifecycle.app import App
@@ -98,19 +99,19 @@ async def test_a_hundred_thousand_agents_cost_a_worker_no_more_than_a_thousand()
     assert many.memory <= 1.05 * few.memory
 
 
-async def test_a_hit_takes_less_than_a_microsecond_of_our_own() -> None:
-    """Beyond the await and the clock that it cannot do without; measured beside them, so that any machine will do.
+async def test_a_hit_takes_less_than_a_microsecond() -> None:
+    """The await, the look at the clock and counting it included; noting it for the agent's actor takes less than that.
 
-    On a machine where a call of a method takes 0.05 µs, 1 µs is twenty such calls.
+    On a machine where a call of a function takes 0.04 µs, 1 µs is twenty-five such calls, measured beside them, so that
+    any machine will do.
     """
     services = Services.in_memory(Settings.of({"AGENT_CACHE_TRUST_S": 3600}))
     signals = services.agents.local_signals()
     await services.agents.administration.declare(W, "a", AgentSpec(model="gpt-5-mini"), signals)
-    resolve, clock = services.agents.resolver.resolve, services.core.clock
-    await resolve(W, "a", signals)
-
-    async def bare(*_: object) -> None:
-        clock()
+    resolver = services.agents.resolver
+    use = UsedAgents(resolver, services.agents.use_recorder).use
+    for _ in range(3):
+        await use(W, "a", signals)
 
     def called(_: object) -> None:
         return
@@ -127,11 +128,12 @@ async def test_a_hit_takes_less_than_a_microsecond_of_our_own() -> None:
             called(None)
         return (time.process_time() - began) / count
 
-    rounds = [(await timed(resolve), await timed(bare), a_call()) for _ in range(25)]
-    whole, least, call = (min(one) for one in zip(*rounds, strict=True))
+    rounds = [(await timed(resolver.resolve), await timed(use), a_call()) for _ in range(25)]
+    found, used, call = (min(one) for one in zip(*rounds, strict=True))
     await services.aclose()
 
-    assert whole - least < max(1e-6, 20 * call)
+    assert found < max(1e-6, 25 * call)
+    assert used < 2 * found
 
 
 @pytest.mark.parametrize("setting", [{"AGENT_CACHE_SIZE": 5000}, {"LOADER_RANKED": 50}])

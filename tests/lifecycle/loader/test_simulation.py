@@ -65,14 +65,12 @@ def test_sieve_is_close_to_the_static_optimum(exponent: float) -> None:
     assert best - found <= (0.03 if exponent == 1.0 else 0.04)
 
 
-@pytest.mark.parametrize("policy", ["sieve", "w-tinylfu"])
+@pytest.mark.parametrize("policy", ["sieve", "s3-fifo", "w-tinylfu"])
 def test_fifty_places_of_a_thousand_come_within_three_points_of_the_static_optimum(policy: PolicyName) -> None:
-    """On Zipf 1.0, as `python -m benchmarks.loader` has it; s3-fifo comes within four, lru within fifteen."""
-    keys = zipf(1.0, 120_000)
-    best = static(keys, 50).hits
-
-    assert best - replay(keys, policy, 50).hits <= 0.03 * len(keys)
-    assert best - replay(keys, "s3-fifo", 50).hits <= 0.04 * len(keys)
+    """On Zipf 1.0, as `python -m benchmarks.loader` has it, whoever is popular; lru comes within fifteen."""
+    for seed in (1, 2):
+        keys = zipf(1.0, 120_000, seed)
+        assert static(keys, 50).hits - replay(keys, policy, 50).hits <= 0.03 * len(keys)
 
 
 @pytest.mark.parametrize("policy", ["sieve", "s3-fifo", "w-tinylfu"])
@@ -109,7 +107,7 @@ def test_the_fitting_capacity_is_the_smallest_that_pays() -> None:
 
     assert 20 <= fitting_capacity(keys, "lru", 5, 200) <= 25
     assert fitting_capacity([], "sieve", 5, 200) == 5
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="from 1 to most"):
         fitting_capacity(keys, "lru", 10, 5)
 
 

@@ -12,6 +12,7 @@ from lifecycle.loader.hit_rates import HitRateWindow, Lookups
 from lifecycle.loader.insights import LoaderFigures, insights_of
 from lifecycle.loader.metrics import LoaderMetrics
 from lifecycle.loader.strategies import Compared, Strategy, compared, read_strategies, strategy_of
+from llmops.notifications.channels import ChannelRequest
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import spec
 
@@ -141,22 +142,39 @@ def test_a_strategy_that_is_surely_better_is_an_insight() -> None:
     assert codes(LoaderMetrics(), 2, QUIET, *far) == ["strategy_better"]
 
 
-async def test_an_alert_fires_when_the_hit_rate_falls() -> None:
-    """Once agents are asked for that no worker holds, where nine in ten look-ups had hit."""
+async def test_the_default_alert_fires_when_the_hit_rate_falls() -> None:
+    """Once agents are asked for that no worker holds, where nine in ten look-ups had hit; not while nothing happens."""
     app = App(AGENT_CACHE_SIZE=5, AGENT_CACHE_TRUST_S=86_400 * 7, PRELOAD_SHARE=0)
     for number in range(120):
         await app.services.agents.administration.declare(W, f"a{number}", spec(), app.signals)
     resolver, rates = app.services.agents.resolver, app.services.metrics.hit_rates
+    await app.services.notifications.channels.put(W, "ops", ChannelRequest("https://hooks.example.com/x"))
     await rates.note([W])
+    idle = await firing(app)
     for number in range(200):
         await resolver.resolve(W, f"a{number % 3}", app.signals)
     app.clock.move(minutes=10)
     await rates.note([W])
+    app.clock.move(minutes=65)
+    steady = await firing(app)
     for number in range(120):
         await resolver.resolve(W, f"a{number}", app.signals)
     app.clock.move(minutes=10)
     now = app.clock()
     read = app.services.alerts.sources.others["cache_hit_rate_fall"]
     figures = await read(W, now - timedelta(minutes=10), now)
+    fallen = await firing(app)
+    await rates.note([W])
+    for number in range(1200):
+        await resolver.resolve(W, f"a{118 + number % 2}", app.signals)
+    app.clock.move(minutes=60)
 
     assert figures["cache_hit_rate_fall"] > 0.9
+    assert (idle, steady, fallen) == ([], [], ["default-hit-rate"])
+    assert await firing(app) == [], "the agents asked for are held again"
+
+
+async def firing(app: App) -> list[str]:
+    """Evaluate the alert rules, and return those that fire."""
+    await app.services.alerts.evaluator.evaluate()
+    return [one.alert for one in (await app.services.alerts.store.fired(W, 100))[0] if one.resolved_at is None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.llmops.notifications.mail_servers import certificate
 from tests.waiting import QUIET_S
 
 SCRIPT = Path(__file__).parents[2] / "fakes/mcp_server.py"
@@ -27,6 +29,7 @@ class ServerProcess:
     folder: Path
     mode: str
     key: str = ""
+    tls: str = ""
     port: int = 0
     url: str = ""
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -36,6 +39,7 @@ class ServerProcess:
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
         options = ["--ready-file", str(ready), "--mode", self.mode, "--port", str(self.port), "--key", self.key]
+        options += ["--tls", self.tls]
         self._process = subprocess.Popen([sys.executable, str(SCRIPT), *options, "--log", str(self.log)])
         deadline = time.monotonic() + QUIET_S
         while not (ready.exists() and ready.read_text(encoding="utf-8")):
@@ -102,6 +106,16 @@ def stateful(servers: dict[str, ServerProcess]) -> ServerProcess:
 def closing(servers: dict[str, ServerProcess]) -> ServerProcess:
     """One that ends session and connection with each call."""
     return servers["closing"].for_a_test()
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> Iterator[tuple[ServerProcess, ssl.SSLContext]]:
+    """One by https that wants a key, and a context that trusts its certificate."""
+    _, client = certificate(tmp_path)
+    made = ServerProcess(tmp_path, "stateful", key="k-1", tls=str(tmp_path / "mail.pem"))
+    made.start()
+    yield made, client
+    made.kill()
 
 
 @pytest.fixture(scope="module")

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
+import ssl
 from typing import Any
 
 import pytest
 
+from adapters.mcp_servers import McpServers
 from kernel.errors import InvalidInput
+from lifecycle.configuration.kinds import CONTENT, Kind, Ref
+from lifecycle.configuration.layers import AgentConfig
 from lifecycle.conversations.run import RunState
+from lifecycle.registry.offers import Offer, OfferedTool, compared
+from tests.fakes.foundry_server import FakeFoundry
 from tests.fakes.openai_server import FakeOpenAI
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import spec
 from tests.lifecycle.mcp.conftest import ServerProcess
 from tests.waiting import eventually
+from triggers.http.configuration.views import McpServerView
 
 
 def mcp(url: str, **more: Any) -> dict[str, Any]:
@@ -124,7 +133,20 @@ async def test_a_server_inside_the_network_is_refused_when_it_is_declared(url: s
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"provider": "foundry", "tools": [mcp("https://x.org", headers_setting="MCP_HEADERS_X")]}, "headers_setting"),
+        (
+            {
+                "provider": "foundry",
+                "tools": [
+                    {
+                        "type": "mcp",
+                        "server_label": "a",
+                        "project_connection_id": "c",
+                        "headers_setting": "MCP_HEADERS_X",
+                    }
+                ],
+            },
+            "headers_setting",
+        ),
         ({"provider": "foundry", "tools": [mcp("https://x.org", timeout_s=3)]}, "timeout_s"),
         ({"provider": "foundry", "tools": [mcp("http://x.org")]}, "https"),
         ({"tools": [{"type": "mcp", "server_label": "a", "project_connection_id": "c"}]}, "server_url"),
@@ -178,3 +200,89 @@ async def test_what_servers_offer_is_noted_when_the_agent_is_declared_and_compar
     assert "tools" not in known.summary.counts, "declaring it again accepts what there is"
     assert "tools" not in unreachable.summary.counts, "a server that is away says nothing of its tools"
     assert (away.problem, away.declared.problem) == ("mcp_unavailable", "mcp_unavailable")
+
+
+async def test_servers_that_foundry_calls_are_noted_and_compared_by_the_app(
+    encrypted: tuple[ServerProcess, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With headers of its own, which Foundry is not told of; other schemas are drift, in the timer's counts too."""
+    server, trusts = encrypted
+    origin = server.url.removesuffix("/mcp")
+    monkeypatch.setenv("MCP_HEADERS_ORDERS", json.dumps({"origin": origin, "headers": {"x-key": "k-1"}}))
+    declared = spec(provider="foundry", tools=[mcp(server.url, headers_setting="MCP_HEADERS_ORDERS")])
+    async with FakeFoundry() as foundry:
+        app = App(FOUNDRY_PROJECT_ENDPOINT=foundry.endpoint)
+        app.services.extensions.tool_servers = McpServers(os.environ.get, allow_private=True, trusts=trusts)
+        await app.declare(declared=declared)
+        await app.ask("hello")
+        offers, plans = app.services.agents.offered_tools, app.services.drift.plans
+        [before] = await offers.compare("default", "bot", declared)
+        servers: Any = app.services.extensions.tool_servers
+        evolve = next(tool for tool in await servers.tools(declared.mcp_servers[0]) if tool.name == "orders_evolve")
+        await evolve.invoke(arguments={})
+
+        async def differing() -> Any:
+            [found] = await offers.compare("default", "bot", declared)
+            return found if found.changes else None
+
+        changed = await eventually(differing)
+        drifted = await plans.make("default")
+        lines = [step.line for step in await plans.steps(drifted, 0, 10)]
+        summaries = await plans.reconcile()
+        made = foundry.bodies("create_version")[-1]["definition"]["tools"]
+        await app.services.aclose()
+
+    assert (before.state, before.problem, changed.state) == ("same", "", "changed")
+    assert "add" in {tool.name for tool in before.declared.tools}
+    assert [(line.agent, line.kind, line.provider) for line in lines] == [("bot", "tools", "foundry")]
+    assert "'add' was changed" in lines[0].why
+    assert summaries["default"].counts["tools"] == 1
+    assert made == [{"type": "mcp", "server_label": "orders", "server_url": server.url, "require_approval": "never"}]
+
+
+@pytest.mark.parametrize(
+    ("server", "problem"),
+    [
+        ({"type": "mcp", "server_label": "orders", "project_connection_id": "c"}, "mcp_url_unknown"),
+        (mcp("https://10.0.0.1/mcp"), "mcp_url_refused"),
+        (mcp("https://192.0.2.1/mcp", headers_setting="MCP_HEADERS_NONE"), "mcp_url_refused"),
+    ],
+)
+async def test_why_the_app_does_not_know_what_foundrys_server_offers_is_said(
+    server: dict[str, Any], problem: str
+) -> None:
+    """It is known to Foundry alone, or inside a network: the agent is declared all the same, and nothing is drift."""
+    app = App()
+    await app.declare(declared=(declared := spec(provider="foundry", tools=[server])))
+    [found] = await app.services.agents.offered_tools.compare("default", "bot", declared)
+    view = McpServerView.from_compared(found, hosted=True)
+    await app.services.aclose()
+
+    assert (view.state, view.problem, view.called_by, view.tools) == ("unknown", problem, "provider", [])
+
+
+async def test_servers_that_come_with_a_template_are_noted_when_it_changes(stateful: ServerProcess) -> None:
+    """As if the agent had been declared with them."""
+    app = App(MCP_ALLOW_PRIVATE=True)
+    ref, change = Ref(Kind.TEMPLATE, "t"), app.services.agents.configuration_changes.put
+    await change("default", ref, CONTENT[ref.kind].model_validate({"model": "m"}), app.signals)
+    administration = app.services.agents.administration
+    await administration.declare("default", "bot", AgentConfig.model_validate({"template": "t"}), app.signals)
+    content = CONTENT[ref.kind].model_validate({"model": "m", "tools": [mcp(stateful.url)]})
+    await change("default", ref, content, app.signals)
+    declared = (await app.services.agents.catalog.get("default", "bot")).declaration.spec
+    [found] = await app.services.agents.offered_tools.compare("default", "bot", declared)
+    await app.services.aclose()
+
+    assert (found.state, bool(found.declared.tools)) == ("same", True)
+
+
+def test_a_server_that_was_away_when_the_agent_was_declared_is_compared_with_nothing() -> None:
+    """Though it is there now: what is there now may be the change. Declaring the agent again begins to compare."""
+    away, now = Offer("orders", problem="mcp_unavailable"), Offer("orders", (OfferedTool("add", "", "{}", "d"),))
+    unknown = [compared(before, now) for before in (None, away)]
+    known = compared(now, now)
+
+    assert [(one.state, one.problem, one.declared.tools) for one in unknown] == [("unknown", "mcp_not_noted", ())] * 2
+    assert (known.state, known.declared) == ("same", now)
+    assert compared(now, away).problem == "mcp_unavailable"

@@ -84,7 +84,9 @@ async def test_handoffs_escalations_and_answers_are_metrics_figures_of_alert_rul
     await app.services.teams.handoffs.hand_over("default", run.session_id, hop, app.queue.send)
     hour = await figures("default", app.clock() - timedelta(hours=1), app.clock())
     await app.services.conversations.publisher.flush()
-    analytics = await app.services.status.analytics.read("default", app.clock().date(), app.clock().date())
+    analytics = await app.services.status.analytics.read(
+        app.services.status.today("default"), app.clock().date(), app.clock().date()
+    )
     (of_team,) = await app.services.teams.figures.read("default", app.clock() - timedelta(days=7))
     counted = await app.services.events.daily_counts.handoffs("default")
     text = exposition(list(of_teams([of_team], counted)))

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from lifecycle.approvals.decisions import DecisionRequest
-from lifecycle.approvals.model import MAX_REASON, Person, State, may_decide
+from lifecycle.approvals.model import MAX_REASON, Person, State, Verb, may_decide, possible
 from lifecycle.approvals.policy import StandingRule
 from lifecycle.approvals.store import Record
 from triggers.http.views import Body, Page, View
@@ -55,11 +55,10 @@ class ExecutionView(View):
 class ApprovalView(View):
     """A pending or past approval.
 
-    `arguments` are those the tool is called with; `asked_arguments` those the model asked for, where they were amended;
-    both
-    are null once the session is erased. `approvers` may decide now; empty means anybody in the workspace. `may_decide`
-    says
-    whether the caller may.
+    `arguments` are those to call the tool with, `asked_arguments` those that the model asked for where they were
+    amended; both are null once the session is erased. `approvers` may decide now; none are named for anybody in the
+    workspace. `may_decide` says whether the caller may, and `decisions` what there is to decide: a call that the
+    provider makes itself (kind `hosted`) cannot be amended.
     """
 
     id: str
@@ -80,6 +79,7 @@ class ApprovalView(View):
     cost_micro_usd: int
     approvers: Sequence[str]
     may_decide: bool
+    decisions: Sequence[Verb]
     level: int
     not_requester: bool
     on_expiry: str
@@ -105,6 +105,7 @@ class ApprovalView(View):
             expires_at=approval.due,
             approvers=approval.approvers,
             may_decide=may_decide(approval, person),
+            decisions=possible(approval),
         )
 
 

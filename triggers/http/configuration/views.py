@@ -156,30 +156,39 @@ class OfferedToolView(View):
 class McpServerView(View):
     """The tools an MCP server offered when the agent was declared, and the differences now, by tool.
 
-    `problem` is why the server cannot be asked now; empty when it can.
+    `called_by` says who calls it in runs. With `state` `unknown`, `problem` says why the app does not know: it cannot
+    reach the server, or could not when the agent was declared, or knows no URL of it.
     """
 
     server_label: str
+    called_by: Literal["app", "provider"]
+    state: Literal["same", "changed", "unknown"]
     tools: Sequence[OfferedToolView]
     changes: Mapping[str, Literal["added", "removed", "changed"]]
     problem: str
 
     @classmethod
-    def from_compared(cls, one: Compared) -> McpServerView:
+    def from_compared(cls, one: Compared, *, hosted: bool) -> McpServerView:
         """Return the view of what was found."""
         tools = [
             OfferedToolView(name=tool.name, description=tool.description, parameters_json=tool.schema)
             for tool in one.declared.tools
         ]
-        return cls(server_label=one.declared.server_label, tools=tools, changes=one.changes, problem=one.problem)
+        return cls(
+            server_label=one.declared.server_label,
+            called_by="provider" if hosted else "app",
+            state=one.state,
+            tools=tools,
+            changes=one.changes,
+            problem=one.problem,
+        )
 
 
 class EffectiveView(View):
     """The effective configuration of an agent, with the origin of every value.
 
-    `current` says whether the agent is already declared so; if not, `problem` may say why it is unchanged. `mcp` are
-    the MCP
-    servers that this app calls for it.
+    `current` says whether the agent is already declared so; `problem`, why it stays as it was. `mcp` are its
+    MCP servers.
     """
 
     name: str
@@ -214,7 +223,7 @@ class EffectiveView(View):
             instructions=[_section(section) for section in effective.sections],
             choices=[_value(pointer, each) for pointer, each in effective.chosen.items()],
             sources=_sources(resolved.versions),
-            mcp=[McpServerView.from_compared(one) for one in servers],
+            mcp=[McpServerView.from_compared(one, hosted=bool(spec.hosted_servers)) for one in servers],
         )
 
     @classmethod

@@ -215,7 +215,7 @@ class StepView(View):
 
     action: Literal["evict", "preload"]
     agent: str
-    reason: Literal["unused_for_a_day", "low_priority", "high_priority", "requested", "used_together"]
+    reason: Literal["unused_for_long", "low_priority", "high_priority", "requested", "used_together"]
     score: float
 
     @classmethod

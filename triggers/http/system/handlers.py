@@ -12,6 +12,7 @@ from kernel.ids import agent_name
 from kernel.tables import Span
 from lifecycle.registry.counts import LifecycleTotals
 from lifecycle.status.checks import Status
+from lifecycle.status.today import Today
 from llmops.spend.costs import check_range
 from triggers.http.agents.views import AgentStatsView
 from triggers.http.call import Call, Reply, page_token
@@ -29,10 +30,8 @@ async def _registry(call: Call) -> tuple[LifecycleTotals, Mapping[str, int]]:
     return lifecycle, plan.counts if plan else {}
 
 
-async def _look(call: Call) -> Status:
-    return await call.services.status.system.look(
-        call.workspace, call.queue, call.services.runs.dead_letters(call.queue)
-    )
+async def _look(call: Call, today: Today) -> Status:
+    return await call.services.status.system.look(today, call.queue, call.services.runs.dead_letters(call.queue))
 
 
 _PATIENCE_S = 5
@@ -104,14 +103,16 @@ async def stats(call: Call) -> Reply:
 
 
 async def status(call: Call) -> Reply:
-    return Reply(StatusView.from_status(await _look(call)), 200, {"Cache-Control": "no-store"})
+    found = await _look(call, call.services.status.today(call.workspace))
+    return Reply(StatusView.from_status(found), 200, {"Cache-Control": "no-store"})
 
 
 async def analytics(call: Call) -> Reply:
     first, last = day_range(call)
     check_range(first, last)
-    found = await call.services.status.analytics.read(call.workspace, first, last)
-    return Reply(AnalyticsView.from_analytics(found, await _look(call)))
+    today = call.services.status.today(call.workspace)
+    found, health = await asyncio.gather(call.services.status.analytics.read(today, first, last), _look(call, today))
+    return Reply(AnalyticsView.from_analytics(found, health))
 
 
 async def health(call: Call) -> Reply:

@@ -39,7 +39,7 @@ function List() {
         ${shown.length ? html`<${Table} caption="Agents; figures of 30 days" name="agents" rows=${shown} keyOf=${(row) => row.name} columns=${[
           { label: "Agent", value: (row) => row.name, show: (row) => html`<a href=${link("agents", row.name)}>${row.name}</a><div class="small muted">${row.spec.description}</div>` },
           { label: "State", value: (row) => row.state, show: (row) => html`<${Badge} state=${row.state} />${row.failure ? html`<div class="small muted">${row.failure.code}</div>` : ""}${row.health?.trouble ? html`<div class="small muted">${row.health.trouble}</div>` : ""}` },
-          { label: "Model", value: (row) => row.spec.model, show: (row) => html`${row.spec.model}<div class="small muted">${row.spec.provider}</div>` },
+          { label: "Model", value: (row) => row.spec.model, show: (row) => html`<span class="num">${row.spec.model}</span><div class="small muted">${row.spec.provider}</div>` },
           { label: "Version", value: (row) => row.version?.version, show: (row) => html`${row.version?.version ?? format.none}${row.current || !row.version ? "" : html` <span class="badge warn">behind</span>`}` },
           { label: "Uses", num: true, value: (row) => row.uses, show: (row) => format.count(row.uses) },
           { label: "Last used", value: (row) => row.last_used, show: (row) => html`<${Ago} at=${row.last_used} />` },
@@ -57,13 +57,19 @@ const value = (what) => (typeof what === "string" ? what : JSON.stringify(what))
 function Spec({ name }) {
   const [defaults, setDefaults] = useState(false);
   const from = useResource(`agents/${encodeURIComponent(name)}/effective`, {}, ["agent."]);
-  return html`<${Loaded} from=${from}>${({ values, choices, instructions, problem }) => html`<div class="stack">
+  return html`<${Loaded} from=${from}>${({ values, choices, instructions, mcp, problem }) => html`<div class="stack">
     ${problem && html`<div class="note bad" role="alert">${problem.detail} <code>${problem.code}</code></div>`}
     <${Card} title="Values, and where each comes from" actions=${html`<label class="row small"><input type="checkbox" checked=${defaults} onChange=${(event) => setDefaults(event.target.checked)} /> with defaults</label>`}><${Table} caption="Effective spec" rows=${[...values, ...choices].filter((each) => defaults || each.origin.kind !== "default")} keyOf=${(row) => row.pointer} columns=${[
       { label: "Field", value: (row) => row.pointer, show: (row) => html`<code>${row.pointer}</code>` },
       { label: "Value", value: (row) => value(row.value) },
       { label: "From", value: (row) => `${row.origin.kind} ${row.origin.name}`, show: (row) => html`${format.words(row.origin.kind)} ${row.origin.name}${row.origin.version ? html` <span class="muted">v${row.origin.version}</span>` : ""}` },
     ]} /><//>
+    ${mcp.length > 0 && html`<${Card} title="MCP servers"><${Table} caption="What each offered when the agent was declared" rows=${mcp} keyOf=${(row) => row.server_label} columns=${[
+      { label: "Server", value: (row) => row.server_label },
+      { label: "Called by", value: (row) => (row.called_by === "provider" ? "the provider" : "this app") },
+      { label: "Tools", value: (row) => row.tools.map((tool) => tool.name).join(", ") },
+      { label: "Now", value: (row) => row.state, show: (row) => html`<${Badge} state=${row.state} tone=${row.state === "same" ? "ok" : "warn"} /> ${row.problem ? html`<code>${row.problem}</code>` : Object.entries(row.changes).map(([tool, change]) => `${tool} was ${change}`).join(", ")}` },
+    ]} sortable=${false} /><//>`}
     ${instructions.length > 0 && html`<${Card} title="Instructions, by where each part comes from"><dl class="stack">${instructions.map((each) => html`<div><dt class="small muted">${each.origins.map((one) => `${format.words(one.kind)} ${one.name}`).join(", ")}</dt><dd class="verbatim">${each.text}</dd></div>`)}</dl><//>`}
   </div>`}<//>`;
 }

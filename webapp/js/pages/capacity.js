@@ -25,7 +25,7 @@ function Resources({ found }) {
     <div class="stats">
       <${Stat} label="Capacity" value=${html`<${Badge} state=${found.level} tone=${TONES[found.level]} />`} note="the worst of workers and pools" />
       <${Stat} label="Workers" value=${format.count(found.workers.length)} note="seen in the last minutes" />
-      <${Stat} label="Waiting for capacity" value=${format.count(found.pools.reduce((sum, { usage }) => sum + usage.waiting, 0))} note=${`${format.count(found.pools.length)} pools`} />
+      <${Stat} label="Waiting for capacity" value=${format.count(found.pools.reduce((sum, { usage }) => sum + usage.waiting, 0))} note=${found.pools.length === 1 ? "in one pool" : `in ${format.count(found.pools.length)} pools`} />
     </div>
     <${Card} title="Pools">${limits.length ? html`<${Table} caption="Limits of pools, and what is used of them" name="pools" rows=${limits} keyOf=${(row) => `${row.pool} ${row.name}`} columns=${[
       { label: "Pool", value: (row) => row.pool, show: (row) => html`<strong>${row.pool}</strong>` },

@@ -94,8 +94,8 @@ function Budgets({ list }) {
     empty=${html`<${Empty} title="No shared budgets"><span>Without a budget nothing stops a run for what it costs. Declare one with PUT /api/budgets/workspace.</span><//>`}
     columns=${[
       { label: "Scope", value: (row) => row.scope },
-      { label: "Used", num: true, wrap: true, value: (row) => row.used, show: (row) => html`${amount(row, row.used)} of ${amount(row, row.limit)} <span class="muted">${row.unit === "usd" ? "" : row.unit} a ${row.period} · ${format.percent(share(row))}</span><${Bar} part=${share(row)} level=${share(row) >= 1 ? "critical" : share(row) >= 0.8 ? "warning" : ""} />` },
-      { label: "Left", num: true, wrap: true, value: (row) => row.remaining, show: (row) => html`${amount(row, row.remaining)}<div class="small muted">${row.reserved ? `${amount(row, row.reserved)} reserved` : ""} ${row.resets_at ? html`resets <${Ago} at=${row.resets_at} />` : ""}</div>` },
+      { label: "Used", num: true, wrap: true, value: (row) => row.used, show: (row) => html`${amount(row, row.used)} of ${amount(row, row.limit)}${row.unit === "usd" ? "" : ` ${row.unit}`}<${Bar} part=${share(row)} level=${share(row) >= 1 ? "critical" : share(row) >= 0.8 ? "warning" : ""} /><span class="small muted">${format.percent(share(row))} ${{ day: "today", total: "in all" }[row.period] ?? `this ${row.period}`}${row.resets_at ? html`, resets <${Ago} at=${row.resets_at} />` : ""}</span>` },
+      { label: "Left", num: true, value: (row) => row.remaining, show: (row) => html`${amount(row, row.remaining)}${row.reserved ? html`<div class="small muted">${amount(row, row.reserved)} reserved</div>` : ""}` },
     ]} /><//>`;
 }
 

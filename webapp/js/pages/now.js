@@ -12,7 +12,7 @@ import { foreseen, monthly } from "../reports.js";
 import { Chart } from "../chart.js";
 
 const SHOWN_DAYS = 30;
-const UNDERWAY = 25; // the latest sessions, each read for its state
+const LATEST = 12; // runs that are looked at for those in flight; what waits for a person is known from the inbox
 
 async function spent(abort) {
   const today = format.isoDay(new Date());
@@ -40,28 +40,44 @@ function Spend({ from }) {
   <//>`;
 }
 
-function Figures({ costs }) {
-  const analytics = useResource("analytics", {}, ["run.stage", "session.state_changed", "agent."]);
-  if (!costs.data || !analytics.data) {
-    const error = costs.error ?? analytics.error;
-    return error ? html`<${Problem} error=${error} retry=${() => { costs.reload(); analytics.reload(); }} />` : html`<${Skeleton} />`;
-  }
-  const { today, byDay, spent, forecast } = costs.data;
+const Failed = ({ from }) => from.error && html`<${Problem} error=${from.error} retry=${from.reload} />`;
+
+/** What is spent, as soon as costs are known. */
+function spending({ today, byDay, spent, forecast }) {
   const now = new Date();
   const hours = Math.max(now.getUTCHours() + now.getUTCMinutes() / 60, 1 / 60);
   const todays = byDay.get(today)?.cost_micro_usd ?? 0;
   const days = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1, 0)).getUTCDate();
   const pace = (spent / (now.getUTCDate() - 1 + hours / 24)) * days;
-  const { performance, resources, sessions } = analytics.data;
+  return {
+    today: { value: format.money(todays), title: format.exactMoney(todays), note: `${format.money(Math.round(todays / hours))} an hour so far (UTC day)` },
+    month: {
+      value: format.money(spent),
+      title: format.exactMoney(spent),
+      note: forecast ? `forecast ${format.money(forecast.expected)} (${format.money(forecast.low)} – ${format.money(forecast.high)})` : `${format.money(Math.round(pace))} at this pace`,
+    },
+  };
+}
+
+/** What was done, as soon as the day is known. */
+function doing({ performance, resources, sessions }) {
   const agents = Object.entries(resources.agents).filter(([, n]) => n > 0);
-  return html`<div class="stats">
-    <${Stat} label="Spent today" value=${format.money(todays)} title=${format.exactMoney(todays)} note=${`${format.money(Math.round(todays / hours))} an hour so far (UTC day)`} />
-    <${Stat} label="This month" value=${format.money(spent)} title=${format.exactMoney(spent)}
-      note=${forecast ? `forecast ${format.money(forecast.expected)} (${format.money(forecast.low)} – ${format.money(forecast.high)})` : `${format.money(Math.round(pace))} at this pace`} />
-    <${Stat} label="Runs ended today" value=${format.count(performance.runs)} note=${`${format.count(performance.failed)} failed, ${format.count(performance.cancelled)} cancelled · ${format.count(sessions.started)} sessions started`} />
-    <${Stat} label="Median answer time" value=${format.duration(performance.latency_ms.p50)} note=${`p95 ${format.duration(performance.latency_ms.p95)}, p99 ${format.duration(performance.latency_ms.p99)}`} />
-    <${Stat} label="Quality today" value=${format.decimal(performance.quality)} note="mean score of answers, 0–100" />
-    <${Stat} label="Agents" value=${format.count(agents.reduce((sum, [, n]) => sum + n, 0))} note=${agents.map(([state, n]) => `${format.count(n)} ${state}`).join(", ") || "none declared"} />
+  return {
+    runs: { value: format.count(performance.runs), note: `${format.count(performance.failed)} failed, ${format.count(performance.cancelled)} cancelled · ${format.count(sessions.started)} sessions started` },
+    time: { value: format.duration(performance.latency_ms.p50), note: `p95 ${format.duration(performance.latency_ms.p95)}, p99 ${format.duration(performance.latency_ms.p99)}` },
+    quality: { value: format.decimal(performance.quality), note: "mean score of answers, 0–100" },
+    agents: { value: format.count(agents.reduce((sum, [, n]) => sum + n, 0)), note: agents.map(([state, n]) => `${format.count(n)} ${state}`).join(", ") || "none declared" },
+  };
+}
+
+function Figures({ costs, analytics }) {
+  const spend = costs.data ? spending(costs.data) : {};
+  const done = analytics.data ? doing(analytics.data) : {};
+  return html`<${Failed} from=${costs} /><${Failed} from=${analytics} /><div class="stats">
+    ${(costs.data || !costs.error) && html`<${Stat} label="Spent today" ...${spend.today} /><${Stat} label="This month" ...${spend.month} />`}
+    ${(analytics.data || !analytics.error) && html`
+      <${Stat} label="Runs ended today" ...${done.runs} /><${Stat} label="Median answer time" ...${done.time} />
+      <${Stat} label="Quality today" ...${done.quality} /><${Stat} label="Agents" ...${done.agents} />`}
   </div>`;
 }
 
@@ -78,30 +94,38 @@ function Banner() {
   return html`<div class=${`banner ${bad ? "bad" : "warn"}`} role="status"><span>${parts.join(" · ")}</span><a href=${link("inbox")}>Open the inbox</a></div>`;
 }
 
-function Health() {
-  const status = useResource("status", {}, ["alert."]);
-  return html`<${Card} title="Health" actions=${status.data && html`<${Badge} state=${status.data.status} />`}>
-    <${Loaded} from=${status}>${({ components }) => {
+function Health({ from }) {
+  return html`<${Card} title="Health" actions=${from.data && html`<${Badge} state=${from.data.health.status} />`}>
+    <${Loaded} from=${from}>${({ health: { components } }) => {
       const wrong = components.filter((each) => each.health !== "healthy");
-      if (!wrong.length) return html`<p class="muted">All ${components.length} parts are healthy: ${components.map((each) => format.words(each.name).toLowerCase()).join(", ")}.</p>`;
+      if (!wrong.length) return html`<p class="muted">Everything works: ${components.map((each) => format.words(each.name).toLowerCase()).join(", ")}.</p>`;
       return html`<dl class="pairs">${wrong.map((each) => html`<dt><${Badge} state=${each.health} /></dt><dd><strong>${format.words(each.name)}</strong> ${each.reason}</dd>`)}</dl>`;
     }}<//>
   <//>`;
 }
 
-function Underway() {
-  const list = useResource("sessions", { limit: UNDERWAY }, ["session.", "run.stage", "run.queued"]);
-  return html`<${Card} title="Running and waiting" actions=${html`<a href=${link("sessions")}>All sessions</a>`}>
+/** What is in flight: of the latest runs those that have not finished, and all that wait for a decision or a budget. */
+function unfinished(latest, { approvals = [], runs = [] } = {}) {
+  const found = [
+    ...latest.filter((run) => !run.finished_at).map((run) => ({ id: run.id, agent: run.agent, state: run.state, about: run.query, since: run.created_at })),
+    ...approvals.map((each) => ({ id: each.run_id, agent: each.agent, state: "waiting", about: each.tool ? `asks to call ${each.tool}` : each.excerpt, since: each.requested_at })),
+    ...runs.map((each) => ({ id: each.id, agent: each.agent, state: "waiting", about: each.query, since: each.since })),
+  ];
+  return [...new Map(found.map((each) => [each.id, each])).values()];
+}
+
+function Underway({ running }) {
+  const list = useResource("runs", { limit: LATEST }, ["run.queued", "run.stage", "run.waiting", "approval."]);
+  return html`<${Card} title="Running and waiting" actions=${html`${running > 0 && html`<${Badge} tone="accent" state=${`${format.count(running)} running`} />`}<a href=${link("sessions", null, { view: "runs" })}>All runs</a>`}>
     <${Loaded} from=${list}>${({ items }) => {
-      const busy = items.filter((each) => each.pending > 0);
-      if (!busy.length) return html`<${Empty} title="Nothing is running"><span>Runs appear here while they are queued, running or waiting.</span><//>`;
-      return html`<${Table} caption="Sessions with unfinished runs" rows=${busy.slice(0, 12)} keyOf=${(row) => row.id} columns=${[
-        { label: "Session", value: (row) => row.id, show: (row) => html`<a href=${link("sessions", row.id)}>${row.id}</a>` },
+      const rows = unfinished(items, inbox.value ?? {});
+      if (!rows.length) return html`<${Empty} title="Nothing is running"><span>Runs appear here while they are queued, running or waiting.</span><//>`;
+      return html`<${Table} caption="Runs that have not finished" rows=${rows.slice(0, 12)} keyOf=${(row) => row.id} columns=${[
+        { label: "Run", value: (row) => row.about, show: (row) => html`<a href=${link("runs", row.id)}>${row.about.length > 70 ? `${row.about.slice(0, 70)}…` : row.about || row.id}</a>` },
         { label: "Agent", value: (row) => row.agent },
-        { label: "State", value: (row) => row.state, show: (row) => html`<${Badge} state=${row.state === "waiting" ? "waiting" : "running"} />` },
-        { label: "Unfinished", num: true, value: (row) => row.pending },
-        { label: "Since", value: (row) => row.last_activity, show: (row) => html`<${Ago} at=${row.last_activity} />` },
-      ]} />`;
+        { label: "State", value: (row) => row.state, show: (row) => html`<${Badge} state=${row.state} />` },
+        { label: "Since", value: (row) => row.since, show: (row) => html`<${Ago} at=${row.since} />` },
+      ]} />${rows.length > 12 && html`<p class="small muted">and ${format.count(rows.length - 12)} more</p>`}`;
     }}<//>
   <//>`;
 }
@@ -150,13 +174,14 @@ function Feed() {
 
 export function Now() {
   const costs = useData(spent, ["run.stage"]);
+  const analytics = useResource("analytics", {}, ["run.stage", "session.state_changed", "agent.", "alert."]);
   return html`
     <${Head} title="Now"><a class="button" href=${link("chat")}>Ask an agent</a><//>
     <${Banner} />
     <div class="stack">
-      <${Figures} costs=${costs} />
-      <div class="cols"><${Spend} from=${costs} /><div class="stack"><${Underway} /><${Health} /></div></div>
-      <div class="cols"><${Feed} /><${SinceLast} /></div>
+      <${Figures} costs=${costs} analytics=${analytics} />
+      <div class="cols"><${Spend} from=${costs} /><div class="stack"><${Underway} running=${analytics.data?.runs.running} /><${Health} from=${analytics} /></div></div>
+      <div class="cols"><${SinceLast} /><${Feed} /></div>
     </div>
   `;
 }

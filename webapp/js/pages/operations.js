@@ -30,7 +30,7 @@ function Prune() {
 
 function DeadLetters() {
   const list = useList("dead-letters", { limit: 50 }, ["run.stage"]);
-  return html`<${Card} title="Dead letters"><${ListTable} list=${list} caption="Messages that the queue gave up on" name="dead-letters" keyOf=${(row) => row.id} empty=${html`<${Empty} title="None"><span>Messages that were tried as often as the queue allows come here.</span><//>`} columns=${[
+  return html`<${Card} title="Dead letters"><${ListTable} list=${list} caption="Messages that the queue gave up on" name="dead-letters" keyOf=${(row) => row.id} empty=${html`<${Empty} title="Nothing is left over"><span>Runs that failed for good and messages that the queue gave up on come here.</span><//>`} columns=${[
     { label: "Came", value: (row) => row.enqueued_at, show: (row) => html`<${Ago} at=${row.enqueued_at} />` },
     { label: "Agent", value: (row) => row.agent },
     { label: "Run", value: (row) => row.run_id, show: (row) => (row.run_id ? html`<a class="mono small" href=${link("runs", row.run_id)}>${row.run_id.slice(0, 13)}…</a>` : format.none) },
@@ -51,6 +51,6 @@ function Lifecycle() {
 }
 
 export const Operations = () => html`
-  <${Head} title="Operations" />
+  <${Head} title="Operations" text="Whether providers have what is declared, which agents are idle, what could not be processed, and which agents are kept ready." />
   <div class="stack"><${Lifecycle} /><${Drift} /><${Prune} /><${DeadLetters} /><${Loader} /></div>
 `;
