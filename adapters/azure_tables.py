@@ -13,8 +13,17 @@ from urllib.request import getproxies
 
 from adapters.table_answers import Answer, UnreadableAnswer, parts
 from adapters.table_entities import to_row
-from adapters.table_errors import NoRow, NoTable, meaning, unreachable
-from adapters.table_operations import Operation, querying, reading, transaction, writing
+from adapters.table_operations import (
+    NoRow,
+    NoTable,
+    Operation,
+    meaning,
+    querying,
+    reading,
+    transaction,
+    unreachable,
+    writing,
+)
 from adapters.table_rules import check_keys, check_query, check_table, checked, may_hold, pack_token, unpack_token
 from kernel.tables import Page, Row, RowChanged, Span, Tables, Write
 

@@ -8,9 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies
 
-from adapters.text_keys import check_key, check_prefix
 from kernel.errors import Unavailable
-from kernel.large_texts import LargeTexts, TextNotFound
+from kernel.large_texts import LargeTexts, TextNotFound, check_key, check_prefix
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential

@@ -6,8 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from adapters.database_file import DatabaseFile
-from adapters.text_keys import check_key, check_prefix
-from kernel.large_texts import LargeTexts, TextNotFound
+from kernel.large_texts import LargeTexts, TextNotFound, check_key, check_prefix
 
 
 class FileTexts(LargeTexts):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from adapters.text_keys import check_key, check_prefix
-from kernel.large_texts import LargeTexts, TextNotFound
+from kernel.large_texts import LargeTexts, TextNotFound, check_key, check_prefix
 
 
 class MemoryTexts(LargeTexts):

@@ -19,8 +19,7 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from adapters.table_account import Account, Dated
 from adapters.table_answers import Answer
-from adapters.table_errors import unreachable
-from adapters.table_operations import Operation
+from adapters.table_operations import Operation, unreachable
 
 _HEADERS = {
     "x-ms-version": "2019-02-02",

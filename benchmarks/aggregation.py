@@ -26,7 +26,7 @@ from llmops.facts.folding import FactAggregation
 from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
 from llmops.facts.store import SHARDS, TABLE, StoredFact, home_of, kept_of, kept_row, new_row, partition
 from llmops.facts.sums import costs_of
-from llmops.spend.groups import Group
+from llmops.spend.costs import Group
 from llmops.spend.usage import Spend, Usage
 
 DAY = date(2026, 11, 20)

@@ -13,20 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from kernel.codec import Unreadable, skip
-from kernel.tables import (
-    MAX_WRITES,
-    Delete,
-    Insert,
-    Replace,
-    Row,
-    RowChanged,
-    RowExists,
-    Scalar,
-    Span,
-    Tables,
-    Write,
-    first_rows,
-)
+from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, RowExists, Scalar, Span, Tables, Write, first_rows, put
 
 NEW = "new!"
 """Prefix of the keys of rows that are to be added."""
@@ -143,7 +130,7 @@ class _Aggregation(Generic[A]):
             before = self._known.get(key)
             added[key] = amount if before is None else self._sums.add(before[0], amount)
             row = Row(self._partition, key, self._sums.dump(added[key]), before[1] if before else "")
-            writes.append(Replace(row) if before else Insert(row))
+            writes.append(put(row))
         writes += [Delete(self._partition, row.key, row.etag) for row in rows]
         etags = await self._tables.commit(self._sums.table, writes)
         self._known.update({key: (amount, etag) for (key, amount), etag in zip(added.items(), etags, strict=False)})

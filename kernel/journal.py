@@ -21,7 +21,8 @@ from typing import Any
 
 from kernel.codec import JsonCodec, readable
 from kernel.errors import Unavailable
-from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, Write, first_rows
+from kernel.group_commit import Group, GroupCommit, Request
+from kernel.tables import Insert, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, Upsert, Write, first_rows, put
 
 TABLE = "events"
 SHARDS = 4
@@ -73,19 +74,15 @@ class Entry:
     again: bool = False
 
 
-@dataclass(slots=True)
-class _Waiting:
+@dataclass(slots=True, eq=False)
+class _Append(Request):
     entry: Entry
-    done: bool = False
-    failure: OutOfOrder | None = None
 
 
 @dataclass(slots=True)
 class _Shard:
     """A shard as cached by this process: its head's row and its sources' rows, as last written or read."""
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: list[_Waiting] = field(default_factory=list[_Waiting])
     head: Row | None = None
     sources: OrderedDict[str, Row] = field(default_factory=OrderedDict[str, Row])
 
@@ -96,6 +93,7 @@ class Journal:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._shards: dict[str, _Shard] = {}
+        self._appends = GroupCommit[str, _Append](_first_ones, self._append, single=(RowTooLarge,))
 
     async def record(self, workspace: str, key: str, event: Event, *, again: bool = False) -> None:
         """Append the event once for its key; the same key again changes nothing, while the event is stored.
@@ -115,23 +113,10 @@ class Journal:
         """Append the entry's events that are not stored yet. Concurrent calls share a transaction.
 
         Raises:
-            OutOfOrder: Earlier events of the source are not stored yet.
-            Unavailable: It is uncertain whether the events are stored; append them again.
+            OutOfOrder: Earlier events of the source are not in yet.
+            Unavailable: It cannot be said whether the events are in; append them again.
         """
-        partition = f"{workspace}!{shard_of(entry.source)}"
-        shard = self._shards.setdefault(partition, _Shard())
-        mine = _Waiting(entry)
-        shard.waiting.append(mine)
-        try:
-            await asyncio.sleep(0)  # lets concurrent calls join
-            while not mine.done:
-                async with shard.lock:
-                    if not mine.done:
-                        await self._append(partition, shard, shard.waiting[:_MOST_ENTRIES])
-        finally:
-            shard.waiting = [each for each in shard.waiting if each is not mine and not each.done]
-        if mine.failure is not None:
-            raise mine.failure
+        await self._appends.make(f"{workspace}!{shard_of(entry.source)}", _Append(entry))
 
     async def read(self, workspace: str, shard: int, first: int, limit: int) -> Sequence[tuple[int, Event]]:
         """Return up to `limit` (1-1000) events of the shard with their numbers, starting with `first`.
@@ -149,12 +134,11 @@ class Journal:
         )
         return [head.integer("next") if head else 0 for head in heads]
 
-    async def _append(self, partition: str, shard: _Shard, batch: Sequence[_Waiting]) -> None:
-        """Append the batch; callers in it that wait for the lock find their entries done."""
-        sure = False
+    async def _append(self, group: Group[str, _Append], batch: Sequence[_Append]) -> None:
+        shard, sure = self._shards.setdefault(group.key, _Shard()), False
         for _ in range(_CONFLICTS_BEFORE_GIVING_UP):
             try:
-                await self._append_once(partition, shard, batch, sure=sure)
+                await self._try(group.key, shard, batch, sure=sure)
             except (RowChanged, RowExists):
                 # Another process appended, or an earlier try took effect: the cached state of the shard is outdated.
                 shard.head, sure = None, True
@@ -169,7 +153,7 @@ class Journal:
         msg = "Too many callers append to the stream at once; try again."
         raise Unavailable(msg, code="stream_busy", retry_after_s=1)
 
-    async def _append_once(self, partition: str, shard: _Shard, batch: Sequence[_Waiting], *, sure: bool) -> None:
+    async def _try(self, partition: str, shard: _Shard, batch: Sequence[_Append], *, sure: bool) -> None:
         new = {each.entry.source: each.entry.first == 0 and not each.entry.again for each in reversed(batch)}
         head, *rows = await asyncio.gather(
             self._head(partition, shard),
@@ -189,7 +173,7 @@ class Journal:
         if events:
             await self._commit(shard, head, events, {source: (sources[source], end) for source, end in moved.items()})
         for each, failure in zip(batch, failures, strict=True):
-            each.failure, each.done = failure, True
+            each.finish(failure)
 
     async def _commit(
         self, shard: _Shard, head: Row, events: Sequence[Event], moved: Mapping[str, tuple[Row, int]]
@@ -202,7 +186,7 @@ class Journal:
         stamped = {"at": max(event.at for event in events)}
         ahead = Row(partition, _HEAD, {"next": last + 1}, head.etag)
         rows = [Row(partition, row.key, {"next": end, "last": last}, row.etag) for row, end in moved.values()]
-        writes: list[Write] = [_put(ahead), Insert(Row(partition, event_key(last), values | stamped)), *map(_put, rows)]
+        writes: list[Write] = [put(ahead), Insert(Row(partition, event_key(last), values | stamped)), *map(put, rows)]
         etags = await self._tables.commit(TABLE, writes)
         shard.head = _tagged(ahead, etags[0])
         for source, row, etag in zip(moved, rows, etags[2:], strict=True):
@@ -231,6 +215,10 @@ class Journal:
 _SOURCE = "source!"
 
 
+def _first_ones(waiting: Sequence[_Append]) -> Sequence[_Append]:
+    return waiting[:_MOST_ENTRIES]
+
+
 def shard_of(source: str) -> int:
     """Return the shard of a source's events."""
     return hashlib.sha256(source.partition("/")[0].encode()).digest()[0] % SHARDS
@@ -253,10 +241,6 @@ def _numbered(row: Row) -> Sequence[tuple[int, Event]]:
 
 def _events(row: Row) -> Sequence[Event]:
     return _EVENTS.load(row.text("events"))
-
-
-def _put(row: Row) -> Write:
-    return Replace(row) if row.etag else Insert(row)
 
 
 def _tagged(row: Row, etag: str) -> Row:

@@ -6,11 +6,14 @@ string, and a long one as an object with its location. `Texts` converts between 
 There are three implementations, `adapters.azure_texts`, `adapters.memory_texts` and `adapters.file_texts`, all tested
 by one contract suite. A long text is written before the row that names it, so a row never names a missing text; what a
 crash in between leaves is deleted with its session, whose id begins its key.
+
+The rules for keys of large texts, checked alike by every implementation.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
@@ -183,3 +186,22 @@ def _part(name: str) -> str:
 
 def _digest(data: bytes) -> str:
     return sha256(data).hexdigest()
+
+
+_KEY = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
+_MAX_CHARACTERS = 1000  # of the 1,024 characters of a blob's name
+
+
+def check_key(key: str) -> None:
+    """Raise ValueError if the key is not valid."""
+    if len(key) > _MAX_CHARACTERS or not _KEY.fullmatch(key):
+        msg = "a key is parts of A-Z, a-z, 0-9, - and _ with slashes between them, at most 1,000 characters"
+        raise ValueError(msg)
+
+
+def check_prefix(prefix: str) -> None:
+    """Raise ValueError if the prefix does not end at a slash, or is not valid."""
+    if not prefix.endswith("/"):
+        msg = "a prefix ends with a slash"
+        raise ValueError(msg)
+    check_key(prefix.removesuffix("/"))

@@ -88,6 +88,11 @@ class Delete:
 Write = Insert | Replace | Upsert | Delete
 
 
+def put(row: Row) -> Insert | Replace:
+    """Return the write that replaces the row as it was read, or creates it where it has no ETag."""
+    return Replace(row) if row.etag else Insert(row)
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """A range of rows: of one partition, or of a range of partitions.

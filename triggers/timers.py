@@ -20,7 +20,7 @@ import azure.functions as func
 
 from kernel.errors import AppError
 from kernel.timer_status import TimerRun
-from lifecycle.schedules.timers import covering, interval, is_due
+from lifecycle.schedules.rules import covering, interval, is_due
 from triggers.http.api import MakeSignals
 
 if TYPE_CHECKING:

@@ -22,11 +22,10 @@ from azure.core.pipeline.policies import SansIOHTTPPolicy
 from openai import AsyncOpenAI, NotFoundError
 
 from adapters.identity import AppIdentity
-from adapters.providers.answers import WHOLE_ANSWER
+from adapters.providers.answers import WHOLE_ANSWER, usage_details
 from adapters.providers.foundry import Project
 from adapters.providers.foundry_agents import ProjectAgents
 from adapters.providers.model_http import ModelHttp
-from adapters.providers.reported_usage import usage_details
 from adapters.providers.warming import warm
 from kernel.clock import Clock
 from lifecycle.registry.providers import ProviderVersion

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.providers.failures import own_error, unknown_error
 from kernel.clock import Clock
 from kernel.errors import AppError, Unavailable
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
+from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, every, put
 from lifecycle.registry.providers import ProviderAgent, ProviderVersion, VersionRequest
 from lifecycle.specs.spec import AgentSpec, content
 from lifecycle.specs.tools import Toolbox, builtin_tools
@@ -156,7 +156,7 @@ class OfflineProvider:
             number = row.integer("count") + 1 if row else 1
             counted = Row(partition, what, {"count": number}, row.etag if row else "")
             try:
-                await self._tables.commit(TABLE, [Replace(counted) if row else Insert(counted)])
+                await self._tables.commit(TABLE, [put(counted)])
             except (RowExists, RowChanged):
                 continue  # another process incremented it at the same time
             return number

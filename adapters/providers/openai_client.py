@@ -10,11 +10,10 @@ from agent_framework import Agent, ContextProvider, FunctionTool, Message, Usage
 from agent_framework.openai import OpenAIChatCompletionClient
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 
-from adapters.providers.answers import WHOLE_ANSWER
+from adapters.providers.answers import WHOLE_ANSWER, usage_details
 from adapters.providers.model_http import ModelHttp
 from adapters.providers.openai import Endpoint
 from adapters.providers.openai_answers import mend
-from adapters.providers.reported_usage import usage_details
 from kernel.clock import Clock
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.specs.output_format import ResponseFormat

@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     from lifecycle.registry.offers import OfferedTools
     from lifecycle.registry.providers import AgentProvider
     from lifecycle.registry.prune import Prune
-    from lifecycle.registry.retention import RetentionPolicy
+    from lifecycle.registry.retention import RetentionPolicy, Verification
     from lifecycle.registry.signals import LocalSignals
-    from lifecycle.registry.verification import Verification
     from lifecycle.registry.versions import Versions
     from lifecycle.teams.store import Memberships
 
@@ -288,8 +287,7 @@ class AgentServices:
     @cached_property
     def verification(self) -> Verification:
         """Has agents checked at their providers."""
-        from lifecycle.registry.retention import UNVERIFIED
-        from lifecycle.registry.verification import Verification
+        from lifecycle.registry.retention import UNVERIFIED, Verification
 
         due, sample = self._core.due(UNVERIFIED), self._core.settings.verify_sample
         return Verification(self.catalog, due, self._look_after, sample=sample, clock=self._core.clock)
@@ -327,7 +325,7 @@ class AgentServices:
 
         if not self._core.shared:
             return LocalSignals(self.actor())
-        from lifecycle.registry.locks import AgentLocks
+        from lifecycle.registry.signals import AgentLocks
 
         return LocalSignals(self.actor(), AgentLocks(self._core.tables, self._core.clock))
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from bootstrap.parts.extensions import ExtensionServices
-    from lifecycle.configuration.composing import Composer
     from lifecycle.configuration.dependents import Dependents
+    from lifecycle.configuration.sources import Composer
     from lifecycle.configuration.store import ConfigurationStore
     from lifecycle.configuration.user_preferences import UserPreferenceStore
 
@@ -46,8 +46,7 @@ class ConfigurationServices:
     @cached_property
     def composer(self) -> Composer:
         """Composes agents' specs from layers."""
-        from lifecycle.configuration.composing import Composer
-        from lifecycle.configuration.sources import SpecNames
+        from lifecycle.configuration.sources import Composer, SpecNames
 
         providers = ("offline", "openai", "foundry", "route", *self._extensions.loaded.clients)
         names = SpecNames(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lifecycle.events.retention import EventRetention
     from lifecycle.events.subscriptions import Subscribers
     from lifecycle.runs.fact_writer import FactWriter, WorkflowTold
-    from lifecycle.runs.waiters import CompletionWaiters
+    from lifecycle.runs.queries import CompletionWaiters
     from lifecycle.sessions.pause import SessionPause
 
 
@@ -136,7 +136,7 @@ class ConversationServices:
     @cached_property
     def waiters(self) -> CompletionWaiters:
         """Wakes those in this process that wait for a run to end."""
-        from lifecycle.runs.waiters import CompletionWaiters
+        from lifecycle.runs.queries import CompletionWaiters
 
         return CompletionWaiters()
 

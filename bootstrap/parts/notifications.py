@@ -1,4 +1,7 @@
-"""Composition of notifications."""
+"""Composition of notifications.
+
+The mailer that the settings select. Connects to nothing, and imports only what is used.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,31 @@ if TYPE_CHECKING:
     from adapters.webhooks import HttpWebhooks
     from bootstrap.parts.core import Core
     from bootstrap.parts.extensions import ExtensionServices
+    from kernel.settings import Settings
     from lifecycle.callbacks.targets import CallbackTargets
     from llmops.notifications.channels import ChannelStore, EmailPolicy
     from llmops.notifications.history import DeliveryHistory
     from llmops.notifications.outbox import Outbox
+
+
+def make_mailer(settings: Settings) -> SmtpMailer | AzureMailer | None:
+    """Return the mailer; None where no sender is set."""
+    if not settings.email_from:
+        return None
+    if settings.smtp_host:
+        from adapters.email_smtp import SmtpMailer, SmtpServer
+
+        password = settings.smtp_password.get_secret_value()
+        server = SmtpServer(
+            settings.smtp_host, settings.smtp_port, settings.smtp_security, settings.smtp_username, password
+        )
+        return SmtpMailer(server, settings.email_from)
+    from adapters.email_azure import AzureMailer
+    from adapters.identity import AppIdentity
+
+    connection = settings.email_connection.get_secret_value()
+    identity = None if connection else AppIdentity()
+    return AzureMailer(settings.email_from, connection=connection, endpoint=settings.email_endpoint, identity=identity)
 
 
 @dataclass(eq=False)
@@ -61,8 +85,6 @@ class NotificationServices:
     @cached_property
     def mailer(self) -> SmtpMailer | AzureMailer | None:
         """Sends email; None where it is not configured."""
-        from bootstrap.email import make_mailer
-
         mailer = make_mailer(self._core.settings)
         return self._core.closes(mailer) if mailer else None
 

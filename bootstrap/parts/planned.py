@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from bootstrap.parts.core import Core
     from bootstrap.parts.runs import RunServices
-    from kernel.due_times import DueTimes
+    from kernel.due_index import DueTimes
     from lifecycle.batches.running import Batches
     from lifecycle.batches.store import BatchStore
     from lifecycle.schedules.due import ScheduleRunner
@@ -62,6 +62,6 @@ class PlannedRunServices:
             yield count
 
     def _due(self, kind: str) -> DueTimes:
-        from kernel.due_times import DueTimes
+        from kernel.due_index import DueTimes
 
         return DueTimes(self._core.tables, kind)

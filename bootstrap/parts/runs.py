@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from lifecycle.runs.cancel import RunCancel
     from lifecycle.runs.dead_letters import DeadLetters
     from lifecycle.runs.failed_runs import FailedRunStore
-    from lifecycle.runs.list import RunList
     from lifecycle.runs.provenance import Provenance
-    from lifecycle.runs.queries import RunQueries
+    from lifecycle.runs.queries import RunList, RunQueries
     from lifecycle.runs.queue import RunQueue
     from lifecycle.runs.requeue import Requeue, SendAt
     from lifecycle.runs.resume import RunResume
@@ -195,7 +194,7 @@ class RunServices:
     @cached_property
     def list(self) -> RunList:
         """Lists runs."""
-        from lifecycle.runs.list import RunList
+        from lifecycle.runs.queries import RunList
 
         return RunList(self._conversations.store, self._conversations.directory)
 

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, readable
-from kernel.errors import EtagMismatch, NotFound
-from kernel.preconditions import check_match
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, first_rows
+from kernel.errors import NotFound
+from kernel.preconditions import delete_row, put_row
+from kernel.tables import Row, Span, Tables, Upsert, first_rows
 from lifecycle.approvals.model import ApprovalTerms
 from lifecycle.specs.approvals import ApprovalRule, Pattern, covering
 from lifecycle.tools.conditions import holds
@@ -167,13 +167,8 @@ class PolicyStore:
         Raises:
             EtagMismatch: It was changed since the caller read it.
         """
-        _, etag = await self.get(workspace)
-        check_match(if_match, etag)
-        row = Row(workspace, "policy", {"policy": policy.model_dump_json()}, etag)
-        try:
-            (etag,) = await self._tables.commit(TABLE, [Replace(row) if etag else Insert(row)])
-        except (RowChanged, RowExists):
-            raise EtagMismatch from None
+        row = Row(workspace, "policy", {"policy": policy.model_dump_json()})
+        etag, _ = await put_row(self._tables, TABLE, row, if_match)
         self._known.pop(workspace, None)
         return etag
 
@@ -205,10 +200,8 @@ class PolicyStore:
         Raises:
             NotFound: It does not exist (code `standing_rule_not_found`).
         """
-        try:
-            await self._tables.commit(TABLE, [Delete(workspace, f"standing!{agent}!{digest}")])
-        except RowChanged:
-            raise NotFound("There is no such standing rule.", code="standing_rule_not_found") from None
+        missing = NotFound("There is no such standing rule.", code="standing_rule_not_found")
+        await delete_row(self._tables, TABLE, (workspace, f"standing!{agent}!{digest}"), None, missing)
 
 
 _STANDING = JsonCodec(StandingRule)

@@ -16,7 +16,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, Conflict, NotFound
-from kernel.ids import new_id
 from lifecycle.batches.rules import (
     WINDOW,
     Batch,
@@ -33,7 +32,7 @@ from lifecycle.conversations.run import Run, RunState
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
-    from kernel.due_times import DueThing, DueTimes
+    from kernel.due_index import DueThing, DueTimes
     from lifecycle.batches.store import BatchStore, StoredBatch, StoredItem
     from lifecycle.conversations.submission import Send
     from lifecycle.registry.signals import AgentSignals
@@ -253,11 +252,6 @@ class Batches:
             return await self._desk.get(workspace, ident)
         except NotFound:
             return None
-
-
-def new_batch_id() -> str:
-    """Return a new id for a batch."""
-    return new_id()
 
 
 def _digest(items: Sequence[Item], max_cost_micro_usd: int | None) -> str:

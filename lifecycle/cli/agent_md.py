@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from kernel.strict_json import is_list, is_object
-from lifecycle.cli.failures import BadFile, where
+from lifecycle.cli.command import BadFile, where
 
 _FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)(.*)\Z", re.DOTALL | re.MULTILINE)
 _VARIABLE = re.compile(

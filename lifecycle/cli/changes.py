@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from lifecycle.cli.command import BadFile
 from lifecycle.cli.directory import KINDS, MANAGED_BY, AgentFile, KindFile, OfAgents
-from lifecycle.cli.failures import BadFile
 from lifecycle.cli.server import Server
 from lifecycle.configuration.kinds import Kind
 from lifecycle.configuration.layers import AgentConfig

@@ -15,7 +15,7 @@ from kernel.ids import agent_name
 from kernel.strict_json import is_object
 from kernel.validation import in_words
 from lifecycle.cli.agent_md import Reading, read_agent_md
-from lifecycle.cli.failures import BadFile, CommandFailed, where
+from lifecycle.cli.command import BadFile, CommandFailed, where
 from lifecycle.configuration.kinds import Kind, item_name
 from lifecycle.configuration.layers import AgentConfig
 from lifecycle.specs.team import Team

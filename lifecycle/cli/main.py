@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from lifecycle.cli import apply, plan, status
-from lifecycle.cli.command import Command
+from lifecycle.cli.command import FAILED, Command, CommandFailed
 from lifecycle.cli.environment import environment
-from lifecycle.cli.failures import FAILED, CommandFailed
 from lifecycle.cli.server import DEFAULT_URL
 
 _EPILOG = """\

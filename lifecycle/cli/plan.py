@@ -9,9 +9,8 @@ from typing import TextIO
 
 from lifecycle.cli.agent_md import Reading
 from lifecycle.cli.changes import Change, ChangeKind, changes_of, kind_changes, look
-from lifecycle.cli.command import Command
+from lifecycle.cli.command import NOTHING_TO_DO, SOMETHING_LEFT, Command
 from lifecycle.cli.directory import KINDS, MANAGED_BY, read_directory, read_kind
-from lifecycle.cli.failures import NOTHING_TO_DO, SOMETHING_LEFT
 from lifecycle.cli.registry import make_plan
 from lifecycle.cli.report import show
 from lifecycle.cli.server import Server

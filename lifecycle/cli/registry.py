@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lifecycle.cli.failures import CommandFailed
+from lifecycle.cli.command import CommandFailed
 from lifecycle.cli.server import Server
 
 _LOOK_EVERY_S = 0.5

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
-from lifecycle.cli.failures import CommandFailed
+from lifecycle.cli.command import CommandFailed
 
 if TYPE_CHECKING:
     from agent_lifecycle_client import ApiError, Client

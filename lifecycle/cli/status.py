@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TextIO
 
-from lifecycle.cli.command import Command
-from lifecycle.cli.failures import FAILED, NOTHING_TO_DO, SOMETHING_LEFT
+from lifecycle.cli.command import FAILED, NOTHING_TO_DO, SOMETHING_LEFT, Command
 from lifecycle.cli.server import Server
 
 _SIGNS = {"healthy": " ", "degraded": "!", "critical": "x"}

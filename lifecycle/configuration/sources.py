@@ -1,13 +1,17 @@
-"""Reads the items that a declaration refers to, and composes the agent's spec from them."""
+"""Reads the items that a declaration refers to, and composes the agent's spec from them.
+
+Composes declared agents into specs, and keeps the index of the items that agents depend on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from kernel.errors import InvalidInput, one_of
 from lifecycle.configuration.composition import Effective, composed
+from lifecycle.configuration.dependents import Dependent, DependentKind, Dependents
 from lifecycle.configuration.kinds import OVERRIDES, Kind, Ref, references
 from lifecycle.configuration.layers import AgentConfig, Capability, Content, Overrides, Personality, Template
 from lifecycle.configuration.merging import NOTHING, Merged, Origin
@@ -196,3 +200,32 @@ def _check_checks(known: Collection[str], policy: EvaluationPolicy | None) -> No
     if unknown:
         msg = f"Unknown checks: {one_of(unknown)}. This app has: {one_of(sorted(known)) or 'none'}."
         raise InvalidInput(msg, code="unknown_check", fields={"/evaluation/checks": "This app has no such check."})
+
+
+class Composer:
+    """Composes agents from the items that are stored now."""
+
+    def __init__(self, items: ConfigurationStore, dependents: Dependents, names: SpecNames) -> None:
+        """Set the stores and the names that specs can use."""
+        self._items = items
+        self._dependents = dependents
+        self._names = names
+
+    def sources(self, workspace: str, assuming: ConfigurationItem | None = None) -> Sources:
+        """Return the workspace's items; with `assuming` in place of the stored item of that name."""
+        return Sources(self._items, self._names, workspace, assuming=assuming)
+
+    async def compose(self, workspace: str, name: str, config: AgentConfig) -> Resolved:
+        """Enter the agent in the index of dependents, and return its composed spec.
+
+        Raises:
+            InvalidInput: See `Sources.resolve`.
+        """
+        resolved = await self.sources(workspace).resolve(config)
+        await self.enter(workspace, name, resolved.versions)
+        return resolved
+
+    async def enter(self, workspace: str, name: str, sources: Iterable[str]) -> None:
+        """Enter an agent in the index as depending on the sources, except overrides: every agent depends on those."""
+        refs = [ref for ref in map(Ref.parse, sources) if ref.kind is not Kind.OVERRIDES]
+        await self._dependents.enter(workspace, Dependent(DependentKind.AGENT, name), refs)

@@ -3,20 +3,53 @@
 Table `configuration`, partition = workspace. Row `{kind}!{name}` is the current item, guarded by its ETag; row
 `history!{kind}!{name}!{version}` is one version of it, written in the same transaction and never changed. A deleted
 item's row stays, so that version numbers are not used again.
+
+Built-in templates, personalities and capabilities, from the files in `presets/`.
+
+A workspace can store its own item under the same name; deleting that brings the built-in one back.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from pathlib import Path
 
-from kernel.clock import Clock, rfc3339
+from kernel.clock import Clock
 from kernel.errors import NotFound, TooLarge
-from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, first_rows
-from lifecycle.configuration.kinds import STORED, Kind, Ref, StoredContent
-from lifecycle.configuration.presets import preset, preset_names
+from kernel.preconditions import check_match, write_row
+from kernel.tables import Insert, Row, RowTooLarge, Span, Tables, first_rows
+from lifecycle.configuration.kinds import CONTENT, STORED, Kind, Ref, StoredContent
+from lifecycle.configuration.layers import Content
+
+_FOLDERS = {Kind.TEMPLATE: "templates", Kind.PERSONALITY: "personalities", Kind.CAPABILITY: "capabilities"}
+
+
+@cache
+def preset_names(kind: Kind) -> Sequence[str]:
+    """Return the names of the built-in items of a kind, sorted."""
+    folder = _FOLDERS.get(kind)
+    return sorted(path.stem for path in _path(folder).glob("*.yaml")) if folder else ()
+
+
+@cache
+def preset(ref: Ref) -> Content | None:
+    """Return the built-in item; None if there is none of that name."""
+    if ref.name not in preset_names(ref.kind):
+        return None
+    import yaml  # noqa: PLC0415 - cold start: most functions need none
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # several times as fast, where libyaml is available
+    text = (_path(_FOLDERS[ref.kind]) / f"{ref.name}.yaml").read_text(encoding="utf-8")
+    return CONTENT[ref.kind].model_validate(yaml.load(text, loader))  # noqa: S506 - a safe loader
+
+
+def _path(folder: str) -> Path:
+    return Path(__file__).parent / "presets" / folder
+
 
 TABLE = "configuration"
 _NEWEST_FIRST = 10**10
@@ -48,6 +81,10 @@ class ConfigurationItem:
     def etag(self) -> str:
         """The version, as an HTTP entity tag."""
         return f'"{self.version}"'
+
+
+Ahead = Callable[[ConfigurationItem], Awaitable[None]]
+"""Does what must precede a change, or refuses it, by the item as it is; called again when somebody was faster."""
 
 
 def unknown(ref: Ref) -> NotFound:
@@ -124,16 +161,44 @@ class ConfigurationStore:
         found = [_item(ref, row) for row in rows]
         return found[:limit], found[limit - 1].version if len(found) > limit else None
 
-    async def write(self, current: ConfigurationItem, content: StoredContent | None) -> ConfigurationItem | None:
-        """Store the item's next version and return it; return None if it was changed since it was read.
+    async def change(
+        self,
+        workspace: str,
+        ref: Ref,
+        content: StoredContent | None,
+        if_match: str | None,
+        ahead: Ahead | None = None,
+    ) -> tuple[ConfigurationItem, ConfigurationItem]:
+        """Make the workspace's own item say this, and return it as it was and as it is: the same if it said so already.
 
         Args:
-            current: The item as it was read.
-            content: The new content; None to delete the item.
+            workspace: Whose it is.
+            ref: What it is.
+            content: What it says from now on; None to delete it.
+            if_match: What the caller says in `If-Match`.
+            ahead: What is done before it is written.
 
         Raises:
-            TooLarge: The content does not fit a row.
+            NotFound: It is to be deleted, and the workspace has none of its own.
+            EtagMismatch: It is not as the caller has read it.
+            TooLarge: It is more than a row can hold.
         """
+        while True:
+            current = await self.find(workspace, ref)
+            own = current.content is not None and not current.builtin
+            if content is None and not own:
+                raise unknown(ref)
+            check_match(if_match, current.etag if current.content is not None else None)
+            if own and current.content == content:
+                return current, current
+            if ahead is not None:
+                await ahead(current)
+            written = await self._write(current, content)
+            if written is not None:
+                return current, written
+
+    async def _write(self, current: ConfigurationItem, content: StoredContent | None) -> ConfigurationItem | None:
+        """Write the item's next version and return it; None when somebody else changed it first."""
         ref, version, now = current.ref, current.version + 1, self._clock()
         values = {
             "content": content.model_dump_json() if content is not None else None,
@@ -143,26 +208,13 @@ class ConfigurationStore:
         head = Row(current.workspace, _key(ref), values, current.row_etag)
         history = Row(current.workspace, f"history!{_key(ref)}!{_NEWEST_FIRST - version:010d}", values)
         try:
-            etags = await self._tables.commit(
-                TABLE, [Replace(head) if current.row_etag else Insert(head), Insert(history)]
-            )
+            etag = await write_row(self._tables, TABLE, head, [Insert(history)])
         except RowTooLarge:
             msg = f"The {ref.kind.value} is too large: at most 1 MiB can be stored, of which a character takes 2 bytes."
             raise TooLarge(msg) from None
-        except (RowChanged, RowExists):
-            # The row may be from this very write, whose response was lost: the same content at the same time is our
-            # own.
-            row = await self._tables.get(TABLE, current.workspace, _key(ref))
-            ours = row is not None and _comparable(row) == _comparable(Row("", "", values))
-            return _item(ref, row) if row and ours else None
-        return ConfigurationItem(
-            current.workspace, ref, content, version, builtin=False, updated_at=now, row_etag=etags[0]
-        )
-
-
-def _comparable(row: Row) -> tuple[str, int, str]:
-    moment = row.moment("updated_at")
-    return row.text("content"), row.integer("version"), rfc3339(moment) if moment else ""
+        if etag is None:
+            return None
+        return ConfigurationItem(current.workspace, ref, content, version, builtin=False, updated_at=now, row_etag=etag)
 
 
 def _item(ref: Ref, row: Row) -> ConfigurationItem:

@@ -5,11 +5,12 @@ Table `configuration`, partition `{workspace}!preferences`, row = the user's id.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from kernel.errors import NotFound
-from kernel.preconditions import check_match
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Tables
+from kernel.preconditions import change_row, check_match, delete_row
+from kernel.tables import Row, Tables, Write, put
 from lifecycle.configuration.preferences import Preferences
 from lifecycle.configuration.store import TABLE
 
@@ -36,12 +37,8 @@ class UserPreferenceStore:
         self._tables = tables
 
     async def find(self, workspace: str, user_id: str) -> UserPreferences:
-        """Return the user's preferences; empty ones at version 0 if none are stored."""
-        row = await self._tables.get(TABLE, _partition(workspace), user_id)
-        if row is None:
-            return UserPreferences(user_id, Preferences())
-        content = Preferences.model_validate_json(row.text("content"))
-        return UserPreferences(user_id, content, row.integer("version"), row.etag)
+        """Return what the user prefers; nothing at version 0 when that was never said."""
+        return _read(user_id, await self._tables.get(TABLE, _partition(workspace), user_id))
 
     async def get(self, workspace: str, user_id: str) -> UserPreferences:
         """Return the user's preferences.
@@ -62,19 +59,18 @@ class UserPreferenceStore:
         Raises:
             EtagMismatch: `if_match` is given and they were changed since.
         """
-        while True:
-            current = await self.find(workspace, user_id)
-            if current.row_etag and current.preferences == preferences:
-                return current, False
-            _check(current, if_match)
-            version = current.version + 1
-            values = {"content": preferences.model_dump_json(), "version": version}
+
+        async def decide(stored: Row | None) -> tuple[tuple[UserPreferences, bool], Sequence[Write]]:
+            current = _read(user_id, stored)
+            check_match(if_match, current.etag if stored else None)
+            if stored is not None and current.preferences == preferences:
+                return (current, False), ()
+            values = {"content": preferences.model_dump_json(), "version": current.version + 1}
             row = Row(_partition(workspace), user_id, values, current.row_etag)
-            try:
-                etags = await self._tables.commit(TABLE, [Replace(row) if current.row_etag else Insert(row)])
-            except (RowChanged, RowExists):
-                continue  # stored by another caller, or by this write with its response lost: read again
-            return UserPreferences(user_id, preferences, version, etags[0]), not current.row_etag
+            return (UserPreferences(user_id, preferences, current.version + 1), stored is None), [put(row)]
+
+        (changed, new), etag = await change_row(self._tables, TABLE, (_partition(workspace), user_id), decide)
+        return replace(changed, row_etag=etag), new
 
     async def delete(self, workspace: str, user_id: str, if_match: str | None = None) -> None:
         """Delete the user's preferences; sessions that have started keep their copy.
@@ -83,28 +79,19 @@ class UserPreferenceStore:
             NotFound: None are stored (code `preferences_not_found`).
             EtagMismatch: `if_match` is given and they were changed since.
         """
-        tried = False
-        while True:
-            current = await self.find(workspace, user_id)
-            if tried and not current.row_etag:
-                return
-            if not current.row_etag:
-                raise _unknown()
-            _check(current, if_match)
-            try:
-                await self._tables.commit(TABLE, [Delete(_partition(workspace), user_id, current.row_etag)])
-            except RowChanged:
-                tried = True
-                continue
-            return
+        place = (_partition(workspace), user_id)
+        await delete_row(self._tables, TABLE, place, if_match, _unknown(), etag_of=lambda row: _read(user_id, row).etag)
+
+
+def _read(user_id: str, row: Row | None) -> UserPreferences:
+    if row is None:
+        return UserPreferences(user_id, Preferences())
+    content = Preferences.model_validate_json(row.text("content"))
+    return UserPreferences(user_id, content, row.integer("version"), row.etag)
 
 
 def _unknown() -> NotFound:
     return NotFound("No preferences of this user are known.", code="preferences_not_found")
-
-
-def _check(current: UserPreferences, if_match: str | None) -> None:
-    check_match(if_match, current.etag if current.row_etag else None)
 
 
 def _partition(workspace: str) -> str:

@@ -1,8 +1,8 @@
 """Commits changes of sessions; concurrent changes of one session are committed together, in order.
 
-A session's row is written by all who submit to it and by the worker of its runs, guarded by its ETag. Within a process,
-the changes of a session form a queue, and the first one commits as many of them as one transaction takes. Between
-processes, one succeeds and the others decide again, each after a growing pause.
+A session's row is written by whoever submits to it and by whoever runs a run of it, guarded by its ETag. Within a
+process its changes are group commits; between processes whoever was faster makes the others decide again, each after a
+pause that grows.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from kernel.errors import TooLarge, Unavailable
+from kernel.group_commit import Group, GroupCommit, Request
 from kernel.journal import Event
-from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Write
+from kernel.tables import Insert, RowChanged, RowExists, RowTooLarge, Write, put
 from lifecycle.conversations.changes import (
     Committed,
     ConversationChange,
@@ -26,7 +27,7 @@ from lifecycle.conversations.changes import (
     Turn,
 )
 from lifecycle.conversations.long_texts import has_long, is_long
-from lifecycle.conversations.rows import TABLE, long_events, partition_of
+from lifecycle.conversations.rows import TABLE, long_events
 
 if TYPE_CHECKING:
     from kernel.tables import Tables
@@ -47,43 +48,26 @@ _PATIENCE_S = 30.0
 
 
 @dataclass(eq=False, slots=True)
-class Update:
-    """A change that a caller waits for: its rule, and its outcome."""
+class Update(Request):
+    """A change of a session and perhaps of one of its runs: how it is decided, and what is stored then.
+
+    Attributes:
+        run_id: The run; None for none.
+        decide: The rule.
+        known: The run, and the session, as last seen; None where they have to be read.
+        session: The session and its ETag as this process has last stored or read it; None where it has not.
+        result: What is stored then.
+    """
 
     run_id: str | None
     decide: Decide
     known: StoredConversation | None
-    result: StoredConversation | None = None
-    error: Exception | None = None
-
-    @property
-    def settled(self) -> bool:
-        """Whether its outcome is known."""
-        return self.result is not None or self.error is not None
+    session: tuple[Session | None, str] | None = field(default=None, init=False)
+    result: StoredConversation | None = field(default=None, init=False)
 
 
-@dataclass(slots=True)
-class _CommitQueue:
-    """The pending changes of one session in this process, in order."""
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: list[Update] = field(default_factory=list[Update])
-    latest: tuple[Session | None, str] | None = None
-
-    def batch(self, first: Update) -> Sequence[Update]:
-        """Return the changes to commit together: at most one for each run, as a transaction writes each row once."""
-        found, runs = [first], {first.run_id}
-        for each in self.waiting:
-            if each is not first and (each.run_id is None or each.run_id not in runs):
-                found.append(each)
-                runs.add(each.run_id)
-        return found[:_AT_ONCE]
-
-    def forget(self) -> None:
-        """Drop the cached state: another process has changed the session."""
-        self.latest = None
-        for each in self.waiting:
-            each.known = None
+_Updates = Group[tuple[str, str], Update]
+"""The changes of a session, by workspace and id."""
 
 
 @dataclass(slots=True)
@@ -147,7 +131,7 @@ class SessionWriter:
         self._committed = committed
         self._run_changed = run_changed
         self._doubted = doubted
-        self._queues: dict[str, _CommitQueue] = {}
+        self._commits = GroupCommit[tuple[str, str], Update](_together, self._make, single=(RowTooLarge,))
 
     async def update(self, workspace: str, session_id: str, own: Update) -> StoredConversation:
         """Commit the change and return the stored state.
@@ -156,62 +140,40 @@ class SessionWriter:
             Unavailable: Other callers kept changing the session, or the storage cannot be reached.
             TooLarge: The run or the session is too large to be stored.
         """
-        key = partition_of(workspace, session_id)
-        queue = self._queues.setdefault(key, _CommitQueue())
-        queue.waiting.append(own)
         try:
-            async with queue.lock:
-                if not own.settled:
-                    await self._commit_queued(workspace, session_id, queue, own)
-        finally:
-            if own in queue.waiting:
-                queue.waiting.remove(own)
-            if not queue.waiting:
-                self._queues.pop(key, None)
-        if own.error is not None:
-            raise own.error
+            await self._commits.make((workspace, session_id), own)
+        except RowTooLarge:
+            msg = "The query and its answer are too large to be stored."
+            raise TooLarge(msg) from None
         if own.result is None:
             msg = "a change came to nothing"
             raise RuntimeError(msg)
         return own.result
 
-    async def _commit_queued(self, workspace: str, session_id: str, queue: _CommitQueue, own: Update) -> None:
-        """Commit the change together with those queued behind it, whose callers then find them done."""
+    async def _make(self, group: _Updates, batch: Sequence[Update]) -> None:
+        """Commit the changes; decide them again whenever somebody else has changed the session or one of the runs."""
         loop = asyncio.get_running_loop()
-        give_up, pause, alone = loop.time() + _PATIENCE_S, _FIRST_PAUSE_S, False
+        give_up, pause = loop.time() + _PATIENCE_S, _FIRST_PAUSE_S
         while True:
-            batch = [own] if alone else queue.batch(own)
             try:
-                await self._commit_batch(workspace, session_id, queue, batch)
+                await self._try(group, batch)
+            except RowTooLarge:
+                raise
             except (RowChanged, RowExists):
-                queue.forget()
+                _forget(group)
                 if loop.time() >= give_up:
                     msg = "The session is being changed by too many callers at once; try again."
                     raise Unavailable(msg, code="session_busy", retry_after_s=1) from None
                 await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads writers, guards nothing
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
-            except RowTooLarge:
-                if len(batch) == 1:
-                    msg = "The query and its answer are too large to be stored."
-                    raise TooLarge(msg) from None
-                alone = True
-            except Exception as error:
-                queue.forget()
-                for each in batch:
-                    each.error = error
-                queue.waiting = [each for each in queue.waiting if not each.settled]
-                raise
             except BaseException:
-                queue.forget()  # it is unknown whether it took effect
+                _forget(group)  # whether it took effect is not known
                 raise
             else:
-                queue.waiting = [each for each in queue.waiting if not each.settled]
                 return
 
-    async def _commit_batch(
-        self, workspace: str, session_id: str, queue: _CommitQueue, batch: Sequence[Update]
-    ) -> None:
-        seen = await self._load_states(workspace, session_id, queue, batch)
+    async def _try(self, group: _Updates, batch: Sequence[Update]) -> None:
+        seen = await self._seen(group, batch)
         merged = _Batch(seen[0].session, seen[0].session)
         refused: dict[Update, Exception] = {}
         decided: list[tuple[Update, StoredConversation, Run | None]] = []
@@ -229,25 +191,24 @@ class SessionWriter:
             decided.append((update, found, change.run if change else None))
         etags = await self._commit(merged, seen[0].session_etag) if not merged.empty else {}
         session_etag = etags.get("", seen[0].session_etag)
-        queue.latest = (merged.session, session_etag)
+        for each in group.waiting:
+            each.session = (merged.session, session_etag)
         for update, error in refused.items():
-            update.error = error
+            update.finish(error)
         for update, found, run in decided:
             run_etag = etags[run.id] if run is not None else found.run_etag
             update.result = StoredConversation(merged.session, run or found.run, session_etag, run_etag)
+            update.finish()
 
-    async def _load_states(
-        self, workspace: str, session_id: str, queue: _CommitQueue, batch: Sequence[Update]
-    ) -> Sequence[StoredConversation]:
-        """Return the session and each change's run, reading only what is not cached."""
+    async def _seen(self, group: _Updates, batch: Sequence[Update]) -> Sequence[StoredConversation]:
+        """Return the session and each change's run, reading only what is not known."""
         first = batch[0]
-        if queue.latest is None:
-            known = first.known or await self._load(workspace, session_id, first.run_id)
-            first.known = known
-            queue.latest = (known.session, known.session_etag)
-        session, etag = queue.latest
+        if first.session is None:
+            known = first.known = first.known or await self._load(*group.key, first.run_id)
+            first.session = (known.session, known.session_etag)
+        session, etag = first.session
         unknown = [each for each in batch if each.known is None and each.run_id is not None]
-        loaded = await asyncio.gather(*(self._load(workspace, session_id, each.run_id) for each in unknown))
+        loaded = await asyncio.gather(*(self._load(*group.key, each.run_id) for each in unknown))
         for each, stored in zip(unknown, loaded, strict=True):
             each.known = stored
         nothing = StoredConversation(None, None)
@@ -264,16 +225,16 @@ class SessionWriter:
             if before is not None:
                 # Before the first long text is stored: otherwise erasing the session would not look for it.
                 flagged = self._rows.session_row(replace(before, long_texts=True), session_etag)
-                [session_etag] = await self._tables.commit(TABLE, [_put(flagged)])
+                [session_etag] = await self._tables.commit(TABLE, [put(flagged)])
                 if not merged.changed:
                     merged.changed = True
         elif before is not None and before.long_texts and not session.long_texts:
             session = merged.session = replace(session, long_texts=True)
         for seen, run in merged.runs:
             await self._ahead(seen.run, run)
-        writes: list[Write] = [_put(await self._rows.run_row(run, seen.run_etag)) for seen, run in merged.runs]
+        writes: list[Write] = [put(await self._rows.run_row(run, seen.run_etag)) for seen, run in merged.runs]
         if merged.changed:
-            writes.append(_put(self._rows.session_row(session, session_etag)))
+            writes.append(put(self._rows.session_row(session, session_etag)))
             first = session.turns - len(merged.turns)
             for number, turn in enumerate(merged.turns, first):
                 writes.append(Insert(await self._rows.turn_row(session, number, turn)))
@@ -298,5 +259,17 @@ class SessionWriter:
                 self._run_changed(seen.run, run)
 
 
-def _put(row: Row) -> Write:
-    return Replace(row) if row.etag else Insert(row)
+def _together(waiting: Sequence[Update]) -> Sequence[Update]:
+    """Return the changes to make together: of each run one, as a transaction writes each row once."""
+    found, runs = list[Update](), set[str]()
+    for each in waiting:
+        if each.run_id is None or each.run_id not in runs:
+            found.append(each)
+            runs |= {each.run_id} if each.run_id else set()
+    return found[:_AT_ONCE]
+
+
+def _forget(group: _Updates) -> None:
+    """Forget what is known of a session and its runs: somebody else has changed it."""
+    for each in group.waiting:
+        each.session = each.known = None

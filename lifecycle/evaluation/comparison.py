@@ -8,8 +8,7 @@ from datetime import date
 
 from kernel.errors import NotFound
 from lifecycle.registry.catalog import Catalog
-from llmops.evaluation.regression import ScoreChange, compare
-from llmops.evaluation.score_distribution import ScoreDistribution
+from llmops.evaluation.score_distribution import ScoreChange, ScoreDistribution, compare
 from llmops.facts.scores import Evaluations, by_version
 from llmops.facts.sums import DaySum, Parts
 

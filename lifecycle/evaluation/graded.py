@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmops.evaluation import grounding, text_checks
+from llmops.evaluation import text_checks
 from llmops.evaluation.markdown import Structure
 
 
@@ -44,7 +44,7 @@ def length(response: str, least: int | None, most: int | None) -> float | None:
 
 def grounded(response: str, context: str | None) -> float | None:
     """Grade how much of the answer the context supports; None without a context."""
-    return _share(grounding.grounded(response, context))
+    return _share(text_checks.grounded(response, context))
 
 
 def schema_followed(response: str, schema: str | None) -> float | None:

@@ -14,7 +14,7 @@ from datetime import date
 
 from kernel.clock import hour_bucket
 from kernel.journal import SHARDS, TABLE, Event, Journal
-from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Write, every
+from kernel.tables import Row, RowChanged, RowExists, Span, Tables, Write, every, put
 
 _NEXT = "daily_counts!next"
 _ALL = "daily_counts!all"
@@ -125,5 +125,4 @@ def _added(partition: str, key: str, counts: Counter[str], before: Row | None) -
 
 
 def _put(partition: str, key: str, values: dict[str, str | int], before: Row | None) -> Write:
-    row = Row(partition, key, values, before.etag if before else "")
-    return Replace(row) if before else Insert(row)
+    return put(Row(partition, key, values, before.etag if before else ""))

@@ -22,8 +22,8 @@ from kernel.errors import AppError, NotFound
 from kernel.journal import SHARDS
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, every
 from llmops.notifications.bodies import CLOUD_EVENTS_BATCH, source_of
-from llmops.notifications.catalogue import matches
 from llmops.notifications.delivery import FIRST_PAUSE, LONGEST_PAUSE, attempt_of
+from llmops.notifications.notification import matches
 from llmops.notifications.signing import signed
 
 if TYPE_CHECKING:

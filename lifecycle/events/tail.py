@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from kernel.journal import Event
-from lifecycle.events.cursors import Position, advanced
+from lifecycle.events.streams import Position, advanced
 
 Numbered = tuple[int, Event]
 _KEPT = 500

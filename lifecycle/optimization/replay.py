@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from kernel.clock import Clock
 from lifecycle.loader.overview import LoaderOverview
 from llmops.facts.model import AttemptFact
-from llmops.optimization.history import FactHistory
+from llmops.optimization.evidence import FactHistory
 from llmops.optimization.what_if import Outcome
 from llmops.spend.pricing import Rates
 from llmops.spend.rate_store import RateStore

@@ -21,8 +21,7 @@ from lifecycle.registry.signals import AgentSignals
 from llmops.facts.model import AttemptFact
 from llmops.facts.store import days
 from llmops.facts.summary import PerformanceSummary
-from llmops.optimization.evidence import AgentHistory
-from llmops.optimization.history import FactHistory
+from llmops.optimization.evidence import AgentHistory, FactHistory
 from llmops.optimization.model import (
     MEASURED_AFTER,
     MONTH_DAYS,

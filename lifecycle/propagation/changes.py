@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from kernel.due_index import Entry
 from kernel.errors import Conflict, InvalidInput
-from kernel.preconditions import check_match
-from lifecycle.configuration.composing import Composer
 from lifecycle.configuration.dependents import Dependent, DependentKind, Dependents
 from lifecycle.configuration.kinds import Kind, Ref, references
 from lifecycle.configuration.layers import Content
-from lifecycle.configuration.presets import preset
-from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore, unknown
+from lifecycle.configuration.sources import Composer
+from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore, preset
 from lifecycle.propagation.propagation import Propagated, Propagation, config_of
 from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.signals import AgentSignals
@@ -67,15 +66,8 @@ class ConfigurationChanges:
             EtagMismatch: `if_match` is given and the item was changed since.
             TooLarge: It does not fit a row.
         """
-        while True:
-            current = await self._items.find(workspace, ref)
-            own = not current.builtin and current.content is not None
-            check_match(if_match, current.etag if current.content is not None else None)
-            if own and content == current.content:
-                return Changed(current, new=False, followed=Propagated())
-            changed = await self._changed(current, content, content, signals)
-            if changed is not None:
-                return replace(changed, new=not own)
+        before, item, followed = await self._change(workspace, ref, content, content, signals, if_match)
+        return Changed(item, new=before.builtin or before.content is None, followed=followed)
 
     async def delete(self, workspace: str, ref: Ref, signals: AgentSignals, if_match: str | None = None) -> None:
         """Delete the workspace's item; a built-in item of that name becomes visible again.
@@ -85,16 +77,7 @@ class ConfigurationChanges:
             Conflict: Something depends on it (code `item_in_use`), or would be invalid with the built-in item.
             EtagMismatch: `if_match` is given and the item was changed since.
         """
-        while True:
-            current = await self._items.find(workspace, ref)
-            if current.content is None or current.builtin:
-                raise unknown(ref)
-            check_match(if_match, current.etag)
-            builtin = preset(ref)
-            if builtin is None and ref.kind is not Kind.OVERRIDES:
-                await self._check_unused(workspace, ref)
-            if await self._changed(current, None, builtin, signals) is not None:
-                return
+        await self._change(workspace, ref, None, preset(ref), signals, if_match)
 
     async def dependents(
         self, workspace: str, ref: Ref, limit: int, after: str | None = None
@@ -107,25 +90,38 @@ class ConfigurationChanges:
         real = await asyncio.gather(*(self._depends(workspace, who, ref) for who in found))
         return [who for who, depends in zip(found, real, strict=True) if depends], after
 
-    async def _changed(
-        self, current: ConfigurationItem, content: Content | None, comes_to: Content | None, signals: AgentSignals
-    ) -> Changed | None:
-        """Store the content, of which `comes_to` is what agents will use; None if the item was changed meanwhile."""
-        workspace, ref = current.workspace, current.ref
-        proposed = replace(current, content=comes_to, version=current.version + 1, builtin=content is None)
-        if content is not None:
-            await self._composer.sources(workspace, proposed).check(content)
-        await self._check_followable(proposed)
-        if content is not None and ref.kind in (Kind.TEMPLATE, Kind.OVERRIDES):
-            await self._dependents.enter(
-                workspace, Dependent(DependentKind(ref.kind.value), ref.name), references(content)
-            )
-        noted = await self._following.note(workspace, ref, proposed.version)
-        written = await self._items.write(current, content)
-        if written is None:
-            return None
-        followed = await self._following.propagate(noted, signals, FOLLOW_AT_ONCE)
-        return Changed(written, new=False, followed=followed)
+    async def _change(
+        self,
+        workspace: str,
+        ref: Ref,
+        content: Content | None,
+        comes_to: Content | None,
+        signals: AgentSignals,
+        if_match: str | None,
+    ) -> tuple[ConfigurationItem, ConfigurationItem, Propagated]:
+        """Make the item say the content, of which `comes_to` is what agents will see.
+
+        Returns:
+            The item as it was and as it is, and what became of the agents that are composed of it.
+        """
+        noted: list[Entry] = []
+
+        async def ahead(current: ConfigurationItem) -> None:
+            proposed = replace(current, content=comes_to, version=current.version + 1, builtin=content is None)
+            if content is not None:
+                await self._composer.sources(workspace, proposed).check(content)
+            elif comes_to is None and ref.kind is not Kind.OVERRIDES:
+                await self._check_unused(workspace, ref)
+            await self._check_followable(proposed)
+            if content is not None and ref.kind in (Kind.TEMPLATE, Kind.OVERRIDES):
+                who = Dependent(DependentKind(ref.kind.value), ref.name)
+                await self._dependents.enter(workspace, who, references(content))
+            noted.append(await self._following.note(workspace, ref, proposed.version))
+
+        before, item = await self._items.change(workspace, ref, content, if_match, ahead)
+        if item is before:
+            return before, item, Propagated()
+        return before, item, await self._following.propagate(noted[-1], signals, FOLLOW_AT_ONCE)
 
     async def _check_followable(self, proposed: ConfigurationItem) -> None:
         """Check that every agent that is valid now stays valid."""

@@ -26,9 +26,8 @@ from lifecycle.registry.record import AgentState
 if TYPE_CHECKING:
     from kernel.clock import Clock
     from kernel.due_index import DueIndex
-    from lifecycle.configuration.composing import Composer
     from lifecycle.configuration.dependents import Dependents
-    from lifecycle.configuration.sources import Resolved, Sources
+    from lifecycle.configuration.sources import Composer, Resolved, Sources
     from lifecycle.loader.resolver import AgentResolver
     from lifecycle.registry.catalog import Agent, Catalog
     from lifecycle.registry.offers import OfferedTools

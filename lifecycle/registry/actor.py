@@ -15,9 +15,8 @@ from kernel.due_index import DueIndex
 from kernel.errors import AppError
 from kernel.tables import RowChanged, RowExists, Tables
 from kernel.tracing import Attributes, span
-from lifecycle.registry.agent_events import AgentEvents
 from lifecycle.registry.agent_history import AgentHistory
-from lifecycle.registry.audit import AuditStep
+from lifecycle.registry.audit import AgentEvents, AuditStep
 from lifecycle.registry.effects import Decision, Effect
 from lifecycle.registry.operations import Operation, Sweep
 from lifecycle.registry.provider_effects import ProviderEffects

@@ -8,8 +8,8 @@ from datetime import timedelta
 from kernel.clock import Clock
 from kernel.errors import Conflict
 from kernel.ids import new_id
-from lifecycle.configuration.composing import Composer
 from lifecycle.configuration.layers import AgentConfig
+from lifecycle.configuration.sources import Composer
 from lifecycle.registry.audit import AuditStep
 from lifecycle.registry.catalog import Agent, Catalog, disabled
 from lifecycle.registry.offers import OfferedTools

@@ -14,11 +14,10 @@ from datetime import datetime, timedelta
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, readable
 from kernel.errors import Conflict, EtagMismatch, NotFound, TooLarge
-from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, Write, every
+from kernel.tables import Insert, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, Write, every, put
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.registry.agent_events import AgentEvents
 from lifecycle.registry.agent_history import AgentHistory, EarlierDeclaration
-from lifecycle.registry.audit import AuditStep
+from lifecycle.registry.audit import AgentEvents, AuditStep
 from lifecycle.registry.counts import change_row, declaration_change
 from lifecycle.registry.declarations import Declaration, declared
 from lifecycle.registry.record import AgentRecord, AgentState
@@ -262,7 +261,7 @@ class Catalog:
         self._recent.pop((workspace, name), None)
         values = {"declaration": _DECLARATION.dump(declaration)}
         row = Row(workspace, name, values, agent.row_etag if agent else "")
-        writes: list[Write] = [Replace(row) if agent else Insert(row)]
+        writes: list[Write] = [put(row)]
         existed = agent is not None and not agent.declaration.deleted
         if counts := declaration_change(existed=existed, exists=not declaration.deleted):
             writes.append(Insert(change_row(workspace, counts, self._clock())))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from kernel.codec import JsonCodec
-from kernel.tables import Insert, Replace, Row, Tables, Write
+from kernel.tables import Insert, Row, Tables, Write, put
 from lifecycle.registry.counts import LifecycleCounts, change, change_row
 from lifecycle.registry.record import AgentRecord
 
@@ -43,7 +43,7 @@ class RecordStore:
             "provider_id": record.version.id if record.version else None,
         }
         row = Row(record.workspace, record.name + SUFFIX, values, etag)
-        writes: list[Write] = [Replace(row) if etag else Insert(row)]
+        writes: list[Write] = [put(row)]
         if counts := change(before if etag else None, record):
             writes.append(Insert(change_row(record.workspace, counts, now)))
             self._counts.fold_soon(record.workspace)

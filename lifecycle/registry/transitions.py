@@ -9,10 +9,9 @@ from datetime import datetime
 
 from lifecycle.registry.audit import AuditEntry, AuditStep
 from lifecycle.registry.effects import Deactivate, Deprovision, Discard, Effect, Inspect, MakePinnedVersion, Provision
-from lifecycle.registry.health import answered, degraded, seen_intact
 from lifecycle.registry.operations import Operation
 from lifecycle.registry.providers import ProviderVersion
-from lifecycle.registry.record import AgentRecord, AgentState, Failure, Intent, same
+from lifecycle.registry.record import AgentRecord, AgentState, Failure, Intent, answered, degraded, same, seen_intact
 
 REMEMBERED_OPERATIONS = 128
 """How many operation ids a record remembers; older duplicates are recognized by revisions and states."""

@@ -14,11 +14,11 @@ from datetime import date, datetime
 
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable, readable
-from kernel.errors import EtagMismatch, NotFound
+from kernel.errors import NotFound
 from kernel.ids import new_id, newest_first
 from kernel.journal import Event, Journal
-from kernel.preconditions import check_match
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
+from kernel.preconditions import delete_row, put_row
+from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
 from lifecycle.conversations.session import Session
 from lifecycle.retention.policy import DataRetentionPolicy, HoldScope, LegalHold, Part, hold_on
 from lifecycle.sessions.erase import OnHold
@@ -110,13 +110,8 @@ class RetentionStore:
         """
         # Before the policy: the list may have a workspace too many, never one too few.
         await self._tables.commit(TABLE, [Upsert(Row(_WORKSPACES, workspace, {}))])
-        _, etag = await self.policy(workspace)
-        check_match(if_match, etag)
-        row = Row(workspace, "policy", {"policy": policy.model_dump_json()}, etag)
-        try:
-            (etag,) = await self._tables.commit(TABLE, [Replace(row) if etag else Insert(row)])
-        except (RowChanged, RowExists):
-            raise EtagMismatch from None
+        row = Row(workspace, "policy", {"policy": policy.model_dump_json()})
+        etag, _ = await put_row(self._tables, TABLE, row, if_match)
         return etag
 
     async def workspaces(self) -> AsyncIterator[str]:
@@ -156,12 +151,10 @@ class RetentionStore:
         Raises:
             NotFound: There is no hold of this scope.
         """
-        try:
-            await self._tables.commit(TABLE, [Delete(workspace, f"hold!{scope}")])
-        except RowChanged:
-            raise NotFound(f"There is no legal hold on {scope}.", code="hold_not_found") from None
-        event = Event("hold.released", {"on": scope.kind, "by": by}, self._clock())
-        await self._journal.record(workspace, f"hold:{new_id()}", event)
+        missing = NotFound(f"There is no legal hold on {scope}.", code="hold_not_found")
+        await delete_row(self._tables, TABLE, (workspace, f"hold!{scope}"), None, missing)
+        told = Event("hold.released", {"on": scope.kind, "by": by}, self._clock())
+        await self._journal.record(workspace, f"hold:{new_id()}", told)
 
     async def check(self, session: Session) -> None:
         """Check that the session may be erased.

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from lifecycle.conversations.run import Attempt, Run, RunState
 from lifecycle.conversations.store import ConversationStore
-from lifecycle.runs.waiters import CompletionWaiters
+from lifecycle.runs.queries import CompletionWaiters
 from llmops.budgets.reservations import Intent
 from llmops.facts.model import AttemptFact, Attribution, Call, Continuation, Ending, Timing
 from llmops.facts.store import Facts

@@ -14,7 +14,7 @@ from kernel.errors import AppError, Cancelled, NotFound, TooLarge, Unavailable
 from kernel.ids import new_id
 from kernel.journal import Event
 from lifecycle.approvals.gate import ApprovalPending
-from lifecycle.conversations import dispatch, retries
+from lifecycle.conversations import dispatch
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.dispatch import DispatchDecision
 from lifecycle.conversations.run import Run, RunState, Stage
@@ -26,11 +26,11 @@ from lifecycle.conversations.transitions import outcome, stage_event, turns_of
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs import spans
 from lifecycle.runs.attempt import AttemptFactory, Prepared, RunAttempt
-from lifecycle.runs.attempt_failures import defect
+from lifecycle.runs.attempt_policy import defect
 from lifecycle.runs.drafts import REJECTED
 from lifecycle.runs.fact_writer import FactWriter, ended_attempts
 from lifecycle.runs.lease import RunLease
-from lifecycle.runs.requeue import Requeue
+from lifecycle.runs.requeue import Requeue, last_attempt, retry_delay_s, tries
 from lifecycle.runs.submit import RunSubmission
 from lifecycle.runs.waiting import Blocked, WaitingRuns
 from lifecycle.teams import moves
@@ -279,13 +279,11 @@ class RunWorker:
         run, effort = lease.run, attempt.effort
         counts = {"redriven": run.redriven, "waits": run.dispatch.waits}
         full = isinstance(error, PoolFull)
-        last = not full and retries.last_attempt(run.attempt, self._policy.max_attempts, **counts)
+        last = not full and last_attempt(run.attempt, self._policy.max_attempts, **counts)
         retriable = error.retriable and not isinstance(error, PoolRefused)
         again = retriable and not last and not (last_delivery and requeue is None)
-        tries = retries.tries(run.attempt, self._policy.max_attempts, **counts)
-        wait_s = retries.retry_delay_s(
-            tries, self._policy.retry_base_s, error.retry_after_s, self._policy.retry_longest_s
-        )
+        tried = tries(run.attempt, self._policy.max_attempts, **counts)
+        wait_s = retry_delay_s(tried, self._policy.retry_base_s, error.retry_after_s, self._policy.retry_longest_s)
         if full:
             wait_s = min(max(1.0, error.retry_after_s or 0.0), _LONGEST_PUT_OFF_S)
             attempt.note_full(error, wait_s)

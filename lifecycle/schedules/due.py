@@ -19,7 +19,7 @@ from lifecycle.schedules.store import LastDue
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
-    from kernel.due_times import DueThing, DueTimes
+    from kernel.due_index import DueThing, DueTimes
     from lifecycle.conversations.submission import Send
     from lifecycle.registry.signals import AgentSignals
     from lifecycle.runs.submit import Accepted, RunSubmission

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 from kernel.codec import JsonCodec, all_readable
 from kernel.errors import Conflict, EtagMismatch, NotFound
 from kernel.ids import agent_name
-from kernel.preconditions import check_match
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
+from kernel.preconditions import change_row, check_match, delete_row, write_row
+from kernel.tables import Row, Span, Tables, Write, every, put
 from lifecycle.conversations.submission import RunRequest
 from lifecycle.schedules.rules import Cron, Missed, parse_cron
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
-    from kernel.due_times import DueTimes
+    from kernel.due_index import DueTimes
 
 TABLE = "schedules"
 MOST = 200
@@ -150,37 +150,30 @@ class Schedules:
             EtagMismatch: `if_match` is given and the schedule was changed since, or does not exist.
             Conflict: The workspace has the maximum number of schedules (code `too_many_schedules`).
         """
-        while True:
-            found = await self.stored(workspace, name)
-            current = found.schedule if found else None
+
+        async def decide(stored: Row | None) -> tuple[tuple[Schedule, bool], Sequence[Write]]:
+            current = _read(stored) if stored else None
             check_match(if_match, current.etag if current else None)
             schedule = changed(current, name, wanted, self._clock())
             if schedule == current:
-                return schedule, False
+                return (schedule, False), ()
             if current is None and len(await self.list(workspace)) >= MOST:
                 raise Conflict(f"A workspace has at most {MOST} schedules.", code="too_many_schedules")
             if schedule.next_at is not None:
                 await self._due.add(workspace, name, schedule.next_at)
-            if await self.replace(workspace, schedule, found.etag if found else ""):
-                return schedule, current is None
+            return (schedule, current is None), [put(_row(workspace, schedule, stored.etag if stored else ""))]
+
+        done, _ = await change_row(self._tables, TABLE, (workspace, name), decide)
+        return done
 
     async def replace(self, workspace: str, schedule: Schedule, etag: str) -> bool:
-        """Store the schedule over the one with the ETag; return whether it is the one stored now.
-
-        A refused write may be this client's own: it repeats a write whose response was lost.
-        """
-        row = Row(workspace, schedule.name, {"schedule": _SCHEDULE.dump(schedule)}, etag)
-        try:
-            await self._tables.commit(TABLE, [Replace(row) if etag else Insert(row)])
-        except (RowChanged, RowExists):
-            found = await self.stored(workspace, schedule.name)
-            return found is not None and found.schedule == schedule
-        return True
+        """Store the schedule, in place of the one with the ETag; return whether it is the one that is stored now."""
+        return await write_row(self._tables, TABLE, _row(workspace, schedule, etag)) is not None
 
     async def stored(self, workspace: str, name: str) -> StoredSchedule | None:
         """Return the schedule as stored; None if it does not exist."""
         row = await self._tables.get(TABLE, workspace, name)
-        return StoredSchedule(_SCHEDULE.load(row.text("schedule")), row.etag) if row else None
+        return StoredSchedule(_read(row), row.etag) if row else None
 
     async def get(self, workspace: str, name: str) -> Schedule:
         """Return the schedule.
@@ -189,13 +182,13 @@ class Schedules:
             NotFound: It does not exist.
         """
         if (found := await self.stored(workspace, name)) is None:
-            raise no_schedule(name)
+            raise _missing(name)
         return found.schedule
 
     async def list(self, workspace: str) -> Sequence[Schedule]:
         """Return the workspace's schedules by name."""
         rows = every(self._tables, TABLE, Span(workspace))
-        return [one async for one in all_readable(rows, lambda row: _SCHEDULE.load(row.text("schedule")), "schedule")]
+        return [one async for one in all_readable(rows, _read, "schedule")]
 
     async def delete(self, workspace: str, name: str, if_match: str | None = None) -> None:
         """Delete the schedule; runs that it has submitted continue.
@@ -204,17 +197,8 @@ class Schedules:
             NotFound: It does not exist.
             EtagMismatch: `if_match` is given and the schedule was changed since.
         """
-        tried = False
-        while (found := await self.stored(workspace, name)) is not None:
-            check_match(if_match, found.schedule.etag)
-            try:
-                await self._tables.commit(TABLE, [Delete(workspace, name, found.etag)])
-            except RowChanged:
-                tried = True  # it was changed, or an earlier try took effect
-                continue
-            return
-        if not tried:
-            raise no_schedule(name)
+        place = (workspace, name)
+        await delete_row(self._tables, TABLE, place, if_match, _missing(name), etag_of=lambda row: _read(row).etag)
 
     async def forget_user(self, workspace: str, user_id: str) -> int:
         """Delete the schedules whose request names the user, and return how many."""
@@ -228,6 +212,13 @@ class Schedules:
         return count
 
 
-def no_schedule(name: str) -> NotFound:
-    """Return the error for a schedule that does not exist."""
+def _read(row: Row) -> Schedule:
+    return _SCHEDULE.load(row.text("schedule"))
+
+
+def _row(workspace: str, schedule: Schedule, etag: str) -> Row:
+    return Row(workspace, schedule.name, {"schedule": _SCHEDULE.dump(schedule)}, etag)
+
+
+def _missing(name: str) -> NotFound:
     return NotFound(f"There is no schedule {name!r}.", code="schedule_not_found")

@@ -131,7 +131,7 @@ class Toolbox:
         check_context(self._context, wanted)
         if not wanted:
             return []
-        from lifecycle.tools.retrieval import framework_providers  # noqa: PLC0415 - cold start
+        from lifecycle.tools.framework import framework_providers  # noqa: PLC0415 - cold start
 
         return framework_providers(self._context, wanted)
 

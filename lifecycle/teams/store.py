@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from kernel.clock import Clock
 from kernel.errors import Conflict, InvalidInput, NotFound
-from kernel.preconditions import check_match
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from lifecycle.configuration.kinds import Kind, Ref, item_name
 from lifecycle.specs.team import Team
@@ -153,19 +152,16 @@ class Teams:
         """
         await self._check_members(workspace, team)
         self._check_conditions(team)
-        while True:
-            current = await self._items.find(workspace, _ref(name))
-            check_match(if_match, current.etag if current.content is not None else None)
+
+        async def ahead(current: ConfigurationItem) -> None:
             if isinstance(current.content, Team):
-                if current.content == team:
-                    return _team(current), False
-                removed = {member.name for member in current.content.members} - {member.name for member in team.members}
-                await self._check_unused(workspace, name, removed)
+                gone = {member.name for member in current.content.members} - {member.name for member in team.members}
+                await self._check_unused(workspace, name, gone)
             await self._memberships.enter(workspace, name, team.all_agents)
-            written = await self._items.write(current, team)
-            if written is not None:
-                self._known.pop((workspace, name), None)
-                return _team(written), current.content is None
+
+        before, item = await self._items.change(workspace, _ref(name), team, if_match, ahead)
+        self._known.pop((workspace, name), None)
+        return _team(item), before.content is None
 
     async def delete(self, workspace: str, name: str, if_match: str | None = None) -> None:
         """Delete the team.
@@ -175,13 +171,12 @@ class Teams:
             Conflict: It has open sessions (code `team_in_use`); `fields` has the first of them.
             EtagMismatch: `if_match` is given and the team was changed since.
         """
-        while True:
-            current = await self._items.get(workspace, _ref(name))
-            check_match(if_match, current.etag)
+
+        async def ahead(_: ConfigurationItem) -> None:
             await self._check_unused(workspace, name, None)
-            if await self._items.write(current, None) is not None:
-                self._known.pop((workspace, name), None)
-                return
+
+        await self._items.change(workspace, _ref(name), None, if_match, ahead)
+        self._known.pop((workspace, name), None)
 
     async def _check_members(self, workspace: str, team: Team) -> None:
         found = await asyncio.gather(*(self._catalog.find(workspace, agent) for agent in team.all_agents))

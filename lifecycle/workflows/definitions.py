@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 
 from kernel.errors import InvalidInput
-from kernel.preconditions import check_match
 from lifecycle.configuration.kinds import Kind, Ref
 from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore, unknown
 from lifecycle.registry.catalog import Catalog
@@ -34,14 +33,8 @@ class Workflows:
             TooLarge: It does not fit a row.
         """
         await self._check_agents(workspace, spec)
-        while True:
-            current = await self._items.find(workspace, _ref(name))
-            check_match(if_match, current.etag if current.content is not None else None)
-            if current.content == spec:
-                return current, False
-            written = await self._items.write(current, spec)
-            if written is not None:
-                return written, current.content is None
+        before, item = await self._items.change(workspace, _ref(name), spec, if_match)
+        return item, before.content is None
 
     async def delete(self, workspace: str, name: str, if_match: str | None = None) -> None:
         """Delete the workflow; its runs continue, and stay stored.
@@ -50,11 +43,7 @@ class Workflows:
             NotFound: It does not exist.
             EtagMismatch: `if_match` is given and the workflow was changed since.
         """
-        while True:
-            current = await self.get(workspace, name)
-            check_match(if_match, current.etag)
-            if await self._items.write(current, None) is not None:
-                return
+        await self._items.change(workspace, _ref(name), None, if_match)
 
     async def get(self, workspace: str, name: str) -> ConfigurationItem:
         """Return the workflow.

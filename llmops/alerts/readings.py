@@ -15,7 +15,7 @@ from llmops.facts.summary import PerformanceSummary
 from llmops.facts.sums import Cell
 from llmops.performance.monitor import total
 from llmops.reports.daily import DailyCosts
-from llmops.spend.groups import Group
+from llmops.spend.costs import Group
 from llmops.spend.usage import Spend
 
 WorkspaceFigures = Callable[[str, datetime, datetime], Awaitable[Mapping[Metric, float]]]

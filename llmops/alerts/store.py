@@ -14,23 +14,20 @@ from datetime import datetime
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable, readable
 from kernel.errors import Conflict, NotFound
-from kernel.preconditions import check_match
+from kernel.preconditions import change_row, check_match, write_row
 from kernel.tables import (
     Delete,
-    Insert,
-    Replace,
     Row,
     RowChanged,
-    RowExists,
     Span,
     Tables,
     Upsert,
     Write,
     every,
     first_rows,
+    put,
 )
-from llmops.alerts.firing_history import FIRED, Firing
-from llmops.alerts.rules import AlertRule, State
+from llmops.alerts.rules import FIRED, AlertRule, Firing, State
 
 TABLE = "alerts"
 MOST = 200
@@ -113,21 +110,24 @@ class AlertStore:
             EtagMismatch: `if_match` is given and the rule is another one, or there is none.
             Conflict: The workspace has as many rules as it may.
         """
-        while True:
-            row, current = await self._find(workspace, name)
+
+        async def decide(stored: Row | None) -> tuple[tuple[Alert, bool], Sequence[Write]]:
+            current = _read(stored) if stored else None
             fresh = current is None or current.deleted
             known = self._default(workspace, name) if fresh else current
             check_match(if_match, known.etag if known else None)
             if known is not None and known.rule == rule:
-                return known, False
+                return (known, False), ()
             if fresh and len(await self._rows(workspace, MOST)) >= MOST:
                 raise Conflict(f"A workspace has at most {MOST} alert rules.", code="too_many_alerts")
             now = self._clock()
             created = now if fresh or current is None else current.created_at
             revision = current.revision + 1 if current else 1
             alert = Alert(workspace, name, rule, revision, deleted=False, created_at=created, updated_at=now)
-            if await self._write(alert, row):
-                return alert, known is None
+            return (alert, known is None), [put(_row(alert, stored))]
+
+        done, _ = await change_row(self._tables, TABLE, _place(workspace, name), decide)
+        return done
 
     async def get(self, workspace: str, name: str) -> Alert:
         """Return the rule.
@@ -135,19 +135,14 @@ class AlertStore:
         Raises:
             NotFound: There is none of that name.
         """
-        _, alert = await self._find(workspace, name)
-        if alert is None or alert.deleted:
-            alert = self._default(workspace, name)
-        if alert is None:
-            raise NotFound(f"There is no alert {name!r}.", code="alert_not_found")
-        return alert
+        return self._known(workspace, name, await self._tables.get(TABLE, *_place(workspace, name)))
 
     async def list(self, workspace: str, limit: int, after: str | None = None) -> tuple[Sequence[Alert], str | None]:
         """Return up to `limit` rules by name, and the name to continue after; None when these were the last."""
         stored: list[Alert] = []
         span = Span.prefix(_RULES, f"{workspace}!", after=None if after is None else f"{workspace}!{after}")
         rows = every(self._tables, TABLE, span, page=limit + 1)
-        async for alert in all_readable(rows, lambda row: _ALERT.load(row.text("alert")), "alert rule"):
+        async for alert in all_readable(rows, _read, "alert rule"):
             stored += [] if alert.deleted else [alert]
             if len(stored) > limit:
                 break
@@ -165,23 +160,22 @@ class AlertStore:
             Conflict: It is a default rule, which can be disabled but not deleted.
             EtagMismatch: `if_match` is given and the rule has another ETag.
         """
-        while True:
-            alert = await self.get(workspace, name)
+
+        async def decide(stored: Row | None) -> tuple[None, Sequence[Write]]:
+            alert = self._known(workspace, name, stored)
             if alert.default:
                 msg = f"The alert {name!r} is there by default; set it with 'enabled': false to switch it off."
                 raise Conflict(msg, code="default_alert")
-            row, stored = await self._find(workspace, name)
             check_match(if_match, alert.etag)
-            if stored != alert:
-                continue  # another caller changed it in between
             gone = replace(alert, deleted=True, revision=alert.revision + 1, updated_at=self._clock())
-            if await self._write(gone, row):
-                return
+            return None, [put(_row(gone, stored))]
+
+        await change_row(self._tables, TABLE, _place(workspace, name), decide)
 
     async def all(self) -> AsyncIterator[Alert]:
         """Yield every rule of every workspace, including deleted ones whose rows are not removed yet."""
         rows = every(self._tables, TABLE, Span(_RULES))
-        async for alert in all_readable(rows, lambda row: _ALERT.load(row.text("alert")), "alert rule"):
+        async for alert in all_readable(rows, _read, "alert rule"):
             yield alert
 
     async def standings(self, workspace: str) -> Mapping[str, AlertStatus]:
@@ -218,23 +212,16 @@ class AlertStore:
         Returns:
             The stored state; None if another process evaluated the rule meanwhile.
         """
-        etag = before.etag if before else ""
-        row = Row(alert.workspace, f"{_STATE_OF}{alert.name}", {"state": _STATE.dump(state)}, etag)
-        writes: list[Write] = [Replace(row) if etag else Insert(row)]
-        if firing is not None:
-            writes.append(Upsert(Row(alert.workspace, firing.key, {"firing": _FIRING.dump(firing)})))
-        try:
-            etags = await self._tables.commit(TABLE, writes)
-        except (RowChanged, RowExists):
-            standing = await self.standing(alert.workspace, alert.name)
-            # Refused because of this very commit: the client repeated it after its response was lost.
-            return standing if standing is not None and standing.state == state else None
-        return AlertStatus(state, etags[0])
+        values = {"state": _STATE.dump(state)}
+        row = Row(alert.workspace, f"{_STATE_OF}{alert.name}", values, before.etag if before else "")
+        fired = [Upsert(Row(alert.workspace, firing.key, {"firing": _FIRING.dump(firing)}))] if firing else []
+        etag = await write_row(self._tables, TABLE, row, fired)
+        return AlertStatus(state, etag) if etag is not None else None
 
     async def clear(self, alert: Alert, standing: AlertStatus | None) -> None:
-        """Remove the rows of a deleted rule, unless it was set again."""
-        row, stored = await self._find(alert.workspace, alert.name)
-        if row is None or stored != alert:
+        """Remove what is left of a removed rule, unless it was set again."""
+        row = await self._tables.get(TABLE, *_place(alert.workspace, alert.name))
+        if row is None or _read(row) != alert:
             return
         try:
             if standing is not None:
@@ -247,20 +234,26 @@ class AlertStore:
     def _default(self, workspace: str, name: str) -> Alert | None:
         return next((alert for alert in self.defaults(workspace) if alert.name == name), None)
 
-    async def _find(self, workspace: str, name: str) -> tuple[Row | None, Alert | None]:
-        row = await self._tables.get(TABLE, _RULES, f"{workspace}!{name}")
-        return row, _ALERT.load(row.text("alert")) if row else None
+    def _known(self, workspace: str, name: str, row: Row | None) -> Alert:
+        alert = _read(row) if row else None
+        if alert is None or alert.deleted:
+            alert = self._default(workspace, name)
+        if alert is None:
+            raise NotFound(f"There is no alert {name!r}.", code="alert_not_found")
+        return alert
 
     async def _rows(self, workspace: str, limit: int) -> Sequence[Row]:
         return await first_rows(self._tables, TABLE, Span.prefix(_RULES, f"{workspace}!"), limit)
 
-    async def _write(self, alert: Alert, before: Row | None) -> bool:
-        row = Row(
-            _RULES, f"{alert.workspace}!{alert.name}", {"alert": _ALERT.dump(alert)}, before.etag if before else ""
-        )
-        try:
-            await self._tables.commit(TABLE, [Replace(row) if before else Insert(row)])
-        except (RowChanged, RowExists):
-            # Refused because of this very commit: the client repeated it after its response was lost.
-            return (await self._find(alert.workspace, alert.name))[1] == alert
-        return True
+
+def _place(workspace: str, name: str) -> tuple[str, str]:
+    return _RULES, f"{workspace}!{name}"
+
+
+def _row(alert: Alert, before: Row | None) -> Row:
+    place = _place(alert.workspace, alert.name)
+    return Row(*place, {"alert": _ALERT.dump(alert)}, before.etag if before else "")
+
+
+def _read(row: Row) -> Alert:
+    return _ALERT.load(row.text("alert"))

@@ -23,19 +23,7 @@ from datetime import datetime
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable
 from kernel.errors import Unavailable
-from kernel.tables import (
-    MAX_WRITES,
-    Delete,
-    Insert,
-    Replace,
-    Row,
-    RowChanged,
-    RowExists,
-    Span,
-    Tables,
-    Write,
-    every,
-)
+from kernel.tables import MAX_WRITES, Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Write, every, put
 from llmops.budgets.reservations import Reservation, ReservationRequest, ReservationResult, Settlement
 from llmops.budgets.rules import Amounts, Counter, Refusal, granted
 from llmops.budgets.store import TABLE
@@ -247,7 +235,7 @@ class BudgetCounters:
         for key in changed:
             values = {"counter": _COUNTER.dump(counters[key]), "touched": now}
             row = Row(workspace, f"count!{key}", values, state.known[key][1])
-            writes.append(Replace(row) if row.etag else Insert(row))
+            writes.append(put(row))
         writes += [write for plan in plans for write in plan.writes]
         if writes:
             etags = await self._tables.commit(TABLE, writes)

@@ -16,18 +16,8 @@ from kernel.codec import JsonCodec
 from kernel.errors import Conflict, Forbidden
 from kernel.journal import Event
 from kernel.preconditions import put_row
-from kernel.tables import Insert, Replace, Row, RowChanged, RowExists
-from llmops.capacity.scaling import (
-    FLEX,
-    WEEKS,
-    Load,
-    Platform,
-    Recommendation,
-    ScalingPolicy,
-    SiteScale,
-    Trigger,
-    recommend,
-)
+from kernel.tables import Row, RowChanged, RowExists, put
+from llmops.capacity.scaling import WEEKS, Load, Recommendation, ScalingPolicy, SiteScale, Trigger, recommend
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
@@ -107,7 +97,7 @@ class ScalingStore:
                 return
             row = Row(PARTITION, "state", {"state": text}, stored.etag if stored else "")
             try:
-                await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
+                await self._tables.commit(TABLE, [put(row)])
             except (RowChanged, RowExists):
                 continue
             return

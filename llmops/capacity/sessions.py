@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from kernel.errors import TooManyRequests, Unavailable
-from kernel.tables import Insert, Replace, Row, RowChanged, RowExists
+from kernel.tables import Row, RowChanged, RowExists, put
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
@@ -91,7 +91,7 @@ class SessionClaims:
         values = {"sessions": json.dumps(claims, separators=(",", ":"))}
         new = Row(f"{workspace}!{pool}", "sessions", values, row.etag if row else "")
         try:
-            await self._tables.commit(TABLE, [Replace(new) if row else Insert(new)])
+            await self._tables.commit(TABLE, [put(new)])
         except (RowChanged, RowExists):
             return False
         return True

@@ -23,7 +23,6 @@ from kernel.preconditions import delete_row, put_row
 from kernel.tables import (
     Delete,
     Insert,
-    Replace,
     Row,
     RowChanged,
     RowExists,
@@ -33,6 +32,7 @@ from kernel.tables import (
     Write,
     every,
     first_rows,
+    put,
 )
 from llmops.capacity.exchange import Grant, Request, Slice, State, Want
 from llmops.capacity.pools import Amounts, Pool, check
@@ -152,7 +152,7 @@ class PoolStore:
             state, grant = divided(pool, load(stored.text("state")) if stored else State(), request, now)
             row = Row(partition, "state", {"state": dump(state)}, stored.etag if stored else "")
             try:
-                await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
+                await self._tables.commit(TABLE, [put(row)])
             except (RowChanged, RowExists):
                 await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_S))  # noqa: S311 - spreads writers
                 continue

@@ -16,7 +16,7 @@ from llmops.facts.folding import DAY_SUM, parts_of
 from llmops.facts.model import AttemptFact
 from llmops.facts.store import SHARDS, TABLE, days, kept_of, new_of, partition, shard
 from llmops.facts.sums import HOUR, MINUTE, Cell, CostSum, DaySum, cell_of
-from llmops.spend.groups import Group, add_up
+from llmops.spend.costs import Group, add_up
 from llmops.spend.usage import Spend
 
 MINUTES_UP_TO = timedelta(hours=6)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import date, datetime
 
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Tables, Write
+from kernel.tables import Delete, Replace, Row, RowChanged, RowExists, Tables, Write, put
 from llmops.facts import sums
 from llmops.facts.model import AttemptFact, without_arguments
 from llmops.facts.store import TABLE, Facts, StoredFact, kept_of, kept_row, key_of, new_row
@@ -88,7 +88,7 @@ class RunRedaction:
                 writes.append(Replace(Row(home, own.key, sums.dump(CostSum(group, rest)), own.etag)))
             total = spend + (sums.cost_of(other)[1] if other else Spend())
             row = Row(home, sums.cost_key(nobody), sums.dump(CostSum(nobody, total)), other.etag if other else "")
-            writes.append(Replace(row) if other else Insert(row))
+            writes.append(put(row))
         return writes
 
 

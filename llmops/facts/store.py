@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from kernel.codec import JsonCodec, readable
+from kernel.group_commit import GroupInserts
 from kernel.ids import newest_first
-from kernel.shared_inserts import SharedInserts
 from kernel.tables import Delete, Replace, Row, RowChanged, RowExists, Span, Tables, every
 from llmops.facts.model import AttemptFact, Call, bounded, without_arguments
 
@@ -115,7 +115,7 @@ class Facts:
     def __init__(self, tables: Tables, recorded: Callable[[AttemptFact], None] | None = None) -> None:
         """Set the tables, and the function that is called with every fact once it is written."""
         self._tables = tables
-        self._inserts = SharedInserts(tables, TABLE)
+        self._inserts = GroupInserts(tables, TABLE)
         self._recorded = recorded
 
     async def record(self, fact: AttemptFact) -> AttemptFact:

@@ -24,7 +24,7 @@ from llmops.evaluation.scoring import Score
 from llmops.facts.accesses import AccessSum, access_key, access_of
 from llmops.facts.model import AttemptFact, Call
 from llmops.facts.summary import PerformanceSummary, summary_of
-from llmops.spend.groups import Group, add_up
+from llmops.spend.costs import Group, add_up
 from llmops.spend.usage import Spend
 
 HOUR, MINUTE = "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M"

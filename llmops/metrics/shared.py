@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from kernel.clock import Clock
 from kernel.errors import Unavailable
 from kernel.ids import new_id
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, every
+from kernel.tables import Delete, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, every, put
 from llmops.metrics.definitions import Metric
 from llmops.metrics.series import Key, Numbers, Series, added, dump, gathered, lasting, limited, load, observed, without
 
@@ -171,7 +171,7 @@ class SharedMetrics:
         values = {"at": self._clock(), "series": dump(without(counted, mine.base))}
         row = Row(workspace, mine.row, values, mine.etag)
         try:
-            (mine.etag,) = await self._tables.commit(TABLE, [Replace(row) if row.etag else Insert(row)])
+            (mine.etag,) = await self._tables.commit(TABLE, [put(row)])
         except (RowChanged, RowExists):
             there = await self._tables.get(TABLE, workspace, mine.row)
             if there is not None:  # our earlier write took effect, and its response was lost
@@ -196,7 +196,7 @@ class SharedMetrics:
         row = Row(workspace, _PAST, {"series": dump(total)}, past.etag if past else "")
         deletions = [Delete(workspace, each.key, each.etag) for each in gone]
         try:
-            await self._tables.commit(TABLE, [Replace(row) if past else Insert(row), *deletions])
+            await self._tables.commit(TABLE, [put(row), *deletions])
         except (RowChanged, RowExists):
             return  # another worker does the same, or one of these is not gone after all
 

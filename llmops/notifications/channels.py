@@ -13,11 +13,12 @@ from typing import Protocol
 
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable
-from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
+from kernel.errors import Conflict, InvalidInput, NotFound
+from kernel.preconditions import change_row, check_match, delete_row
+from kernel.tables import Row, Span, Tables, Write, every, put
 from llmops.notifications.bodies import Format, format_of
-from llmops.notifications.catalogue import STREAMED, check_patterns, matches
 from llmops.notifications.email import check_recipients
+from llmops.notifications.notification import STREAMED, check_patterns, matches
 from llmops.notifications.signing import check_secret
 
 TABLE = "channels"
@@ -168,22 +169,20 @@ class ChannelStore:
             Conflict: The workspace already has the most channels allowed.
         """
         await self._check_address(request)
-        while True:
-            row = await self._tables.get(TABLE, workspace, name)
-            current = _CHANNEL.load(row.text("channel")) if row else None
-            if if_match is not None and (current is None or if_match not in ("*", current.etag)):
-                raise EtagMismatch
+
+        async def decide(stored: Row | None) -> tuple[tuple[Channel, bool], Sequence[Write]]:
+            current = _read(stored) if stored else None
+            check_match(if_match, current.etag if current else None)
             channel = changed(current, name, request, self._clock(), self._streamed)
             if channel == current:
-                return channel, False
+                return (channel, False), ()
             if current is None and len(await self.list(workspace)) >= MOST:
                 raise Conflict(f"A workspace has at most {MOST} channels.", code="too_many_channels")
-            stored = Row(workspace, name, {"channel": _CHANNEL.dump(channel)}, row.etag if row else "")
-            try:
-                await self._tables.commit(TABLE, [Replace(stored) if row else Insert(stored)])
-            except (RowChanged, RowExists):
-                continue
-            return channel, current is None
+            row = Row(workspace, name, {"channel": _CHANNEL.dump(channel)}, stored.etag if stored else "")
+            return (channel, current is None), [put(row)]
+
+        done, _ = await change_row(self._tables, TABLE, (workspace, name), decide)
+        return done
 
     async def get(self, workspace: str, name: str) -> Channel:
         """Return the channel.
@@ -193,13 +192,13 @@ class ChannelStore:
         """
         row = await self._tables.get(TABLE, workspace, name)
         if row is None:
-            raise NotFound(f"There is no channel {name!r}.", code="channel_not_found")
-        return _CHANNEL.load(row.text("channel"))
+            raise _missing(name)
+        return _read(row)
 
     async def list(self, workspace: str) -> Sequence[Channel]:
         """Return the workspace's channels by name."""
         rows = every(self._tables, TABLE, Span(workspace))
-        return [one async for one in all_readable(rows, lambda row: _CHANNEL.load(row.text("channel")), "channel")]
+        return [one async for one in all_readable(rows, _read, "channel")]
 
     async def _check_address(self, request: ChannelRequest) -> None:
         """Check the receiver: addresses for email, a URL for everything else."""
@@ -229,17 +228,16 @@ class ChannelStore:
             NotFound: There is no channel of that name.
             EtagMismatch: `if_match` is given and the channel has another ETag.
         """
-        while True:
-            row = await self._tables.get(TABLE, workspace, name)
-            if row is None:
-                raise NotFound(f"There is no channel {name!r}.", code="channel_not_found")
-            if if_match not in (None, "*", _CHANNEL.load(row.text("channel")).etag):
-                raise EtagMismatch
-            try:
-                await self._tables.commit(TABLE, [Delete(workspace, name, row.etag)])
-            except RowChanged:
-                continue
-            return
+        place = (workspace, name)
+        await delete_row(self._tables, TABLE, place, if_match, _missing(name), etag_of=lambda row: _read(row).etag)
+
+
+def _read(row: Row) -> Channel:
+    return _CHANNEL.load(row.text("channel"))
+
+
+def _missing(name: str) -> NotFound:
+    return NotFound(f"There is no channel {name!r}.", code="channel_not_found")
 
 
 def _misplaced(field: str, why: str) -> InvalidInput:

@@ -16,8 +16,7 @@ from datetime import UTC, datetime, timedelta
 from kernel.clock import Clock
 from kernel.codec import readable
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Write, every, first_rows
-from llmops.notifications.catalogue import EVENTS
-from llmops.notifications.notification import NOTIFICATION, Notification
+from llmops.notifications.notification import EVENTS, NOTIFICATION, Notification
 
 TABLE = "outbox"
 KEEP_FOR = timedelta(days=30)

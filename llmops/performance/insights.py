@@ -16,7 +16,7 @@ from kernel.money import format_usd
 from llmops.facts.summary import PerformanceSummary
 from llmops.notifications.notification import Severity
 from llmops.performance.monitor import Performance
-from llmops.spend.groups import add_up
+from llmops.spend.costs import add_up
 from llmops.spend.usage import Spend
 
 if TYPE_CHECKING:

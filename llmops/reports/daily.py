@@ -27,7 +27,7 @@ from llmops.facts.folding import LATE_DAYS, NOTHING, OPEN_DAYS, FactAggregation
 from llmops.facts.store import days
 from llmops.facts.sums import CostSum
 from llmops.reports.report import Day, day_of
-from llmops.spend.groups import Group
+from llmops.spend.costs import Group
 from llmops.spend.usage import Spend
 
 TABLE = "reports"

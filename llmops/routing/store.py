@@ -17,20 +17,7 @@ from kernel.codec import JsonCodec, Unreadable, pass_over, readable
 from kernel.errors import NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.preconditions import delete_row, put_row
-from kernel.tables import (
-    Delete,
-    Insert,
-    Replace,
-    Row,
-    RowChanged,
-    RowExists,
-    Span,
-    Tables,
-    Upsert,
-    Write,
-    every,
-    first_rows,
-)
+from kernel.tables import Delete, Row, RowChanged, RowExists, Span, Tables, Upsert, Write, every, first_rows, put
 from llmops.routing.health import BreakerChange, Health, change
 from llmops.routing.model import Route, check_route
 from llmops.routing.quota import Account, Remaining
@@ -209,7 +196,7 @@ class RouteStore:
             values = {"shared": _SHARED.dump(after), "write": write}
             row = Row(workspace, f"{name}!state", values, stored.etag if stored else "")
             try:
-                await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
+                await self._tables.commit(TABLE, [put(row)])
             except (RowChanged, RowExists):
                 continue
             return after

@@ -16,8 +16,7 @@ from kernel.errors import InvalidInput
 from lifecycle.configuration.composition import Effective, composed
 from lifecycle.configuration.layers import AgentConfig, Capability, Layer, Overrides, Personality, Template
 from lifecycle.configuration.merging import DEFAULT, NOTHING, Merged, Origin
-from lifecycle.configuration.rendering import as_text
-from lifecycle.configuration.traits import trait_sentences
+from lifecycle.configuration.rendering import as_text, trait_sentences
 from lifecycle.specs.spec import AgentSpec, fingerprint
 
 NAMES = st.sampled_from(["a", "b", "c"])

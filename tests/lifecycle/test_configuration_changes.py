@@ -513,8 +513,7 @@ async def test_an_agent_that_cannot_follow_stays_as_it_is(world: World) -> None:
     """A race has left it with a template that is gone: it is told apart, and works on."""
     await world.put("template", "t", model="m")
     await world.declare(template="t")
-    item = await world.services.configuration.items.get(WS, Ref(Kind.TEMPLATE, "t"))
-    await world.services.configuration.items.write(item, None)
+    await world.services.configuration.items.change(WS, Ref(Kind.TEMPLATE, "t"), None, None)
     changed = await world.put("overrides", "workspace", max_output_tokens=7)
 
     assert (changed.followed.refused, changed.followed.complete) == (1, True)

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from kernel.errors import InvalidInput, NotFound
 from kernel.journal import SHARDS, Event
 from lifecycle.conversations.session import Counters, Session
-from lifecycle.events.cursors import (
+from lifecycle.events.streams import (
     Position,
+    Stream,
     session_id_of,
     session_position,
     workspace_id_of,
     workspace_position,
 )
-from lifecycle.events.streams import Stream
 from lifecycle.events.subscriptions import AT_ONCE, Subscribers
 from lifecycle.events.tail import NewEvents
 from tests.waiting import QUIET_S

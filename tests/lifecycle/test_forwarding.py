@@ -19,11 +19,10 @@ from lifecycle.callbacks.delivery import Reply
 from lifecycle.callbacks.targets import CallbackTargets
 from lifecycle.events.catalogue import CATALOGUE
 from lifecycle.events.forwarding import EventForwarding
-from llmops.notifications.catalogue import EVENTS, STREAMED
 from llmops.notifications.channels import ChannelRequest, ChannelStore
 from llmops.notifications.delivery import NotificationDelivery
 from llmops.notifications.history import DeliveryHistory
-from llmops.notifications.notification import Notification
+from llmops.notifications.notification import EVENTS, STREAMED, Notification
 from llmops.notifications.outbox import Outbox
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import NOW

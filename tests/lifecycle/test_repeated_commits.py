@@ -1,4 +1,4 @@
-"""What storage's client has repeated by itself is one's own doing: schedules, batches and callbacks take it for that.
+"""What storage's client has repeated by itself is one's own doing: whatever callers change takes it for that.
 
 A commit takes effect, its answer is lost, and the client's repetition is refused as if somebody else had been faster.
 Each test does a thing once for every commit that it takes, and has that one repeated.
@@ -7,19 +7,27 @@ Each test does a thing once for every commit that it takes, and has that one rep
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from kernel.due_times import DueTimes
-from kernel.errors import NotFound
+from kernel.due_index import DueTimes
+from kernel.errors import EtagMismatch, NotFound
 from kernel.ids import new_id
+from lifecycle.approvals.policy import Policy
 from lifecycle.batches.rules import parse_lines
+from lifecycle.configuration.kinds import Kind, Ref
+from lifecycle.configuration.layers import Template
+from lifecycle.configuration.preferences import Preferences
 from lifecycle.conversations.callback import Callback
 from lifecycle.conversations.submission import RunRequest
+from lifecycle.retention.policy import DataRetentionPolicy
 from lifecycle.schedules.store import ScheduleRequest
+from lifecycle.specs.team import Team
+from lifecycle.specs.workflow import WorkflowSpec
+from llmops.notifications.channels import ChannelRequest
 from llmops.notifications.history import DeliveryState
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import RepeatingTables
@@ -122,3 +130,81 @@ async def test_the_end_of_a_run_is_reported_once() -> None:
             assert len(receiver.received) == 1
             receiver.received.clear()
     assert repeating.most >= 8
+
+
+Put = Callable[[int, str | None], Awaitable[tuple[str, bool | None]]]
+Remove = Callable[[str], Awaitable[None]]
+
+
+def _thing(app: App, kind: str) -> tuple[Put, Remove | None]:
+    """Return how to store one of two values of a thing under an ETag, and how to delete it, if it can be."""
+    services = app.services
+
+    async def approval_policy(at: int, etag: str | None) -> tuple[str, bool | None]:
+        return await services.approvals.policies.put("default", Policy(standing=at == 1), etag), None
+
+    async def retention_policy(at: int, etag: str | None) -> tuple[str, bool | None]:
+        policy = DataRetentionPolicy(sessions_s=3600 + at)
+        return await services.sessions.retention.put_policy("default", policy, etag), None
+
+    async def preferences(at: int, etag: str | None) -> tuple[str, bool | None]:
+        put, new = await users.put("default", "u", Preferences(note=f"{at}"), etag)
+        return put.etag, new
+
+    async def channel(at: int, etag: str | None) -> tuple[str, bool | None]:
+        put, new = await channels.put("default", "c", ChannelRequest(f"https://example.com/{at}"), etag)
+        return put.etag, new
+
+    async def team(at: int, etag: str | None) -> tuple[str, bool | None]:
+        said = Team.model_validate({"members": [{"name": f"m{at}", "agent": "bot", "specialization": "all"}]})
+        put, new = await services.teams.store.put("default", "t", said, etag)
+        return put.etag, new
+
+    async def workflow(at: int, etag: str | None) -> tuple[str, bool | None]:
+        said = WorkflowSpec.model_validate({"steps": [{"name": f"s{at}", "agent": "bot"}]})
+        put, new = await services.workflows.definitions.put("default", "w", said, etag)
+        return put.etag, new
+
+    async def template(at: int, etag: str | None) -> tuple[str, bool | None]:
+        put = await changes.put("default", ref, Template(category=f"c{at}"), app.signals, etag)
+        return put.item.etag, put.new
+
+    users, channels, ref = services.configuration.users, services.notifications.channels, Ref(Kind.TEMPLATE, "own")
+    changes = services.agents.configuration_changes
+    return {
+        "approval policy": (approval_policy, None),
+        "retention policy": (retention_policy, None),
+        "preferences": (preferences, lambda etag: users.delete("default", "u", etag)),
+        "channel": (channel, lambda etag: channels.delete("default", "c", etag)),
+        "team": (team, lambda etag: services.teams.store.delete("default", "t", etag)),
+        "workflow": (workflow, lambda etag: services.workflows.definitions.delete("default", "w", etag)),
+        "template": (template, lambda etag: changes.delete("default", ref, app.signals, etag)),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    "kind", ["approval policy", "retention policy", "preferences", "channel", "team", "workflow", "template"]
+)
+async def test_what_callers_replace_is_new_once_changed_under_its_etag_and_deleted(kind: str) -> None:
+    """Neither is refused for what it did itself; whoever comes with the old ETag is."""
+    repeating = Repeating()
+    async for app, tables in repeating.apps():
+        put, delete = _thing(app, kind)
+        first, new = await put(0, None)
+        second, anew = await put(1, first)
+        again(tables)
+
+        assert (new, anew) in [(True, False), (None, None)]
+        assert first != second
+        with pytest.raises(EtagMismatch):
+            await put(0, first)
+    async for app, tables in repeating.apps():
+        put, delete = _thing(app, kind)
+        if delete is None:
+            continue
+        etag, _ = await put(0, None)
+        await delete(etag)
+        again(tables)
+        with pytest.raises(NotFound):
+            await delete(etag)
+    assert repeating.most >= 2

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kernel.due_times import DueTimes
+from kernel.due_index import DueTimes
 from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound
 from lifecycle.conversations.submission import RunRequest
 from lifecycle.schedules.due import scheduled_run_id

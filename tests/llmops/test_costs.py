@@ -12,8 +12,18 @@ from hypothesis import strategies as st
 
 from kernel.errors import InvalidInput
 from kernel.money import to_micro_usd
-from llmops.spend.costs import MOST_PARTS, OTHERS, GroupBy, check_range, costs_of, group_by, split_by, split_days
-from llmops.spend.groups import Group, add_up
+from llmops.spend.costs import (
+    MOST_PARTS,
+    OTHERS,
+    Group,
+    GroupBy,
+    add_up,
+    check_range,
+    costs_of,
+    group_by,
+    split_by,
+    split_days,
+)
 from llmops.spend.pricing import UNPRICED, price
 from llmops.spend.usage import Spend, Usage, spend_of
 from tests.lifecycle.doubles import NOW

@@ -33,7 +33,7 @@ import asyncio, json, sys
 import adapters, bootstrap, kernel, llmops
 from lifecycle import ProductionAgent
 from lifecycle.configuration.kinds import Kind
-from lifecycle.configuration.presets import preset_names
+from lifecycle.configuration.store import preset_names
 
 async def main():
     spec = {"model": "x", "tools": ["greet"], "evaluation": {"checks": ["polite"]}, "simulate": {"call_tool": "greet"}}

@@ -9,7 +9,7 @@ from typing import Any
 
 from devhost.ncrontab import Schedule
 from kernel.settings import Settings
-from lifecycle.schedules.timers import covering, is_due
+from lifecycle.schedules.rules import covering, is_due
 from llmops.budgets.rules import Budget, Limit, parse_scope
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from adapters.table_answers import Answer, UnreadableAnswer, parts
-from adapters.table_errors import NoRow, NoTable, meaning
+from adapters.table_operations import NoRow, NoTable, meaning
 from kernel.errors import Unavailable
 from kernel.tables import RowChanged, RowExists, RowTooLarge
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lifecycle.cli.agent_md import Reading
+from lifecycle.cli.command import BadFile
 from lifecycle.cli.directory import read_directory
-from lifecycle.cli.failures import BadFile
 from lifecycle.specs.spec import AgentSpec
 
 READING = Reading(model="gpt-5-mini")

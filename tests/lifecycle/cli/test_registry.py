@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lifecycle.cli.failures import CommandFailed
+from lifecycle.cli.command import CommandFailed
 from lifecycle.cli.main import main
 from lifecycle.cli.registry import RegistryPlan, apply_plan
 

@@ -19,8 +19,8 @@ from kernel.errors import InvalidInput, Unavailable
 from kernel.tables import Page, RowTooLarge, Span, Write
 from lifecycle.conversations.run import Run
 from lifecycle.evaluation.charging import TRIES, JudgingCharges, before_calls
+from lifecycle.evaluation.judges import question, verdict
 from lifecycle.evaluation.judging_round import ASKING, CLAIM, JudgeEvaluation
-from lifecycle.evaluation.verdict import question, verdict
 from llmops.budgets.rules import Amounts, Budget, Limit, parse_scope
 from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy, JudgePolicy
 from llmops.evaluation.scoring import Part

@@ -11,7 +11,7 @@ from kernel.tables import Span, every
 from lifecycle.conversations.session import SessionState
 from lifecycle.retention.policy import DataRetentionPolicy, LegalHold, Part, parse_hold_scope
 from lifecycle.sessions.erase import OnHold
-from llmops.spend.groups import Group
+from llmops.spend.costs import Group
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import NOW, CountingTables

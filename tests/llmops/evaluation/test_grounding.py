@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmops.evaluation.grounding import claims, grounded
+from llmops.evaluation.text_checks import claims, grounded
 
 CONTEXT = "The invoice of 14 March comes to 1,250 euros. It is payable within thirty days by bank transfer."
 QUARTER = "Revenue grew 4 % in the quarter, to 12.5 million. The margin fell by 1,250 basis points."

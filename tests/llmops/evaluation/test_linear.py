@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmops.evaluation import text_checks
-from llmops.evaluation.grounding import grounded
+from llmops.evaluation.text_checks import grounded
 
 ALL: tuple[text_checks.Structure, ...] = ("paragraphs", "bullets", "headings", "table", "code", "json")
 RULES: dict[str, Callable[[str], Any]] = {

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmops.evaluation.regression import FEWEST, compare
-from llmops.evaluation.score_distribution import ScoreDistribution, probability_equal
+from llmops.evaluation.score_distribution import FEWEST, ScoreDistribution, compare, probability_equal
 
 VALUES = st.lists(st.integers(0, 100), max_size=30)
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from llmops.evaluation import text_checks
-from llmops.evaluation.grounding import grounded
 from llmops.evaluation.policy import EvaluationPolicy
+from llmops.evaluation.text_checks import grounded
 
 ALL: tuple[text_checks.Structure, ...] = ("paragraphs", "bullets", "headings", "table", "code", "json")
 

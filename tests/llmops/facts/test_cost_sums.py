@@ -14,7 +14,7 @@ from llmops.facts.folding import FactAggregation
 from llmops.facts.model import AttemptFact
 from llmops.facts.store import Facts
 from llmops.facts.sums import costs_of
-from llmops.spend.groups import Group, add_up
+from llmops.spend.costs import Group, add_up
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables, ShortPageTables
 from tests.llmops.conftest import fact

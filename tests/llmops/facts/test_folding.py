@@ -25,7 +25,7 @@ from llmops.facts.summary import PerformanceSummary, summary_of
 from llmops.facts.sums import Parts, added, changes, costs_of
 from llmops.performance.monitor import total
 from llmops.reports.daily import DailyCosts
-from llmops.spend.groups import Group, add_up
+from llmops.spend.costs import Group, add_up
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import NOW, Crash, Fate, FatefulTables
 from tests.llmops.conftest import call, fact

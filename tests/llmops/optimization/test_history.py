@@ -8,7 +8,7 @@ import pytest
 
 from adapters.memory_tables import MemoryTables
 from llmops.facts.store import Facts
-from llmops.optimization.history import FactHistory
+from llmops.optimization.evidence import FactHistory
 from tests.llmops.conftest import NOW, fact
 
 TODAY = NOW.date()

@@ -8,8 +8,8 @@ from datetime import date, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmops.reports.changes import LEAST_MICRO_USD, MOST_MOVERS, anomalies, movers
 from llmops.reports.forecast import forecast
+from llmops.reports.report import LEAST_MICRO_USD, MOST_MOVERS, anomalies, movers
 
 TODAY = date(2026, 11, 21)
 USD = 1_000_000

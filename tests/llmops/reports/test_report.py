@@ -12,7 +12,7 @@ from llmops.reports.csv_report import COLUMNS, to_csv
 from llmops.reports.html_report import to_html
 from llmops.reports.periods import parse_period
 from llmops.reports.report import MOST_NAMES, Day, Report, day_of, report_of
-from llmops.spend.groups import Group
+from llmops.spend.costs import Group
 from llmops.spend.usage import Spend
 
 NOW = datetime(2026, 11, 21, 15, tzinfo=UTC)

@@ -42,7 +42,7 @@ from lifecycle.callbacks.changing import remove_push, set_push
 from lifecycle.conversations.callback import Callback
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.submission import RunRequest
-from lifecycle.runs.list import RunFilter
+from lifecycle.runs.queries import RunFilter
 from triggers.http import asking
 from triggers.http.a2a.push import config_of, configs_of, found, of_task, push_of
 from triggers.http.a2a.tasks import artifact_of, query_of, state_of, status_of, task_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 
-from llmops.evaluation.regression import Verdict
+from llmops.evaluation.score_distribution import Verdict
 from llmops.evaluation.scoring import Score
 from triggers.http.views import Page, View
 

@@ -10,7 +10,7 @@ from kernel.errors import InvalidInput
 from kernel.ids import agent_name, new_id, parse_run_id, run_id, session_id, user_id
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.submission import RunRequest, Submission, check
-from lifecycle.runs.list import RunFilter
+from lifecycle.runs.queries import RunFilter
 from triggers.http.call import Call, Reply, index, page_token
 from triggers.http.days import day
 from triggers.http.endpoint import LONGEST_WAIT_S
