@@ -22,6 +22,7 @@ from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Receipt, Session, SessionState
 from lifecycle.conversations.session_rules import erased, erasing
 from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
+from lifecycle.events.publisher import source_of
 from lifecycle.registry.providers import Providers
 from lifecycle.sessions.end import Record
 from llmops.budgets.call_budget import BudgetService
@@ -165,7 +166,7 @@ class SessionErasure:
         was = "ended" if session.end_reason else "open"
         data = {"session_id": session.id, "agent": session.agent, "state": was}
         told = Event("session.erased", data, receipt.requested_at)
-        await self._journal.record(session.workspace, f"erasure:{session.id}", told)
+        await self._journal.record(session.workspace, f"{source_of(session.id)}erasure", told)
         await self._note(session, erased(session, receipt))
         return receipt
 

@@ -72,14 +72,13 @@ class AnalyticsReader:
 
     async def read(self, workspace: str, first: date, last: date) -> Analytics:
         """Return what happened from the first to the last day, up to this moment."""
-        await self._daily_counts.count(workspace)
         now = self._clock()
-        events, agents, lifecycle, current = await asyncio.gather(
-            self._daily_counts.between(workspace, first, last),
+        current, agents, lifecycle = await asyncio.gather(
+            self._activity.read(workspace, now),
             self._monitor.agents(workspace, first, last),
             self._counts.read(workspace, now, 1),
-            self._activity.read(workspace, now),
         )
+        events = await self._daily_counts.between(workspace, first, last)  # counted up to now by the first of these
         ended = {
             kind.removeprefix(_ENDED).lstrip(":") or "unknown": count
             for kind, count in sorted(events.items())

@@ -120,6 +120,7 @@ class AlertRule(BaseModel):
         "sessions_open",
         "runs_running",
         "runs_waiting",
+        "runs_held",
         "longest_wait_s",
         "conversations_waiting",
         "person_wait_s",
@@ -2037,11 +2038,15 @@ class RouteView(BaseModel):
 
 class RunCountsView(BaseModel):
     """
-    Runs that run now, as each worker last said, and those that wait for a budget or an approval.
+    Runs that run now, as each worker last said, and those that wait, whatever for.
+
+    Of those that wait, `held` are kept by their session: it is paused, or another run of it waits. How long the first
+    has waited is said of those that wait for a budget, or for an approval to go beyond a share of one.
     """
 
     running: int
     waiting: int
+    held: int
     longest_wait_s: float
 
 
@@ -4207,6 +4212,22 @@ class StepPage(BaseModel):
 
     items: list[TriggersHttpRunsViewsStepView]
     next: str | None
+
+
+class SystemStatusView(BaseModel):
+    """
+    How the system is, and what goes on in the workspace; null where that cannot be said now.
+    """
+
+    status: Literal["healthy", "degraded", "critical"] = Field(
+        ..., description="How well something is."
+    )
+    components: list[ComponentView]
+    at: AwareDatetime
+    started_at: AwareDatetime
+    uptime_s: float
+    sessions_open: int | None
+    runs: RunCountsView | None
 
 
 class Team(BaseModel):

@@ -12,7 +12,7 @@ ENDPOINTS = (
         "status",
         "status",
         "How the system is: healthy, degraded or critical, with the reason for each part that is not healthy.",
-        returns="StatusView",
+        returns="SystemStatusView",
     ),
     Endpoint(
         "GET",
