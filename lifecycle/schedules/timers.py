@@ -7,7 +7,7 @@ at most; what was missed while the app was down is made up for once.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -43,6 +43,12 @@ def is_due(expression: str, began_at: datetime | None, now: datetime) -> bool:
     since = now - _LATE if began_at is None else began_at
     following = next(_cron(expression).after(since), None)
     return following is not None and following <= now
+
+
+def until_next(expressions: Iterable[str], now: datetime) -> timedelta | None:
+    """Return how long it is until a timer of one of these schedules is due; None where none ever is."""
+    following = [next(_cron(expression).after(now), None) for expression in expressions]
+    return min((moment - now for moment in following if moment is not None), default=None)
 
 
 def interval(expression: str, now: datetime) -> timedelta | None:
