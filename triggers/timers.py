@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _A_MOMENT_S = 0.5
-"""How long the others wait for the end of a slow one: mostly it has nothing to do, and one write notes how all ended."""
+"""How long the others wait for the end of a slow one: mostly it has nothing to do, and one write notes them all."""
 
 
 @dataclass(frozen=True, slots=True)

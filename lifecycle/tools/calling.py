@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_STUCK = 4
-"""Calls of one tool that may hang, in threads or for all their cancellation; while there are as many, it is not called."""
+"""Calls of one tool that may hang, in threads or though cancelled; while there are as many, it is not called."""
 
 _stuck: Counter[str] = Counter()
 _left: set[asyncio.Task[Any]] = set()

@@ -1826,6 +1826,8 @@ class RangeView(BaseModel):
 class ReceiptView(BaseModel):
     """
     What was erased of a session, what is kept and why; `completed_at` is null while a worker is being stopped.
+
+    Of one whose own row could not be read (`unreadable`), a provider may keep a conversation that nothing names now.
     """
 
     session_id: str
@@ -1836,6 +1838,7 @@ class ReceiptView(BaseModel):
     events: int
     conversations: int
     ledger_lines: int
+    unreadable: bool
     kept: dict[str, str] | None = {
         "facts": "What attempts spent, took and came to, for the accounts; with run and session, without user.",
         "scores": "How good the answers were, as numbers by agent and version; no reasons, which could quote.",

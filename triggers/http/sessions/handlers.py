@@ -49,7 +49,7 @@ async def visible_session(call: Call) -> Session:
 async def _erasable(call: Call) -> str:
     """Return the id of a session that the caller may erase, or has erased."""
     ident = session_id(call.route("id"))
-    session = (await call.services.conversations.store.load(call.workspace, ident)).session
+    session = await call.services.sessions.erasure.known(call.workspace, ident)
     if session is None or not (session.state is SessionState.ERASED or _is_for(call, session)):
         raise _not_found(ident)
     return ident
