@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from kernel.clock import rfc3339
 from kernel.errors import InvalidInput
+from kernel.event_versions import schema_of
 from llmops.notifications.notification import Notification, Severity
 
 Format = Literal["slack", "teams", "json", "cloudevents", "email"]
@@ -107,6 +108,7 @@ def _cloud_event(note: Notification) -> dict[str, Any]:
         "type": note.event,
         "time": rfc3339(note.at),
         "datacontenttype": "application/json",
+        "dataschema": schema_of(note.event),
         "data": _json(note)["data"],
     }
 
