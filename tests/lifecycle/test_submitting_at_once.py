@@ -145,7 +145,7 @@ async def test_a_send_that_fails_late_leaves_a_queued_run_alone() -> None:
 
 @pytest.mark.parametrize("how", ["attempted", "resumed"])
 async def test_a_send_that_failed_though_the_message_came_leaves_its_run_alone(how: str) -> None:
-    """Only the broker's answer was lost: by then the run is queued again, by its retry or by its session's resumption."""
+    """Only the broker's answer was lost: by then the run is queued again, by a retry or by its session's resumption."""
     app, key = App(), new_id()
     await app.declare(declared=spec(simulate={"fail_first": 1}) if how == "attempted" else spec())
     pause = app.services.conversations.pause
