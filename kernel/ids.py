@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 
 import uuid6
 
@@ -110,6 +110,11 @@ def newest_first(created: datetime, ident: str) -> str:
     """Return a row key that sorts newest first: the complement of the 48-bit creation time in ms, then the id."""
     ms = int(created.timestamp() * 1000)
     return f"{(1 << 48) - 1 - ms:012x}!{ident}"
+
+
+def created_of(key: str) -> datetime:
+    """Return the time, to the millisecond, that `newest_first` made the key of."""
+    return datetime.fromtimestamp(((1 << 48) - 1 - int(key.partition("!")[0], 16)) / 1000, UTC)
 
 
 def _text_id(text: str, what: str) -> str:

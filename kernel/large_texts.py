@@ -13,7 +13,7 @@ The rules for keys of large texts, checked alike by every implementation.
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
@@ -149,6 +149,11 @@ class Texts:
             msg = "A text was changed in the storage."
             raise InternalError(msg, code="text_changed")
         return found
+
+    async def erase_kinds(self, owner: Owner, kinds: Sequence[str]) -> int:
+        """Delete an owner's texts of these kinds and return how many there were; it can be done twice."""
+        run = f"{_prefix(owner.workspace, owner.session)}{_part(owner.run)}/"
+        return sum([await self._large.delete(f"{run}{kind}/") for kind in kinds])
 
     async def erase(self, workspace: str, session: str) -> int:
         """Delete a session's texts, including those that no row names, and return how many.

@@ -20,7 +20,7 @@ import azure.functions as func
 
 from kernel.errors import AppError
 from kernel.timer_status import TimerRun
-from lifecycle.schedules.rules import covering, interval, is_due
+from lifecycle.schedules.rules import covering, interval, is_due, until_next
 from triggers.http.api import MakeSignals
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from lifecycle.runs.queue import RunQueue
 
 log = logging.getLogger(__name__)
+
+_A_MOMENT_S = 0.5
+"""How long the others wait for the end of a slow one: mostly it has nothing to do, and one write notes them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +190,11 @@ class Timer:
 
     Attributes:
         name: Its name.
-        schedule: The setting with its schedule (NCRONTAB, UTC).
-        run: Its work.
-        alone: Whether it has a function of its own, because it may take minutes; else `run_timers` runs it.
-        last: Whether it runs after other timers due at the same time, because it sends what they have published.
+        schedule: The setting that says when it runs (NCRONTAB, UTC).
+        run: What it does.
+        alone: Whether it is a function of its own, because it may take minutes; else `run_timers` runs it.
+        last: Whether it runs after the others that are due at the same time: it sends what they have found.
+        slow: Whether it may take minutes although it seldom does: `run_timers` goes on with the others meanwhile.
     """
 
     name: str
@@ -198,6 +202,16 @@ class Timer:
     run: Callable[[Round], Awaitable[Done]]
     alone: bool = False
     last: bool = False
+    slow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """A timer that has ended: when it began, and what it did or failed with."""
+
+    timer: Timer
+    began: datetime
+    end: Done | Exception
 
 
 TIMERS = (
@@ -209,7 +223,7 @@ TIMERS = (
     Timer("aggregate_costs", "REPORT_SCHEDULE", _aggregate_costs),
     Timer("expire_sessions", "SESSION_EXPIRY_SCHEDULE", _expire_sessions),
     Timer("account_dead_letters", "DEAD_LETTER_SCHEDULE", _account_dead_letters),
-    Timer("evaluate_answers", "EVALUATION_SCHEDULE", _evaluate_answers),
+    Timer("evaluate_answers", "EVALUATION_SCHEDULE", _evaluate_answers, slow=True),
     Timer("follow_configuration", "CONFIGURATION_SCHEDULE", _follow_configuration),
     Timer("evaluate_alerts", "ALERT_SCHEDULE", _evaluate_alerts),
     Timer("submit_planned_runs", "PLANNED_RUNS_SCHEDULE", _submit_planned_runs),
@@ -220,11 +234,31 @@ TIMERS = (
 
 
 async def run_due(timers: Sequence[Timer], now: Round) -> None:
-    """Run the timers that are due, judged by when each last ran."""
-    began, settings = now.services.core.clock(), now.services.core.settings.by_alias()
-    last = {status.timer: status.began_at for status in await now.services.events.timer_statuses.all()}
-    due = [each for each in timers if is_due(settings[each.schedule], last.get(each.name), began)]
-    await run(due, now)
+    """Run those timers that are due, by when they last ran.
+
+    While a slow one goes on, the others are run again whenever they are due: the host does not begin this function
+    anew before it has ended.
+
+    Raises:
+        Exception: What one failed with, when all have ended; an ExceptionGroup of several.
+    """
+    due = await _due(timers, now)
+    slow = [asyncio.create_task(_run(each, now)) for each in due if each.slow]
+    others = [each for each in timers if not each.slow]
+    schedules = now.services.core.settings.by_alias()
+    try:
+        ran = await _together([each for each in due if not each.slow], now, slow, _A_MOMENT_S)
+        while slow:
+            pause = until_next((schedules[each.schedule] for each in others), now.services.core.clock())
+            await asyncio.wait(slow, timeout=pause.total_seconds() if pause else None)
+            if all(task.done() for task in slow):
+                ran += await _together([], now, slow)
+            else:
+                ran += await _again(others, now, slow)
+    finally:
+        for task in slow:
+            task.cancel()
+    _ended(ran)
 
 
 async def run(timers: Sequence[Timer], now: Round) -> Sequence[Done]:
@@ -236,44 +270,78 @@ async def run(timers: Sequence[Timer], now: Round) -> Sequence[Done]:
     Raises:
         Exception: The error of a failed timer, after all have ended; an ExceptionGroup for several.
     """
-    began = now.services.core.clock()
-    ends: list[Done | Exception] = []
+    return _ended(await _together(timers, now, []))
+
+
+async def _due(timers: Sequence[Timer], now: Round) -> Sequence[Timer]:
+    began, settings = now.services.core.clock(), now.services.core.settings.by_alias()
+    last = {status.timer: status.began_at for status in await now.services.events.timer_statuses.all()}
+    return [each for each in timers if is_due(settings[each.schedule], last.get(each.name), began)]
+
+
+async def _again(timers: Sequence[Timer], now: Round, slow: list[asyncio.Task[_Ran]]) -> list[_Ran]:
+    """Run those that are due meanwhile; where that cannot be said, they are looked at the next time."""
+    try:
+        due = await _due(timers, now)
+    except AppError as unavailable:
+        log.warning("timers: %s", unavailable.code, extra={"event": "timer.not_looked_at"})
+        return []
+    return await _together(due, now, slow)
+
+
+async def _together(
+    timers: Sequence[Timer], now: Round, slow: list[asyncio.Task[_Ran]], patience_s: float = 0
+) -> list[_Ran]:
+    """Run the timers, and return how they ended and those of the slow ones that have by then, which are taken out."""
+    found: list[_Ran] = []
     for wave in ([each for each in timers if not each.last], [each for each in timers if each.last]):
-        found = await asyncio.gather(*(_run(each, now) for each in wave))
-        await _note(wave, found, began, now.services)
-        ends += found
+        ran = await asyncio.gather(*(_run(each, now) for each in wave))
+        if slow:
+            await asyncio.wait(slow, timeout=patience_s)
+        over = [task for task in slow if task.done()]
+        slow[:] = [task for task in slow if not task.done()]
+        ran += [task.result() for task in over]
+        await _note(ran, now.services)
+        found += ran
     now.services.agents.preloader.wake()
-    errors = [end for end in ends if isinstance(end, Exception)]
+    return found
+
+
+def _ended(ran: Sequence[_Ran]) -> Sequence[Done]:
+    errors = [each.end for each in ran if isinstance(each.end, Exception)]
     if len(errors) == 1:
         raise errors[0]
     if errors:
         msg = "several timers failed"
         raise ExceptionGroup(msg, errors)
-    return [end for end in ends if isinstance(end, Done)]
+    return [each.end for each in ran if isinstance(each.end, Done)]
 
 
-async def _run(timer: Timer, now: Round) -> Done | Exception:
-    """Return what the timer did, or its exception; events it committed are published by then."""
+async def _run(timer: Timer, now: Round) -> _Ran:
+    """Return what the timer did, or what it failed with; what it committed is published by then."""
+    began = now.services.core.clock()
     try:
         done = await timer.run(now)
         await now.services.conversations.publisher.flush()
     except Exception as error:  # noqa: BLE001 - raised when the others have ended
-        return error
+        return _Ran(timer, began, error)
     level = logging.INFO if any(done.values) else logging.DEBUG
     log.log(level, "%s: %s", timer.name, done, extra={"event": done.event} | (done.extra or {}))
-    return done
+    return _Ran(timer, began, done)
 
 
-async def _note(timers: Sequence[Timer], ends: Sequence[Done | Exception], began: datetime, services: Services) -> None:
+async def _note(ran: Sequence[_Ran], services: Services) -> None:
+    if not ran:
+        return
     schedules = services.core.settings.by_alias()
     runs = [
-        TimerRun(timer.name, began, interval(schedules[timer.schedule], began), _failure(end))
-        for timer, end in zip(timers, ends, strict=True)
+        TimerRun(each.timer.name, each.began, interval(schedules[each.timer.schedule], each.began), _failure(each.end))
+        for each in ran
     ]
     try:
         await services.events.timer_statuses.note(runs)
     except AppError as unavailable:
-        names = ", ".join(timer.name for timer in timers)
+        names = ", ".join(each.timer.name for each in ran)
         log.warning("%s: %s", names, unavailable.code, extra={"event": "timer.not_noted"})
 
 

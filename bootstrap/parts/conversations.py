@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from lifecycle.callbacks.delivery import CallbackDelivery
     from lifecycle.callbacks.records import CallbackRecords
     from lifecycle.conversations.directory import Directory
+    from lifecycle.conversations.long_texts import LongTexts
     from lifecycle.conversations.pins import Pins
+    from lifecycle.conversations.remains import Remains
     from lifecycle.conversations.run import Run
     from lifecycle.conversations.session import Session
     from lifecycle.conversations.store import ConversationStore
@@ -50,17 +52,22 @@ class ConversationServices:
 
     @cached_property
     def store(self) -> ConversationStore:
-        """Stores sessions with their runs, turns and events."""
-        from lifecycle.conversations.long_texts import LongTexts
+        """Sessions with their runs, turns and events."""
         from lifecycle.conversations.store import ConversationStore
 
         return ConversationStore(
             self._core.tables,
-            LongTexts(self._core.texts),
+            self._long_texts,
             self._committed,
             self._run_changed,
             self._doubted,
         )
+
+    @cached_property
+    def _long_texts(self) -> LongTexts:
+        from lifecycle.conversations.long_texts import LongTexts
+
+        return LongTexts(self._core.texts)
 
     @cached_property
     def publisher(self) -> Publisher:
@@ -146,6 +153,14 @@ class ConversationServices:
         from lifecycle.conversations.directory import Directory
 
         return Directory(self._core.tables, self._core.clock)
+
+    @cached_property
+    def remains(self) -> Remains:
+        """What can be known of sessions whose own rows cannot be read."""
+        from lifecycle.conversations.remains import Remains
+        from lifecycle.conversations.rows import SessionRows
+
+        return Remains(self._core.tables, SessionRows(self._long_texts), self.directory)
 
     @cached_property
     def pins(self) -> Pins:

@@ -103,6 +103,7 @@ class SessionServices:
         return SessionErasure(
             self._conversations.store,
             self._conversations.directory,
+            self._conversations.remains,
             self._core.due("erasure"),
             providers=self._agents.providers,
             forgetting=self._spend.redaction,

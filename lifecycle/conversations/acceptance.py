@@ -74,7 +74,7 @@ def accepted(
     )
     if session.on_hold:
         run = runs.deferred(run)
-        events.append(Event("run.waiting", {"run_id": run_id, "reason": session.pause_reason}, now))
+        events.append(Event("run.waiting", {"run_id": run_id, "reason": session.pause_reason, "held": True}, now))
     else:
         events.append(Event("run.queued", {"run_id": run_id}, now))
     session = replace(session.counting(runs=1, pending=1), last_activity=now)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from kernel.clock import Clock
-from kernel.ids import newest_first
+from kernel.ids import created_of, newest_first
 from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
 from lifecycle.conversations.rows import TABLE, partition_of
 from lifecycle.conversations.session import Session, SessionState
@@ -54,6 +54,15 @@ class Entry:
     def is_of(self, session: Session) -> bool:
         """Return whether this entry is the session's own: concurrent callers may each have entered one for its id."""
         return self.key == newest_first(session.created_at, session.id)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEntry:
+    """What an entry says of its session: whom it is with, whose it is (None for nobody's), and when it was made."""
+
+    agent: str
+    user_id: str | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +185,15 @@ class Directory:
         span = Span("", key_from=f"{after} " if after else None)
         rows, more = await self._newest(SESSIONS, workspace, span, where, limit)
         return [Entry(row.text("session_id"), row.key) for row in rows], rows[-1].key if more else None
+
+    async def entries_of(self, workspace: str, session_id: str) -> Sequence[SessionEntry]:
+        """Return the session's entries: one, but for callers who made it at the same time.
+
+        A whole shard is looked through for them, by the service.
+        """
+        span = Span(_home(workspace, session_id), where={"session_id": session_id})
+        rows = [row async for row in every(self._tables, SESSIONS, span)]
+        return [SessionEntry(row.text("agent"), row.text("user_id") or None, created_of(row.key)) for row in rows]
 
     async def runs(
         self,

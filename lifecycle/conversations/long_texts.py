@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec
 from kernel.large_texts import LargeText, Owner, fits_in_row, shown
-from lifecycle.conversations.run import Run
+from lifecycle.conversations.run import Run, RunState
 
 if TYPE_CHECKING:
     from kernel.large_texts import Text, Texts
@@ -47,6 +47,8 @@ FIELDS: Mapping[str, Field] = {
         lambda run: run.costs.progress, lambda run, text: replace(run, costs=replace(run.costs, progress=text))
     ),
 }
+_OF_HISTORY = frozenset({"query", "answer"})
+"""Texts that the messages of the history say, too, mostly under the same keys."""
 
 
 def writable(text: str) -> str:
@@ -128,6 +130,14 @@ class LongTexts:
         for key in [key for key in self._known if (key[0].workspace, key[0].session) == (workspace, session_id)]:
             self._known.pop(key, None)
         return await self._texts.erase(workspace, session_id)
+
+    async def erase_run(self, run: Run) -> None:
+        """Delete the long texts that only the run has: an answered one's query and answer are the history's, too."""
+        owner = Owner(run.workspace, run.session_id, run.id)
+        own = [kind for kind in FIELDS if run.state is not RunState.SUCCEEDED or kind not in _OF_HISTORY]
+        for key in [key for key in self._known if key[0] == owner and key[1] in own]:
+            self._known.pop(key, None)
+        await self._texts.erase_kinds(owner, own)
 
     async def _kept(self, owner: Owner, kind: str, text: str) -> LargeText:
         key = (owner, kind, text)

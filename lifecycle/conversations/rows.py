@@ -42,6 +42,10 @@ class SessionRows:
         """Delete the session's long texts and return how many. Call it once none can be added any more."""
         return await self._texts.erase(workspace, session_id)
 
+    async def erase_texts_of(self, run: Run) -> None:
+        """Delete the long texts that only the run has."""
+        await self._texts.erase_run(run)
+
     async def stored(self, session: Row | None, run: Row | None) -> StoredConversation:
         """Return a session and one of its runs as read."""
         return StoredConversation(

@@ -67,7 +67,9 @@ class Receipt:
         messages: Messages of the history removed.
         events: Events removed.
         conversations: Conversations deleted at the provider.
-        ledger_lines: Cost records that keep their amounts but no longer name the user.
+        ledger_lines: Lines of the ledger that keep their amounts and no longer name the user.
+        unreadable: Whether the session's own row could not be read: then a provider may keep a conversation of it that
+            nothing names any more.
     """
 
     requested_at: datetime
@@ -77,6 +79,7 @@ class Receipt:
     events: int = 0
     conversations: int = 0
     ledger_lines: int = 0
+    unreadable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,10 @@ class ConversationStore:
         """Delete the session's long texts and return how many. Call it once none can be added any more."""
         return await self._rows.erase_texts(workspace, session_id)
 
+    async def erase_texts_of(self, run: Run) -> None:
+        """Delete the long texts of a finished run that are not the history's, too."""
+        await self._rows.erase_texts_of(run)
+
     async def _run(self, row: Row, *, texts: bool) -> Run | None:
         return await if_readable(self._rows.run(row, texts=texts), "run", f"{row.partition}/{row.key}")
 

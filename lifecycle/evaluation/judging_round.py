@@ -36,7 +36,7 @@ CLAIM = timedelta(minutes=15)
 _AT_ONCE = 8
 _A_ROUND = 64
 _NO_MORE_AFTER = timedelta(seconds=40)
-"""How long a round starts further judges: other timers wait for its end before they are due again."""
+"""How long a round asks further judges: with the last one it ends well before the host's time limit of a function."""
 
 Judge = Callable[[EvaluationPolicy, Run, "EvalItem", AgentSignals, Judgement], Awaitable[Sequence[Part]]]
 """Returns a judge's results; raises an AppError when the judge cannot be asked."""

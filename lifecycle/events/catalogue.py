@@ -93,7 +93,10 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
         "run.queued": Kind(
             "A run was accepted, or put back on the queue", _RUN | {"redriven": "how often it was redriven, if it was"}
         ),
-        "run.waiting": Kind("A run is kept until its session goes on", _RUN | {"reason": "what it waits for"}),
+        "run.waiting": Kind(
+            "A run is kept until its session goes on",
+            _RUN | {"reason": "what it waits for", "held": "true where its session keeps it, not a reason of its own"},
+        ),
         "run.stage": Kind("A run has come to another stage", _ATTEMPT | {"stage": "the stage"} | _CODE),
         "run.retrying": Kind("An attempt failed and the run is queued for another", _ATTEMPT | _CODE),
         "run.cancel_requested": Kind("A running run is to be cancelled", _RUN),

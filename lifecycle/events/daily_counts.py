@@ -1,7 +1,8 @@
 """Counts of events by day, from the workspace's stream; each event is counted once.
 
-In each shard's partition of table `events`: `daily_counts!next` the number of the first event not yet counted,
-`daily_counts!{day}` the counts of a UTC day, `daily_counts!all` the counts of all time. They change in one transaction.
+In each shard's partition of table `events`: `daily_counts!next` the number of the first event not counted,
+`daily_counts!{day}` the counts of a UTC day, `daily_counts!all` those since the beginning; and `wait!{run}`, which runs
+wait (`lifecycle.events.waiting_runs`). Counting some more changes them in one transaction.
 """
 
 from __future__ import annotations
@@ -9,12 +10,24 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from kernel.clock import hour_bucket
 from kernel.journal import SHARDS, TABLE, Event, Journal
-from kernel.tables import Row, RowChanged, RowExists, Span, Tables, Write, every, put
+from kernel.tables import (
+    MAX_WRITES,
+    Row,
+    RowChanged,
+    RowExists,
+    Span,
+    Tables,
+    Write,
+    every,
+    first_rows,
+)
+from lifecycle.events import waiting_runs
+from lifecycle.events.waiting_runs import WaitingRuns
 
 _NEXT = "daily_counts!next"
 _ALL = "daily_counts!all"
@@ -23,6 +36,8 @@ _ENDED = "session.state_changed:ended"
 _ERASED = "session.erased:open"
 _HANDOFF = "handoff.initiated"
 _AT_ONCE = 500
+_MOST_WAITS = 1000
+"""Waiting runs of a shard that are counted."""
 
 
 class DailyEventCounts:
@@ -44,6 +59,7 @@ class DailyEventCounts:
             found = await self._journal.read(workspace, shard, position.integer("next") if position else 0, _AT_ONCE)
             if not found:
                 return counted
+            found = found[: waiting_runs.at_once([event for _, event in found])]
             try:
                 await self._add(partition, position, found[-1][0] + 1, [event for _, event in found])
             except (RowChanged, RowExists):
@@ -62,18 +78,37 @@ class DailyEventCounts:
         return sum(parts, Counter[str]())
 
     async def handoffs(self, workspace: str) -> Mapping[tuple[str, str], int]:
-        """Return the number of all handoffs so far, by team and cause; counts new events first."""
-        return handoffs_of(await self._counts_of_all_time(workspace))
+        """Return how many handoffs there ever were, by team and by who or what had them, up to this moment."""
+        await self.count(workspace)
+        return handoffs_of(await self._ever(workspace))
 
     async def open_sessions(self, workspace: str) -> int:
-        """Return how many sessions were started and have neither ended nor been erased; counts new events first."""
-        total = await self._counts_of_all_time(workspace)
+        """Return how many sessions were started and have neither ended nor been erased, up to this moment."""
+        await self.count(workspace)
+        return await self._open_sessions(workspace)
+
+    async def current(self, workspace: str) -> tuple[int, WaitingRuns]:
+        """Return how many sessions are open and how many runs wait, up to this moment: `count` is called once."""
+        await self.count(workspace)
+        return await asyncio.gather(self._open_sessions(workspace), self._waiting_runs(workspace))
+
+    async def _open_sessions(self, workspace: str) -> int:
+        total = await self._ever(workspace)
         over = sum(count for kind, count in total.items() if kind.startswith(_ENDED) or kind == _ERASED)
         return max(0, total[_STARTED] - over)
 
-    async def _counts_of_all_time(self, workspace: str) -> Counter[str]:
-        """Return the counts of all time; counts new events first."""
+    async def waiting_runs(self, workspace: str) -> WaitingRuns:
+        """Return how many runs wait, up to this moment; of each shard a thousand are counted at most."""
         await self.count(workspace)
+        return await self._waiting_runs(workspace)
+
+    async def _waiting_runs(self, workspace: str) -> WaitingRuns:
+        spans = [Span.prefix(f"{workspace}!{shard}", waiting_runs.PREFIX) for shard in range(SHARDS)]
+        rows = await asyncio.gather(*(first_rows(self._tables, TABLE, span, _MOST_WAITS) for span in spans))
+        return waiting_runs.counted([row for found in rows for row in found])
+
+    async def _ever(self, workspace: str) -> Counter[str]:
+        """Return how often what ever happened, as far as it is counted."""
         rows = await asyncio.gather(*(self._tables.get(TABLE, f"{workspace}!{shard}", _ALL) for shard in range(SHARDS)))
         return sum([Counter(_counts(row)) for row in rows if row], Counter[str]())
 
@@ -81,7 +116,7 @@ class DailyEventCounts:
         span = Span(partition, key_from=f"daily_counts!{first}", key_before=f"daily_counts!{last}~")
         return sum([Counter(_counts(row)) async for row in every(self._tables, TABLE, span)], Counter[str]())
 
-    async def _add(self, partition: str, position: Row | None, end: int, events: Iterable[Event]) -> None:
+    async def _add(self, partition: str, position: Row | None, end: int, events: Sequence[Event]) -> None:
         by_day: dict[str, Counter[str]] = {}
         for event in events:
             by_day.setdefault(hour_bucket(event.at)[:10], Counter())[kind_of(event)] += 1
@@ -91,6 +126,14 @@ class DailyEventCounts:
             writes.append(_added(partition, f"daily_counts!{day}", counts, row))
         ever = await self._tables.get(TABLE, partition, _ALL)
         writes.append(_added(partition, _ALL, sum(by_day.values(), Counter[str]()), ever))
+        if waiting_runs.moves(events):
+            waits = every(self._tables, TABLE, Span.prefix(partition, waiting_runs.PREFIX))
+            new, gone = waiting_runs.changes(partition, [row async for row in waits], events)
+            writes += new
+            while len(gone) > MAX_WRITES - len(writes):  # of a session that held many and was erased; they go before it
+                first, gone = gone[:MAX_WRITES], gone[MAX_WRITES:]
+                await self._tables.commit(TABLE, first)
+            writes += gone
         await self._tables.commit(TABLE, writes)
 
 

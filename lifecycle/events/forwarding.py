@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from kernel.clock import rfc3339
 from kernel.codec import JsonCodec, all_readable
 from kernel.errors import AppError, NotFound
+from kernel.event_versions import schema_of
 from kernel.journal import SHARDS
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, every
 from llmops.notifications.bodies import CLOUD_EVENTS_BATCH, source_of
@@ -87,6 +88,7 @@ def cloud_event(workspace: str, shard: int, number: int, event: Event) -> dict[s
         "time": rfc3339(event.at),
         **({"subject": subject} if subject else {}),
         "datacontenttype": "application/json",
+        "dataschema": schema_of(event.name),
         "data": event.data,
     }
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from lifecycle.approvals.store import ApprovalStore
 from lifecycle.events.daily_counts import DailyEventCounts
+from lifecycle.events.waiting_runs import WaitingRuns
 from llmops.budgets.waits import BudgetWaits
 from llmops.metrics.definitions import RUNNING
 from llmops.metrics.shared import SharedMetrics
@@ -31,14 +32,16 @@ class Current:
     """Current activity of a workspace.
 
     Attributes:
-        sessions_open: Sessions that have not ended.
-        runs_running: Runs in progress, as last reported by each worker, at most METRICS_EVERY_S ago.
-        waiting: Waiting runs.
+        sessions_open: Sessions that were started and have not ended.
+        runs_running: Runs that run, as each worker last said: some seconds ago, as METRICS_EVERY_S has it.
+        waiting: Runs that wait, whatever for; how long is said of those that wait for a budget, or to go beyond one.
+        held: Of the runs that wait, those that their session keeps: it is paused, or another run of it waits.
     """
 
     sessions_open: int
     runs_running: int
     waiting: Waiting
+    held: int
 
 
 class Activity:
@@ -53,12 +56,11 @@ class Activity:
         self._approvals = approvals
 
     async def read(self, workspace: str, now: datetime) -> Current:
-        """Return the workspace's current activity."""
-        return Current(
-            *await asyncio.gather(
-                self.sessions_open(workspace), self.runs_running(workspace), self.waiting(workspace, now)
-            )
+        """Return what goes on in the workspace."""
+        (sessions_open, runs), running, for_budgets = await asyncio.gather(
+            self._daily_counts.current(workspace), self.runs_running(workspace), self.for_budgets(workspace, now)
         )
+        return Current(sessions_open, running, Waiting(runs.count, for_budgets.longest_s), runs.held)
 
     async def sessions_open(self, workspace: str) -> int:
         """Return the number of open sessions."""
@@ -74,8 +76,12 @@ class Activity:
         count, oldest = await self._approvals.waiting(workspace)
         return Waiting(count, max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)
 
-    async def waiting(self, workspace: str, now: datetime) -> Waiting:
-        """Return the runs that wait for a budget, or for an approval to pass a degradation step."""
+    async def runs_waiting(self, workspace: str) -> WaitingRuns:
+        """Return how many runs wait, whatever for."""
+        return await self._daily_counts.waiting_runs(workspace)
+
+    async def for_budgets(self, workspace: str, now: datetime) -> Waiting:
+        """Return which runs wait for a budget, or for an approval to go on beyond a share of one."""
         begun = [wait.since async for wait, _ in self._waits.every(workspace)]
         waits = [(now - moment).total_seconds() for moment in begun if moment is not None]
         return Waiting(len(begun), max([0.0, *waits]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from lifecycle.measures.activity import Waiting
+from lifecycle.measures.activity import Current, Waiting
 from lifecycle.registry.counts import LifecycleTotals
 from lifecycle.teams.figures import TeamFigures
 from llmops.capacity.usage import PoolUsage
@@ -21,8 +21,9 @@ APPROVALS = Metric("agent.approvals.pending", "gauge", "Approvals that wait for 
 LONGEST_APPROVAL = Metric(
     "agent.approvals.longest_wait", "gauge", "How long the first of them has waited.", (), "seconds"
 )
-WAITING = Metric("agent.runs.waiting", "gauge", "Runs that wait for a budget, or for an approval to go beyond one.")
-LONGEST_WAIT = Metric("agent.runs.longest_wait", "gauge", "How long the first of them has waited.", (), "seconds")
+WAITING = Metric("agent.runs.waiting", "gauge", "Runs that wait: for budgets, decisions, people, their sessions.")
+HELD = Metric("agent.runs.held", "gauge", "Of these, those that their session keeps: paused, or behind another run.")
+LONGEST_WAIT = Metric("agent.runs.longest_wait", "gauge", "Longest wait for a budget, or to go beyond.", (), "seconds")
 PROVISIONED = Metric("agent.provisioned", "counter", "Times that making an agent came to an end, good or bad.")
 PROVISIONING = Metric("agent.provisioning", "counter", "Time that making agents took.", (), "seconds")
 DRIFT = Metric("agent.drift", "gauge", "Differences that the latest look for drift found.", ("kind",))
@@ -47,7 +48,7 @@ _BREAKERS: Mapping[State, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 STORED = (
     *(AGENTS, VERSIONS, ACTIVE_AGE, STEPS, PROVISIONED, PROVISIONING, DRIFT),
-    *(SESSIONS, WAITING, LONGEST_WAIT, APPROVALS, LONGEST_APPROVAL),
+    *(SESSIONS, WAITING, HELD, LONGEST_WAIT, APPROVALS, LONGEST_APPROVAL),
     *(HANDOFFS, WORKLOAD, TEAM_WAITING, TEAM_WAIT, ANSWER_TIME),
     *(ROUTE_AVAILABLE, ROUTE_BREAKER, ROUTE_SHARE, POOL_USED, POOL_WAITING),
 )
@@ -55,16 +56,17 @@ STORED = (
 
 
 def samples(
-    lifecycle: LifecycleTotals, drift: Mapping[str, int], sessions_open: int, waiting: Waiting, approvals: Waiting
+    lifecycle: LifecycleTotals, drift: Mapping[str, int], current: Current, approvals: Waiting
 ) -> Iterator[tuple[Metric, tuple[str, ...], tuple[float, ...]]]:
     """Yield each metric with its labels' values and its numbers."""
     for state, count in lifecycle.states.items():
         yield AGENTS, (state,), (count,)
-    yield SESSIONS, (), (sessions_open,)
+    yield SESSIONS, (), (current.sessions_open,)
     yield APPROVALS, (), (approvals.count,)
     yield LONGEST_APPROVAL, (), (approvals.longest_s,)
-    yield WAITING, (), (waiting.count,)
-    yield LONGEST_WAIT, (), (waiting.longest_s,)
+    yield WAITING, (), (current.waiting.count,)
+    yield HELD, (), (current.held,)
+    yield LONGEST_WAIT, (), (current.waiting.longest_s,)
     yield VERSIONS, (), (lifecycle.versions,)
     yield ACTIVE_AGE, (), (lifecycle.active_age_s,)
     for step, count in lifecycle.steps.items():

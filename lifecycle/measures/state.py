@@ -59,7 +59,8 @@ class WorkspaceState:
             "sessions_open": self._sessions,
             "runs_running": self._running,
             "runs_waiting": self._waiting,
-            "longest_wait_s": self._waiting,
+            "runs_held": self._waiting,
+            "longest_wait_s": self._for_budgets,
             "approvals_pending": self._approvals,
             "approval_wait_s": self._approvals,
             "conversations_waiting": self._people,
@@ -80,8 +81,11 @@ class WorkspaceState:
         return {"runs_running": float(await self._activity.runs_running(workspace))}
 
     async def _waiting(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
-        waiting = await self._activity.waiting(workspace, now)
-        return {"runs_waiting": float(waiting.count), "longest_wait_s": waiting.longest_s}
+        waiting = await self._activity.runs_waiting(workspace)
+        return {"runs_waiting": float(waiting.count), "runs_held": float(waiting.held)}
+
+    async def _for_budgets(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
+        return {"longest_wait_s": (await self._activity.for_budgets(workspace, now)).longest_s}
 
     async def _approvals(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
         waiting = await self._activity.approvals(workspace, now)

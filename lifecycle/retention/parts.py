@@ -148,6 +148,8 @@ class SessionParts:
         runs = [run async for run in self._conversations.runs(session.workspace, session.id, texts=False)]
         if part is Part.RUNS:
             for run in runs:
+                if session.long_texts:  # while its row still names them
+                    await self._conversations.erase_texts_of(run)
                 await self._directory.forget_run(session.workspace, run.id)
             await self._conversations.clear(session.workspace, session.id, ("run!",))
             return len(runs)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -174,6 +174,12 @@ def is_due(expression: str, began_at: datetime | None, now: datetime) -> bool:
     since = now - _LATE if began_at is None else began_at
     following = next(_cron(expression).after(since), None)
     return following is not None and following <= now
+
+
+def until_next(expressions: Iterable[str], now: datetime) -> timedelta | None:
+    """Return how long it is until a timer of one of these schedules is due; None if none ever is."""
+    following = [next(_cron(expression).after(now), None) for expression in expressions]
+    return min((moment - now for moment in following if moment is not None), default=None)
 
 
 def interval(expression: str, now: datetime) -> timedelta | None:

@@ -13,15 +13,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from kernel.clock import Clock
+from kernel.codec import Unreadable
 from kernel.due_index import DueIndex, Entry
 from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.journal import Event, Journal
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.directory import Directory
+from lifecycle.conversations.remains import Remains
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Receipt, Session, SessionState
 from lifecycle.conversations.session_rules import erased, erasing
 from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
+from lifecycle.events.publisher import source_of
 from lifecycle.registry.providers import Providers
 from lifecycle.sessions.end import Record
 from llmops.budgets.call_budget import BudgetService
@@ -52,6 +55,7 @@ class SessionErasure:
         self,
         conversations: ConversationStore,
         directory: Directory,
+        remains: Remains,
         due: DueIndex,
         *,
         providers: Providers,
@@ -65,6 +69,7 @@ class SessionErasure:
     ) -> None:
         self._conversations = conversations
         self._directory = directory
+        self._remains = remains
         self._due = due
         self._providers = providers
         self._forgetting = forgetting
@@ -83,18 +88,30 @@ class SessionErasure:
         Raises:
             NotFound: The session does not exist.
             OnHold: A legal hold keeps it.
-            Unavailable: A provider or the storage cannot be reached; a timer continues, or a repeated call.
+            Unavailable: A provider or the storage cannot be reached; the timer goes on from there, or the same call.
+            Unreadable: Its row cannot be read, and no other says whose it is.
         """
-        found = (await self._conversations.load(workspace, session_id)).session
+        found, readable = await self._found(workspace, session_id)
         if found is not None and found.state is not SessionState.ERASED:
             await self._may_erase(found)
         await self._due.add(workspace, session_id, self._clock())
-        stored = await self._conversations.update(workspace, session_id, None, self._mark_erased)
+        if found is not None and not readable:
+            await self._remains.condemn(found, self._clock())
+        stored = await self._conversations.update(workspace, session_id, None, self._condemn)
         session = stored.session
         if session is None:
             raise NotFound(f"There is no session {session_id!r}.", code="session_not_found")
         await self._stop_runs(session)
         return await self._finish(session)
+
+    async def known(self, workspace: str, session_id: str) -> Session | None:
+        """Return the session; of one whose own row cannot be read, what other rows say of it.
+
+        Raises:
+            Unreadable: Its row cannot be read, and no other says whose it is.
+        """
+        session, _ = await self._found(workspace, session_id)
+        return session
 
     async def check(self, session: Session) -> None:
         """Check that the session may be erased.
@@ -115,14 +132,24 @@ class SessionErasure:
         return count
 
     async def _finish_entered(self, entry: Entry) -> bool:
-        session = (await self._conversations.load(entry.workspace, entry.name)).session
+        try:
+            session = (await self._conversations.load(entry.workspace, entry.name)).session
+        except Unreadable:
+            session = None  # the call died before it had condemned it
         condemned = session is not None and session.state is SessionState.ERASED
         if session is not None and condemned and (await self._finish(session)).completed_at is None:
             return False
         await self._due.drop(entry.workspace, entry.name, entry.hour)
         return condemned
 
-    def _mark_erased(self, stored: StoredConversation) -> ConversationChange | None:
+    async def _found(self, workspace: str, session_id: str) -> tuple[Session | None, bool]:
+        """Return the session, and whether its row can be read."""
+        try:
+            return (await self._conversations.load(workspace, session_id)).session, True
+        except Unreadable:
+            return await self._remains.session(workspace, session_id), False
+
+    def _condemn(self, stored: StoredConversation) -> ConversationChange | None:
         if stored.session is None or stored.session.state is SessionState.ERASED:
             return None
         return ConversationChange(erasing(stored.session, self._clock()))
@@ -151,7 +178,9 @@ class SessionErasure:
         if receipt.completed_at is not None or await self._busy(session):
             return receipt
         found = [run async for run in self._conversations.runs(session.workspace, session.id, texts=False)]
-        found = [await self._ended_if_lost(run) for run in found]
+        found = [await self._given_up(run) for run in found]
+        if len(found) < session.runs:
+            await self._forget_unreadable(session)
         if found or session.kept:
             receipt = await self._forget_elsewhere(session, found, receipt)
             # Counted before the runs are deleted, or a repetition would count only what is left.
@@ -164,8 +193,8 @@ class SessionErasure:
         receipt = replace(receipt, completed_at=self._clock())
         was = "ended" if session.end_reason else "open"
         data = {"session_id": session.id, "agent": session.agent, "state": was}
-        event = Event("session.erased", data, receipt.requested_at)
-        await self._journal.record(session.workspace, f"erasure:{session.id}", event)
+        told = Event("session.erased", data, receipt.requested_at)
+        await self._journal.record(session.workspace, f"{source_of(session.id)}erasure", told)
         await self._note(session, erased(session, receipt))
         return receipt
 
@@ -190,6 +219,14 @@ class SessionErasure:
         for run in found:
             await self._directory.forget_run(session.workspace, run.id)
         return replace(receipt, conversations=len(session.kept), ledger_lines=sum(counts))
+
+    async def _forget_unreadable(self, session: Session) -> None:
+        """Take out what stays of runs that cannot be read, as far as their rows say what there is."""
+        workspace = session.workspace
+        for run in await self._remains.unreadable_runs(workspace, session.id):
+            if run.agent is not None and run.created_at is not None:
+                await self._forgetting.redact(workspace, run.agent, run.id, run.created_at, self._clock())
+            await self._directory.forget_run(workspace, run.id)
 
     async def forget_conversations(self, session: Session) -> None:
         """Delete the session's conversations at providers.

@@ -164,7 +164,7 @@ class UserErasure:
                 workspace, agent=None, user_id=user_id, limit=_PAGE, after=after
             )
             for entry in entries:
-                session = (await self._conversations.load(workspace, entry.session_id)).session
+                session = await self._sessions.known(workspace, entry.session_id)
                 unfinished = session is not None and session.receipt is not None and not session.receipt.completed_at
                 if session is not None and (session.user_id == user_id or unfinished):
                     yield session.id

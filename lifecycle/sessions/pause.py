@@ -9,6 +9,7 @@ from functools import partial
 from kernel.clock import Clock
 from kernel.due_index import DueIndex
 from kernel.errors import AppError, Conflict, NotFound
+from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.run import RunState
@@ -111,10 +112,9 @@ class SessionPause:
             kept = [run async for run in found if run.call < session.resumes]
             for run in sorted(kept, key=lambda run: run.number):
                 await send(submission_of(runs.called(run, session.resumes)))
-                await self._conversations.update(workspace, session_id, run.id, partial(_mark_queued, resumed=session))
-            after = await self._conversations.update(
-                workspace, session_id, None, partial(_mark_complete, resumed=session)
-            )
+                decide = partial(_called, resumed=session, clock=self._clock)
+                await self._conversations.update(workspace, session_id, run.id, decide)
+            after = await self._conversations.update(workspace, session_id, None, partial(_done, resumed=session))
             if after.session is None or not after.session.resuming:
                 return True
         return False
@@ -129,14 +129,17 @@ class SessionPause:
             await send(submission_of(run))
 
 
-def _mark_queued(stored: StoredConversation, resumed: Session) -> ConversationChange | None:
-    """Return the change that marks the run as queued by the resumption; None if marked, or on hold again."""
+def _called(stored: StoredConversation, resumed: Session, clock: Clock) -> ConversationChange | None:
+    """Note that the run was queued by the resumption, unless that is known or the session is on hold again."""
     session, run = stored.session, stored.run
     if session is None or run is None or not session.resuming or session.resumes != resumed.resumes:
         return None
     if run.finished or run.call >= resumed.resumes:
         return None
-    return ConversationChange(run=runs.called(run, resumed.resumes))
+    queued = runs.called(run, resumed.resumes)
+    if run.state is not RunState.WAITING:
+        return ConversationChange(run=queued)
+    return ConversationChange(session, queued, events=[Event("run.queued", {"run_id": run.id}, clock())])
 
 
 def _mark_complete(stored: StoredConversation, resumed: Session) -> ConversationChange | None:

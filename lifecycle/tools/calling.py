@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_STUCK = 4
-"""Most calls of one tool that may hang in threads; at that number it is not called."""
+"""Calls of one tool that may hang, in threads or though cancelled; while there are as many, it is not called."""
 
 _stuck: Counter[str] = Counter()
 _left: set[asyncio.Task[Any]] = set()
@@ -62,6 +62,9 @@ async def call(tool: Tool, arguments: Mapping[str, Any]) -> Rendered:
             raise ToolFailed(msg, "tool_unavailable")
         given[tool.context_parameter] = context
     limit = tool.terms.timeout_s
+    if _stuck[tool.name] >= MAX_STUCK:
+        msg = "The tool hangs in earlier calls and is not called again for now."
+        raise ToolFailed(msg, "tool_stuck")
     if inspect.iscoroutinefunction(tool.function):
         outcome = await _awaited(tool, given, limit)
     else:
@@ -105,7 +108,10 @@ async def _awaited(tool: Tool, given: Mapping[str, Any], limit: float) -> _Outco
         await asyncio.wait({task}, timeout=limit)
     finally:
         done = task.done()
-        task.cancel()
+        if not done:
+            task.cancel()
+            _stuck[tool.name] += 1
+            task.add_done_callback(lambda _: _stuck.subtract([tool.name]))
     if not done:
         return None
     return _Outcome(raised="CancelledError") if task.cancelled() else task.result()
@@ -117,9 +123,6 @@ async def _in_thread(tool: Tool, given: Mapping[str, Any], limit: float) -> _Out
     Only a thread can be abandoned if it does not return. One of a pool would delay other calls, and the process would
     wait for it when it ends.
     """
-    if _stuck[tool.name] >= MAX_STUCK:
-        msg = "The tool hangs in earlier calls and is not called again for now."
-        raise ToolFailed(msg, "tool_stuck")
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_Outcome] = loop.create_future()
     lock, state = threading.Lock(), {"left": False, "over": False}

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from kernel.clock import rfc3339
 from kernel.errors import InvalidInput
+from kernel.event_versions import schema_of
 from llmops.notifications.notification import Notification, Severity
 
 Format = Literal["slack", "teams", "json", "cloudevents", "email"]
@@ -100,6 +101,7 @@ def _cloud_event(note: Notification) -> dict[str, Any]:
         "type": note.event,
         "time": rfc3339(note.at),
         "datacontenttype": "application/json",
+        "dataschema": schema_of(note.event),
         "data": _json(note)["data"],
     }
 

@@ -112,6 +112,7 @@ async def test_a_run_is_followed_from_queued_to_completed(api: Api) -> None:
     assert [number for number, _, _ in whole] == list(range(len(whole)))
     for run in runs:
         mine = [(name, data) for _, name, data in whole if data.get("run_id") == run["id"]]
+        assert {data["v"] for _, data in mine} == {1}
         assert [data["at"] for _, data in mine] == sorted(data["at"] for _, data in mine)
         assert [(name, data.get("stage")) for name, data in mine] == [
             ("run.queued", None),

@@ -120,6 +120,10 @@ async def test_a_topic_gets_what_happens_once_and_in_order() -> None:
     ]
     assert {event.get_subject() for event in events} == {f"sessions/{run.session_id}"}
     assert {event.get_source() for event in events} == {"/agent-lifecycle/workspaces/default"}
+    assert {event.get_dataschema() for event in events[:2]} == {
+        "urn:agent-lifecycle:event:session.state_changed:1",
+        "urn:agent-lifecycle:event:run.queued:1",
+    }
     assert len({event.get_id() for event in events}) == len(events)
     assert "aeg-sas-key" not in other.received[0].headers
 

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import random
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ from lifecycle.conversations.run import Run
 from lifecycle.conversations.store import ConversationChange, StoredConversation
 from lifecycle.conversations.submission import RunRequest, submission_of
 from lifecycle.events.pending import EventRange, Pending
+from lifecycle.events.publisher import Publisher
 from tests.lifecycle.app import TOOLED, App, abandon
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate
 from tests.waiting import eventually
@@ -201,9 +203,17 @@ def test_what_is_noted_is_taken_once_and_in_order(parts: list[tuple[int, int, bo
 async def test_a_session_waits_for_others_only_while_they_have_events() -> None:
     """Alone it is published at once, run after run: its next run cannot begin before its message is settled."""
     app = App()
+    services, hour = app.services, timedelta(hours=1)
+    publisher = Publisher(
+        services.events.journal,
+        services.conversations.store,
+        services.core.due("sessionevents"),
+        linger=hour,
+        kept_for=hour,
+        clock=app.clock,
+    )
+    services.conversations.publisher = publisher
     await app.declare()
-    publisher = app.services.conversations.publisher
-    publisher._linger_s = 3600.0
     for _ in range(2):
         await deliver(app, (await app.submit(session_id="alone")).run, app.services)
 

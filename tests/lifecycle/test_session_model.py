@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +18,7 @@ from lifecycle.conversations import transitions as changes
 from lifecycle.conversations.dispatch import DispatchDecision
 from lifecycle.conversations.run import Dispatch, Effort, Run, RunInput, Times
 from lifecycle.conversations.run_rules import Answer
-from lifecycle.conversations.session import BY_REQUEST, IDLE_TIMEOUT, Limits, Session, SessionState, SessionTerms
+from lifecycle.conversations.session import BY_REQUEST, IDLE_TIMEOUT, Limits, Pause, Session, SessionState, SessionTerms
 from tests.lifecycle.doubles import NOW
 
 IDLE = timedelta(hours=1)
@@ -219,3 +222,22 @@ def test_every_run_is_decided_in_order_whatever_happens(limits: Limits, steps: l
 
     waiting = [run for run in model.runs.values() if not run.finished]
     assert not waiting or model.session.over, "kept runs of a session that has ended are the timer's"
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        pytest.param(lambda session: sessions.paused(session, "operator"), id="paused"),
+        pytest.param(lambda session: sessions.retrying(session, "r", NOW), id="retrying"),
+        pytest.param(lambda session: replace(session, pause=Pause(resumes=2, resuming=True)), id="resuming"),
+        pytest.param(lambda session: session, id="open"),
+    ],
+)
+def test_a_message_of_an_earlier_resumption_is_stale_whatever_the_session_waits_for(
+    held: Callable[[Session], Session],
+) -> None:
+    """Its run has another one by now; kept because of this one, a run that is to be tried again would lose its turn."""
+    session = held(replace(Session("w", "s", "a", None, NOW, NOW), pause=Pause(resumes=2)))
+    run = Run("r", "w", "s", "a", RunInput("?", 1), Times(NOW), Dispatch(call=2))
+
+    assert admission.decide(session, run, 1, NOW) is DispatchDecision.FORGET

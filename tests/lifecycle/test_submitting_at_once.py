@@ -18,7 +18,7 @@ from lifecycle.conversations.session import Limits
 from lifecycle.conversations.submission import RunRequest
 from lifecycle.sessions.start import SessionOptions
 from tests.lifecycle.app import App
-from tests.lifecycle.doubles import CountingTables
+from tests.lifecycle.doubles import CountingTables, spec
 
 MANY = 80
 
@@ -141,6 +141,37 @@ async def test_a_send_that_fails_late_leaves_a_queued_run_alone() -> None:
     assert (run.state, run.error) == (RunState.QUEUED, None)
     await app.process(app.queue.sent[-1])
     await app.check_answered_once(run)
+
+
+@pytest.mark.parametrize("how", ["attempted", "resumed"])
+async def test_a_send_that_failed_though_the_message_came_leaves_its_run_alone(how: str) -> None:
+    """Only the broker's answer was lost: by then the run is queued again, by a retry or by its session's resumption."""
+    app, key = App(), new_id()
+    await app.declare(declared=spec(simulate={"fail_first": 1}) if how == "attempted" else spec())
+    pause = app.services.conversations.pause
+
+    async def loses_the_answer(submission: Any, at: object = None) -> None:
+        await app.queue.send(submission)
+        if how == "attempted":
+            with pytest.raises(Unavailable):
+                await app.process(submission)
+        else:
+            await pause.pause("default", "chat")
+            await app.process(submission)
+            await pause.resume("default", "chat", app.queue.send)
+        raise Unavailable(code="queue_unavailable")
+
+    request = RunRequest(query="2 + 3", session_id="chat")
+    with pytest.raises(Unavailable):
+        await app.services.runs.submission.submit("default", "bot", request, key, app.signals, loses_the_answer)
+    run = await app.services.runs.queries.get("default", key)
+
+    assert run.state is RunState.QUEUED
+    assert (run.attempt, run.call) == ((1, 0) if how == "attempted" else (0, 1))
+    assert run.error is None or run.error.code != "not_queued"
+    await app.process(app.queue.sent[-1])
+    assert (await app.stored(run))[0].state is RunState.SUCCEEDED
+    await app.aclose()
 
 
 async def test_a_run_none_of_whose_messages_was_accepted_is_not_queued() -> None:

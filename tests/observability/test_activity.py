@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+from lifecycle.runs.list import RunFilter
+
+from kernel.tables import MAX_WRITES
 from lifecycle.conversations.run import RunState
 from lifecycle.measures.activity import Current, Waiting
 from lifecycle.measures.gauges import samples
@@ -13,6 +16,8 @@ from llmops.budgets.rules import Budget, Limit, Scope
 from tests.lifecycle.app import App, Gate
 from tests.lifecycle.approvals.kit import asking, decide
 from tests.lifecycle.approvals.kit import waiting as until_asked
+
+NOTHING = Current(0, 0, Waiting(0, 0.0), 0)
 
 
 async def current(app: App) -> Current:
@@ -79,12 +84,14 @@ async def test_waiting_runs_are_counted_until_they_go_on() -> None:
     after = await current(app)
 
     assert waits.state is RunState.WAITING
-    assert (during.waiting, during.runs_running) == (Waiting(1, 300.0), 0)
-    assert after.waiting == Waiting(0, 0.0)
+    assert (during.waiting, during.held, during.runs_running) == (Waiting(1, 300.0), 0, 0)
+    assert (after.waiting, after.held) == (Waiting(0, 0.0), 0)
     assert {
-        name: metrics[name] for name in ("runs_waiting", "longest_wait_s", "budget_used_share", "agents_active")
+        name: metrics[name]
+        for name in ("runs_waiting", "runs_held", "longest_wait_s", "budget_used_share", "agents_active")
     } == {
         "runs_waiting": 1.0,
+        "runs_held": 0.0,
         "longest_wait_s": 300.0,
         "budget_used_share": 1.0,
         "agents_active": 1.0,
@@ -101,6 +108,57 @@ async def test_waiting_runs_are_counted_until_they_go_on() -> None:
     await app.aclose()
 
 
+async def waiting(app: App) -> tuple[int, int, int]:
+    """Return how many runs wait, how many of these are held, and how many the list of runs has that wait."""
+    found = await current(app)
+    listed, _ = await app.services.runs.list.page("default", RunFilter(RunState.WAITING), 100, None)
+    return found.waiting.count, found.held, len(listed)
+
+
+async def test_runs_that_a_session_keeps_are_counted_until_they_go_on() -> None:
+    """Those that came before it was paused and after it, those behind one that waits; until they are taken or gone."""
+    app = App()
+    await app.declare()
+    before = await app.submit(session_id="paused")
+    await app.services.conversations.pause.pause("default", "paused")
+    await app.process(app.queue.sent[-1])
+    for number in range(3):
+        await app.submit(session_id="paused", query=f"more {number}")
+    seen = [await waiting(app)]
+    await app.services.runs.cancel.cancel("default", before.run.id, app.queue.send)
+    seen.append(await waiting(app))
+    sent = len(app.queue.sent)
+    await app.services.conversations.pause.resume("default", "paused", app.queue.send)
+    seen.append(await waiting(app))
+    for message in app.queue.sent[sent:]:
+        await app.process(message)
+    seen.append(await waiting(app))
+
+    assert seen == [(4, 4, 4), (3, 3, 3), (0, 0, 0), (0, 0, 0)]
+    await app.aclose()
+
+
+async def test_runs_that_wait_in_an_erased_session_are_counted_no_more() -> None:
+    """However many it held, and those of other sessions still are; counted by two at the same time."""
+    app = App()
+    await app.declare()
+    many = MAX_WRITES + 20
+    for session, count in (("gone", many), ("stays", 2)):
+        await app.submit(session_id=session)
+        await app.services.conversations.pause.pause("default", session)
+        for number in range(1, count):
+            await app.submit(session_id=session, query=f"more {number}")
+    for message in list(app.queue.sent):
+        await app.process(message)
+    before = await asyncio.gather(current(app), current(app))
+    await app.services.sessions.erasure.erase("default", "gone")
+    after = await asyncio.gather(current(app), current(app))
+
+    assert [(each.waiting.count, each.held) for each in before] == [(many + 2, many + 2)] * 2
+    assert [(each.waiting.count, each.held) for each in after] == [(2, 2)] * 2
+    await app.aclose()
+
+
 async def test_approvals_are_counted_until_they_are_decided() -> None:
     """With how long the first of them has waited: by rules' metrics, and for whoever scrapes."""
     app = App()
@@ -112,7 +170,7 @@ async def test_approvals_are_counted_until_they_are_decided() -> None:
     during = await app.services.alerts.activity.approvals("default", app.clock())
     metrics = await _metrics(app)
     totals = await app.services.metrics.lifecycle_counts.read("default", app.clock(), 1)
-    scraped = {one.name: number for one, _, (number,) in samples(totals, {}, 0, Waiting(0, 0.0), during)}
+    scraped = {one.name: number for one, _, (number,) in samples(totals, {}, NOTHING, during)}
     await decide(app, run)
     after = await app.services.alerts.activity.approvals("default", app.clock())
 

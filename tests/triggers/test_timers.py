@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from kernel.errors import Unavailable
-from tests.lifecycle.app import App
-from tests.lifecycle.doubles import CountingTables
+from llmops.evaluation.policy import EvaluationPolicy, JudgePolicy
+from tests.lifecycle.app import App, Gate
+from tests.lifecycle.doubles import CountingTables, spec
 from tests.triggers.conftest import Edge, request
+from tests.waiting import eventually
 from triggers.http import timers as resource
 from triggers.timers import TIMERS, Done, Round, Timer, run, run_due
 
@@ -87,6 +90,72 @@ async def test_what_sends_what_others_have_found_runs_after_them_and_nobody_wait
         await run(timers, given(app))
 
     assert ran[-1] == "sends"
+    await app.aclose()
+
+
+async def test_one_that_takes_minutes_delays_no_other() -> None:
+    """They run again whenever they are due, also where one of them fails; it is not begun a second time meanwhile."""
+    app, ran, gate = App(NOTIFY_SCHEDULE="* * * * * *"), list[str](), asyncio.Event()
+
+    async def fails() -> None:
+        app.clock.move(seconds=1)
+        if ran.count("quick") == 2:
+            gate.set()
+        raise Unavailable(code="storage_unavailable")
+
+    timers = [timer("hangs", ran, gate.wait, slow=True), timer("quick", ran, fails), timer("sends", ran, last=True)]
+    with pytest.raises(ExceptionGroup) as several:
+        async with asyncio.timeout(30):
+            await run_due(timers, given(app))
+    statuses = {each.timer: each for each in await app.services.events.timer_statuses.all()}
+
+    assert (ran.count("hangs"), ran.count("quick")) == (1, 2)
+    assert "sends" in ran
+    assert len(several.value.exceptions) == 2
+    assert (statuses["hangs"].failing, statuses["quick"].failing) == (False, True)
+    await app.aclose()
+
+
+async def test_a_judge_that_hangs_delays_no_other_timer() -> None:
+    """Budgets, alerts and notifications go on minute by minute, and the judge's finding is kept in the end."""
+    app, gate = App(BUDGET_SCHEDULE="* * * * * *"), Gate()
+    await app.declare("judge", spec(simulate={"reply": '{"score": 2, "reason": "Too short."}'}))
+    await app.declare(declared=spec(evaluation=EvaluationPolicy(judge=JudgePolicy(agent="judge"))))
+    run = await app.ask()
+    worker = app.worker(gate=gate)
+    hanging = asyncio.create_task(run_due(TIMERS, replace(given(app), services=worker)))
+    await gate.entered.wait()
+
+    async def succeeded() -> dict[str, Any]:
+        return {each.timer: each.succeeded_at for each in await app.services.events.timer_statuses.all()}
+
+    async def gone_on() -> bool:
+        return (await succeeded()).get("tend_budgets") == app.clock()
+
+    app.clock.move(minutes=1)
+    await eventually(gone_on)
+    during = await succeeded()
+    gate.open.set()
+    await hanging
+    after, _ = await app.stored(run)
+
+    assert "evaluate_answers" not in during
+    assert {during[name] for name in ("evaluate_alerts", "deliver_notifications")} == {app.clock()}
+    assert "evaluate_answers" in await succeeded()
+    assert after.score
+    assert after.score.parts["judge"] == 25
+    await worker.aclose()
+    await app.aclose()
+
+
+async def test_one_that_is_mostly_quick_is_noted_with_the_others() -> None:
+    """An app that nobody uses pays for no more writes."""
+    tables = CountingTables()
+    app, ran = App(tables), list[str]()
+    await run_due([timer("slow", ran, slow=True), timer("quick", ran)], given(app))
+
+    assert sorted(ran) == ["quick", "slow"]
+    assert status_requests(tables) == {"query timers": 1, "commit timers": 1}
     await app.aclose()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kernel.codec import skipped
+from kernel.tables import Span, every
 from tests.upgrade.fixture import DATA, load
 from tests.upgrade.world import READ
 from triggers.timers import TIMERS, Round
@@ -82,3 +83,62 @@ async def test_a_row_of_each_kind_takes_down_no_list_sum_or_timer(caplog: pytest
     for path, then in RELEASE.answers.items():
         if path in answers and isinstance(then, dict) and "items" in then:
             assert len(answers[path][1]["items"]) >= len(then["items"]) - 1, path
+
+
+USERS = sorted({row[3]["user_id"] for row in RELEASE.rows if row[0] == "sessions" and row[3].get("user_id")})
+
+
+def of_user(user: str) -> list[str]:
+    return [row[3]["session_id"] for row in RELEASE.rows if row[0] == "sessions" and row[3].get("user_id") == user]
+
+
+def broken(rows: list[Any], sessions: list[str], prefix: str, text: str) -> list[Any]:
+    """Return the rows with those of the sessions that have the prefix, unreadable."""
+    return [
+        (table, partition, key, {**values, **dict.fromkeys(versioned_of(values), text)})
+        if table == "conversations" and partition.partition("!")[2] in sessions and key.startswith(prefix)
+        else (table, partition, key, values)
+        for table, partition, key, values in rows
+    ]
+
+
+@pytest.mark.parametrize(("prefix", "text"), [("session", LATER), ("run!", DAMAGED), ("", "no JSON")])
+async def test_a_session_that_cannot_be_read_can_be_erased(prefix: str, text: str) -> None:
+    """By its own id, and with its user; nothing of what was said stays, and its id is not used again."""
+    user = next(each for each in USERS if len(of_user(each)) > 0)
+    session = of_user(user)[0]
+    unheld = [row for row in RELEASE.rows if not row[2].startswith("hold!")]
+    world = await replace(RELEASE, rows=broken(unheld, of_user(user), prefix, text)).world()
+    first = await world.call("DELETE", f"sessions/{session}")
+    again = await world.call("DELETE", f"sessions/{session}")
+    whole = await world.call("DELETE", f"users/{user}")
+    for timer in TIMERS:
+        await timer.run(Round(world.services, world.queue, world.signals))
+    asked = await world.call("POST", "agents/composed/runs", {"query": "Hi", "session_id": session})
+    left = [
+        (table, row.key)
+        for table in ("conversations", "runs", "sessions", "opensessions")
+        async for row in every(world.tables, table, Span("", partition_before="~"))
+        if re.search(rf"\b{user}\b", str(row.values))
+        or (row.partition.endswith(f"!{session}") and row.key != "session")
+    ]
+    await world.aclose()
+
+    assert (first[0], again) == (200, first), first
+    assert first[1]["unreadable"] == (prefix != "run!")
+    assert first[1]["runs"] > 0
+    assert whole[0] == 200, whole
+    assert whole[1]["completed_at"]
+    assert (asked[0], asked[1]["code"]) == (409, "session_erased")
+    assert left == []
+
+
+async def test_a_session_that_nothing_says_whose_it_is_is_not_erased() -> None:
+    """A legal hold might keep it; the answer has a code of its own."""
+    session = of_user(USERS[0])[0]
+    rows = [row for row in RELEASE.rows if row[0] != "sessions"]
+    world = await replace(RELEASE, rows=broken(rows, [session], "session", LATER)).world()
+    status, answer = await world.call("DELETE", f"sessions/{session}")
+    await world.aclose()
+
+    assert (status, answer["code"]) == (500, "unreadable_value")

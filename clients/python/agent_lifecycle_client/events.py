@@ -16,6 +16,11 @@ class Event:
     name: str
     data: dict[str, Any]
 
+    @property
+    def version(self) -> int:
+        """Which version of its meaning the data has; an event of another one has another name, as `run.queued.v2`."""
+        return int(self.data.get("v", 1))
+
 
 def parse(text: str) -> Iterator[Event]:
     """Yield the events of a response; one without a name only carries an id to continue after."""

@@ -121,6 +121,7 @@ class AlertRule(BaseModel):
         "sessions_open",
         "runs_running",
         "runs_waiting",
+        "runs_held",
         "longest_wait_s",
         "conversations_waiting",
         "person_wait_s",
@@ -1827,7 +1828,9 @@ class RangeView(BaseModel):
 
 class ReceiptView(BaseModel):
     """
-    What was erased of a session, what is kept and why; `completed_at` is null while a worker is still stopping.
+    What was erased of a session, what is kept and why; `completed_at` is null while a worker is being stopped.
+
+    Of one whose own row could not be read (`unreadable`), a provider may keep a conversation that nothing names now.
     """
 
     session_id: str
@@ -1838,6 +1841,7 @@ class ReceiptView(BaseModel):
     events: int
     conversations: int
     ledger_lines: int
+    unreadable: bool
     kept: dict[str, str] | None = {
         "facts": "Cost, duration and outcome of attempts, for accounting; with run and session, without user.",
         "scores": "Scores of the answers by agent and version; without reasons, which could quote texts.",
@@ -2040,11 +2044,15 @@ class RouteView(BaseModel):
 
 class RunCountsView(BaseModel):
     """
-    Runs under way, as last reported by each worker, and runs that wait for a budget or an approval.
+    Runs that run now, as each worker last said, and those that wait, whatever for.
+
+    Of those that wait, `held` are kept by their session: it is paused, or another run of it waits. How long the first
+    has waited is said of those that wait for a budget, or for an approval to go beyond a share of one.
     """
 
     running: int
     waiting: int
+    held: int
     longest_wait_s: float
 
 
@@ -4243,6 +4251,22 @@ class StepPage(BaseModel):
 
     items: list[TriggersHttpRunsViewsStepView]
     next: str | None
+
+
+class SystemStatusView(BaseModel):
+    """
+    How the system is, and what goes on in the workspace; null where that cannot be said now.
+    """
+
+    status: Literal["healthy", "degraded", "critical"] = Field(
+        ..., description="How well something is."
+    )
+    components: list[ComponentView]
+    at: AwareDatetime
+    started_at: AwareDatetime
+    uptime_s: float
+    sessions_open: int | None
+    runs: RunCountsView | None
 
 
 class Team(BaseModel):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -19,6 +21,8 @@ from tests.lifecycle.retention.test_retention import DAY_S, facts, hold, spent, 
 
 LONG = "word " * 40_000
 """A text that is too long for a row."""
+CONTEXT = "\x01" * 100_000
+"""As long as a context may be, of characters that JSON writes in six bytes: too long for a row, too."""
 
 
 async def applied(app: App, **policy: int) -> RetentionReceipt:
@@ -29,10 +33,10 @@ async def applied(app: App, **policy: int) -> RetentionReceipt:
     return await app.services.sessions.retention_rounds.apply("default")
 
 
-async def one_run(app: App, session: str = "old", query: str = "2 + 3") -> Run:
+async def one_run(app: App, session: str = "old", query: str = "2 + 3", context: str = "Facts.") -> Run:
     """Have one run with a tool's call and a score answered in a session, and end it."""
     await app.declare("counter", spec(tools=("calculator",), simulate={"call_tool": "calculator"}))
-    run = await app.ask(query, agent="counter", session_id=session, user_id="ada", context="Facts.")
+    run = await app.ask(query, agent="counter", session_id=session, user_id="ada", context=context)
     await app.services.sessions.end.end("default", session)
     return run
 
@@ -120,6 +124,37 @@ async def test_texts_in_blob_storage_go_with_the_transcript() -> None:
     assert found.spend == run.spend
     assert await app.services.conversations.store.erase_texts("default", "old") == 0
     await app.aclose()
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_texts_in_blob_storage_that_only_runs_have_go_with_them_whenever_the_worker_dies(*, after: bool) -> None:
+    """A run's context, and all of one that failed; what the history says stays, and can be read."""
+    for at in itertools.count(1):
+        app = await started()
+        await app.declare("broken", spec(simulate={"fail_first": 1, "fail_with": "rejected"}))
+        run = await one_run(app, query=LONG, context=CONTEXT)
+        failed = await app.ask(LONG + "!", agent="broken", session_id="failed")
+        await app.services.sessions.end.end("default", "failed")
+        retention = app.services.sessions.retention
+        await retention.put_policy("default", DataRetentionPolicy(runs_s=8 * DAY_S), None)
+        app.clock.move(days=9)
+        fate = Fate(at, after)
+        dying = app.worker(fate)
+        dying.core.__dict__["large_texts"] = app.services.core.large_texts  # one storage, as in Azure
+        with contextlib.suppress(Crash):
+            await dying.sessions.retention_rounds.apply("default")
+        await app.services.sessions.retention_rounds.apply("default")
+        history = [turn.text for turn in await app.turns(run)]
+        store = app.services.conversations.store
+        left = [await store.erase_texts("default", session) for session in ("old", "failed")]
+        gone = [await store.run("default", each.session_id, each.id) for each in (run, failed)]
+        await app.aclose()
+
+        assert failed.state is RunState.FAILED
+        assert history[0].startswith(LONG)
+        assert (left, gone) == ([2, 0], [None, None]), "a message, and the query that it repeats"
+        if not fate.struck:
+            return
 
 
 async def test_a_round_looks_at_no_session_twice_that_is_done() -> None:

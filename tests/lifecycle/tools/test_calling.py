@@ -98,11 +98,12 @@ async def test_a_sync_tool_that_hangs_is_left_and_then_not_called_any_more() -> 
     assert (await call(hanging, {})).text == "late"
 
 
-async def test_an_async_tool_that_swallows_its_cancellation_does_not_keep_the_run() -> None:
-    """It is left behind, as a thread is."""
-    left = asyncio.Event()
+async def test_an_async_tool_that_swallows_its_cancellation_is_left_and_then_not_called_any_more() -> None:
+    """It does not keep the run, and is counted as a thread is; when its calls return, it is called again."""
+    left, calls = asyncio.Event(), []
 
     async def stubborn() -> str:
+        calls.append(1)
         while not left.is_set():
             try:
                 await left.wait()
@@ -110,11 +111,27 @@ async def test_an_async_tool_that_swallows_its_cancellation_does_not_keep_the_ru
                 continue
         return "late"
 
-    error = await failure(named(stubborn, timeout_s=0.05))
+    hanging = named(stubborn, timeout_s=0.05)
+    errors = [await failure(hanging) for _ in range(MAX_STUCK + 2)]
     left.set()
+    while calling._stuck["thing"]:  # noqa: ASYNC110 - counted down by the calls themselves
+        await asyncio.sleep(0.01)
 
-    assert error.code == "tool_timeout"
-    assert "0.05 s" in str(error)
+    assert [error.code for error in errors] == ["tool_timeout"] * MAX_STUCK + ["tool_stuck"] * 2
+    assert "0.05 s" in str(errors[0])
+    assert len(calls) == MAX_STUCK
+    assert (await call(hanging, {})).text == "late"
+
+
+async def test_an_async_tool_that_ends_when_it_is_cancelled_is_called_again() -> None:
+    """However often it was too slow."""
+
+    async def slow() -> None:
+        await asyncio.Event().wait()
+
+    codes = [(await failure(named(slow, timeout_s=0.001))).code for _ in range(2 * MAX_STUCK)]
+
+    assert codes == ["tool_timeout"] * 2 * MAX_STUCK
 
 
 async def test_a_sync_tool_does_not_hold_up_the_event_loop() -> None:

@@ -6,6 +6,7 @@ import json
 
 from kernel.clock import rfc3339
 from kernel.errors import InvalidInput
+from kernel.event_versions import version_of
 from kernel.ids import session_id
 from lifecycle.events.catalogue import LOST, chosen_names
 from lifecycle.events.streams import SessionStream, Stream, WorkspaceStream
@@ -34,7 +35,7 @@ def event_stream(stream: Stream, news: NewEvents) -> str:
         # Without an id, so that a client that misses what follows gets this again.
         parts.append(f"event: {LOST}\ndata: {{}}\n\n")
     for position, event in news.events:
-        data = json.dumps(event.data | {"at": rfc3339(event.at)})
+        data = json.dumps(event.data | {"at": rfc3339(event.at), "v": version_of(event.name)})
         parts.append(f"id: {stream.id_of(position)}\nevent: {event.name}\ndata: {data}\n\n")
     if not news.events:
         parts.append(": nothing new\n\n")

@@ -53,7 +53,7 @@ async def _erasable(call: Call) -> str:
         NotFound: There is no such session for the caller.
     """
     ident = session_id(call.route("id"))
-    session = (await call.services.conversations.store.load(call.workspace, ident)).session
+    session = await call.services.sessions.erasure.known(call.workspace, ident)
     if session is None or not (session.state is SessionState.ERASED or _is_for(call, session)):
         raise _not_found(ident)
     return ident

@@ -138,7 +138,10 @@ _KEPT = {
 
 
 class ReceiptView(View):
-    """What was erased of a session, what is kept and why; `completed_at` is null while a worker is still stopping."""
+    """What was erased of a session, what is kept and why; `completed_at` is null while a worker is being stopped.
+
+    Of one whose own row could not be read (`unreadable`), a provider may keep a conversation that nothing names now.
+    """
 
     session_id: str
     requested_at: datetime
@@ -148,6 +151,7 @@ class ReceiptView(View):
     events: int
     conversations: int
     ledger_lines: int
+    unreadable: bool
     kept: Mapping[str, str] = _KEPT
 
 

@@ -18,8 +18,8 @@ ENDPOINTS = (
         "GET",
         "status",
         "status",
-        "Get the system's status: healthy, degraded or critical, with a reason for each component that is not healthy.",
-        returns="StatusView",
+        "How the system is: healthy, degraded or critical, with the reason for each part that is not healthy.",
+        returns="SystemStatusView",
     ),
     Endpoint(
         "GET",

@@ -10,6 +10,7 @@ from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.ids import agent_name
 from kernel.tables import Span
+from lifecycle.measures.activity import Current
 from lifecycle.registry.counts import LifecycleTotals
 from lifecycle.status.checks import Status
 from lifecycle.status.today import Today
@@ -17,7 +18,7 @@ from llmops.spend.costs import check_range
 from triggers.http.agents.views import AgentStatsView
 from triggers.http.call import Call, Reply, page_token
 from triggers.http.days import day_range
-from triggers.http.system.views import AnalyticsView, HealthView, LifecycleView, StatsPage, StatusView
+from triggers.http.system.views import AnalyticsView, HealthView, LifecycleView, StatsPage, SystemStatusView
 
 _HOURS = 24
 
@@ -67,13 +68,11 @@ async def metrics(call: Call) -> Reply:
     activity, now = services.alerts.activity, services.core.clock()
     (
         (counted, (lifecycle, drift)),
-        (sessions_open, waiting, approvals),
+        (current, approvals),
         (teams, handoffs, routes, pools),
     ) = await asyncio.gather(
         asyncio.gather(services.metrics.workers.read(workspace), _registry(call)),
-        asyncio.gather(
-            activity.sessions_open(workspace), activity.waiting(workspace, now), activity.approvals(workspace, now)
-        ),
+        asyncio.gather(activity.read(workspace, now), activity.approvals(workspace, now)),
         asyncio.gather(
             services.teams.figures.read(workspace, now - WINDOW),
             services.events.daily_counts.handoffs(workspace),
@@ -84,7 +83,7 @@ async def metrics(call: Call) -> Reply:
     text = exposition(
         [
             *((BY_NAME[key[0]], key[1:], numbers) for key, numbers in counted.items()),
-            *samples(lifecycle, drift, sessions_open, waiting, approvals),
+            *samples(lifecycle, drift, current, approvals),
             *of_teams(teams, handoffs),
             *capacity_samples(routes, pools),
         ]
@@ -103,8 +102,17 @@ async def stats(call: Call) -> Reply:
 
 
 async def status(call: Call) -> Reply:
-    found = await _look(call, call.services.status.today(call.workspace))
-    return Reply(StatusView.from_status(found), 200, {"Cache-Control": "no-store"})
+    status, current = await asyncio.gather(_look(call), _current(call))
+    return Reply(SystemStatusView.of_both(status, current), 200, {"Cache-Control": "no-store"})
+
+
+async def _current(call: Call) -> Current | None:
+    """Return what goes on; None where that cannot be said now."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            return await call.services.alerts.activity.read(call.workspace, call.services.core.clock())
+    except (AppError, TimeoutError):
+        return None
 
 
 async def analytics(call: Call) -> Reply:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
+from lifecycle.measures.activity import Current
 from lifecycle.registry.counts import LifecycleTotals
 from lifecycle.status.analytics import Analytics
 from lifecycle.status.checks import Status
@@ -49,11 +50,39 @@ class SessionCountsView(View):
 
 
 class RunCountsView(View):
-    """Runs under way, as last reported by each worker, and runs that wait for a budget or an approval."""
+    """Runs that run now, as each worker last said, and those that wait, whatever for.
+
+    Of those that wait, `held` are kept by their session: it is paused, or another run of it waits. How long the first
+    has waited is said of those that wait for a budget, or for an approval to go beyond a share of one.
+    """
 
     running: int
     waiting: int
+    held: int
     longest_wait_s: float
+
+    @classmethod
+    def from_current(cls, current: Current) -> RunCountsView:
+        """Return the view of what goes on."""
+        return cls(
+            running=current.runs_running,
+            waiting=current.waiting.count,
+            held=current.held,
+            longest_wait_s=round(current.waiting.longest_s, 3),
+        )
+
+
+class SystemStatusView(StatusView):
+    """How the system is, and what goes on in the workspace; null where that cannot be said now."""
+
+    sessions_open: int | None
+    runs: RunCountsView | None
+
+    @classmethod
+    def of_both(cls, status: Status, current: Current | None) -> SystemStatusView:
+        """Return the view of a status and of what goes on."""
+        runs = RunCountsView.from_current(current) if current else None
+        return cls.of(status, status=status.health, sessions_open=current and current.sessions_open, runs=runs)
 
 
 class ResourcesView(View):
@@ -107,11 +136,7 @@ class AnalyticsView(View):
         return cls.of(
             found,
             sessions=sessions,
-            runs=RunCountsView(
-                running=current.runs_running,
-                waiting=current.waiting.count,
-                longest_wait_s=round(current.waiting.longest_s, 3),
-            ),
+            runs=RunCountsView.from_current(current),
             handoffs=HandoffCountsView.from_counts(found.handoffs),
             performance=FiguresView.from_summary(found.total),
             performance_by_agent={name: FiguresView.from_summary(each) for name, each in found.agents.items()},
