@@ -13,6 +13,7 @@ The rules for keys of large texts, checked alike by every implementation.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256

@@ -191,7 +191,7 @@ class Directory:
 
         A whole shard is looked through for them, by the service.
         """
-        span = Span(_home(workspace, session_id), where={"session_id": session_id})
+        span = Span(_partition(workspace, session_id), where={"session_id": session_id})
         rows = [row async for row in every(self._tables, SESSIONS, span)]
         return [SessionEntry(row.text("agent"), row.text("user_id") or None, created_of(row.key)) for row in rows]
 

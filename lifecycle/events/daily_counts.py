@@ -25,6 +25,7 @@ from kernel.tables import (
     Write,
     every,
     first_rows,
+    put,
 )
 from lifecycle.events import waiting_runs
 from lifecycle.events.waiting_runs import WaitingRuns

@@ -178,7 +178,7 @@ class SessionErasure:
         if receipt.completed_at is not None or await self._busy(session):
             return receipt
         found = [run async for run in self._conversations.runs(session.workspace, session.id, texts=False)]
-        found = [await self._given_up(run) for run in found]
+        found = [await self._ended_if_lost(run) for run in found]
         if len(found) < session.runs:
             await self._forget_unreadable(session)
         if found or session.kept:

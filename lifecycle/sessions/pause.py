@@ -114,7 +114,9 @@ class SessionPause:
                 await send(submission_of(runs.called(run, session.resumes)))
                 decide = partial(_called, resumed=session, clock=self._clock)
                 await self._conversations.update(workspace, session_id, run.id, decide)
-            after = await self._conversations.update(workspace, session_id, None, partial(_done, resumed=session))
+            after = await self._conversations.update(
+                workspace, session_id, None, partial(_mark_complete, resumed=session)
+            )
             if after.session is None or not after.session.resuming:
                 return True
         return False

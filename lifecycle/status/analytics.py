@@ -61,15 +61,11 @@ class AnalyticsReader:
         self._monitor = monitor
         self._activity = activity
 
-    async def read(self, workspace: str, first: date, last: date) -> Analytics:
-        """Return what happened from the first to the last day, up to this moment."""
-        now = self._clock()
-        current, agents, lifecycle = await asyncio.gather(
-            self._activity.read(workspace, now),
-            self._monitor.agents(workspace, first, last),
-            self._counts.read(workspace, now, 1),
+    async def read(self, today: Today, first: date, last: date) -> Analytics:
+        """Return the workspace's statistics from the first to the last day, up to this moment."""
+        (current, events), agents, lifecycle = await asyncio.gather(
+            self._current_and_events(today, first, last), self._agents(today, first, last), today.agents()
         )
-        events = await self._daily_counts.between(workspace, first, last)  # counted up to now by the first of these
         ended = {
             kind.removeprefix(_ENDED).lstrip(":") or "unknown": count
             for kind, count in sorted(events.items())

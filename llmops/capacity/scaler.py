@@ -17,7 +17,17 @@ from kernel.errors import Conflict, Forbidden
 from kernel.journal import Event
 from kernel.preconditions import put_row
 from kernel.tables import Row, RowChanged, RowExists, put
-from llmops.capacity.scaling import WEEKS, Load, Recommendation, ScalingPolicy, SiteScale, Trigger, recommend
+from llmops.capacity.scaling import (
+    FLEX,
+    WEEKS,
+    Load,
+    Platform,
+    Recommendation,
+    ScalingPolicy,
+    SiteScale,
+    Trigger,
+    recommend,
+)
 
 if TYPE_CHECKING:
     from kernel.clock import Clock

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from lifecycle.runs.list import RunFilter
-
 from kernel.tables import MAX_WRITES
 from lifecycle.conversations.run import RunState
 from lifecycle.measures.activity import Current, Waiting
 from lifecycle.measures.gauges import samples
+from lifecycle.runs.queries import RunFilter
 from llmops.alerts.metrics import WHOLE_WORKSPACE
 from llmops.budgets.rules import Budget, Limit, Scope
 from tests.lifecycle.app import App, Gate

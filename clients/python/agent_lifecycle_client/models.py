@@ -4259,7 +4259,7 @@ class SystemStatusView(BaseModel):
     """
 
     status: Literal["healthy", "degraded", "critical"] = Field(
-        ..., description="How well something is."
+        ..., description="Health of the system or a part."
     )
     components: list[ComponentView]
     at: AwareDatetime

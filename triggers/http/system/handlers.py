@@ -102,7 +102,8 @@ async def stats(call: Call) -> Reply:
 
 
 async def status(call: Call) -> Reply:
-    status, current = await asyncio.gather(_look(call), _current(call))
+    today = call.services.status.today(call.workspace)
+    status, current = await asyncio.gather(_look(call, today), _current(call))
     return Reply(SystemStatusView.of_both(status, current), 200, {"Cache-Control": "no-store"})
 
 
