@@ -76,7 +76,8 @@ def texts_of(content: Content) -> Iterable[str]:
 def charge_of_answer(bound: Usage, sent: SentInput, answered: Sequence[str], model: str) -> Usage:
     """Return the estimated usage of a call that was answered without a usage: counted input and output."""
     return Usage(
-        input_tokens=min(bound.input_tokens, sent.likely(model)), output_tokens=max(1, count_tokens(answered, model))
+        input_tokens=min(bound.input_tokens, sent.likely(model)),
+        output_tokens=max(1, count_tokens(["".join(answered)], model)),
     )
 
 

@@ -112,7 +112,7 @@ def test_nothing_is_fetched_whatever_holds_the_reference(keyword: str) -> None:
         ({"$ref": 7}, "/$ref", "must be"),
         ({"$ref": "file:///etc/passwd"}, "/$ref", "must be"),
         ({"$recursiveRef": "#"}, "/$recursiveRef", "not supported"),
-        ({"$schema": "https://example.org/mine"}, "/$schema", "no dialect"),
+        ({"$schema": "https://example.org/mine"}, "/$schema", "not a JSON Schema dialect"),
         ({"properties": {"a/b": {"minLength": "3"}}}, "/properties/a~1b/minLength", "is not what"),
         ({"allOf": [{"not": {"required": "a"}}]}, "/allOf/0/not/required", "is not what"),
         ({"patternProperties": {"(": {"type": "text"}}}, "/patternProperties/(/type", "is not what"),
