@@ -67,7 +67,7 @@ class AzureScale:
         return await self.read()
 
     async def aclose(self) -> None:
-        """Release connections."""
+        """Close connections."""
         if self._made is not None:
             await self._made.close()
             self._made = None

@@ -103,7 +103,7 @@ class AzureTables(Tables):
         return cls(connect, sdk)
 
     async def get(self, table: str, partition: str, key: str) -> Row | None:
-        """Return the row, or None when there is none."""
+        """Return the row; None if it does not exist."""
         check_table(table)
         check_keys(partition, key)
         try:
@@ -138,7 +138,7 @@ class AzureTables(Tables):
         return await self._commit(table, ready)
 
     async def aclose(self) -> None:
-        """Release connections."""
+        """Close connections."""
         service, self._service = self._service, None
         if service is not None:
             await service.aclose()

@@ -125,7 +125,7 @@ class BlobTexts(LargeTexts):
             raise _unavailable(error) from None
 
     async def aclose(self) -> None:
-        """Release connections."""
+        """Close connections."""
         service, self._service, self._made = self._service, None, None
         if service is not None:
             await service.close()

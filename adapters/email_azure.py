@@ -83,7 +83,7 @@ class AzureMailer:
         return _ACCEPTED
 
     async def aclose(self) -> None:
-        """Release connections."""
+        """Close connections."""
         if self._client is not None:
             await self._client.close()
         if self._identity is not None:

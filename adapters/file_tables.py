@@ -40,7 +40,7 @@ class FileTables(Tables):
         self._file = DatabaseFile(path)
 
     async def get(self, table: str, partition: str, key: str) -> Row | None:
-        """Return the row, or None when there is none."""
+        """Return the row; None if it does not exist."""
         check_table(table)
         check_keys(partition, key)
         return await self._file.run(lambda connection: _find(connection, table, partition, key))

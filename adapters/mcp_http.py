@@ -58,7 +58,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         return response
 
     async def aclose(self) -> None:
-        """Release connections."""
+        """Close connections."""
         await self._inner.aclose()
 
     async def _addressed(self, request: httpx2.Request) -> httpx2.Request:

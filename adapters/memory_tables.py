@@ -49,7 +49,7 @@ class MemoryTables(Tables):
         self._versions = count(1)
 
     async def get(self, table: str, partition: str, key: str) -> Row | None:
-        """Return the row, or None when there is none."""
+        """Return the row; None if it does not exist."""
         check_table(table)
         check_keys(partition, key)
         await asyncio.sleep(0)

@@ -78,5 +78,5 @@ class TableService:
         return Answer(done.status_code, headers, done.content)
 
     async def aclose(self) -> None:
-        """Release connections."""
+        """Close connections."""
         await self._pipeline.__aexit__()

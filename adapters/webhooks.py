@@ -101,7 +101,7 @@ class HttpWebhooks:
         return found
 
     async def aclose(self) -> None:
-        """Release connections."""
+        """Close connections."""
         await self._pool.aclose()
 
 

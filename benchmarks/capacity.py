@@ -34,7 +34,7 @@ LOAD = 0.8
 """Utilisation of the slots by the day's runs, if they came evenly."""
 HIGH, AGING_S = 0.05, 60.0
 _WANTS = 8
-"""Runs of a share that a worker asks for at a time. Those behind are back on the queue, and keep their age."""
+"""Runs of a share that a worker asks for at a time. Later ones are back on the queue, and keep their age."""
 _ONE = Amounts(1)
 _key = attrgetter("key")
 
@@ -207,7 +207,7 @@ class Simulation:
         self._look(worker, now)
 
     def _look(self, worker: Worker, now: float) -> None:
-        """Have the worker ask when it is due: soon where something waits, else to keep what it has."""
+        """Let the worker ask the pool when due: soon where something waits, else to keep its slots."""
         pause = worker.again_s
         if worker.gives_back:
             pause /= 2

@@ -113,7 +113,7 @@ class _Insertion(Request):
 
 
 class GroupInserts:
-    """Inserts rows of one table; each caller's rows are inserted all or none."""
+    """Inserts rows of one table; each caller's rows are inserted together or not at all."""
 
     def __init__(self, tables: Tables, table: str) -> None:
         self._tables = tables
@@ -138,7 +138,7 @@ class GroupInserts:
 
 
 def _fitting(waiting: Sequence[_Insertion]) -> Sequence[_Insertion]:
-    """Return as many of them, from the first on, as one transaction takes; the first always."""
+    """Return as many callers' rows, from the first on, as fit one transaction; at least the first."""
     batch, writes, characters, keys = list[_Insertion](), 0, 0, set[str]()
     for each in waiting:
         writes, characters = writes + len(each.rows), characters + each.characters

@@ -118,7 +118,7 @@ class Settings:
     preload_companion_share: float = setting(0.3, "PRELOAD_COMPANION_SHARE", number(0, 1))
     """Share of an agent's uses, 0-1, after which another agent must be used to be preloaded with it."""
     preload_weights: tuple[float, ...] = setting((0.4, 0.3, 0.3), "PRELOAD_WEIGHTS", shares(3))
-    """What of an agent's priority is frequency, recency and success."""
+    """Weights of frequency, recency and success in an agent's priority."""
     preload_unused_after: float = setting(3600, "PRELOAD_UNUSED_AFTER_S", seconds)
     """After how long without a use an agent counts as preloaded in vain."""
     preload_requested_for: float = setting(86_400, "PRELOAD_REQUESTED_FOR_S", seconds)
@@ -131,7 +131,7 @@ class Settings:
     loader_ranked: int = setting(512, "LOADER_RANKED", whole(10, 5_000))
     """Most agents that are ranked, over all workspaces."""
     loader_retention_days: int = setting(30, "LOADER_RETENTION_DAYS", whole(1, 365))
-    """How long it is kept who used which agents when."""
+    """How many days uses of agents by users are stored."""
     loader_half_life: float = setting(259_200, "LOADER_HALF_LIFE_S", number(3600, 366 * 86_400))
     """After how long a use counts half for an agent's frequency, success and companions."""
     loader_recency_half_life: float = setting(21_600, "LOADER_RECENCY_HALF_LIFE_S", number(60, 366 * 86_400))

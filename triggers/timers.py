@@ -318,7 +318,7 @@ def _ended(ran: Sequence[_Ran]) -> Sequence[Done]:
 
 
 async def _run(timer: Timer, now: Round) -> _Ran:
-    """Return what the timer did, or what it failed with; what it committed is published by then."""
+    """Return what the timer did, or its exception; events it committed are published by then."""
     began = now.services.core.clock()
     try:
         done = await timer.run(now)

@@ -116,7 +116,7 @@ class AgentServices:
 
     @cached_property
     def rankings(self) -> Rankings:
-        """Which agents are worth holding."""
+        """The ranking of agents by how worthwhile it is to hold them."""
         from lifecycle.loader.activity import LearningRules
         from lifecycle.loader.ranking import LearningPolicy, Rankings
 

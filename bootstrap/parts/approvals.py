@@ -35,7 +35,7 @@ class ApprovalServices:
 
     @cached_property
     def decisions(self) -> ApprovalDecisions:
-        """Decides approvals."""
+        """Decides approvals and resumes their runs."""
         from lifecycle.approvals.decisions import ApprovalDecisions
 
         return ApprovalDecisions(

@@ -52,7 +52,7 @@ class ConversationServices:
 
     @cached_property
     def store(self) -> ConversationStore:
-        """Sessions with their runs, turns and events."""
+        """Stores sessions with their runs, turns and events."""
         from lifecycle.conversations.store import ConversationStore
 
         return ConversationStore(

@@ -43,5 +43,5 @@ class EventServices:
 
     @property
     def kept_for(self) -> timedelta:
-        """How long events are kept."""
+        """How long events are stored."""
         return timedelta(seconds=self._core.settings.events_retention)

@@ -187,7 +187,7 @@ class WorkerPool:
         return next(iter(loads))  # pyright: ignore[reportReturnType] - none has failed
 
     async def drain(self, timeout_s: float) -> int:
-        """Wait for running invocations, at most `timeout_s`, and return how many are left."""
+        """Wait for running invocations, at most `timeout_s` seconds, and return how many are left."""
         return await self._running.drain(timeout_s)
 
     async def aclose(self) -> None:

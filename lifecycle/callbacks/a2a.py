@@ -38,7 +38,7 @@ def notification_of(run: Run, form: str) -> bytes:
 
 
 def headers_of(push: Push) -> dict[str, str]:
-    """Return what the receiver knows the sender by."""
+    """Return the headers by which the receiver authenticates the sender."""
     known = {"X-A2A-Notification-Token": push.token, "Authorization": push.authorization}
     return {name: value for name, value in known.items() if value}
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from llmops.notifications.channels import UrlCheck
 
 Setting = Callable[[str], str | None]
-"""Returns an app setting by its name; None where there is none."""
+"""Returns an app setting by its name; None if it is not set."""
 
 MOST_PUSHES = 10
 """To how many places the states of a run can be pushed."""

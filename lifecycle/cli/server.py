@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "http://127.0.0.1:7071"
 _TIMEOUT_S = 240
-"""A little more than Azure lets an HTTP function take: an inventory of a large project is long."""
+"""Longer than Azure allows an HTTP function (230 s): an inventory of a large project takes long."""
 _ATTEMPTS, _PAUSE_S = 3, 0.1
 """Few and quick: somebody waits at the terminal, and most often the app is not started."""
 _Answer = TypeVar("_Answer")
@@ -46,7 +46,7 @@ class Server:
 
     @classmethod
     def of(cls, arguments: Namespace, environ: Mapping[str, str]) -> Server:
-        """Return the app that the arguments, or else the environment, name."""
+        """Return the app named by the arguments, else by the environment."""
         return cls(
             arguments.url or environ.get("LIFECYCLE_URL") or DEFAULT_URL,
             key=arguments.key or environ.get("LIFECYCLE_KEY"),

@@ -37,7 +37,7 @@ class UserPreferenceStore:
         self._tables = tables
 
     async def find(self, workspace: str, user_id: str) -> UserPreferences:
-        """Return what the user prefers; nothing at version 0 when that was never said."""
+        """Return the user's preferences; empty ones at version 0 if none are stored."""
         return _read(user_id, await self._tables.get(TABLE, _partition(workspace), user_id))
 
     async def get(self, workspace: str, user_id: str) -> UserPreferences:

@@ -260,7 +260,7 @@ class SessionWriter:
 
 
 def _together(waiting: Sequence[Update]) -> Sequence[Update]:
-    """Return the changes to make together: of each run one, as a transaction writes each row once."""
+    """Return the changes to commit together: at most one for each run, as a transaction writes each row once."""
     found, runs = list[Update](), set[str]()
     for each in waiting:
         if each.run_id is None or each.run_id not in runs:

@@ -79,12 +79,12 @@ class DailyEventCounts:
         return sum(parts, Counter[str]())
 
     async def handoffs(self, workspace: str) -> Mapping[tuple[str, str], int]:
-        """Return how many handoffs there ever were, by team and by who or what had them, up to this moment."""
+        """Return the number of all handoffs so far, by team and cause; counts new events first."""
         await self.count(workspace)
         return handoffs_of(await self._ever(workspace))
 
     async def open_sessions(self, workspace: str) -> int:
-        """Return how many sessions were started and have neither ended nor been erased, up to this moment."""
+        """Return how many sessions were started and have neither ended nor been erased; counts new events first."""
         await self.count(workspace)
         return await self._open_sessions(workspace)
 

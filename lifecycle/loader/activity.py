@@ -98,7 +98,7 @@ class Activity:
         return self.ms / self.timed if self.timed else None
 
     def uses_at(self, now: float, half_life_s: float = RULES.half_life_s) -> float:
-        """Return the number of uses, decayed up to now."""
+        """Return the number of uses, decayed to `now`."""
         return self.uses * decay(now - self.last_used, half_life_s)
 
     def companion_share(self, agent: str) -> float:
@@ -107,12 +107,12 @@ class Activity:
 
 
 def decay(age_s: float, half_life_s: float) -> float:
-    """Return what something of that age counts, 0-1."""
+    """Return the weight, 0-1, of something of this age."""
     return 2.0 ** (-max(0.0, age_s) / half_life_s)
 
 
 def used(before: Activity | None, use: Use, half_life_s: float = RULES.half_life_s) -> Activity:
-    """Return an agent's activity with one more use; one that is older than the last counts as if it were as old."""
+    """Return the activity with one more use; a use older than the last counts as if it were at the same time."""
     before_use = before or Activity(use.at)
     at = max(use.at, before_use.last_used)
     factor = decay(at - before_use.last_used, half_life_s) if at > before_use.last_used else 1.0
@@ -144,7 +144,7 @@ def ended(activity: Activity, *, answered: bool, ms: float | None, micro_usd: in
 
 
 def followed(activity: Activity, agent: str, most: int = RULES.companions) -> Activity:
-    """Return the activity with one more time that the agent was used after it; the rarest companion makes room."""
+    """Return the activity with one more use of `agent` after it; in a full list, the rarest companion is replaced."""
     counts = dict(activity.companions[:most])
     if not most:
         return replace(activity, companions=())
@@ -200,7 +200,7 @@ class ActivityBook:
     _latest: dict[object, tuple[float, Key]] = field(default_factory=dict[object, tuple[float, Key]])
 
     def add(self, use: Use) -> None:
-        """Note a use. Uses are to come in order of time, or companions are missed."""
+        """Add a use. Uses should be added in order of time, or companions are missed."""
         self.agents[use.key] = used(self.agents.get(use.key), use, self.rules.half_life_s)
         if use.user is not None:
             self._learn_companion(use)
@@ -218,7 +218,7 @@ class ActivityBook:
             self.add(use)
 
     def trim(self, now: float) -> None:
-        """Forget what is used hardly any more, and the agents used least beyond the capacity."""
+        """Remove agents that are hardly used any more, and the least used beyond the capacity."""
         uses = self._uses(now)
         best = sorted(uses, key=lambda key: (-uses[key], key))[: self.capacity]
         self.agents = {key: self.agents[key] for key in best if uses[key] >= _LEAST_USES}

@@ -64,7 +64,7 @@ class AgentCache(Generic[K, V]):
         return len(self._values) >= self._policy.capacity
 
     def get(self, key: K) -> V | None:
-        """Return the value, as used now, or None."""
+        """Return the value and mark it as used; None if absent."""
         try:
             value = self._values[key]
         except KeyError:

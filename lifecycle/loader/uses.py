@@ -67,7 +67,7 @@ class UseRecorder:
         return True
 
     async def record(self, workspace: str, name: str, signals: AgentSignals) -> None:
-        """Note one use, now."""
+        """Record one use now."""
         if self.note(workspace, name):
             return
         key, now = (workspace, name), self._clock()
@@ -127,7 +127,7 @@ class UsedAgents:
     async def use(
         self, workspace: str, name: str, signals: AgentSignals, min_revision: int = 0, *, pin: Pin | None = None
     ) -> LiveAgent:
-        """Return the agent as `AgentResolver.resolve` does, and note one use of it."""
+        """Return the agent as `AgentResolver.resolve` does, and record one use of it."""
         live = self._resolver.hit(workspace, name, min_revision, pin)
         if live is None:
             live = await self._resolver.look_up(workspace, name, signals, min_revision, pin=pin)

@@ -56,7 +56,7 @@ class Activity:
         self._approvals = approvals
 
     async def read(self, workspace: str, now: datetime) -> Current:
-        """Return what goes on in the workspace."""
+        """Return the workspace's current activity."""
         (sessions_open, runs), running, for_budgets = await asyncio.gather(
             self._daily_counts.current(workspace), self.runs_running(workspace), self.for_budgets(workspace, now)
         )
@@ -81,7 +81,7 @@ class Activity:
         return await self._daily_counts.waiting_runs(workspace)
 
     async def for_budgets(self, workspace: str, now: datetime) -> Waiting:
-        """Return which runs wait for a budget, or for an approval to go on beyond a share of one."""
+        """Return the runs that wait for a budget, or for an approval to pass a degradation step."""
         begun = [wait.since async for wait, _ in self._waits.every(workspace)]
         waits = [(now - moment).total_seconds() for moment in begun if moment is not None]
         return Waiting(len(begun), max([0.0, *waits]))

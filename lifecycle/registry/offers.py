@@ -109,7 +109,7 @@ class OfferedTools:
         return (await self.compare_all(workspace, {agent: spec})).get(agent, ())
 
     async def compare_all(self, workspace: str, specs: Mapping[str, AgentSpec]) -> Mapping[str, Sequence[Compared]]:
-        """Return the same for several agents, without those that have no such server; each server is asked once."""
+        """Return the same for several agents, without agents that have no such server; each server is asked once."""
         called = {agent: servers for agent, spec in specs.items() if (servers := spec.mcp_servers)}
         free, asked = asyncio.Semaphore(_AT_ONCE), dict[tuple[str | None, ...], asyncio.Future[Offer]]()
 

@@ -84,7 +84,7 @@ class Schedule:
 
     @property
     def etag(self) -> str:
-        """Its revision, as an HTTP entity tag."""
+        """The revision as an HTTP entity tag."""
         return f'"{self.revision}"'
 
     def coming(self, now: datetime, count: int) -> Sequence[datetime]:

@@ -84,7 +84,7 @@ OF_TEAMS: frozenset[Metric] = frozenset(get_args(TeamMetric))
 """Metrics of handoffs between team members in the window, and of how long people took to answer."""
 
 WHOLE_WORKSPACE = FROM_REGISTRY | OF_LOADER | OF_TEAMS | NOW
-"""Metrics of the workspace as a whole, never of one agent."""
+"""Metrics of the whole workspace; a rule on one of them cannot name an agent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class Alert:
 
     @property
     def etag(self) -> str:
-        """Its revision, as an HTTP entity tag."""
+        """The revision as an HTTP entity tag."""
         return f'"{self.revision}"'
 
 
@@ -219,7 +219,7 @@ class AlertStore:
         return AlertStatus(state, etag) if etag is not None else None
 
     async def clear(self, alert: Alert, standing: AlertStatus | None) -> None:
-        """Remove what is left of a removed rule, unless it was set again."""
+        """Remove the rows of a deleted rule, unless it was set again."""
         row = await self._tables.get(TABLE, *_place(alert.workspace, alert.name))
         if row is None or _read(row) != alert:
             return

@@ -13,7 +13,7 @@ _SPARE = 1.25
 
 @dataclass(slots=True)
 class Demand:
-    """What was asked for since the latest request, and what that came to in a second, smoothed."""
+    """The amounts asked for since the last request, and their smoothed rate per second."""
 
     asked: dict[str, Amounts] = field(default_factory=dict[str, Amounts])
     a_second: dict[str, tuple[float, float, float]] = field(default_factory=dict[str, tuple[float, float, float]])
@@ -34,7 +34,7 @@ class Demand:
         self.asked, self.since = {}, now
 
     def within(self, seconds: float) -> Mapping[str, Amounts]:
-        """Return what is likely to be asked for within so many seconds."""
+        """Return the amounts likely to be asked for within so many seconds."""
         return {
             share: Amounts(*(math.ceil(part * seconds * _SPARE) for part in parts))
             for share, parts in self.a_second.items()

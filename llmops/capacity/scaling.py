@@ -327,7 +327,7 @@ def _scale(
     reasons: list[str],
     platform: Platform,
 ) -> SiteScale:
-    """Return how the app is to be scaled, less only where the share that is used is below `down`."""
+    """Return the recommended scale; it is reduced only where the utilisation is below `down`."""
     instances, always = wanted
     before = current or SiteScale()
     was = before.always_ready.get(FUNCTION, 0)

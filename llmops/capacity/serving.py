@@ -120,7 +120,7 @@ class Serving:
         return {share: more for share in self._by_share if (more := self._above_reserve(share)) > 0}
 
     def spare(self, wishes: Mapping[str, Amounts], workers: int) -> Mapping[str, Amounts]:
-        """Return what can be given for what is yet to come: a part of what is left; nothing while somebody waits."""
+        """Return the spare amounts granted: a part of what is free; nothing while anybody waits."""
         found: dict[str, Amounts] = {}
         for share, wish in wishes.items():
             room = self.room(share, limited=False)
@@ -135,7 +135,7 @@ class Serving:
         return found
 
     def room(self, share: str, *, limited: bool) -> Amounts:
-        """Return what there is for a share beside what is kept for others; what has no limit is 0 where `limited`."""
+        """Return what is free for a share, less what is kept for others; unlimited dimensions are 0 where `limited`."""
         most = self._pool.shares.get(share, _WHOLE).most
         own = self._by_share.get(share, NOTHING)
         parts: list[int] = []
@@ -149,7 +149,7 @@ class Serving:
         return Amounts(*parts)
 
     def reserved(self, want: Want) -> bool:
-        """Return whether it is within what is reserved for its share."""
+        """Return whether the request is within its share's reserve."""
         share = self._reserves.get(want.share)
         if share is None:
             return False
@@ -168,7 +168,7 @@ class Serving:
         return False
 
     def _take(self, want: Want, *, lent_only: bool = False) -> bool:
-        """Take its need, or keep what there is of it from all that comes after it."""
+        """Take the request's need, or, where it does not fit, keep what is free from later requests."""
         needed = self._needed(want)
         short: list[Dimension] = [
             one
@@ -188,7 +188,7 @@ class Serving:
             self._free[one] -= amounts.of(one)
 
     def _kept_for_others(self, share: str, dimension: Dimension) -> float:
-        """Return what of the reserves of others is neither used nor lent."""
+        """Return the part of others' reserves that is neither used nor lent."""
         kept, limit = 0.0, self._pool.limits.of(dimension)
         for name, other in self._reserves.items():
             if name != share:

@@ -43,7 +43,7 @@ def message_of(call: Call) -> bytes:
 
 
 def refusal(code: int, message: str, ident: object = None, status: int = 200) -> Reply:
-    """Return the protocol's own answer to a message that is refused; its id where that can be one."""
+    """Return the protocol's error response to a refused message; with the message's id where it is valid."""
     known = ident if _names(ident) else None
     body = json.dumps({"jsonrpc": "2.0", "id": known, "error": {"code": code, "message": message}})
     return Reply(body, status=status)

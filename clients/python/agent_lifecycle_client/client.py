@@ -118,7 +118,7 @@ class Client:
         await self._http.aclose()
 
     async def declare(self, name: str, spec: Mapping[str, Any]) -> AgentView:
-        """Create the agent, or change its spec."""
+        """Declare an agent: create it, or change its spec."""
         from agent_lifecycle_client.models import AgentView
 
         return AgentView.model_validate(await self.json("PUT", f"agents/{_part(name)}", spec))
@@ -162,7 +162,7 @@ class Client:
         return found
 
     async def run(self, run_id: str) -> RunView:
-        """Return the run as it is."""
+        """Return the run in its current state."""
         from agent_lifecycle_client.models import RunView
 
         return RunView.model_validate(await self.json("GET", f"runs/{_part(run_id)}"))
@@ -206,7 +206,7 @@ class Client:
                     yield event
 
     async def pages(self, path: str, kind: type[T], **query: Any) -> AsyncIterator[T]:
-        """Yield every item of a list, page by page, as the kind of model it is."""
+        """Yield every item of a list, page by page, as models of the given type."""
         async for item in self.items(path, **query):
             yield kind.model_validate(item)
 
@@ -229,7 +229,7 @@ class Client:
     async def batch(
         self, lines: Iterable[Mapping[str, Any]], *, key: str | None = None, **parameters: Any
     ) -> BatchView:
-        """Submit many runs as one; `parameters` are `agent` and `max_cost_usd`."""
+        """Submit a batch of runs; `parameters` are `agent` and `max_cost_usd`."""
         from agent_lifecycle_client.models import BatchView
 
         content = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
@@ -238,7 +238,7 @@ class Client:
         return BatchView.model_validate_json(answer.content)
 
     async def batch_ended(self, batch_id: str, *, timeout_s: float = 3600) -> BatchView:
-        """Return the batch once it is over, or as it is after `timeout_s` seconds."""
+        """Return the batch once it has ended, or as it is after `timeout_s` seconds."""
         from agent_lifecycle_client.models import BatchView
 
         deadline = _now() + timeout_s
@@ -251,7 +251,7 @@ class Client:
             pause = min(pause * 1.5, 15)
 
     async def batch_results(self, batch_id: str) -> AsyncIterator[BatchResultLine]:
-        """Yield what came of a batch's lines, in the order they were posted."""
+        """Yield the results of a batch's lines, in the order submitted."""
         from agent_lifecycle_client.models import BatchResultLine
 
         path: str | None = f"batches/{_part(batch_id)}/results"
@@ -271,7 +271,7 @@ class Client:
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """Send a request and return the JSON of its answer; None where there is none."""
+        """Send a request and return the response's JSON; None without content."""
         content = None if body is None else json.dumps(body).encode()
         sent = {} if body is None else {"Content-Type": "application/json"}
         answer = await self.call(method, path, content=content, headers=sent | dict(headers or {}), params=params)

@@ -16,7 +16,7 @@ for _name in ("mcp.server", "mcp.shared"):
 
 
 async def mcp(call: Call) -> Reply:
-    """Answer one message: every request stands for itself, on whichever worker it comes to."""
+    """Answer one message: requests are independent, and any worker can answer each."""
     try:
         message = parse_json(message_of(call))
     except ValueError:
@@ -44,6 +44,6 @@ async def mcp(call: Call) -> Reply:
 
 
 def _wants_progress(message: Mapping[str, Any]) -> bool:
-    """Return whether a message asks to be told of progress: then its answer is a stream, else it is one JSON value."""
+    """Return whether a message asks for progress: then its response is a stream, else one JSON value."""
     about = (message.get("params") or {}).get("_meta")
     return is_object(about) and about.get("progressToken") is not None
