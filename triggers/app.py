@@ -97,7 +97,7 @@ def create_app(settings: Settings) -> df.DFApp:
     entities.register(background, Actors(settings))
     queue.register(background, services, run_queue, durable_signals)
     timers.register(background, services, run_queue, durable_signals)
-    webapp.register(background)
+    webapp.register(background, settings)
 
     app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
     app.register_functions(Api(settings, services, run_queue, durable_signals, RESOURCES).blueprint())

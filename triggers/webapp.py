@@ -21,10 +21,13 @@ from urllib.parse import urlsplit
 import azure.durable_functions as df
 import azure.functions as func
 
+from kernel.settings import Settings
 from triggers.http.host import answer_to, request_of
 from triggers.http.problems import not_allowed
 
 ROOT = Path(__file__).parents[1] / "webapp"
+ENTRA = "/.auth/login/aad"
+"""Where App Service authentication signs a browser in (learn.microsoft.com/azure/app-service, "Customize sign-ins")."""
 _INDEX = "index.html"
 _SCRIPT = "js/main.js"
 _IMPORTED = re.compile(r"""(?:from|import)\s*["']([^"']+)["']""")
@@ -93,9 +96,10 @@ class WebApp:
     because a new deployment has new addresses.
     """
 
-    def __init__(self, root: Path = ROOT) -> None:
-        """Set the directory of the files."""
+    def __init__(self, root: Path = ROOT, sign_in: str = "") -> None:
+        """Set the directory of the files, and the path at which the platform signs in; empty where it does not."""
         self._root = root
+        self._sign_in = sign_in
 
     @cached_property
     def files(self) -> Mapping[str, Asset]:
@@ -120,9 +124,9 @@ class WebApp:
         below = f"{base}v/{self.version}/"
         imports = json.dumps({"imports": {name: f"./{below}{path}" for name, path in _IMPORTS.items()}})
         text = (self._root / _INDEX).read_text(encoding="utf-8")
-        text = (
-            text.replace("{below}", below).replace("{importmap}", imports).replace("{preloads}", self._preloads(below))
-        )
+        filled = {"below": below, "importmap": imports, "preloads": self._preloads(below), "sign_in": self._sign_in}
+        for name, value in filled.items():
+            text = text.replace(f"{{{name}}}", value)
         digest = base64.b64encode(hashlib.sha256(imports.encode()).digest()).decode()
         return Asset(text.encode(), "text/html"), digest
 
@@ -161,9 +165,9 @@ class WebApp:
         return _response(asset, headers, _YEAR if version == self.version else "no-store")
 
 
-def register(blueprint: df.Blueprint, web_app: WebApp | None = None) -> None:
+def register(blueprint: df.Blueprint, settings: Settings) -> None:
     """Register the functions that serve the web app."""
-    app = web_app or WebApp()
+    app = WebApp(sign_in=ENTRA if settings.auth_mode == "entra" else "")
 
     @blueprint.function_name("web_app")
     @blueprint.route("app", auth_level=func.AuthLevel.ANONYMOUS)

@@ -195,7 +195,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
         excludedPaths: ['/api/health', '/api/openapi.json', '/api/app', '/api/app/*', '/api/approval-links/*'] // anonymous with keys, too
       }
       httpSettings: { requireHttps: true }
-      login: { tokenStore: { enabled: false } } // callers bring a token; nobody signs in here
+      login: { tokenStore: { enabled: false } } // callers bring a token; the web app's session is a cookie and needs no stored tokens
       identityProviders: {
         azureActiveDirectory: {
           enabled: true

@@ -8,11 +8,13 @@ import re
 import uuid
 from pathlib import Path
 
+import aiohttp
 import pytest
 from playwright.async_api import Browser, BrowserContext, Download, expect
 
 from devhost.services import start_host
 from tests.e2e.support import PROJECT, Api, Stack, eventually
+from tests.webapp.app_service import COOKIE, authentication
 from tests.webapp.support import HOSTILE, PATIENCE_MS, Reader
 
 pytestmark = [pytest.mark.xdist_group("webapp"), pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="session")]
@@ -327,6 +329,37 @@ async def test_a_key_is_asked_for_and_stays_in_the_tab(chromium: str, browser: B
         assert not [address for address in addresses if key in address]
     finally:
         locked.stop()
+
+
+async def test_the_platform_signs_in_and_out(browser: Browser, app_stack: Stack) -> None:
+    """Back at the same place, with a session that no script can read and no other site can use."""
+    state = app_stack._directory / "entra"
+    environment = app_stack.environment() | {"RUN_QUEUE": "worker-runs", "AUTH_MODE": "entra"}
+    host = start_host(PROJECT, environment, 0, state)
+    claims = {"tid": f"tenant-{uuid.uuid4().hex[:6]}", "preferred_username": "ann@example.com"}
+    context = await browser.new_context()
+    try:
+        async with authentication(host.url, claims) as address:
+            page = await context.new_page()
+            await page.goto(f"{address}/api/app/#/agents")
+            await page.get_by_role("button", name="Sign in with Microsoft Entra").click()
+            await expect(page.get_by_role("heading", name="Agents", exact=True)).to_be_visible()
+            await expect(page.get_by_role("dialog")).to_have_count(0)
+            declared = """fetch("/api/agents/mine", {method: "PUT", body: '{"model": "m"}', headers:
+                {"content-type": "application/json"}}).then((answer) => answer.status)"""
+            assert await page.evaluate(declared) == 201
+            assert await page.evaluate("document.cookie") == ""
+            await page.reload()
+            await expect(page.get_by_role("link", name="mine")).to_be_visible()
+            async with aiohttp.ClientSession(cookies={COOKIE: "session"}) as other:
+                foreign = {"Origin": "https://elsewhere.example"}
+                assert (await other.post(f"{address}/api/prune", headers=foreign)).status == 403
+
+            await page.get_by_role("button", name="Sign out").click()
+            await expect(page.get_by_role("button", name="Sign in with Microsoft Entra")).to_be_visible()
+    finally:
+        await context.close()
+        host.stop()
 
 
 async def test_an_access_token_is_sent_as_one(reader: Reader) -> None:

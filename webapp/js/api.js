@@ -31,9 +31,26 @@ export function signIn(value) {
   locked.value = false;
 }
 
+/** Where the platform signs a browser in; empty where it does not. Its session is a cookie, which no script can read. */
+const platform = document.documentElement.dataset.signIn ?? "";
+export const canSignIn = platform !== "";
+const RETURN = "agent-lifecycle-return";
+
+/** Go to the platform's sign-in, and come back to this place: the part after the # does not survive it by itself. */
+export function signInByPlatform() {
+  sessionStorage.setItem(RETURN, location.hash);
+  location.assign(`${platform}?post_login_redirect_uri=${encodeURIComponent(location.pathname)}`);
+}
+
+const place = sessionStorage.getItem(RETURN);
+sessionStorage.removeItem(RETURN);
+if (place && !location.hash) history.replaceState(null, "", place);
+
 export function signOut() {
+  const withKey = key.value !== "";
   signIn("");
-  location.reload();
+  if (withKey || !canSignIn) location.reload();
+  else location.assign(`/.auth/logout?post_logout_redirect_uri=${encodeURIComponent(location.pathname)}`);
 }
 
 const TOKEN = /^eyJ[\w-]+\.[\w-]+\.[\w-]*$/;

@@ -2,7 +2,7 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { html } from "./html.js";
-import { key, locked, signIn, signOut } from "./api.js";
+import { canSignIn, key, locked, signIn, signInByPlatform, signOut } from "./api.js";
 import { connection, leading, start } from "./live.js";
 import { waiting, useWaiting } from "./waiting.js";
 import { chosen, next as nextTheme } from "./theme.js";
@@ -70,11 +70,13 @@ function SignIn() {
     signIn(value);
     start();
   };
-  return html`<${Dialog} title=${key.value ? "This key is not accepted" : "Sign in"}>
+  const kind = canSignIn ? "Access token" : "Function key";
+  return html`<${Dialog} title=${key.value ? `This ${canSignIn ? "token" : "key"} is not accepted` : "Sign in"}>
+    ${canSignIn && html`<p><button class="primary" onClick=${signInByPlatform}>Sign in with Microsoft Entra</button></p>`}
     <form onSubmit=${enter}>
-      <p class="muted">Enter a function key of this app or, where it takes sign-ins by Microsoft Entra, an access token for it. It stays in this tab, until you close it, and is sent to this app only.</p>
-      <label class="field">Function key or access token<input type="password" autocomplete="off" required value=${value} onInput=${(event) => setValue(event.target.value)} /></label>
-      <div class="row end"><button class="primary" type="submit">Sign in</button></div>
+      <p class="muted">${canSignIn ? "Or enter an access token for this app." : "Enter a function key of this app."} It stays in this tab, until you close it, and is sent to this app only.</p>
+      <label class="field">${kind}<input type="password" autocomplete="off" required value=${value} onInput=${(event) => setValue(event.target.value)} /></label>
+      <div class="row end"><button class=${canSignIn ? "" : "primary"} type="submit">Sign in</button></div>
     </form>
   <//>`;
 }
@@ -154,7 +156,7 @@ function Shell() {
           <div class="row">
             <button class="quiet small" onClick=${nextTheme} aria-label=${`Colours: ${chosen.value}. Change`}>${{ system: "◐", light: "☀", dark: "☾" }[chosen.value]}</button>
             <button class="quiet small" onClick=${() => setHelp(true)} aria-label="Keyboard shortcuts">?</button>
-            ${key.value && html`<button class="quiet small" onClick=${signOut}>Sign out</button>`}
+            ${(key.value || canSignIn) && html`<button class="quiet small" onClick=${signOut}>Sign out</button>`}
           </div>
         </div>
       </div>
