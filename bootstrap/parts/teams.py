@@ -140,7 +140,7 @@ class TeamServices:
 
         return TeamFiguresReader(self.store, self.seats, self.inbox, self._log, self._core.clock)
 
-    async def left(self, session: Session) -> None:
+    async def release(self, session: Session) -> None:
         """Remove the pin and the seat of a session that is over."""
         await self._conversations.pins.drop(session)
         served = session.served

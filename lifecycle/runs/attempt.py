@@ -256,7 +256,7 @@ class RunAttempt:
         """Whether its text is published while the model writes it; not if a person has to approve it first."""
         return self._lease.run.stream and self._drafts is None
 
-    def note_full(self, error: PoolFull, again_in_s: float) -> None:
+    def note_postponed(self, error: PoolFull, again_in_s: float) -> None:
         """Record that the run is postponed, with what it waits for; published with the end of the attempt."""
         expected_s = round(error.retry_after_s or 0.0, 1)
         waits = {"pool": error.pool, "expected_wait_s": expected_s, "again_in_s": round(again_in_s, 1)}

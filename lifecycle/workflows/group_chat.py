@@ -88,7 +88,7 @@ class GroupChats:
     ) -> Turn:
         from agent_framework import WorkflowCheckpointException  # noqa: PLC0415 - cold start
 
-        log_of = _Answers(answers, state.told)
+        log_of = _Answers(answers, state.answers_included)
         storage = TableCheckpointStorage(
             self._checkpoints, run.workspace, run.id, chat.name, lambda: log_of.given, keep=keep
         )
@@ -97,7 +97,7 @@ class GroupChats:
         begun = workflow.run(checkpoint_id=state.checkpoint) if state.checkpoint else workflow.run(prompt)
         task = asyncio.ensure_future(begun)
         await asyncio.wait({task, log_of.asked}, return_when=asyncio.FIRST_COMPLETED)
-        at = ChatState(storage.last, storage.told) if storage.last else state
+        at = ChatState(storage.last, storage.answers_included) if storage.last else state
         if log_of.asked.done():
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

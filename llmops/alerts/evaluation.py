@@ -100,7 +100,7 @@ class Evaluator:
         self, alert: Alert, standing: AlertStatus | None, readings: MetricReader, now: datetime
     ) -> tuple[RuleStatus | None, bool]:
         """Return the new status of the rule, None if it did not change, and whether there was no data."""
-        if standing is not None and standing.state.untold:
+        if standing is not None and standing.state.unpublished:
             standing = await self._notified(alert, standing)  # whoever stored the change died before it was notified
             if standing is None:
                 return None, False
@@ -157,7 +157,7 @@ class Evaluator:
             await self._journal.record(alert.workspace, note.id, Event(note.event, _data(firing), note.at))
             await self._outbox.put(note, only=firing.channels)
             log.warning("%s: %s of %s", note.event, alert.name, alert.workspace, extra={"event": note.event})
-        return await self._alerts.save(alert, standing, replace(standing.state, untold=False), None)
+        return await self._alerts.save(alert, standing, replace(standing.state, unpublished=False), None)
 
 
 def _matters(alert: Alert, standing: AlertStatus | None) -> bool:

@@ -14,7 +14,7 @@ from kernel.errors import NotFound, RunFailed
 from kernel.journal import Event
 from kernel.settings import Settings
 from lifecycle.conversations.run import Result, Run, RunState
-from lifecycle.conversations.session import Said
+from lifecycle.conversations.session import EarlierMessage
 from lifecycle.conversations.store import ConversationChange
 from lifecycle.conversations.submission import RunRequest
 from lifecycle.specs.spec import AgentSpec
@@ -114,12 +114,12 @@ async def test_an_attempt_that_begins_again_may_not_contradict_what_was_sent(
 
 async def test_a_session_that_exists_keeps_its_own_history(call: Any) -> None:
     """What was said before begins a new session only; asked again under its key, a request adds nothing."""
-    before = (Said("user", "Hi"), Said("assistant", "Hello"))
+    before = (EarlierMessage("user", "Hi"), EarlierMessage("assistant", "Hello"))
     first = await asking.ask(call, "a", RunRequest(query="Say."), key="k", before=before)
     second = await asking.ask(call, "a", RunRequest(query="Say."), key="k", before=before)
     session = (await call.services.conversations.store.load(WORKSPACE, first.run.session_id)).session
     request = RunRequest(query="More.", session_id=session.id)
-    again = await asking.ask(call, "a", request, before=(Said("user", "Other"),))
+    again = await asking.ask(call, "a", request, before=(EarlierMessage("user", "Other"),))
     turns = await call.services.conversations.store.turns(WORKSPACE, session.id, 0, 10)
 
     assert first.run.id == second.run.id
@@ -130,7 +130,7 @@ async def test_a_session_that_exists_keeps_its_own_history(call: Any) -> None:
 async def test_a_history_is_as_long_as_the_model_is_told_of(call: Any) -> None:
     """Of more messages than HISTORY_TURNS the latest begin the session, long ones whole."""
     most = call.services.core.settings.history_turns
-    before = [Said(("user", "assistant")[n % 2], f"{n} " + "x" * 100_000) for n in range(most + 7)]
+    before = [EarlierMessage(("user", "assistant")[n % 2], f"{n} " + "x" * 100_000) for n in range(most + 7)]
 
     asked = await asking.ask(call, "a", RunRequest(query="Say."), before=before)
     turns = await call.services.conversations.store.turns(WORKSPACE, asked.run.session_id, 0, 1000)

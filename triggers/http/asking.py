@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound, RunFailed
 from kernel.ids import agent_name, new_id, parse_run_id, run_id, session_of_run
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState
-from lifecycle.conversations.session import Said
+from lifecycle.conversations.session import EarlierMessage
 from lifecycle.sessions.start import SessionOptions
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class Asked:
 
 
 async def ask(
-    call: Call, name: str, request: RunRequest, *, key: str | None = None, before: Sequence[Said] = ()
+    call: Call, name: str, request: RunRequest, *, key: str | None = None, before: Sequence[EarlierMessage] = ()
 ) -> Asked:
     """Submit a run and return it; the same key returns the same run.
 
@@ -270,7 +270,7 @@ async def ask(
     return Asked(call, accepted.run, first, created=accepted.created)
 
 
-def _so_far(before: Sequence[Said]) -> str:
+def _so_far(before: Sequence[EarlierMessage]) -> str:
     """Return the earlier conversation as context: a team's session begins with the member that gets it."""
     text = "\n".join(f"{said.role}: {said.text}" for said in before)
     return "Said before:\n" + text[-_MOST_CONTEXT:]
@@ -294,7 +294,7 @@ def failure(run: Run) -> AppError:
     return RunFailed(error.detail, code=error.code) if error else RunFailed()
 
 
-async def branch(call: Call, earlier: Run, user_id: str | None) -> tuple[str | None, tuple[Said, ...]]:
+async def branch(call: Call, earlier: Run, user_id: str | None) -> tuple[str | None, tuple[EarlierMessage, ...]]:
     """Return how to continue from a run's answer: in its session if it is the latest there, else in a new one.
 
     Args:
@@ -316,18 +316,18 @@ async def branch(call: Call, earlier: Run, user_id: str | None) -> tuple[str | N
         return session.id, ()
     most = call.services.core.settings.history_turns
     end = session.turns
-    later: list[Said] = []
+    later: list[EarlierMessage] = []
     while end > 0:
         first = max(0, end - _TURNS_A_READ)
         turns = await conversations.turns(call.workspace, session.id, first, end - first)
-        later = [*(Said(turn.role, turn.text, turn.tool_calls) for turn in turns), *later]
+        later = [*(EarlierMessage(turn.role, turn.text, turn.tool_calls) for turn in turns), *later]
         found = next((n for n in reversed(range(len(turns))) if turns[n].run_id == earlier.id), None)
         if found is not None:
             before = later[: found + 1]
             if len(before) < most and first > 0:
                 start = max(0, first - most)
                 older = await conversations.turns(call.workspace, session.id, start, first - start)
-                before = [*(Said(turn.role, turn.text, turn.tool_calls) for turn in older), *before]
+                before = [*(EarlierMessage(turn.role, turn.text, turn.tool_calls) for turn in older), *before]
             return None, tuple(before[-most:] if most else ())
         later, end = [], first
     return None, ()
@@ -384,7 +384,7 @@ async def _events_so_far(call: Call, session_id: str | None) -> int:
     return session.events if session else 0
 
 
-async def _begin(call: Call, name: str, request: RunRequest, before: Sequence[Said]) -> None:
+async def _begin(call: Call, name: str, request: RunRequest, before: Sequence[EarlierMessage]) -> None:
     """Start the request's session with the earlier conversation; does nothing where it exists."""
     if request.session_id is None:
         msg = "the session has no id"

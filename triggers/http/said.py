@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from lifecycle.conversations.client_tools import ClientTools, ToolResult, results_text
-from lifecycle.conversations.session import Said
+from lifecycle.conversations.session import EarlierMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,34 +21,34 @@ class Words:
     """
 
     query: str
-    before: tuple[Said, ...]
+    before: tuple[EarlierMessage, ...]
     results: tuple[ToolResult, ...] = ()
 
 
-def words_of(told: Sequence[Said | ToolResult]) -> Words | None:
+def words_of(told: Sequence[EarlierMessage | ToolResult]) -> Words | None:
     """Return the content of messages, in order; None where the last one is neither the user's nor a tool's."""
     last = next((n for n in reversed(range(len(told))) if _role(told[n]) == "assistant"), -1)
     now = told[last + 1 :]
     results = tuple(one for one in now if isinstance(one, ToolResult))
-    asked = [one.text for one in now if isinstance(one, Said) and one.role == "user"]
+    asked = [one.text for one in now if isinstance(one, EarlierMessage) and one.role == "user"]
     if not (asked or results) or _role(told[-1]) not in ("user", "tool"):
         return None
-    instructions = [one for one in now if isinstance(one, Said) and one.role != "user"]
+    instructions = [one for one in now if isinstance(one, EarlierMessage) and one.role != "user"]
     earlier = [*told[: max(last, 0)], *instructions, *told[max(last, 0) : last + 1]]
     return Words("\n\n".join(asked), tuple(_said(earlier)), results)
 
 
-def _role(one: Said | ToolResult) -> str:
-    return one.role if isinstance(one, Said) else "tool"
+def _role(one: EarlierMessage | ToolResult) -> str:
+    return one.role if isinstance(one, EarlierMessage) else "tool"
 
 
-def _said(told: Sequence[Said | ToolResult]) -> Iterator[Said]:
+def _said(told: Sequence[EarlierMessage | ToolResult]) -> Iterator[EarlierMessage]:
     """Yield the messages as a session's history stores them: the results of an answer's calls are one message."""
     for kind, group in groupby(told, key=_role):
         if kind == "tool":
             found = tuple(one for one in group if isinstance(one, ToolResult))
-            yield Said("tool", results_text(ClientTools(results=found)))
+            yield EarlierMessage("tool", results_text(ClientTools(results=found)))
             continue
         for one in group:
-            if isinstance(one, Said) and (one.text.strip() or one.tool_calls):
-                yield one if kind == "assistant" else Said("user", one.text)
+            if isinstance(one, EarlierMessage) and (one.text.strip() or one.tool_calls):
+                yield one if kind == "assistant" else EarlierMessage("user", one.text)

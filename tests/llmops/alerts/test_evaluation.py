@@ -247,7 +247,9 @@ async def test_what_happens_to_agents_at_their_providers(tables: MemoryTables) -
     await tables.commit("agents", [Insert(row) for row in (old, *new)])
     await PlanStore(tables).note(
         "default",
-        Summary(world.clock(), {DriftKind.ORPHAN: 2, DriftKind.TAIL: 1, DriftKind.CHANGED: 1, DriftKind.CREATE: 9}),
+        Summary(
+            world.clock(), {DriftKind.ORPHAN: 2, DriftKind.DUPLICATE: 1, DriftKind.CHANGED: 1, DriftKind.CREATE: 9}
+        ),
     )
     after = await world.evaluator().evaluate()
 

@@ -11,7 +11,7 @@ from lifecycle.approvals.decisions import DecisionRequest
 from lifecycle.approvals.model import MAX_REASON
 from lifecycle.conversations.client_tools import ClientCall, ClientTool, ClientTools, ToolResult
 from lifecycle.conversations.run import RunState
-from lifecycle.conversations.session import Said
+from lifecycle.conversations.session import EarlierMessage
 from lifecycle.conversations.submission import RunRequest
 from triggers.http import asking
 from triggers.http.agui.views import Message, Resume, RunInput
@@ -139,14 +139,14 @@ def _words(messages: Sequence[Message]) -> Words:
     Raises:
         InvalidInput: There is no question (`no_question`), or a message is not text (`unsupported_content`).
     """
-    told: list[Said | ToolResult] = []
+    told: list[EarlierMessage | ToolResult] = []
     for number, message in enumerate(messages):
         text = _text(message, number)
         if message.role == "tool" and message.tool_call_id is not None:
             told.append(ToolResult(message.tool_call_id, text))
         elif message.role in _SAYING:
             calls = [ClientCall(one.id, one.function.name, one.function.arguments) for one in message.tool_calls]
-            told.append(Said(message.role, text, tuple(calls)))
+            told.append(EarlierMessage(message.role, text, tuple(calls)))
     found = words_of(told) if told else None
     if found is None or not (found.query.strip() or found.results):
         fields = {"/messages": "The last message must be the user's, or a tool's."}

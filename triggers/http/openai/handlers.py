@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
-from lifecycle.conversations.session import Said
+from lifecycle.conversations.session import EarlierMessage
 from lifecycle.conversations.submission import RunRequest
 from triggers.http import asking
 from triggers.http.asking import LONGEST_ANSWER_S, Asked
@@ -151,7 +151,7 @@ async def openai_responses_create(call: Call) -> Reply:
     return Reply(response_view(asked, background=body.background, previous=previous), headers=headers)
 
 
-async def _goes_on_from(call: Call, body: ResponseBody) -> tuple[str | None, tuple[Said, ...]]:
+async def _goes_on_from(call: Call, body: ResponseBody) -> tuple[str | None, tuple[EarlierMessage, ...]]:
     """Return the session to continue, and the messages a new one begins with when continuing from an earlier answer."""
     if body.previous_response_id is None:
         return body.conversation_id, ()
