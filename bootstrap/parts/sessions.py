@@ -89,10 +89,10 @@ class SessionServices:
 
     async def _admit(self, session: Session) -> None:
         if await self._capacity.pools.of(session.workspace):
-            from llmops.capacity.admission import RoomRequest
+            from llmops.capacity.admission import AdmissionRequest
 
             agent = await self._agents.catalog.get(session.workspace, session.agent)
-            claim = RoomRequest(session.workspace, session.agent, agent.declaration.spec.labels)
+            claim = AdmissionRequest(session.workspace, session.agent, agent.declaration.spec.labels)
             await self._capacity.admission.enter_session(claim, session.id)
 
     @cached_property

@@ -8,8 +8,8 @@ from dataclasses import replace
 from kernel.errors import InvalidInput
 from lifecycle.conversations.client_tools import ClientCall, ToolResult
 from lifecycle.conversations.session import EarlierMessage
+from triggers.http.chat_messages import ChatRequest, split
 from triggers.http.openai.views import ChatBody, ChatMessage, InputItem, Part, ResponseBody
-from triggers.http.said import Words, words_of
 
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text", "refusal"})
 _NO_FUNCTIONS = "Functions are given as tools."
@@ -89,7 +89,7 @@ def check_response(body: ResponseBody) -> None:
         raise _refused("conversation", "Name a conversation, or a previous response, not both.", "mutually_exclusive")
 
 
-def chat_words(messages: Sequence[ChatMessage]) -> Words:
+def chat_words(messages: Sequence[ChatMessage]) -> ChatRequest:
     """Return the question and the conversation before it.
 
     Raises:
@@ -113,7 +113,7 @@ def chat_words(messages: Sequence[ChatMessage]) -> Words:
     return _words(said, "messages")
 
 
-def response_words(body: ResponseBody) -> Words:
+def response_words(body: ResponseBody) -> ChatRequest:
     """Return the question and the conversation before it, from the input of a response.
 
     Raises:
@@ -152,8 +152,8 @@ def _item(item: InputItem, place: str) -> EarlierMessage | ToolResult:
     return EarlierMessage(item.role, _text(item.content, f"{place}.content"))
 
 
-def _words(told: Sequence[EarlierMessage | ToolResult], place: str) -> Words:
-    if (found := words_of(told)) is None:
+def _words(told: Sequence[EarlierMessage | ToolResult], place: str) -> ChatRequest:
+    if (found := split(told)) is None:
         raise _refused(place, "The last message must be the user's, or a tool's: it is what is asked.", "no_question")
     return found
 

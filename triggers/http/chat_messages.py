@@ -11,7 +11,7 @@ from lifecycle.conversations.session import EarlierMessage
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class ChatRequest:
     """The content of a request.
 
     Attributes:
@@ -25,26 +25,26 @@ class Words:
     results: tuple[ToolResult, ...] = ()
 
 
-def words_of(told: Sequence[EarlierMessage | ToolResult]) -> Words | None:
+def split(messages: Sequence[EarlierMessage | ToolResult]) -> ChatRequest | None:
     """Return the content of messages, in order; None where the last one is neither the user's nor a tool's."""
-    last = next((n for n in reversed(range(len(told))) if _role(told[n]) == "assistant"), -1)
-    now = told[last + 1 :]
+    last = next((n for n in reversed(range(len(messages))) if _role(messages[n]) == "assistant"), -1)
+    now = messages[last + 1 :]
     results = tuple(one for one in now if isinstance(one, ToolResult))
     asked = [one.text for one in now if isinstance(one, EarlierMessage) and one.role == "user"]
-    if not (asked or results) or _role(told[-1]) not in ("user", "tool"):
+    if not (asked or results) or _role(messages[-1]) not in ("user", "tool"):
         return None
     instructions = [one for one in now if isinstance(one, EarlierMessage) and one.role != "user"]
-    earlier = [*told[: max(last, 0)], *instructions, *told[max(last, 0) : last + 1]]
-    return Words("\n\n".join(asked), tuple(_said(earlier)), results)
+    earlier = [*messages[: max(last, 0)], *instructions, *messages[max(last, 0) : last + 1]]
+    return ChatRequest("\n\n".join(asked), tuple(_as_history(earlier)), results)
 
 
 def _role(one: EarlierMessage | ToolResult) -> str:
     return one.role if isinstance(one, EarlierMessage) else "tool"
 
 
-def _said(told: Sequence[EarlierMessage | ToolResult]) -> Iterator[EarlierMessage]:
+def _as_history(messages: Sequence[EarlierMessage | ToolResult]) -> Iterator[EarlierMessage]:
     """Yield the messages as a session's history stores them: the results of an answer's calls are one message."""
-    for kind, group in groupby(told, key=_role):
+    for kind, group in groupby(messages, key=_role):
         if kind == "tool":
             found = tuple(one for one in group if isinstance(one, ToolResult))
             yield EarlierMessage("tool", results_text(ClientTools(results=found)))

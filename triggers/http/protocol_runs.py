@@ -124,7 +124,7 @@ class NotYet(AppError):
     code = "run_not_finished"
 
 
-class Asked:
+class SubmittedRun:
     """A submitted run, followed to its end.
 
     Attributes:
@@ -230,7 +230,7 @@ class Asked:
 
 async def ask(
     call: Call, name: str, request: RunRequest, *, key: str | None = None, before: Sequence[EarlierMessage] = ()
-) -> Asked:
+) -> SubmittedRun:
     """Submit a run and return it; the same key returns the same run.
 
     Args:
@@ -267,7 +267,7 @@ async def ask(
         await callee(call, name)  # raises where there is no such team either
         teams = request.model_copy(update={"context": _so_far(before)}) if before else request
         accepted = await submission.submit_to_team(call.workspace, name, teams, ident, call.signals, call.queue.send)
-    return Asked(call, accepted.run, first, created=accepted.created)
+    return SubmittedRun(call, accepted.run, first, created=accepted.created)
 
 
 def _so_far(before: Sequence[EarlierMessage]) -> str:
@@ -276,14 +276,14 @@ def _so_far(before: Sequence[EarlierMessage]) -> str:
     return "Said before:\n" + text[-_MOST_CONTEXT:]
 
 
-async def find(call: Call, ident: str) -> Asked:
+async def find(call: Call, ident: str) -> SubmittedRun:
     """Return the run of that id.
 
     Raises:
         NotFound: There is none in the workspace.
         InvalidInput: The text is not a run id.
     """
-    return Asked(call, await call.services.runs.queries.get(call.workspace, parse_run_id(ident)), created=False)
+    return SubmittedRun(call, await call.services.runs.queries.get(call.workspace, parse_run_id(ident)), created=False)
 
 
 def failure(run: Run) -> AppError:
@@ -333,7 +333,7 @@ async def branch(call: Call, earlier: Run, user_id: str | None) -> tuple[str | N
     return None, ()
 
 
-def check_answered(asked: Asked) -> None:
+def check_answered(asked: SubmittedRun) -> None:
     """Check that a run has an answer.
 
     Raises:
