@@ -221,30 +221,24 @@ class _Draft:
             self._run = replace(self._run, cancel_requested=True)
             self.publish(Event("workflow.cancel_requested", {}, self._now))
 
-    def ended(self, received: RunEnded, *, refused: bool = False) -> None:
+    def ended(self, end: RunEnded, *, refused: bool = False) -> None:
         """Process the end of a step's run, unless it is known: ask again, or end the step."""
-        step = self._run.step_of(received.run_id)
+        step = self._run.step_of(end.run_id)
         last = step.open if step else None
-        if step is None or last is None or last.run_id != received.run_id:
+        if step is None or last is None or last.run_id != end.run_id:
             return None
-        late = last.stopping == STEP_TIMEOUT and received.state is StepState.CANCELLED
-        code = STEP_TIMEOUT if late else received.code
+        late = last.stopping == STEP_TIMEOUT and end.state is StepState.CANCELLED
+        code = STEP_TIMEOUT if late else end.code
         over = replace(
-            last,
-            state=received.state,
-            code=code,
-            refused=refused,
-            ended_at=self._now,
-            spend=received.spend,
-            score=received.score,
+            last, state=end.state, code=code, refused=refused, ended_at=self._now, spend=end.spend, score=end.score
         )
         step = self._steps[step.name] = replace(step, tries=(*step.tries[:-1], over))
         chat = self._plan[step.name].chat
-        if received.state is StepState.SUCCEEDED:
+        if end.state is StepState.SUCCEEDED:
             return self._end_step(step, StepState.SUCCEEDED) if chat is None else self._next_turn(step)
         if self._run.stopping:
-            return self._end_step(step, received.state, code)
-        final = received.state is StepState.CANCELLED and not late  # cancelled on request
+            return self._end_step(step, end.state, code)
+        final = end.state is StepState.CANCELLED and not late  # cancelled on request
         node = self._plan[step.name]
         tries = step.tries if chat is None else step.turn_tries
         agent = _next_agent(node.task, tries, refused=refused) if node.task and not final else None
