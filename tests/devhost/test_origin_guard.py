@@ -74,7 +74,7 @@ def test_allowed_names_pass_for_host_and_origin() -> None:
 
     assert not _refused(guard, {"Host": "dev.example"})
     assert not _refused(guard, {"Origin": "https://dev.example", "Sec-Fetch-Site": "same-origin"})
-    with pytest.raises(ValueError, match="no host name"):
+    with pytest.raises(ValueError, match="is not a host name"):
         OriginGuard.for_host("127.0.0.1", ["http://dev.example/"])
 
 
