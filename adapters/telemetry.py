@@ -22,7 +22,7 @@ from kernel.tracing import SCOPE
 _TEXTS = frozenset({"exception.message", "exception.stacktrace"})
 
 
-class Discreet(SpanProcessor):
+class ExceptionTextFilter(SpanProcessor):
     """Removes exception texts from spans, because a provider's error can quote the prompt; the types stay.
 
     It comes before the processors that export.
@@ -56,7 +56,7 @@ def start(*, otlp_endpoint: str, connection_string: str, content: bool) -> None:
         metrics.set_meter_provider(MeterProvider(readers, resource=resource))
     tracing = _tracer_provider(resource)
     if not content:
-        _add_first(tracing, Discreet())
+        _add_first(tracing, ExceptionTextFilter())
     if otlp_endpoint:
         from adapters import otlp  # noqa: PLC0415 - see above
 

@@ -21,7 +21,7 @@ from benchmarks.measure import CountingTables, Result
 from devhost.services import start_azurite
 from kernel.tables import Insert, Span, Tables, every
 from llmops.evaluation.scoring import Score
-from llmops.facts.figures import Figures
+from llmops.facts.figures import FactSums
 from llmops.facts.folding import FactAggregation
 from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
 from llmops.facts.store import SHARDS, TABLE, StoredFact, home_of, kept_of, kept_row, new_row, partition
@@ -89,7 +89,7 @@ async def aggregate(tables: Tables, count: int, where: str) -> Sequence[Result]:
     took = time.perf_counter() - started
     read, counting.read = counting.read, 0
     again = await FactAggregation(counting).run(END)
-    sums = await Figures(tables).costs(DAY, new=False)
+    sums = await FactSums(tables).costs(DAY, new=False)
     if (folded, again, sums) != (count, 0, plain):
         msg = "the aggregation is wrong"
         raise RuntimeError(msg)

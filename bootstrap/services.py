@@ -159,7 +159,7 @@ class Services:
     def conversations(self) -> ConversationServices:
         """Sessions with their runs as stored, and their events."""
         return ConversationServices(
-            self.core, self.events, self.metrics, self.spend, self.notifications, self._tell_workflow
+            self.core, self.events, self.metrics, self.spend, self.notifications, self._report_to_workflow
         )
 
     @cached_property
@@ -254,7 +254,7 @@ class Services:
             self.core, self.events, self.configuration, self.conversations, self.agents, self.runs, self.sessions
         )
 
-    async def _tell_workflow(self, run: Run) -> None:
+    async def _report_to_workflow(self, run: Run) -> None:
         await self.workflows.engine.run_ended(run)
 
     def _forget_planned(self, workspace: str, user_id: str) -> AsyncIterator[int]:

@@ -24,12 +24,12 @@ from devhost.durable.protocol import client_binding
 from devhost.durable.rpc import DurableRoutes
 from devhost.durable.store import EntityStore
 from devhost.errors import StartupError
-from devhost.fence import Fence, fenced
 from devhost.http_trigger import MAX_BODY, HttpTrigger
 from devhost.index import ENTITY, HTTP, SERVICE_BUS, TIMER, Function, load_app
 from devhost.invoke import Dispatcher, Invoker
 from devhost.keys import Keys
 from devhost.ncrontab import Schedule
+from devhost.origin_guard import OriginGuard, guard_middleware
 from devhost.ports import bind, bind_first, port_of
 from devhost.serving import WEBHOOKS, guard_webhooks, serve
 from devhost.settings import (
@@ -95,7 +95,7 @@ class Host:
         self.workers = worker_count(arguments.workers, os.environ)
         self.control_url = f"http://127.0.0.1:{port_of(self._rpc_listener)}/workers"
         try:
-            self._fence = Fence.around(arguments.host, arguments.allowed_hosts)
+            self._origin_guard = OriginGuard.for_host(arguments.host, arguments.allowed_hosts)
         except ValueError as error:
             raise StartupError(f"--allow-host: {error}") from error
 
@@ -135,8 +135,8 @@ class Host:
         )
         routes = DurableRoutes(self._store, self._mailboxes)
         # Only the SDK's client calls this port, so no visits by links are accepted.
-        rpc_fence = dataclasses.replace(self._fence, links=False)
-        rpc = web.Application(client_max_size=MAX_BODY, middlewares=[fenced(rpc_fence)])
+        rpc_guard = dataclasses.replace(self._origin_guard, links=False)
+        rpc = web.Application(client_max_size=MAX_BODY, middlewares=[guard_middleware(rpc_guard)])
         routes.add_routes(rpc.router, "/durabletask")
         WorkerControl(self._pool).add_routes(rpc.router, "/workers")
         self._runners = [await serve(self._web_app(routes), self._listener), await serve(rpc, self._rpc_listener)]
@@ -214,7 +214,7 @@ class Host:
             raise StartupError(str(error)) from error
         runners: dict[str, Runner] = {timer.name: timer.run_now for timer in self._timers}
         runners.update({item.name: functools.partial(self._run_bus, item.name) for item in self._of_type(SERVICE_BUS)})
-        guards = [fenced(self._fence), *([guard_webhooks(keys)] if keys else [])]
+        guards = [guard_middleware(self._origin_guard), *([guard_webhooks(keys)] if keys else [])]
         app = web.Application(client_max_size=MAX_BODY, middlewares=guards)
         Admin({item.name.lower(): item for item in self.functions}, runners, keys).add_routes(app.router)
         durable.add_routes(app.router, WEBHOOKS)

@@ -155,15 +155,15 @@ async def _tend_budgets(now: Round) -> Done:
     resumed = await now.services.runs.resume.resume_all(now.queue.send)
     settled = await now.services.approvals.decisions.sweep(now.queue.send)
     people = await now.services.teams.people.sweep(now.queue.send)
-    rooms = await now.services.teams.rooms.sweep(now.queue.send)
+    assigned = await now.services.teams.waiting_sessions.sweep(now.queue.send)
     taken_on = await now.services.workflows.engine.sweep(now.signals, now.queue.send)
     sampled = await now.services.capacity.sampler.run(now.services.core.clock())
     await now.services.scaling.scaler.observe()
     text = (
         "%d reservations freed, %d runs resumed, %d runs' approvals, %d workflow runs and %d conversations of people "
-        "looked at, %d conversations given room, %d counters forgotten, %d pools sampled"
+        "looked at, %d conversations given a free member, %d counters forgotten, %d pools sampled"
     )
-    looked_at = (settled, taken_on, people, rooms)
+    looked_at = (settled, taken_on, people, assigned)
     return Done("budgets.tended", text, (done.freed, resumed, *looked_at, done.forgotten, sampled))
 
 

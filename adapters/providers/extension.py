@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, cast
 
 from adapters.providers.failures import causes, own_error, unknown_error
-from adapters.providers.in_spec import InSpec
+from adapters.providers.stateless import StatelessProvider
 from kernel.clock import Clock
 from kernel.errors import AppError, ProviderRejected, Unavailable
 from lifecycle.extensions.definition import ChatClientMaker
@@ -27,7 +27,7 @@ _DENIED = (401, 403)
 _LEFT = (408, 409)
 
 
-class ExtensionProvider(InSpec):
+class ExtensionProvider(StatelessProvider):
     """Agents that call models by an extension's chat client; one client is created per model."""
 
     def __init__(self, maker: ChatClientMaker, setting: Setting, clock: Clock, toolbox: Toolbox) -> None:

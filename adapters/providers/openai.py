@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adapters.providers.in_spec import InSpec
+from adapters.providers.stateless import StatelessProvider
 from kernel.clock import Clock
 from kernel.errors import AppError, ProviderRejected
 from lifecycle.registry.providers import ProviderVersion
@@ -60,7 +60,7 @@ class Endpoint:
         return f"Endpoint({self.base_url or self.azure_endpoint})"
 
 
-class OpenAIProvider(InSpec):
+class OpenAIProvider(StatelessProvider):
     """Agents that are only their specs, and call one endpoint over one connection pool.
 
     Attributes:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from adapters.identity import AppIdentity
-from adapters.providers.in_spec import InSpec
 from adapters.providers.openai import Endpoint
+from adapters.providers.stateless import StatelessProvider
 from kernel.clock import Clock
 from kernel.errors import AppError, ProviderRejected
 from lifecycle.registry.providers import ProviderVersion
@@ -84,7 +84,7 @@ class Reach:
         return key
 
 
-class RoutedProvider(InSpec):
+class RoutedProvider(StatelessProvider):
     """Agents that are only their specs, and call the deployments of routes.
 
     Attributes:

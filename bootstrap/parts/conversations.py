@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lifecycle.events.publisher import Publisher
     from lifecycle.events.retention import EventRetention
     from lifecycle.events.subscriptions import Subscribers
-    from lifecycle.runs.fact_writer import FactWriter, WorkflowTold
+    from lifecycle.runs.fact_writer import FactWriter, ReportToWorkflow
     from lifecycle.runs.queries import CompletionWaiters
     from lifecycle.sessions.pause import SessionPause
 
@@ -48,7 +48,7 @@ class ConversationServices:
     _metrics: MetricServices
     _spend: SpendServices
     _notifications: NotificationServices
-    _tell_workflow: WorkflowTold
+    _report_to_workflow: ReportToWorkflow
 
     @cached_property
     def store(self) -> ConversationStore:
@@ -60,7 +60,7 @@ class ConversationServices:
             self._long_texts,
             self._committed,
             self._run_changed,
-            self._doubted,
+            self._commit_uncertain,
         )
 
     @cached_property
@@ -123,7 +123,7 @@ class ConversationServices:
         self.publisher.committed(session, events)
         self.subscribers.committed(session, events)
 
-    def _doubted(self, workspace: str, session_id: str) -> None:
+    def _commit_uncertain(self, workspace: str, session_id: str) -> None:
         self.publisher.uncertain(workspace, session_id)
 
     @cached_property
@@ -138,7 +138,7 @@ class ConversationServices:
         """Writes the facts of attempts."""
         from lifecycle.runs.fact_writer import FactWriter
 
-        return FactWriter(self._spend.facts, self.store, self.waiters, self._tell_workflow)
+        return FactWriter(self._spend.facts, self.store, self.waiters, self._report_to_workflow)
 
     @cached_property
     def waiters(self) -> CompletionWaiters:

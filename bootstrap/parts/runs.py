@@ -76,9 +76,9 @@ class RunServices:
 
     async def _admit(self, agent: Agent) -> None:
         if await self._capacity.pools.of(agent.workspace):
-            from llmops.capacity.admission import RoomRequest
+            from llmops.capacity.admission import AdmissionRequest
 
-            claim = RoomRequest(agent.workspace, agent.name, agent.declaration.spec.labels)
+            claim = AdmissionRequest(agent.workspace, agent.name, agent.declaration.spec.labels)
             await self._capacity.admission.admit(claim)
 
     @cached_property

@@ -55,9 +55,9 @@ class SessionServices:
         return SessionEnd(
             self._conversations.store,
             self._conversations.directory,
-            self._teams.left,
+            self._teams.release,
             self._core.due("session"),
-            settle=self._conversations.publisher.publish_all_of,
+            publish_all=self._conversations.publisher.publish_all_of,
             record=self._conversations.recorder.record,
             idle_after=self._core.session_idle_after,
             clock=self._core.clock,
@@ -89,10 +89,10 @@ class SessionServices:
 
     async def _admit(self, session: Session) -> None:
         if await self._capacity.pools.of(session.workspace):
-            from llmops.capacity.admission import RoomRequest
+            from llmops.capacity.admission import AdmissionRequest
 
             agent = await self._agents.catalog.get(session.workspace, session.agent)
-            claim = RoomRequest(session.workspace, session.agent, agent.declaration.spec.labels)
+            claim = AdmissionRequest(session.workspace, session.agent, agent.declaration.spec.labels)
             await self._capacity.admission.enter_session(claim, session.id)
 
     @cached_property
@@ -109,13 +109,13 @@ class SessionServices:
             forgetting=self._spend.redaction,
             budget_service=self._budgets.service,
             may_erase=self.retention.check,
-            forget_elsewhere=self._forget_elsewhere,
+            erase_elsewhere=self._erase_elsewhere,
             journal=self._events.journal,
             record=self._conversations.recorder.record,
             clock=self._core.clock,
         )
 
-    async def _forget_elsewhere(self, run: Run) -> None:
+    async def _erase_elsewhere(self, run: Run) -> None:
         await self._budgets.waits.forget(run.workspace, run.id)
         await self._approvals.store.erase(run.workspace, run.id)
         if run.workflow_run_id is not None:

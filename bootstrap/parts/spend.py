@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from bootstrap.parts.metrics import MetricServices
-    from llmops.facts.figures import Figures
+    from llmops.facts.figures import FactSums
     from llmops.facts.folding import FactAggregation
     from llmops.facts.forgetting import RunRedaction
     from llmops.facts.store import Facts
@@ -38,11 +38,11 @@ class SpendServices:
         return FactAggregation(self._core.tables)
 
     @cached_property
-    def figures(self) -> Figures:
+    def figures(self) -> FactSums:
         """Reads the sums of facts."""
-        from llmops.facts.figures import Figures
+        from llmops.facts.figures import FactSums
 
-        return Figures(self._core.tables)
+        return FactSums(self._core.tables)
 
     @cached_property
     def daily_costs(self) -> DailyCosts:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lifecycle.teams.seats import Seats
     from lifecycle.teams.status import TeamLog, TeamStatusReader
     from lifecycle.teams.store import Teams
-    from lifecycle.teams.submit import Rooms, TeamRouting
+    from lifecycle.teams.submit import TeamRouting, WaitingSessions
 
 
 @dataclass(eq=False)
@@ -77,22 +77,22 @@ class TeamServices:
             self.inbox,
             self._conversations.store,
             self._conversations.directory,
-            self._core.due("teamroom"),
+            self._core.due("teammember"),
             self._core.clock,
         )
 
     @cached_property
-    def rooms(self) -> Rooms:
+    def waiting_sessions(self) -> WaitingSessions:
         """Assigns waiting sessions to members with a free seat."""
-        from lifecycle.teams.submit import Rooms
+        from lifecycle.teams.submit import WaitingSessions
 
-        return Rooms(
+        return WaitingSessions(
             self.store,
             self._places,
             self.inbox,
             self._conversations.store,
             self.handoffs,
-            self._core.due("teamroom"),
+            self._core.due("teammember"),
             self._core.clock,
         )
 
@@ -140,7 +140,7 @@ class TeamServices:
 
         return TeamFiguresReader(self.store, self.seats, self.inbox, self._log, self._core.clock)
 
-    async def left(self, session: Session) -> None:
+    async def release(self, session: Session) -> None:
         """Remove the pin and the seat of a session that is over."""
         await self._conversations.pins.drop(session)
         served = session.served

@@ -60,11 +60,13 @@ class BatchResult:
 class Batches:
     """Creates, advances and cancels batches."""
 
-    def __init__(self, store: BatchStore, due: DueTimes, intake: RunSubmission, desk: RunQueries, clock: Clock) -> None:
+    def __init__(
+        self, store: BatchStore, due: DueTimes, intake: RunSubmission, queries: RunQueries, clock: Clock
+    ) -> None:
         self._store = store
         self._due = due
         self._intake = intake
-        self._desk = desk
+        self._queries = queries
         self._clock = clock
 
     async def create(
@@ -243,13 +245,13 @@ class Batches:
     async def _cancel_runs(self, workspace: str, batch: Batch) -> None:
         for number in batch.progress.underway:
             try:
-                await self._desk.cancel(workspace, item_run_id(workspace, batch.id, number))
+                await self._queries.cancel(workspace, item_run_id(workspace, batch.id, number))
             except NotFound:
                 continue
 
     async def _run(self, workspace: str, ident: str) -> Run | None:
         try:
-            return await self._desk.get(workspace, ident)
+            return await self._queries.get(workspace, ident)
         except NotFound:
             return None
 

@@ -16,7 +16,7 @@ _SIGNS = {
     "update": "~",
     "changed": "!",
     "orphan": "-",
-    "tail": "-",
+    "duplicate": "-",
     "delete": "-",
 }
 

@@ -94,7 +94,11 @@ def check_tools(agent: Agent, request: RunRequest, *, of_team: bool) -> None:
 
 def _reason(session: Session) -> str:
     served = session.served
-    return f"{served.member} has the conversation" if served and served.member else "the conversation waits for room"
+    return (
+        f"{served.member} has the conversation"
+        if served and served.member
+        else "the conversation waits for a free member"
+    )
 
 
 def resubmitted(stored: StoredConversation, run: Run) -> ConversationChange | None:

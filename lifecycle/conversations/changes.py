@@ -63,7 +63,7 @@ Decide = Callable[[StoredConversation], ConversationChange | None]
 Committed = Callable[[Session, Sequence[Event]], None]
 """Called after a commit, with the session and the committed events, which are its last ones."""
 
-Doubted = Callable[[str, str], None]
+CommitUncertain = Callable[[str, str], None]
 """Called with workspace and session id when it is unknown whether a commit took effect."""
 
 

@@ -90,7 +90,7 @@ def decide(session: Session, run: Run, call: int, now: datetime) -> DispatchDeci
             return DispatchDecision.KEEP
         return DispatchDecision.RUN if session.retry.at <= now + _EARLY else DispatchDecision.PAUSE
     served = session.served
-    if served is not None and served.desk is not None:
+    if served is not None and served.person_wait is not None:
         return DispatchDecision.KEEP  # a person answers it
     called = session.resuming and call == session.resumes
     if session.on_hold and not called:

@@ -152,7 +152,7 @@ def released(run: Run, effort: Effort, error: AppError, now: datetime, not_befor
     )
 
 
-def put_off(
+def postponed(
     run: Run, effort: Effort, error: AppError, progress: str | None, now: datetime, not_before: datetime | None
 ) -> Run:
     """Return the run as queued to continue once there is capacity; its attempt does not count as failed."""

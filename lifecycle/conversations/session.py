@@ -169,7 +169,7 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class EarlierMessage:
     """A message said before the session was started here, given by the caller.
 
     Attributes:

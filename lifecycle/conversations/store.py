@@ -12,9 +12,9 @@ from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, eve
 from lifecycle.conversations.callback import RunEnds, reports_of
 from lifecycle.conversations.changes import (
     Committed,
+    CommitUncertain,
     ConversationChange,
     Decide,
-    Doubted,
     RunChanged,
     StoredConversation,
     Turn,
@@ -27,11 +27,11 @@ from lifecycle.conversations.writing import SessionWriter, Update
 
 __all__ = [
     "TABLE",
+    "CommitUncertain",
     "Committed",
     "ConversationChange",
     "ConversationStore",
     "Decide",
-    "Doubted",
     "RunChanged",
     "StoredConversation",
     "Turn",
@@ -47,7 +47,7 @@ class ConversationStore:
         texts: LongTexts,
         committed: Committed | None = None,
         run_changed: RunChanged | None = None,
-        doubted: Doubted | None = None,
+        commit_uncertain: CommitUncertain | None = None,
     ) -> None:
         """Set the storage, and what is called with events and changed runs after a commit."""
         self._tables = tables
@@ -55,7 +55,7 @@ class ConversationStore:
         self._failed = FailedRuns(tables)
         self._ends = RunEnds(tables)
         self._writer = SessionWriter(
-            tables, self._rows, self._enter_indexes, self.load, committed, run_changed, doubted
+            tables, self._rows, self._enter_indexes, self.load, committed, run_changed, commit_uncertain
         )
 
     async def load(self, workspace: str, session_id: str, run_id: str | None = None) -> StoredConversation:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-HandoffBy = Literal["model", "trigger", "operator", "escalation", "failure", "person", "room"]
-"""What caused a handoff; `room`: a member became free while the session waited."""
+HandoffBy = Literal["model", "trigger", "operator", "escalation", "failure", "person", "member_free"]
+"""What caused a handoff; `member_free`: a member became free while the session waited."""
 
-ROOM = "team_full"
+NO_FREE_MEMBER = "team_full"
 """Reason of a session's wait for a free member of its team."""
 PERSON = "person"
 """Reason of a session's wait for a person."""
@@ -91,7 +91,7 @@ class Served:
         first_turn: Number of the first history message that the member gets.
         runs: How many runs the session had when the member got it.
         note: What the member gets besides the history; None for nothing.
-        desk: The state of waiting for the member's people; None if the member is an agent.
+        person_wait: The state of waiting for the member's people; None if the member is an agent.
         reason: Why the member has it.
         begun: Whether the member has started: an agent by a run, a person by claiming it.
     """
@@ -104,7 +104,7 @@ class Served:
     first_turn: int = 0
     runs: int = 0
     note: Note | None = None
-    desk: PersonWait | None = None
+    person_wait: PersonWait | None = None
     reason: str = ""
     begun: bool = True
 

@@ -19,9 +19,9 @@ from kernel.journal import Event
 from kernel.tables import Insert, RowChanged, RowExists, RowTooLarge, Write, put
 from lifecycle.conversations.changes import (
     Committed,
+    CommitUncertain,
     ConversationChange,
     Decide,
-    Doubted,
     RunChanged,
     StoredConversation,
     Turn,
@@ -122,7 +122,7 @@ class SessionWriter:
         load: Load,
         committed: Committed | None,
         run_changed: RunChanged | None,
-        doubted: Doubted | None,
+        commit_uncertain: CommitUncertain | None,
     ) -> None:
         self._tables = tables
         self._rows = rows
@@ -130,7 +130,7 @@ class SessionWriter:
         self._load = load
         self._committed = committed
         self._run_changed = run_changed
-        self._doubted = doubted
+        self._commit_uncertain = commit_uncertain
         self._commits = GroupCommit[tuple[str, str], Update](_together, self._make, single=(RowTooLarge,))
 
     async def update(self, workspace: str, session_id: str, own: Update) -> StoredConversation:
@@ -244,8 +244,8 @@ class SessionWriter:
         try:
             etags = await self._tables.commit(TABLE, writes)
         except BaseException:
-            if self._doubted is not None:
-                self._doubted(session.workspace, session.id)
+            if self._commit_uncertain is not None:
+                self._commit_uncertain(session.workspace, session.id)
             raise
         self._announce(merged, session)
         found = {run.id: etag for (_, run), etag in zip(merged.runs, etags, strict=False)}

@@ -21,7 +21,7 @@ class DriftKind(StrEnum):
     RECREATE = "recreate"  # in the record, but not at the provider any more
     CHANGED = "changed"  # edited at the provider by somebody else
     ORPHAN = "orphan"  # made by this app, but unknown to the registry
-    TAIL = "tail"  # made by this app, a duplicate of a known version
+    DUPLICATE = "duplicate"  # made by this app, a duplicate of a known version
     TOOLS = "tools"  # an MCP server offers other tools, or tools with other schemas, than when the agent was declared
 
 

@@ -15,7 +15,7 @@ from kernel.errors import Conflict, InvalidInput
 from kernel.ids import new_id
 from lifecycle.drift.plan import DriftAction, PlanLine
 from lifecycle.drift.planner import AWAY
-from lifecycle.drift.store import LEFT_OUT, summary_of
+from lifecycle.drift.store import EXCLUDED, summary_of
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
@@ -138,14 +138,14 @@ class Plans:
         if any(only is None or agent in agents for _, agent, *_ in claims - planned):
             msg = "There are other differences than when the plan was made; make a new plan."
             raise Conflict(msg, code="plan_stale")
-        left_out = {n for n, line in chosen.items() if line.destructive and not destructive and line.claims & claims}
-        stored = await self._store.begin(workspace, plan_id, chosen.keys() - left_out, left_out)
+        excluded = {n for n, line in chosen.items() if line.destructive and not destructive and line.claims & claims}
+        stored = await self._store.begin(workspace, plan_id, chosen.keys() - excluded, excluded)
         free = asyncio.Semaphore(_AT_ONCE)
 
         async def tell(number: int, line: PlanLine) -> PlanStep:
             async with free:
                 outcome = LineOutcome.SKIPPED
-                if number not in left_out:
+                if number not in excluded:
                     outcome = await self._signal(stored, number, line, claims, signals, by)
                 return PlanStep(number, line, outcome)
 
@@ -184,10 +184,10 @@ class Plans:
         return LineOutcome.SENT
 
     async def _line_state(self, stored: StoredPlan, number: int, line: PlanLine) -> PlanStep:
-        application = stored.told_of(number)
+        application = stored.sent_in(number)
         if line.action is DriftAction.NONE:
             return PlanStep(number, line, LineOutcome.REMARK)
-        if application in (0, LEFT_OUT):
+        if application in (0, EXCLUDED):
             return PlanStep(number, line, LineOutcome.PLANNED if application == 0 else LineOutcome.SKIPPED)
         agent = await self._catalog.find(stored.workspace, line.agent)
         operation_id = _operation_id(stored, number)
@@ -219,7 +219,7 @@ def _chosen(lines: Sequence[PlanLine], only: Collection[int] | None) -> Mapping[
 
 
 def _operation_id(stored: StoredPlan, number: int) -> str:
-    return f"{stored.id}.{number}.{stored.told_of(number)}"
+    return f"{stored.id}.{number}.{stored.sent_in(number)}"
 
 
 def _operation(

@@ -136,7 +136,7 @@ class _Case:
             unknown = "there is no such agent" if self.agent is None else "the registry does not have it"
             others, twins = [[each for each in mine if (each.fingerprint in like) == alike] for alike in (False, True)]
             yield from self._sweeps(DriftKind.ORPHAN, f"It carries our mark, but {unknown}.", others)
-            yield from self._sweeps(DriftKind.TAIL, "It is the same as a version that the registry holds.", twins)
+            yield from self._sweeps(DriftKind.DUPLICATE, "It is the same as a version that the registry holds.", twins)
 
     def remarks(self) -> Iterable[PlanLine]:
         """Yield lines without action for what others made: edits of versions in use, and copies of our mark."""

@@ -21,8 +21,8 @@ TABLE = "plans"
 KEPT = 20
 """How many plans of a workspace are kept; adding one deletes the oldest."""
 
-LEFT_OUT = -1
-"""Value in `StoredPlan.told` for a destructive line that was excluded when the plan was applied."""
+EXCLUDED = -1
+"""Value in `StoredPlan.sent` for a destructive line that was excluded when the plan was applied."""
 
 _LATEST = "latest"  # sorts after every id, as these are hexadecimal
 _LINES_A_ROW = 16  # a line has at most some 50 KiB, a row 1 MiB
@@ -58,7 +58,7 @@ class StoredPlan:
         lines: Number of its lines.
         whole: Whether all lines are stored.
         applied: How many times it was applied, in whole or in part.
-        told: For each line, the number of the application that last sent it; 0 for none, or `LEFT_OUT`. Empty before
+        sent: For each line, the number of the application that last sent it; 0 for none, or `EXCLUDED`. Empty before
             the first application.
     """
 
@@ -69,11 +69,11 @@ class StoredPlan:
     lines: int
     whole: bool = False
     applied: int = 0
-    told: tuple[int, ...] = ()
+    sent: tuple[int, ...] = ()
 
-    def told_of(self, number: int) -> int:
-        """Return the entry of `told` for the line."""
-        return self.told[number] if number < len(self.told) else 0
+    def sent_in(self, number: int) -> int:
+        """Return the entry of `sent` for the line."""
+        return self.sent[number] if number < len(self.sent) else 0
 
 
 _PLAN = JsonCodec(StoredPlan)
@@ -127,7 +127,7 @@ class PlanStore:
             raise _unknown(stored.id)
         return found[first - start : last - start]
 
-    async def begin(self, workspace: str, plan_id: str, told: Collection[int], left_out: Collection[int]) -> StoredPlan:
+    async def begin(self, workspace: str, plan_id: str, sent: Collection[int], excluded: Collection[int]) -> StoredPlan:
         """Record an application of the plan: the lines that are sent and those that are left out. Return the plan.
 
         Raises:
@@ -135,7 +135,7 @@ class PlanStore:
         """
         while True:
             stored, etag = await self._read(workspace, plan_id)
-            begun = _begun(stored, told, left_out)
+            begun = _begun(stored, sent, excluded)
             with suppress(RowChanged):
                 await self._tables.commit(TABLE, [Replace(_row(begun, etag))])
                 return begun
@@ -173,14 +173,14 @@ def summary_of(plan: Plan, now: datetime) -> Summary:
     return Summary(now, plan.counts, plan.unchanged, plan.unseen)
 
 
-def _begun(stored: StoredPlan, told: Collection[int], left_out: Collection[int]) -> StoredPlan:
+def _begun(stored: StoredPlan, sent: Collection[int], excluded: Collection[int]) -> StoredPlan:
     application = stored.applied + 1
-    states = [stored.told_of(number) for number in range(stored.lines)]
-    for number in left_out:
-        states[number] = states[number] or LEFT_OUT  # one that was sent before stays so
-    for number in told:
+    states = [stored.sent_in(number) for number in range(stored.lines)]
+    for number in excluded:
+        states[number] = states[number] or EXCLUDED  # one that was sent before stays so
+    for number in sent:
         states[number] = application
-    return replace(stored, applied=application, told=tuple(states))
+    return replace(stored, applied=application, sent=tuple(states))
 
 
 def _row(stored: StoredPlan, etag: str = "") -> Row:

@@ -184,7 +184,7 @@ class AgentResolver:
         """Remove the agent from the cache, so that the next `resolve` reads the table."""
         self.cache.drop(_key(workspace, name, pin))
 
-    async def put_away_since(self, live: LiveAgent) -> bool:
+    async def retired_or_restored_since(self, live: LiveAgent) -> bool:
         """Return whether the agent was retired or restored after the table was last read for it."""
         agent = await self._catalog.find(live.workspace, live.name)
         record = agent.record if agent else None

@@ -58,15 +58,15 @@ class CacheSizer:
         self._since, self._grown = self._clock(), False
 
     def _crowded(self) -> None:
-        regrets = self._watch.regrets
-        if regrets.count >= max(1, self._cache.capacity // _CROWDED):
+        recent_evictions = self._watch.recent_evictions
+        if recent_evictions.count >= max(1, self._cache.capacity // _CROWDED):
             self._grown = True
             self._resize(self._cache.capacity)
 
     def _resize(self, used: int) -> None:
         cache, asked = self._cache, self._cache.hits + self._cache.misses
-        regretted, self._watch.regrets.count = self._watch.regrets.count, 0
-        load = CacheLoad(cache.capacity, used, asked - self._asked_before, regretted, self._memory_share())
+        evicted_lookups, self._watch.recent_evictions.count = self._watch.recent_evictions.count, 0
+        load = CacheLoad(cache.capacity, used, asked - self._asked_before, evicted_lookups, self._memory_share())
         self._asked_before = asked
         size = fitting_size(load, self._bounds)
         if size == cache.capacity:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lifecycle.loader.activity import Key
 
-_REGRETTED = 0.01
+_EVICTED_LOOKUPS = 0.01
 """Share of look-ups, 0-1, of recently evicted agents from which on a larger cache pays."""
 _NEARLY = 0.9
 """Share of the permitted memory from which on a cache does not grow."""
@@ -36,14 +36,14 @@ class CacheLoad:
         capacity: Its size.
         used: How many agents in the cache were used.
         lookups: Number of look-ups.
-        regretted: Look-ups of recently evicted agents.
+        evicted_lookups: Look-ups of recently evicted agents.
         memory_share: Share of its memory, 0-1, that the worker uses; None if unknown.
     """
 
     capacity: int
     used: int
     lookups: int
-    regretted: int
+    evicted_lookups: int
     memory_share: float | None = None
 
 
@@ -58,14 +58,14 @@ def fitting_size(load: CacheLoad, bounds: SizeBounds) -> int:
     wanted = load.capacity
     if memory >= bounds.memory_share:
         wanted = smaller
-    elif load.regretted and load.regretted >= _REGRETTED * load.lookups:
+    elif load.evicted_lookups and load.evicted_lookups >= _EVICTED_LOOKUPS * load.lookups:
         wanted = larger if memory < _NEARLY * bounds.memory_share else load.capacity
-    elif not load.regretted and load.used < load.capacity / 2:
+    elif not load.evicted_lookups and load.used < load.capacity / 2:
         wanted = smaller
     return max(bounds.least, min(bounds.most, wanted))
 
 
-class Regrets:
+class RecentEvictions:
     """Counts look-ups of recently evicted agents. Only misses are reported here.
 
     Attributes:

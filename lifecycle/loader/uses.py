@@ -122,7 +122,7 @@ class UsedAgents:
         self._uses = uses
         self.forget = resolver.forget
         self.at_hand = resolver.at_hand
-        self.put_away_since = resolver.put_away_since
+        self.retired_or_restored_since = resolver.retired_or_restored_since
 
     async def use(
         self, workspace: str, name: str, signals: AgentSignals, min_revision: int = 0, *, pin: Pin | None = None

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from lifecycle.loader.activity import Key
 from lifecycle.loader.preloads import Preloads
-from lifecycle.loader.sizing import Regrets
+from lifecycle.loader.sizing import RecentEvictions
 
 
 class CacheMeasures(Protocol):
@@ -49,7 +49,7 @@ class CacheWatch:
         preloads: Outcomes of preloads, and how many more there may be.
         following: Returns which agents are usually used after an agent; set by the preloader.
         wanted: Called with the companions of an agent that was looked up; set by the preloader.
-        regrets: Look-ups of recently evicted agents.
+        recent_evictions: Look-ups of recently evicted agents.
         crowded: Called at each of these; set by the cache's sizer.
         capacity: Size of the worker's cache; 0 if unknown.
     """
@@ -72,7 +72,7 @@ class CacheWatch:
         """
         self.preloads = preloads
         self._unproven = preloads.waiting
-        self.regrets = Regrets(remembered)
+        self.recent_evictions = RecentEvictions(remembered)
         self.crowded: Callable[[], None] | None = None
         self.capacity = 0
         self._strategy = strategy
@@ -100,8 +100,8 @@ class CacheWatch:
             self._misses[key[0]] += 1
         except KeyError:
             self._first(self._misses, key)
-        self.regrets.missed(key)
-        if self.regrets.count and self.crowded is not None:
+        self.recent_evictions.missed(key)
+        if self.recent_evictions.count and self.crowded is not None:
             self.crowded()
         if self._unproven or self.following:
             self._followed(key)
@@ -137,7 +137,7 @@ class CacheWatch:
         """Record an agent that left the cache."""
         wasted = self.preloads.removed(key)
         if cause == "evicted":
-            self.regrets.evicted(key)
+            self.recent_evictions.evicted(key)
         if self._measures is None:
             return
         self._measures.removed(key[0], cause)

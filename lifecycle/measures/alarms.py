@@ -21,7 +21,7 @@ _STEPS: Mapping[Metric, AuditStep] = {
     "create_failures": AuditStep.CREATE_FAILED,
     "delete_failures": AuditStep.DELETE_FAILED,
 }
-_LEAKS = (DriftKind.ORPHAN, DriftKind.TAIL)
+_LEAKS = (DriftKind.ORPHAN, DriftKind.DUPLICATE)
 
 
 class RegistryAlarms:

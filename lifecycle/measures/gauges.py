@@ -29,7 +29,9 @@ PROVISIONING = Metric("agent.provisioning", "counter", "Time that making agents 
 DRIFT = Metric("agent.drift", "gauge", "Differences that the latest look for drift found.", ("kind",))
 HANDOFFS = Metric("agent.team.handoffs", "counter", "Handoffs, by who or what had them.", ("team", "by"))
 WORKLOAD = Metric("agent.team.workload", "gauge", "Conversations that members hold open.", ("team", "member"))
-TEAM_WAITING = Metric("agent.team.waiting", "gauge", "Conversations that wait for a person, or room.", ("team", "for"))
+TEAM_WAITING = Metric(
+    "agent.team.waiting", "gauge", "Conversations that wait for a person or a free member.", ("team", "for")
+)
 TEAM_WAIT = Metric("agent.team.longest_wait", "gauge", "How long the first has, for a person.", ("team",), "seconds")
 ANSWER_TIME = Metric(
     "agent.team.answer_time", "gauge", "Mean wait for people's answers of the last 7 days.", ("team",), "seconds"
@@ -92,7 +94,7 @@ def of_teams(
         for member, count in each.workload.items():
             yield WORKLOAD, (each.team, member), (count,)
         yield TEAM_WAITING, (each.team, "person"), (each.waits.conversations,)
-        yield TEAM_WAITING, (each.team, "room"), (each.without_room,)
+        yield TEAM_WAITING, (each.team, "member"), (each.without_member,)
         yield TEAM_WAIT, (each.team,), (each.waits.longest_s,)
         if each.answer_s is not None:
             yield ANSWER_TIME, (each.team,), (each.answer_s,)

@@ -65,7 +65,7 @@ class WorkspaceState:
             "approval_wait_s": self._approvals,
             "conversations_waiting": self._people,
             "person_wait_s": self._people,
-            "conversations_without_room": self._of_teams,
+            "conversations_waiting_for_member": self._of_teams,
             **dict.fromkeys(OF_TEAMS, self._of_teams),
             "budget_used_share": self._budgets,
             "timers_failing": self._timers,
@@ -100,7 +100,7 @@ class WorkspaceState:
         teams = await self._teams.read(workspace, since)
         handoffs, answers = sum(team.handoffs for team in teams), [wait for team in teams for wait in team.answers_s]
         found: dict[Metric, float] = {
-            "conversations_without_room": float(sum(team.without_room for team in teams)),
+            "conversations_waiting_for_member": float(sum(team.without_member for team in teams)),
             "handoffs": float(handoffs),
             "escalations": float(sum(team.escalations for team in teams)),
         }

@@ -88,7 +88,7 @@ class AgentActor:
                 # The row is newer than the state: an earlier try was interrupted after writing it. The row is right.
                 state = None
             else:
-                await self._news.publish_if_possible(workspace, name, state.record.untold)
+                await self._news.publish_if_possible(workspace, name, state.record.unpublished)
                 return state
 
     def _is_ours(self, version: ProviderVersion) -> bool:
@@ -125,7 +125,7 @@ class AgentActor:
         """
         if record == state.record and not always:
             return state
-        pending = state.record.untold
+        pending = state.record.unpublished
         await self._news.publish(record.workspace, record.name, pending, again=True)
         before, after = due_times(state.record, self._look_after), due_times(record, self._look_after)
         moved = {kind for kind in before if _hour(before[kind]) != _hour(after[kind])}
@@ -133,7 +133,7 @@ class AgentActor:
         for kind in moved:
             if (due := after[kind]) is not None:
                 await self._due[kind].add(record.workspace, record.name, due)
-        record = replace(record, untold=record.untold[len(pending) :])
+        record = replace(record, unpublished=record.unpublished[len(pending) :])
         etag = await self._records.write(record, state.etag, state.record, self._clock())
         for kind in moved:
             if (due := before[kind]) is not None:

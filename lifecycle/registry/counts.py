@@ -83,7 +83,7 @@ def change(before: AgentRecord | None, after: AgentRecord) -> Counts:
         before: The record before; None if new.
         after: The record after.
     """
-    counts = Counter(f"step.{line.step}" for line in after.untold)
+    counts = Counter(f"step.{line.step}" for line in after.unpublished)
     if before is None or before.state is not after.state:
         counts[f"state.{after.state}"] += 1
         if before is not None:

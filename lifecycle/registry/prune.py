@@ -100,7 +100,7 @@ def prune_verdict(agent: Agent, now: datetime, policy: PrunePolicy, *, has_open_
         return verdict("was deleted, but a version was left at the provider", Action.DELETE)
     if has_open_session:
         return verdict("has an open session")
-    if record.retired and not record.put_away:
+    if record.retired and not record.archived:
         return verdict("is retired, but a version was left at the provider", Action.RETIRE)
     if record.retired:
         return verdict("was retired, and its grace period is over", Action.DELETE)

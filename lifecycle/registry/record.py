@@ -123,10 +123,10 @@ class AgentRecord:
         failure: Why the last provisioning failed; None unless the state is FAILED.
         keep_failure: Why a version for a pinned session could not be created; None after a success.
         off: Providers at which it is, or may be, disabled.
-        put_away: Whether the versions of the retired agent were disabled and archived.
+        archived: Whether the versions of the retired agent were disabled and archived.
         delete_after: When the versions of the retired agent are deleted; None for at once.
         health: Its health at the provider; None before the first check.
-        untold: Audit entries not yet in its audit trail, oldest first.
+        unpublished: Audit entries not yet in its audit trail, oldest first.
         applied: Ids of the latest operations, oldest first.
     """
 
@@ -151,10 +151,10 @@ class AgentRecord:
     failure: Failure | None = None
     keep_failure: Failure | None = None
     off: tuple[str, ...] = ()
-    put_away: bool = False
+    archived: bool = False
     delete_after: datetime | None = None
     health: Health | None = None
-    untold: tuple[AuditEntry, ...] = ()
+    unpublished: tuple[AuditEntry, ...] = ()
     applied: tuple[str, ...] = ()
 
     @property
@@ -216,7 +216,7 @@ class AgentRecord:
         """When prune should check it; `idle_after` applies unless its spec sets another time; None for never."""
         since = self.idle_since
         if since is None or self.retired:
-            return since if since is None or not self.put_away else self.delete_after or since
+            return since if since is None or not self.archived else self.delete_after or since
         own = self.spec.idle_after_s if self.spec else None
         return since + (idle_after if own is None else timedelta(seconds=own))
 

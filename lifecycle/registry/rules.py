@@ -143,7 +143,7 @@ def _retire(record: AgentRecord, operation: Retire, now: datetime) -> Decision:
     idle_since = record.idle_since
     if idle_since is None or idle_since > operation.unused_since:
         return Decision(remember(record, operation))
-    idle = replace(enter(record, AgentState.IDLE, now), failure=None, put_away=False, delete_after=delete_after)
+    idle = replace(enter(record, AgentState.IDLE, now), failure=None, archived=False, delete_after=delete_after)
     label = record.version.version if record.version else ""
     idle = audited(idle, AuditStep.RETIRED, now, operation, version=label, by=operation.by, why=operation.why)
     return deactivate(_give_up_versions(idle), operation, now)
@@ -153,7 +153,7 @@ def deactivate(record: AgentRecord, operation: Operation, now: datetime) -> Deci
     """Return the next step for a retired agent's versions: disable and archive them, then delete them."""
     if record.spec is None or not record.holds_versions:
         return Decision(remember(record, operation))
-    if not record.put_away and record.superseded:
+    if not record.archived and record.superseded:
         # Recorded before it is done, so that a restore knows that the agent may be disabled.
         providers = {version.provider for version in record.superseded}
         off = tuple(sorted({*record.off, *providers}))
@@ -165,7 +165,7 @@ def deactivate(record: AgentRecord, operation: Operation, now: datetime) -> Deci
 
 def _remove(record: AgentRecord, operation: Remove, now: datetime) -> Decision:
     deleted = replace(enter(record, AgentState.DELETED, now), revision=operation.revision, enabled=True, failure=None)
-    deleted = replace(_give_up_versions(deleted), put_away=True, delete_after=None)
+    deleted = replace(_give_up_versions(deleted), archived=True, delete_after=None)
     return deactivate(deleted, operation, now)
 
 

@@ -36,7 +36,7 @@ def provisioned(
         unused=record.unused or not (adopted and recorded),
         failure=None,
         off=tuple(provider for provider in record.off if provider != version.provider),
-        put_away=False,
+        archived=False,
         delete_after=None,
         health=seen_intact(now),
     )
@@ -92,7 +92,7 @@ def deactivated(
     record: AgentRecord, operation: Operation, versions: Sequence[ProviderVersion], now: datetime, off: Sequence[str]
 ) -> AgentRecord:
     """Return the record after the agent was disabled at these providers and the versions were archived."""
-    away = replace(record, put_away=True, off=tuple(off), health=answered(record.health, now))
+    away = replace(record, archived=True, off=tuple(off), health=answered(record.health, now))
     for provider in off:
         away = audited(away, AuditStep.PROVIDER_OFF, now, operation, why=provider)
     for version in versions:
@@ -161,9 +161,11 @@ def audited(
 ) -> AgentRecord:
     """Return the record with a new audit entry."""
     # Entries of one moment are listed in the order they were added: the newest first.
-    place = 99 - len(record.untold)
+    place = 99 - len(record.unpublished)
     named = hashlib.sha256(f"{operation.operation_id}/{step}/{version}".encode()).hexdigest()[:16]
-    return replace(record, untold=(*record.untold, AuditEntry(f"{place:02d}{named}", now, step, version, by, why)))
+    return replace(
+        record, unpublished=(*record.unpublished, AuditEntry(f"{place:02d}{named}", now, step, version, by, why))
+    )
 
 
 def enter(record: AgentRecord, state: AgentState, now: datetime) -> AgentRecord:

@@ -149,4 +149,4 @@ class Versions:
 
 def _unpublished_entries(agent: Agent) -> Sequence[AuditEntry]:
     """Return the audit entries that are still in the agent's own rows."""
-    return (agent.declaration.audit_entry, *(agent.record.untold if agent.record else ()))
+    return (agent.declaration.audit_entry, *(agent.record.unpublished if agent.record else ()))

@@ -35,7 +35,7 @@ from lifecycle.tools.context import CURRENT
 from llmops.budgets.call_budget import BudgetService, reserve_for
 from llmops.budgets.rules import Amounts, BudgetBlocked
 from llmops.budgets.waits import BudgetWait
-from llmops.capacity.admission import RoomRequest
+from llmops.capacity.admission import AdmissionRequest
 from llmops.capacity.pools import PoolFull
 from llmops.routing.model import PROVIDER
 from llmops.spend.rate_store import RateStore
@@ -94,7 +94,7 @@ class AttemptFactory:
             return Prepared(first, session.turns, history, None, Stage.RUNNING)  # stored once its deployment is known
         usage = Usage(input_tokens=given + kept, output_tokens=live.spec.max_output_tokens or self.policy.output_tokens)
         call = estimated(await self.rates.of(run.workspace), live.spec, live.spec.model, usage, self.clock())
-        if await self.budgets.room(claim(run, live)) is not None:
+        if await self.budgets.admission(claim(run, live)) is not None:
             return Prepared(first, session.turns, history)  # stored once there is capacity
         if await self.budgets.of(charged(run), 1).limits():
             # Stored once it is reserved, so that budgets and run agree on whether it may have been made.
@@ -256,7 +256,7 @@ class RunAttempt:
         """Whether its text is published while the model writes it; not if a person has to approve it first."""
         return self._lease.run.stream and self._drafts is None
 
-    def note_full(self, error: PoolFull, again_in_s: float) -> None:
+    def note_postponed(self, error: PoolFull, again_in_s: float) -> None:
         """Record that the run is postponed, with what it waits for; published with the end of the attempt."""
         expected_s = round(error.retry_after_s or 0.0, 1)
         waits = {"pool": error.pool, "expected_wait_s": expected_s, "again_in_s": round(again_in_s, 1)}
@@ -364,7 +364,7 @@ class RunAttempt:
     async def _metering(self, live: LiveAgent) -> CallMeter:
         """Return the meter of the attempt's calls, after settling what earlier attempts left reserved."""
         maker, run, held = self._maker, self._lease.run, self._lease.session.held
-        budget = maker.budgets.of(charged(run), run.attempt, await maker.budgets.room(claim(run, live)))
+        budget = maker.budgets.of(charged(run), run.attempt, await maker.budgets.admission(claim(run, live)))
         if run.attempt > 1:
             await budget.take_over()
         if await budget.limits():
@@ -378,6 +378,6 @@ class RunAttempt:
         return CallMeter(run.workspace, live, budget, maker.rates, self._lease, maker.clock, policy)
 
 
-def claim(run: Run, live: LiveAgent) -> RoomRequest:
+def claim(run: Run, live: LiveAgent) -> AdmissionRequest:
     """Return a run's claim of capacity in a pool."""
-    return RoomRequest(run.workspace, run.agent, live.spec.labels, run.created_at, run.priority is Priority.HIGH)
+    return AdmissionRequest(run.workspace, run.agent, live.spec.labels, run.created_at, run.priority is Priority.HIGH)

@@ -106,9 +106,9 @@ async def let_go(
     if failure.code == "agent_version_gone":
         operation = KeepVersion(new_id(), pin.spec) if pin else Verify(new_id())
         await signals.send(live.workspace, live.name, operation)
-    if failure.code == "provider_disabled" and await agents.put_away_since(live):
+    if failure.code == "provider_disabled" and await agents.retired_or_restored_since(live):
         msg = "The agent was retired while the run began; it is restored."
-        return Unavailable(msg, code="agent_put_away")
+        return Unavailable(msg, code="agent_retired")
     return failure
 
 

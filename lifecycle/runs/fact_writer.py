@@ -54,7 +54,7 @@ def fact_of(run: Run, attempt: Attempt) -> AttemptFact:
     )
 
 
-WorkflowTold = Callable[[Run], Awaitable[None]]
+ReportToWorkflow = Callable[[Run], Awaitable[None]]
 """Reports an ended run to its workflow run; raises Unavailable if that is not certain."""
 
 
@@ -66,12 +66,12 @@ class FactWriter:
         facts: Facts,
         conversations: ConversationStore,
         waiters: CompletionWaiters,
-        tell_workflow: WorkflowTold,
+        report_to_workflow: ReportToWorkflow,
     ) -> None:
         self._facts = facts
         self._conversations = conversations
         self._waiters = waiters
-        self._tell_workflow = tell_workflow
+        self._report_to_workflow = report_to_workflow
 
     async def record(self, run: Run) -> None:
         """Write the facts of the run's ended attempts, and report its end to its workflow run. Idempotent.
@@ -83,7 +83,7 @@ class FactWriter:
         for attempt in ended_attempts(run):
             await self._facts.record(fact_of(run, attempt))
         if run.workflow_run_id is not None and run.finished:
-            await self._tell_workflow(run)
+            await self._report_to_workflow(run)
 
     async def call(self, intent: Intent) -> Call | None:
         """Return a call as stored in its run or fact; None if its attempt is unknown.

@@ -41,7 +41,7 @@ from llmops.capacity.pools import PoolFull, PoolRefused
 
 log = logging.getLogger(__name__)
 
-_LONGEST_PUT_OFF_S = 60.0
+_LONGEST_POSTPONEMENT_S = 60.0
 """Longest postponement of a run for lack of pool capacity, in seconds: capacity may be free sooner than expected."""
 
 
@@ -285,8 +285,8 @@ class RunWorker:
         tried = tries(run.attempt, self._policy.max_attempts, **counts)
         wait_s = retry_delay_s(tried, self._policy.retry_base_s, error.retry_after_s, self._policy.retry_longest_s)
         if full:
-            wait_s = min(max(1.0, error.retry_after_s or 0.0), _LONGEST_PUT_OFF_S)
-            attempt.note_full(error, wait_s)
+            wait_s = min(max(1.0, error.retry_after_s or 0.0), _LONGEST_POSTPONEMENT_S)
+            attempt.note_postponed(error, wait_s)
         progress = attempt.progress
         if attempt.handoffs is not None and not (full or error.code in (Cancelled.code, REJECTED)):
             move = await attempt.handoffs.failed(last=not again)
@@ -301,7 +301,7 @@ class RunWorker:
             if again:
                 due = now + timedelta(seconds=wait_s) if requeue is not None else None
                 if full:
-                    return runs.put_off(run, effort, error, progress, now, due)
+                    return runs.postponed(run, effort, error, progress, now, due)
                 return runs.released(run, effort, error, now, due)
             return runs.failed(run, error, now, effort, dead=retriable)
 
@@ -309,7 +309,7 @@ class RunWorker:
         run = await self._ended(lease, attempt, run)
         if lease.lost:
             return run
-        event = "run.put_off" if full else "run.attempt_failed"
+        event = "run.postponed" if full else "run.attempt_failed"
         log.warning("run %s attempt %d: %s", run.id, run.attempt, error.code, extra={"event": event})
         if run.state is RunState.QUEUED and requeue is not None:
             await requeue.send(run)

@@ -22,10 +22,10 @@ from lifecycle.conversations.transitions import outcome, session_ended
 Record = Callable[[Run], Awaitable[None]]
 """Writes the facts of a run's ended attempts."""
 
-Left = Callable[[Session], Awaitable[None]]
+RemoveEntries = Callable[[Session], Awaitable[None]]
 """Removes an ended session's other entries: its pin, its seat in a team."""
 
-Settle = Callable[[str, str], Awaitable[None]]
+PublishAll = Callable[[str, str], Awaitable[None]]
 """Publishes all events committed in a session, including those that a crashed process did not publish."""
 
 
@@ -36,19 +36,19 @@ class SessionEnd:
         self,
         conversations: ConversationStore,
         directory: Directory,
-        left: Left,
+        remove_entries: RemoveEntries,
         due: DueIndex,
         *,
-        settle: Settle,
+        publish_all: PublishAll,
         record: Record,
         idle_after: timedelta,
         clock: Clock,
     ) -> None:
-        self._settle = settle
+        self._publish_all = publish_all
         self._record = record
         self._conversations = conversations
         self._directory = directory
-        self._left = left
+        self._remove_entries = remove_entries
         self._due = due
         self._idle_after = idle_after
         self._clock = clock
@@ -76,7 +76,7 @@ class SessionEnd:
         if stored.session is None:
             raise NotFound(code="session_not_found")
         await self._directory.close_session(workspace, stored.session.agent, session_id)
-        await self._left(stored.session)
+        await self._remove_entries(stored.session)
         return stored.session
 
     async def expire(self) -> int:
@@ -102,10 +102,10 @@ class SessionEnd:
                 count += 1
             if stored.session is None or await self._without_runs(stored.session):
                 if stored.session is not None:
-                    await self._left(stored.session)
+                    await self._remove_entries(stored.session)
                 else:  # it was never stored; one of its long texts may have been
                     await self._conversations.erase_texts(entry.workspace, entry.name)
-                await self._settle(entry.workspace, entry.name)
+                await self._publish_all(entry.workspace, entry.name)
                 for agent in {entry.note, stored.session.agent if stored.session else entry.note}:
                     await self._directory.close_session(entry.workspace, agent, entry.name)
                 await self._due.drop(entry.workspace, entry.name, entry.hour)
@@ -113,7 +113,7 @@ class SessionEnd:
 
     async def _reschedule(self, entry: Entry, due: datetime) -> None:
         if hour_bucket(due) != entry.hour:
-            await self._settle(entry.workspace, entry.name)
+            await self._publish_all(entry.workspace, entry.name)
             await self._due.add(entry.workspace, entry.name, due, entry.note)
             await self._due.drop(entry.workspace, entry.name, entry.hour)
 
@@ -134,7 +134,7 @@ class SessionEnd:
         return await self._conversations.update(session.workspace, session.id, None, decide)
 
     async def _without_runs(self, session: Session) -> bool:
-        """Fail the runs of an ended session that no worker holds; return whether none is left."""
+        """Fail the runs of an ended session that no worker holds; return whether none is remove_entries."""
         if not session.pending or session.state is SessionState.ERASED:
             return True
         await self._fail_runs(session)

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 MayErase = Callable[[Session], Awaitable[None]]
 """Raises OnHold if the session must not be erased."""
-ForgetElsewhere = Callable[[Run], Awaitable[object]]
+EraseElsewhere = Callable[[Run], Awaitable[object]]
 """Erases a run's data elsewhere: approvals, people's requests, and its workflow run's input; decisions stay."""
 
 _PATIENCE_S = 5.0
@@ -62,7 +62,7 @@ class SessionErasure:
         forgetting: RunRedaction,
         budget_service: BudgetService,
         may_erase: MayErase,
-        forget_elsewhere: ForgetElsewhere,
+        erase_elsewhere: EraseElsewhere,
         journal: Journal,
         record: Record,
         clock: Clock,
@@ -75,7 +75,7 @@ class SessionErasure:
         self._forgetting = forgetting
         self._budget_service = budget_service
         self._may_erase = may_erase
-        self._forget_rest = forget_elsewhere
+        self._forget_rest = erase_elsewhere
         self._journal = journal
         self._record = record
         self._clock = clock
@@ -182,7 +182,7 @@ class SessionErasure:
         if len(found) < session.runs:
             await self._forget_unreadable(session)
         if found or session.kept:
-            receipt = await self._forget_elsewhere(session, found, receipt)
+            receipt = await self._erase_elsewhere(session, found, receipt)
             # Counted before the runs are deleted, or a repetition would count only what is left.
             stored = await self._note(session, replace(session, receipt=receipt))
             session = stored.session or session
@@ -213,7 +213,7 @@ class SessionErasure:
         await self._record(replace(run, input=nameless, result=replace(run.result, score=_plain(run.score))))
         return run
 
-    async def _forget_elsewhere(self, session: Session, found: Sequence[Run], receipt: Receipt) -> Receipt:
+    async def _erase_elsewhere(self, session: Session, found: Sequence[Run], receipt: Receipt) -> Receipt:
         await self.forget_conversations(session)
         counts = [await self.forget_asker(run) for run in found]
         for run in found:

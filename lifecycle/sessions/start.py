@@ -13,7 +13,7 @@ from kernel.ids import new_id
 from lifecycle.configuration.preferences import Preferences, preferring
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.session import Limits, Said, Session, SessionTerms
+from lifecycle.conversations.session import EarlierMessage, Limits, Session, SessionTerms
 from lifecycle.conversations.store import ConversationChange, StoredConversation, Turn
 from lifecycle.conversations.transitions import state_event
 from lifecycle.registry.catalog import disabled
@@ -53,7 +53,7 @@ class SessionOptions:
     preferences: Preferences | None = None
     pin_version: bool = False
     priority: Priority | None = None
-    history: tuple[Said, ...] = ()
+    history: tuple[EarlierMessage, ...] = ()
 
 
 class SessionStart:

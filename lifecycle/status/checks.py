@@ -16,7 +16,7 @@ from lifecycle.runs.queue import RunQueue
 from lifecycle.status import rules
 from lifecycle.status.rules import Component, Health, overall
 from lifecycle.status.today import Today
-from llmops.facts.figures import Figures
+from llmops.facts.figures import FactSums
 from llmops.facts.summary import PerformanceSummary
 from llmops.performance.monitor import total
 
@@ -58,7 +58,7 @@ class SystemStatus:
         self,
         tables: Tables,
         timer_statuses: TimerStatusStore,
-        figures: Figures,
+        figures: FactSums,
         misconfigured_alerts: Misconfigured,
         *,
         started_at: datetime,

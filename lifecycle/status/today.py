@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property
 
 from lifecycle.registry.counts import LifecycleCounts, LifecycleTotals
-from llmops.facts.figures import DayFigures, Figures
+from llmops.facts.figures import DayFigures, FactSums
 
 
 class Today:
@@ -18,7 +18,7 @@ class Today:
         at: The moment up to which it is known, aware UTC.
     """
 
-    def __init__(self, workspace: str, at: datetime, figures: Figures, counts: LifecycleCounts) -> None:
+    def __init__(self, workspace: str, at: datetime, figures: FactSums, counts: LifecycleCounts) -> None:
         self.workspace = workspace
         self.at = at
         self._figures = figures

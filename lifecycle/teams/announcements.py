@@ -31,7 +31,7 @@ class Announcements:
     async def waiting(self, session: Session) -> None:
         """Notify the member's channel that a session waits for a person; once for each wait."""
         served = session.served
-        if served is None or served.desk is None or served.desk.claimed_by:
+        if served is None or served.person_wait is None or served.person_wait.claimed_by:
             return
         try:
             team = await self._teams.of(session.workspace, served.team)
@@ -53,7 +53,7 @@ class Announcements:
         only: Sequence[str],
         level: int = 0,
     ) -> None:
-        since = served.desk.since if served.desk else served.since
+        since = served.person_wait.since if served.person_wait else served.since
         reason = "waits for a person" if event == WAITING else "has waited too long for a person"
         facts = {"Team": served.team, "Member": served.member, "Session": session.id}
         note = Notification(

@@ -43,7 +43,7 @@ class TeamFigures:
         team: Its name.
         workload: Number of open sessions of each member.
         waits: What waits for its people.
-        without_room: Sessions that no member is free for.
+        without_member: Sessions that no member is free for.
         handoffs: Handoffs in the window.
         returned: Of these, those back to the previous member.
         escalations: Of these, those along the escalation path.
@@ -53,7 +53,7 @@ class TeamFigures:
     team: str
     workload: Mapping[str, int]
     waits: Waits
-    without_room: int
+    without_member: int
     handoffs: int
     returned: int
     escalations: int
@@ -91,21 +91,21 @@ class TeamFiguresReader:
                 break
         if not names:
             return []
-        desks = [waiting.session async for waiting in self._inbox.all(workspace)]
-        return await asyncio.gather(*(self._of(workspace, name, desks, since) for name in names))
+        person_waits = [waiting.session async for waiting in self._inbox.all(workspace)]
+        return await asyncio.gather(*(self._of(workspace, name, person_waits, since) for name in names))
 
-    async def _of(self, workspace: str, name: str, desks: Iterable[Session], since: datetime) -> TeamFigures:
+    async def _of(self, workspace: str, name: str, person_waits: Iterable[Session], since: datetime) -> TeamFigures:
         seats, (hops, replies) = await asyncio.gather(
             self._seats.taken(workspace, name), self._log.since(workspace, name, since)
         )
-        rooms = [waiting async for waiting in self._inbox.for_room(workspace, name)]
+        waiting_for_member = [waiting async for waiting in self._inbox.waiting_for_member(workspace, name)]
         hops = [hop for hop in hops if hop.at is None or hop.at >= since]
-        own = [session for session in desks if session.served is not None and session.served.team == name]
+        own = [session for session in person_waits if session.served is not None and session.served.team == name]
         return TeamFigures(
             name,
             Counter(seat.member for seat in seats),
             waits_of(own, self._clock()),
-            len(rooms),
+            len(waiting_for_member),
             len(hops),
             sum(route.returned for route in routes_of(hops)),
             sum(hop.by == "escalation" for hop in hops),
@@ -116,8 +116,10 @@ class TeamFiguresReader:
 def waits_of(sessions: Iterable[Session], now: datetime) -> Waits:
     """Return which of the sessions wait for a person."""
     waits = [
-        (now - served.desk.since).total_seconds()
+        (now - served.person_wait.since).total_seconds()
         for session in sessions
-        if (served := session.served) is not None and served.desk is not None and not served.desk.claimed_by
+        if (served := session.served) is not None
+        and served.person_wait is not None
+        and not served.person_wait.claimed_by
     ]
     return Waits(len(waits), max([0.0, *waits]))

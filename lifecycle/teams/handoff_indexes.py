@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lifecycle.conversations.session import Session
 from lifecycle.registry.declarations import Pin
 from lifecycle.specs.team import Member, Team
-from lifecycle.teams.moves import Move, desk_of
+from lifecycle.teams.moves import Move, person_wait_of
 
 if TYPE_CHECKING:
     from kernel.due_index import DueIndex
@@ -75,14 +75,16 @@ class HandoffIndexes:
     async def enter(self, session: Session, move: Move) -> None:
         """Enter the session in the indexes of its next member."""
         if move.member.human:
-            await self.enter_desk(session.workspace, session.id, move.team, move.at, move.level)
+            await self.enter_person_wait(session.workspace, session.id, move.team, move.at, move.level)
         elif move.member.agent is not None:
             after = replace(session, agent=move.member.agent, terms=replace(session.terms, pin=move.pin))
             await asyncio.gather(self._directory.enter_session(after), self._pins.add(after))
 
-    async def enter_desk(self, workspace: str, session_id: str, team: Team, now: datetime, level: int = 0) -> None:
+    async def enter_person_wait(
+        self, workspace: str, session_id: str, team: Team, now: datetime, level: int = 0
+    ) -> None:
         """Enter a session that is about to wait for a person."""
-        due = desk_of(team, now, level).due
+        due = person_wait_of(team, now, level).due
         await asyncio.gather(
             self._inbox.enter(workspace, session_id, now),
             self._due.add(workspace, session_id, due or now + timedelta(days=1)),
@@ -99,8 +101,10 @@ class HandoffIndexes:
         if before.agent != after.agent:
             await self._directory.close_session(workspace, before.agent, before.id)
             await self._pins.drop(before)
-        if was.desk is not None and (served.desk is None or served.desk.since != was.desk.since):
-            await self._inbox.leave(workspace, before.id, was.desk.since)
+        if was.person_wait is not None and (
+            served.person_wait is None or served.person_wait.since != was.person_wait.since
+        ):
+            await self._inbox.leave(workspace, before.id, was.person_wait.since)
 
     async def announce(self, session: Session) -> None:
         """Enter a session that is about to be resumed in the index of the timer that completes resumptions."""

@@ -2,7 +2,7 @@
 
 Table `teams`:
 partition `{workspace}`, row `inbox!{since}!{session}`: a session that a person has;
-partition `{workspace}!{team}`, row `room!{since}!{session}`: a session that no member is free for.
+partition `{workspace}!{team}`, row `member!{since}!{session}`: a session that no member is free for.
 Outdated entries are removed when they are read.
 """
 
@@ -58,7 +58,7 @@ class Inbox:
                 if len(found) == limit:
                     return found, after
                 after = row.key.removeprefix("inbox!")
-                session = await self._waits(workspace, row, "desk")
+                session = await self._waits(workspace, row, "person")
                 if session is not None:
                     found.append(Waiting(session, after))
             if len(rows) <= limit:
@@ -74,19 +74,19 @@ class Inbox:
             if after is None:
                 return
 
-    async def enter_room(self, workspace: str, team: str, session_id: str, since: datetime) -> None:
+    async def enter_for_member(self, workspace: str, team: str, session_id: str, since: datetime) -> None:
         """Enter a session that is about to wait for a free member."""
-        row = Row(home(workspace, team), _key("room", since, session_id), {"at": since})
+        row = Row(home(workspace, team), _key("member", since, session_id), {"at": since})
         await self._tables.commit(TABLE, [Upsert(row)])
 
-    async def for_room(self, workspace: str, team: str) -> AsyncIterator[Waiting]:
+    async def waiting_for_member(self, workspace: str, team: str) -> AsyncIterator[Waiting]:
         """Yield the sessions that wait for a free member of the team, oldest first."""
-        async for row in every(self._tables, TABLE, Span.prefix(home(workspace, team), "room!")):
-            session = await self._waits(workspace, row, "room")
+        async for row in every(self._tables, TABLE, Span.prefix(home(workspace, team), "member!")):
+            session = await self._waits(workspace, row, "member")
             if session is not None:
                 yield Waiting(session, row.key)
 
-    async def leave_room(self, workspace: str, team: str, waiting: Waiting) -> None:
+    async def leave_for_member(self, workspace: str, team: str, waiting: Waiting) -> None:
         """Remove the entry of a session that a member has now."""
         await self._drop(home(workspace, team), waiting.key)
 
@@ -100,9 +100,14 @@ class Inbox:
             return None
         served = session.served if session and not session.over else None
         at = row.moment("at")
-        if served is not None and what == "desk" and served.desk is not None and served.desk.since == at:
+        if (
+            served is not None
+            and what == "person"
+            and served.person_wait is not None
+            and served.person_wait.since == at
+        ):
             return session
-        if served is not None and what == "room" and not served.member:
+        if served is not None and what == "member" and not served.member:
             return session
         if at is None or at < self._clock() - _YOUNG:
             await self._drop(row.partition, row.key)

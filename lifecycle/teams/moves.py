@@ -12,7 +12,17 @@ from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.run import Effort, Run
 from lifecycle.conversations.session import Session, SessionState
-from lifecycle.conversations.team import PERSON, ROOM, TRAIL, HandoffBy, Hop, Note, PersonWait, Served, TeamRun
+from lifecycle.conversations.team import (
+    NO_FREE_MEMBER,
+    PERSON,
+    TRAIL,
+    HandoffBy,
+    Hop,
+    Note,
+    PersonWait,
+    Served,
+    TeamRun,
+)
 from lifecycle.conversations.transitions import state_event
 from lifecycle.registry.declarations import Pin
 from lifecycle.specs.team import ContextPolicy, Member, Team
@@ -50,7 +60,7 @@ class Move:
     context: ContextPolicy | None = None
 
 
-def desk_of(team: Team, now: datetime, level: int = 0) -> PersonWait:
+def person_wait_of(team: Team, now: datetime, level: int = 0) -> PersonWait:
     """Return the state of a session that begins to wait for a person, at that level of the escalation path."""
     following = team.level_after(level)
     return PersonWait(now, now + timedelta(seconds=following.after_s) if following else None, level)
@@ -58,16 +68,18 @@ def desk_of(team: Team, now: datetime, level: int = 0) -> PersonWait:
 
 def started(session: Session, name: str, team: Team, member: Member, reason: str, now: datetime) -> Session:
     """Return a new session with the member of the team."""
-    desk = desk_of(team, now) if member.human else None
-    served = Served(name, member.name, now, (member.name,), reason=reason, desk=desk, begun=not member.human)
+    person_wait = person_wait_of(team, now) if member.human else None
+    served = Served(
+        name, member.name, now, (member.name,), reason=reason, person_wait=person_wait, begun=not member.human
+    )
     session = _limited(_serving(session, served), team)
     return sessions.paused(session, PERSON, SessionState.WAITING) if member.human else session
 
 
-def without_room(session: Session, name: str, team: Team, now: datetime) -> Session:
+def without_member(session: Session, name: str, team: Team, now: datetime) -> Session:
     """Return a new session that waits for a free member of the team."""
     session = _limited(_serving(session, Served(name, "", now, begun=False)), team)
-    return sessions.paused(session, ROOM, SessionState.WAITING)
+    return sessions.paused(session, NO_FREE_MEMBER, SessionState.WAITING)
 
 
 def moved(session: Session, move: Move, now: datetime) -> Session:
@@ -89,11 +101,11 @@ def moved(session: Session, move: Move, now: datetime) -> Session:
         first_turn=first,
         runs=session.runs - session.pending,
         note=move.note,
-        desk=desk_of(move.team, move.at, move.level) if human else None,
+        person_wait=person_wait_of(move.team, move.at, move.level) if human else None,
         reason=move.reason,
-        begun=move.by == "room" and not human,
+        begun=move.by == "member_free" and not human,
     )
-    waited = session.state is SessionState.WAITING and session.pause_reason in (PERSON, ROOM)
+    waited = session.state is SessionState.WAITING and session.pause_reason in (PERSON, NO_FREE_MEMBER)
     session = replace(
         _serving(session, after),
         agent=member.agent or session.agent,
@@ -124,7 +136,7 @@ def begin(session: Session, run_id: str | None, now: datetime) -> tuple[Session,
     served = session.served
     if served is None or served.begun:
         return session, ()
-    data = {"team": served.team, "target": served.member, "agent": "" if served.desk else session.agent}
+    data = {"team": served.team, "target": served.member, "agent": "" if served.person_wait else session.agent}
     event = Event("handoff.completed", data | ({"run_id": run_id} if run_id else {}), now)
     return _serving(session, replace(served, begun=True)), [event]
 

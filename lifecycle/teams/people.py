@@ -85,14 +85,14 @@ class People:
         await self._check(workspace, session_id, caller)
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
-            session, desk = _with_person(stored, session_id)
-            if desk.claimed_by == caller.name:
+            session, wait = _with_person(stored, session_id)
+            if wait.claimed_by == caller.name:
                 return None
-            if desk.claimed_by:
-                msg = f"{desk.claimed_by} has taken this conversation."
+            if wait.claimed_by:
+                msg = f"{wait.claimed_by} has taken this conversation."
                 raise Conflict(msg, code="already_claimed")
             now = self._clock()
-            after = _with_wait(session, replace(desk, claimed_by=caller.name, claimed_at=now))
+            after = _with_wait(session, replace(wait, claimed_by=caller.name, claimed_at=now))
             after, events = moves.begin(after, None, now)
             data = {"by": caller.name, "member": _served(session).member}
             return ConversationChange(after, events=[Event("person.claimed", data, now), *events])
@@ -110,11 +110,11 @@ class People:
         await self._check(workspace, session_id, caller)
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
-            session, desk = _with_person(stored, session_id)
-            if not desk.claimed_by:
+            session, wait = _with_person(stored, session_id)
+            if not wait.claimed_by:
                 return None
-            _check_own(desk, caller)
-            after = _with_wait(session, replace(desk, claimed_by="", claimed_at=None))
+            _check_own(wait, caller)
+            after = _with_wait(session, replace(wait, claimed_by="", claimed_at=None))
             data = {"by": caller.name, "member": _served(session).member}
             return ConversationChange(after, events=[Event("person.released", data, self._clock())])
 
@@ -157,12 +157,12 @@ class People:
         def decide(stored: StoredConversation) -> ConversationChange | None:
             if stored.run is not None and _is_answer_of(stored.run, caller, text):
                 return None  # an earlier try took effect
-            session, desk = _with_person(stored, session_id)
-            _check_own(desk, caller, free=True)
+            session, wait = _with_person(stored, session_id)
+            _check_own(wait, caller, free=True)
             if stored.run is None or stored.run.state is not RunState.WAITING:
                 msg = "The run was answered or cancelled meanwhile."
                 raise Conflict(msg, code="nothing_to_answer")
-            return _answered(session, desk, stored.run, caller, text, self)
+            return _answered(session, wait, stored.run, caller, text, self)
 
         stored = await self._conversations.update(workspace, session_id, first.id, decide)
         if stored.run is None:
@@ -185,8 +185,8 @@ class People:
             Unavailable: It is handed over, but its waiting runs could not be queued; a timer does it.
         """
         session, team, _ = await self._check(workspace, session_id, caller)
-        _, desk = _with_person(StoredConversation(session, None), session_id)
-        _check_own(desk, caller, free=True)
+        _, wait = _with_person(StoredConversation(session, None), session_id)
+        _check_own(wait, caller, free=True)
         served = _served(session)
         if wanted.member is None and wanted.specialization is None:
             agents = {member.name for member in team.members if not member.human}
@@ -210,13 +210,17 @@ class People:
     async def _check_waiting(self, entry: Entry, send: Send) -> None:
         session = (await self._conversations.load(entry.workspace, entry.name)).session
         served = session.served if session and not session.over else None
-        if session is None or served is None or served.desk is None:
+        if session is None or served is None or served.person_wait is None:
             if outlasted(entry, self._clock()):
                 await self._due.drop(entry.workspace, entry.name, entry.hour)
             return
         await self._announcements.waiting(session)
-        due = served.desk.due
-        if due is not None and due <= self._clock() and await self._escalated(session, served, served.desk, send):
+        due = served.person_wait.due
+        if (
+            due is not None
+            and due <= self._clock()
+            and await self._escalated(session, served, served.person_wait, send)
+        ):
             due = self._clock()
         if due is None:
             await self._due.drop(entry.workspace, entry.name, entry.hour)
@@ -224,11 +228,11 @@ class People:
             await self._due.add(entry.workspace, entry.name, due)
             await self._due.drop(entry.workspace, entry.name, entry.hour)
 
-    async def _escalated(self, session: Session, served: Served, desk: PersonWait, send: Send) -> bool:
+    async def _escalated(self, session: Session, served: Served, wait: PersonWait, send: Send) -> bool:
         """Take a session to the next level of the path; return whether to check it again."""
         team = (await self._teams.get(session.workspace, served.team)).team
-        level = team.level_after(desk.level)
-        if level is None or desk.claimed_by:
+        level = team.level_after(wait.level)
+        if level is None or wait.claimed_by:
             return False
         await self._announcements.escalated(session, served, level.level, level.notification_channels)
         if level.auto_escalate and level.target != served.member:
@@ -250,10 +254,17 @@ class People:
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
             now, served = self._clock(), stored.session.served if stored.session else None
-            if stored.session is None or served is None or served.desk is None or served.desk.level >= level.level:
+            if (
+                stored.session is None
+                or served is None
+                or served.person_wait is None
+                or served.person_wait.level >= level.level
+            ):
                 return None
-            due = moves.desk_of(team, now, level.level).due
-            return ConversationChange(_with_wait(stored.session, replace(served.desk, level=level.level, due=due)))
+            due = moves.person_wait_of(team, now, level.level).due
+            return ConversationChange(
+                _with_wait(stored.session, replace(served.person_wait, level=level.level, due=due))
+            )
 
         await self._conversations.update(session.workspace, session.id, None, decide)
 
@@ -295,12 +306,12 @@ class People:
 
 
 def _answered(
-    session: Session, desk: PersonWait, run: Run, caller: Caller, text: str, people: People
+    session: Session, wait: PersonWait, run: Run, caller: Caller, text: str, people: People
 ) -> ConversationChange:
     """Return the change by which a person answers a run."""
     now = people.clock()
-    desk = replace(desk, claimed_by=caller.name, claimed_at=desk.claimed_at or now)
-    session, events = moves.begin(_with_wait(session, desk), run.id, now)
+    wait = replace(wait, claimed_by=caller.name, claimed_at=wait.claimed_at or now)
+    session, events = moves.begin(_with_wait(session, wait), run.id, now)
     team = run.team or TeamRun(_served(session).team)
     after = runs.answered_by_person(run, text, now)
     after = replace(after, dispatch=replace(after.dispatch, team=replace(team, by=caller.name)))
@@ -326,10 +337,10 @@ def _with_person(stored: StoredConversation, session_id: str) -> tuple[Session, 
         msg = f"Session {session_id!r} has ended ({session.end_reason})."
         raise Conflict(msg, code="session_ended")
     served = session.served
-    if served is None or served.desk is None:
+    if served is None or served.person_wait is None:
         msg = f"No person has session {session_id!r}."
         raise Conflict(msg, code="not_with_person")
-    return session, served.desk
+    return session, served.person_wait
 
 
 def _served(session: Session) -> Served:
@@ -338,16 +349,16 @@ def _served(session: Session) -> Served:
     return session.served
 
 
-def _with_wait(session: Session, desk: PersonWait) -> Session:
-    served = replace(_served(session), desk=desk)
+def _with_wait(session: Session, wait: PersonWait) -> Session:
+    served = replace(_served(session), person_wait=wait)
     return replace(session, terms=replace(session.terms, served=served))
 
 
-def _check_own(desk: PersonWait, caller: Caller, *, free: bool = False) -> None:
-    if desk.claimed_by == caller.name or (free and not desk.claimed_by):
+def _check_own(wait: PersonWait, caller: Caller, *, free: bool = False) -> None:
+    if wait.claimed_by == caller.name or (free and not wait.claimed_by):
         return
-    msg = f"{desk.claimed_by} has taken this conversation." if desk.claimed_by else "Nobody has taken it."
-    raise Conflict(msg, code="already_claimed" if desk.claimed_by else "not_claimed")
+    msg = f"{wait.claimed_by} has taken this conversation." if wait.claimed_by else "Nobody has taken it."
+    raise Conflict(msg, code="already_claimed" if wait.claimed_by else "not_claimed")
 
 
 def _check_text(text: str) -> None:

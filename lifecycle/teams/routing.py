@@ -214,7 +214,7 @@ def _unmatched(member: Member, loads: Loads) -> str:
     if member.role == "primary":
         return "it is the primary member"
     if member.role == "backup":
-        return "nobody else has room, and it is a backup"
+        return "nobody else is free, and it is a backup"
     return f"it has the least workload ({loads.get(member.name, 0)} of {member.max_workload})"
 
 

@@ -86,7 +86,7 @@ class TeamStatus:
         since: Start of the window for handoffs, aware UTC.
         members: Its members.
         conversations: Open sessions, including those that wait for a free member.
-        waiting_for_room: Sessions that no member is free for.
+        waiting_for_member: Sessions that no member is free for.
         handoffs: Handoffs in the window.
         by: These, by cause.
         escalations: Of these, along the escalation path.
@@ -98,7 +98,7 @@ class TeamStatus:
     since: datetime
     members: Sequence[MemberStatus]
     conversations: int
-    waiting_for_room: int
+    waiting_for_member: int
     handoffs: int
     by: Mapping[str, int]
     escalations: int
@@ -125,9 +125,9 @@ class TeamLog:
     async def reply(self, session: Session, run_id: str) -> None:
         """Record that a person is about to answer a run."""
         served, now = session.served, self._clock()
-        if served is None or served.desk is None:
+        if served is None or served.person_wait is None:
             return
-        waited = max(0, round((now - served.desk.since).total_seconds()))
+        waited = max(0, round((now - served.person_wait.since).total_seconds()))
         row = Row(
             home(session.workspace, served.team),
             f"reply!{now:%Y-%m-%d}!{session.id}!{run_id}",
@@ -177,16 +177,16 @@ class TeamStatusReader:
         """
         team = (await self._teams.get(workspace, name)).team
         seats = await self._seats.exact(workspace, name)
-        desks = [
+        person_waits = [
             waiting.session
             async for waiting in self._inbox.all(workspace)
             if waiting.session.served is not None and waiting.session.served.team == name
         ]
-        rooms = [waiting async for waiting in self._inbox.for_room(workspace, name)]
+        waiting_for_member = [waiting async for waiting in self._inbox.waiting_for_member(workspace, name)]
         since = self._clock() - WINDOW
         hops, replies = await self._log.since(workspace, name, since)
         await self._log.forget(workspace, name)
-        found = Found(team, seats, desks, len(rooms), hops, replies)
+        found = Found(team, seats, person_waits, len(waiting_for_member), hops, replies)
         return status_of(name, found, self._clock())
 
 
@@ -197,38 +197,38 @@ class Found:
     Attributes:
         team: Its spec.
         seats: Its members' open sessions.
-        desks: Of these, those that people have.
-        rooms: Number of sessions that wait for a free member.
+        person_waits: Of these, those that people have.
+        waiting_for_member: Number of sessions that wait for a free member.
         hops: Its handoffs in the window.
         replies: Its people's answers in the window.
     """
 
     team: Team
     seats: Sequence[Seat]
-    desks: Sequence[Session]
-    rooms: int
+    person_waits: Sequence[Session]
+    waiting_for_member: int
     hops: Sequence[HopRow]
     replies: Sequence[Row]
 
 
 def status_of(name: str, found: Found, now: datetime) -> TeamStatus:
     """Return the status of a team, from what is stored about it."""
-    seats, rooms, hops = found.seats, found.rooms, found.hops
+    seats, waiting_for_member, hops = found.seats, found.waiting_for_member, found.hops
     loads = Counter(seat.member for seat in seats)
     by = Counter(hop.by for hop in hops)
     routes = routes_of(hops)
-    members = [_member(each, loads[each.name], found.desks, found.replies, now) for each in found.team.members]
+    members = [_member(each, loads[each.name], found.person_waits, found.replies, now) for each in found.team.members]
     return TeamStatus(
         name,
         now - WINDOW,
         members,
-        len({seat.session_id for seat in seats}) + rooms,
-        rooms,
+        len({seat.session_id for seat in seats}) + waiting_for_member,
+        waiting_for_member,
         len(hops),
         dict(sorted(by.items())),
         by["escalation"],
         routes,
-        insights_of(routes, members, rooms),
+        insights_of(routes, members, waiting_for_member),
     )
 
 
@@ -250,7 +250,7 @@ def routes_of(hops: Iterable[HopRow]) -> Sequence[Route]:
     ]
 
 
-def insights_of(routes: Sequence[Route], members: Sequence[MemberStatus], rooms: int) -> Sequence[str]:
+def insights_of(routes: Sequence[Route], members: Sequence[MemberStatus], waiting_for_member: int) -> Sequence[str]:
     """Return insights, for people to read."""
     found: list[str] = []
     for target in sorted({route.target for route in routes}):
@@ -261,21 +261,21 @@ def insights_of(routes: Sequence[Route], members: Sequence[MemberStatus], rooms:
     full = [each.member.name for each in members if each.workload >= each.member.max_workload]
     if full:
         found.append(f"Full: {', '.join(full)}.")
-    if rooms:
-        found.append(f"{rooms} conversations wait for room.")
+    if waiting_for_member:
+        found.append(f"{waiting_for_member} conversations wait for a free member.")
     return found
 
 
 def _member(
-    member: Member, workload: int, desks: Sequence[Session], replies: Sequence[Row], now: datetime
+    member: Member, workload: int, person_waits: Sequence[Session], replies: Sequence[Row], now: datetime
 ) -> MemberStatus:
     waits = [
-        (now - served.desk.since).total_seconds()
-        for session in desks
+        (now - served.person_wait.since).total_seconds()
+        for session in person_waits
         if (served := session.served) is not None
         and served.member == member.name
-        and served.desk is not None
-        and not served.desk.claimed_by
+        and served.person_wait is not None
+        and not served.person_wait.claimed_by
     ]
     answered = [row.integer("waited_s") for row in replies if row.text("member") == member.name]
     return MemberStatus(

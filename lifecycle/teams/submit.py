@@ -59,7 +59,7 @@ class TeamRouting:
         inbox: Inbox,
         conversations: ConversationStore,
         directory: Directory,
-        rooms: DueIndex,
+        waiting: DueIndex,
         clock: Clock,
     ) -> None:
         self._teams = teams
@@ -67,7 +67,7 @@ class TeamRouting:
         self._inbox = inbox
         self._conversations = conversations
         self._directory = directory
-        self._rooms = rooms
+        self._waiting = waiting
         self._clock = clock
 
     async def route(self, workspace: str, name: str, request: RunRequest, run_id: str) -> Routed:
@@ -95,18 +95,20 @@ class TeamRouting:
             member = choice.member
             if await self._places.take_for(workspace, name, ident, member):
                 if member.human:
-                    await self._places.enter_desk(workspace, ident, team, now)
+                    await self._places.enter_person_wait(workspace, ident, team, now)
                 opening = partial(moves.started, name=name, team=team, member=member, reason=choice.reason, now=now)
                 agent = member.agent or stand_in(team)
                 return Routed(name, agent, f"{member.name}: {choice.reason}", opening, member.name, ident)
         if team.overflow == "refuse":
-            msg = "No member of the team has room for another conversation."
+            msg = "No member of the team is free for another conversation."
             raise Unavailable(msg, code="team_full", retry_after_s=FULL_RETRY_S)
-        await self._rooms.add(workspace, name, now)
-        await self._inbox.enter_room(workspace, name, ident, now)
+        await self._waiting.add(workspace, name, now)
+        await self._inbox.enter_for_member(workspace, name, ident, now)
         best = next(iter(routing.for_new(team, request.query, request.metadata, {}, now)), None)
         agent = (best.member.agent if best else None) or stand_in(team)
-        return Routed(name, agent, "it waits for room", partial(moves.without_room, name=name, team=team, now=now))
+        return Routed(
+            name, agent, "it waits for a free member", partial(moves.without_member, name=name, team=team, now=now)
+        )
 
     async def settled(self, workspace: str, routed: Routed) -> None:
         """Release the seat taken for a session that another member has, or that was not stored."""
@@ -118,7 +120,7 @@ class TeamRouting:
             await self._places.give_back(workspace, routed.team, routed.session_id, routed.member)
 
 
-class Rooms:
+class WaitingSessions:
     """Gives sessions that wait for a free member to members that have become free."""
 
     def __init__(
@@ -128,7 +130,7 @@ class Rooms:
         inbox: Inbox,
         conversations: ConversationStore,
         handoffs: Handoffs,
-        rooms: DueIndex,
+        waiting: DueIndex,
         clock: Clock,
     ) -> None:
         self._teams = teams
@@ -136,45 +138,45 @@ class Rooms:
         self._inbox = inbox
         self._conversations = conversations
         self._handoffs = handoffs
-        self._rooms = rooms
+        self._waiting = waiting
         self._clock = clock
 
     async def sweep(self, send: Send) -> int:
         """Give waiting sessions of all teams to free members; return how many."""
         count = 0
-        async for entry in self._rooms.until(self._clock()):
+        async for entry in self._waiting.until(self._clock()):
             try:
-                given, waiting = await self.admit(entry.workspace, entry.name, send)
+                given, waiting = await self.assign(entry.workspace, entry.name, send)
             except AppError:
                 continue  # the next time
             count += given
             if not waiting:
-                await self._rooms.drop(entry.workspace, entry.name, entry.hour)
+                await self._waiting.drop(entry.workspace, entry.name, entry.hour)
         return count
 
-    async def admit(self, workspace: str, name: str, send: Send) -> tuple[int, bool]:
+    async def assign(self, workspace: str, name: str, send: Send) -> tuple[int, bool]:
         """Give a team's waiting sessions to free members, oldest first.
 
         Returns:
             How many sessions were given, and whether others still wait.
         """
         count, team = 0, None
-        async for waiting in self._inbox.for_room(workspace, name):
+        async for waiting in self._inbox.waiting_for_member(workspace, name):
             team = team or (await self._teams.get(workspace, name)).team
-            if not await self._admitted(name, team, waiting.session, send):
+            if not await self._assigned(name, team, waiting.session, send):
                 return count, True
-            await self._inbox.leave_room(workspace, name, waiting)
+            await self._inbox.leave_for_member(workspace, name, waiting)
             count += 1
         return count, False
 
-    async def _admitted(self, name: str, team: Team, session: Session, send: Send) -> bool:
+    async def _assigned(self, name: str, team: Team, session: Session, send: Send) -> bool:
         from lifecycle.teams.handoff import HandoffRequest  # noqa: PLC0415 - it imports this package's rules
 
         first = await self._first(session)
         query, metadata = first or ("", {})
         loads = await self._places.loads(session.workspace, name, team)
         choices = routing.for_new(team, query, metadata, loads, self._clock())
-        request = HandoffRequest(routing.Wanted(), "room", "a member has room again")
+        request = HandoffRequest(routing.Wanted(), "member_free", "a member is free again")
         move = await self._handoffs.choose(session, team, choices, request)
         if move is None:
             return False

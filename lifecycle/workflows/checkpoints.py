@@ -76,7 +76,7 @@ class TableCheckpointStorage:
 
     Attributes:
         last: The checkpoint last saved or loaded; empty for none.
-        told: How many answers it includes.
+        answers_included: How many answers it includes.
     """
 
     def __init__(
@@ -104,13 +104,13 @@ class TableCheckpointStorage:
         self._answered = answered
         self._keep = keep
         self.last = ""
-        self.told = 0
+        self.answers_included = 0
 
     async def save(self, checkpoint: WorkflowCheckpoint) -> str:
         """Store a checkpoint and return its id."""
         if self._keep:
             await self._checkpoints.put(*self._whose, checkpoint.checkpoint_id, dumped(checkpoint))
-        self.last, self.told = checkpoint.checkpoint_id, self._answered()
+        self.last, self.answers_included = checkpoint.checkpoint_id, self._answered()
         return checkpoint.checkpoint_id
 
     async def load(self, checkpoint_id: str) -> WorkflowCheckpoint:

@@ -25,12 +25,12 @@ from lifecycle.registry.signals import AgentSignals
 from lifecycle.workflows import rules
 from lifecycle.workflows.definitions import Workflows
 from lifecycle.workflows.request import WorkflowRequest
-from lifecycle.workflows.rules import CancelRequested, EffectsDone, News, RunEnded, TimePassed
+from lifecycle.workflows.rules import CancelRequested, EffectsDone, Input, RunEnded, TimePassed
 from lifecycle.workflows.run import (
     RUN_ERASED,
-    Asked,
-    Do,
+    EffectKind,
     StepState,
+    StoredRequest,
     Try,
     WorkflowRun,
 )
@@ -47,11 +47,11 @@ _ERASE = "~"
 """Prefix of entries of workflow runs to be erased later; no id begins with it."""
 
 
-def asked_of(workflow: str, request: WorkflowRequest) -> Asked:
+def asked_of(workflow: str, request: WorkflowRequest) -> StoredRequest:
     """Return a workflow's request with its digest, which recognizes repeated requests."""
     content = request.model_dump(mode="json")
     digest = hashlib.sha256(json.dumps([workflow, content], sort_keys=True).encode()).hexdigest()
-    return Asked(request.input, request.user_id, request.metadata, request.priority, digest)
+    return StoredRequest(request.input, request.user_id, request.metadata, request.priority, digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class WorkflowEngine:
         if found is None:
             msg = "a workflow run that is there is not"
             raise RuntimeError(msg)
-        if found.run.asked.digest != asked.digest:
+        if found.run.request.digest != asked.digest:
             msg = "This idempotency key was used before, for a different request."
             raise Conflict(msg, code="idempotency_conflict")
         return (await self._delivered(found, signals, send)).run, created
@@ -198,8 +198,8 @@ class WorkflowEngine:
             if await self._steps.held(found.run):
                 return False
             run = await self._decided(found.run, CancelRequested())
-            nothing = replace(run.asked, input="", user_id=None, metadata={}, digest="")
-            if await self._store.save(found, replace(run, asked=nothing)):
+            nothing = replace(run.request, input="", user_id=None, metadata={}, digest="")
+            if await self._store.save(found, replace(run, request=nothing)):
                 await self._store.erase_texts(workspace, ident)
                 await self._steps.forget(run)
                 return True
@@ -236,27 +236,27 @@ class WorkflowEngine:
                     await self._due.drop(entry.workspace, entry.name, entry.hour)
                 return
             found = await self._delivered(found, signals, send)
-            if news := await self._missed_inputs(found.run):
-                found = await self._delivered(await self._advanced(found, *news), signals, send)
+            if received := await self._missed_inputs(found.run):
+                found = await self._delivered(await self._advanced(found, *received), signals, send)
             if found.run.finished and not found.run.outbox:
                 await self._due.drop(entry.workspace, entry.name, entry.hour)
         except AppError as error:
             _log(error)
 
-    async def _missed_inputs(self, run: WorkflowRun) -> Sequence[News]:
+    async def _missed_inputs(self, run: WorkflowRun) -> Sequence[Input]:
         """Return the inputs that the workflow run has missed: the time, and ends of its steps' runs."""
         if run.finished:
             return ()
-        begun = {effect.run_id for effect in run.outbox if effect.do is Do.START}
+        begun = {effect.run_id for effect in run.outbox if effect.kind is EffectKind.START}
         open_ids = [step.open.run_id for step in run.steps if step.open and step.open.run_id not in begun]
         found = await asyncio.gather(*(self._steps.get(run.workspace, ident) for ident in open_ids))
-        news: list[News] = [TimePassed()]
+        received: list[Input] = [TimePassed()]
         for ident, one in zip(open_ids, found, strict=True):
             if one is None:
-                news.append(RunEnded(ident, StepState.FAILED, RUN_ERASED))
+                received.append(RunEnded(ident, StepState.FAILED, RUN_ERASED))
             elif is_over(one):
-                news.append(end_of(one))
-        return news
+                received.append(end_of(one))
+        return received
 
     async def _found(self, workspace: str, ident: str) -> StoredRun:
         found = await self._store.find(workspace, ident)
@@ -264,11 +264,11 @@ class WorkflowEngine:
             raise NotFound(f"There is no workflow run {ident!r}.", code="workflow_run_not_found")
         return found
 
-    async def _advanced(self, found: StoredRun, *news: News) -> StoredRun:
+    async def _advanced(self, found: StoredRun, *received: Input) -> StoredRun:
         """Commit the changes that the recorded inputs make in a workflow run, and return it."""
         for number in range(_CHANGES_BEFORE_GIVING_UP):
             run = found.run
-            for one in news:
+            for one in received:
                 run = await self._decided(run, one)
             saved = found if run == found.run else await self._store.save(found, run)
             if saved is not None:
@@ -278,18 +278,21 @@ class WorkflowEngine:
             found = await self._found(run.workspace, run.id)
         raise _busy()
 
-    async def _decided(self, run: WorkflowRun, news: News) -> WorkflowRun:
+    async def _decided(self, run: WorkflowRun, received: Input) -> WorkflowRun:
         """Return the workflow run after one input; reads the answers that conditions need."""
-        if isinstance(news, EffectsDone):
-            return rules.advance(run, {}, news, {}, self._clock())
+        if isinstance(received, EffectsDone):
+            return rules.advance(run, {}, received, {}, self._clock())
         plan = await self._workflows.plan(run.workspace, run.workflow, run.version)
         answers: dict[str, str] = {}
         if wanted := rules.answers_needed(run, plan):
             answers |= await self._steps.answers(run, plan, sorted(wanted))
-            if isinstance(news, RunEnded) and news.state is StepState.SUCCEEDED:
-                ended, step = await self._steps.get(run.workspace, news.run_id, texts=True), run.step_of(news.run_id)
+            if isinstance(received, RunEnded) and received.state is StepState.SUCCEEDED:
+                ended, step = (
+                    await self._steps.get(run.workspace, received.run_id, texts=True),
+                    run.step_of(received.run_id),
+                )
                 answers |= {step.name: ended.answer} if step and ended and ended.answer is not None else {}
-        return rules.advance(run, plan, news, answers, self._clock())
+        return rules.advance(run, plan, received, answers, self._clock())
 
     async def _delivered(self, found: StoredRun, signals: AgentSignals, send: Send) -> StoredRun:
         """Carry out the outbox, and what follows from that; return the workflow run afterwards.
@@ -298,10 +301,10 @@ class WorkflowEngine:
         """
         try:
             while found.run.outbox:
-                done, news = await self._carried_out(found.run, signals, send)
+                done, received = await self._carried_out(found.run, signals, send)
                 whole = len(done) == len(found.run.outbox)
                 if done:
-                    found = await self._advanced(found, *news, EffectsDone(frozenset(done)))
+                    found = await self._advanced(found, *received, EffectsDone(frozenset(done)))
                 if not whole:
                     return found
             if found.run.finished:
@@ -313,21 +316,21 @@ class WorkflowEngine:
 
     async def _carried_out(
         self, run: WorkflowRun, signals: AgentSignals, send: Send
-    ) -> tuple[Sequence[int], Sequence[News]]:
+    ) -> tuple[Sequence[int], Sequence[Input]]:
         """Carry out the outbox in order; return the numbers of completed effects, and the inputs that result."""
         done: list[int] = []
-        news: list[News] = []
+        received: list[Input] = []
         try:
             for effect in run.outbox:
-                if effect.do is not Do.PUBLISH:
+                if effect.kind is not EffectKind.PUBLISH:
                     plan = await self._workflows.plan(run.workspace, run.workflow, run.version)
-                    news += await self._steps.carry_out(run, plan, effect, signals, send)
+                    received += await self._steps.carry_out(run, plan, effect, signals, send)
                     done.append(effect.number)
             await self._publish(run)
-            done += [effect.number for effect in run.outbox if effect.do is Do.PUBLISH]
+            done += [effect.number for effect in run.outbox if effect.kind is EffectKind.PUBLISH]
         except Unavailable as error:
             _log(error)
-        return done, news
+        return done, received
 
     async def _publish(self, run: WorkflowRun) -> None:
         """Append the events to the workspace's stream, which stores each number once."""

@@ -33,7 +33,7 @@ _MOST_RESETS = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Contribution:
     """The next contribution.
 
     Attributes:
@@ -56,7 +56,9 @@ class GroupChats:
         self._checkpoints = checkpoints
         self._catalog = catalog
 
-    async def next(self, run: WorkflowRun, chat: GroupChat, prompt: str, answers: Sequence[str], *, keep: bool) -> Turn:
+    async def next(
+        self, run: WorkflowRun, chat: GroupChat, prompt: str, answers: Sequence[str], *, keep: bool
+    ) -> Contribution:
         """Return who speaks next in a group chat, and the query.
 
         Args:
@@ -69,7 +71,7 @@ class GroupChats:
         from agent_framework import WorkflowCheckpointException  # noqa: PLC0415 - cold start
 
         if len(answers) >= MAX_TURNS:
-            return Turn(None, "", ChatState(), CHAT_LIMIT)
+            return Contribution(None, "", ChatState(), CHAT_LIMIT)
         state = run.step(chat.name).chat or ChatState()
         try:
             return await self._next(run, chat, prompt, answers, state, keep=keep)
@@ -85,10 +87,10 @@ class GroupChats:
 
     async def _next(
         self, run: WorkflowRun, chat: GroupChat, prompt: str, answers: Sequence[str], state: ChatState, *, keep: bool
-    ) -> Turn:
+    ) -> Contribution:
         from agent_framework import WorkflowCheckpointException  # noqa: PLC0415 - cold start
 
-        log_of = _Answers(answers, state.told)
+        log_of = _Answers(answers, state.answers_included)
         storage = TableCheckpointStorage(
             self._checkpoints, run.workspace, run.id, chat.name, lambda: log_of.given, keep=keep
         )
@@ -97,18 +99,18 @@ class GroupChats:
         begun = workflow.run(checkpoint_id=state.checkpoint) if state.checkpoint else workflow.run(prompt)
         task = asyncio.ensure_future(begun)
         await asyncio.wait({task, log_of.asked}, return_when=asyncio.FIRST_COMPLETED)
-        at = ChatState(storage.last, storage.told) if storage.last else state
+        at = ChatState(storage.last, storage.answers_included) if storage.last else state
         if log_of.asked.done():
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
             agent, messages = log_of.asked.result()
-            return Turn(agent, _text_of(messages), at)
+            return Contribution(agent, _text_of(messages), at)
         log_of.asked.cancel()
         error = task.exception()
         if isinstance(error, (WorkflowCheckpointException, AppError)) or not isinstance(error, Exception | None):
             raise error  # of the storage, to be retried; or the process ends
-        return Turn(None, "", at, _code_of(chat, task, answers))
+        return Contribution(None, "", at, _code_of(chat, task, answers))
 
     async def _descriptions(self, workspace: str, chat: GroupChat) -> Mapping[str, str]:
         """Return the agents' descriptions for the manager."""

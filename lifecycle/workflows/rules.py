@@ -21,8 +21,8 @@ from lifecycle.workflows.run import (
     STEP_FAILED,
     STEP_TIMEOUT,
     ChatState,
-    Do,
     Effect,
+    EffectKind,
     StepRun,
     StepState,
     Try,
@@ -99,7 +99,7 @@ class TurnDecided:
     code: str = ""
 
 
-News = RunEnded | RunRefused | CancelRequested | TimePassed | EffectsDone | TurnDecided
+Input = RunEnded | RunRefused | CancelRequested | TimePassed | EffectsDone | TurnDecided
 
 
 def begin(run: WorkflowRun, plan: Plan, now: datetime) -> WorkflowRun:
@@ -109,29 +109,29 @@ def begin(run: WorkflowRun, plan: Plan, now: datetime) -> WorkflowRun:
     return draft.settled()
 
 
-def advance(run: WorkflowRun, plan: Plan, news: News, answers: Answers, now: datetime) -> WorkflowRun:
+def advance(run: WorkflowRun, plan: Plan, received: Input, answers: Answers, now: datetime) -> WorkflowRun:
     """Return the workflow run after the input, with its effects in the outbox.
 
     Args:
         run: The workflow run.
         plan: Its steps.
-        news: The input; one that is known already changes nothing.
+        received: The input; one that is known already changes nothing.
         answers: The answers of the steps that `answers_needed` names.
         now: The time, aware UTC.
     """
-    if isinstance(news, EffectsDone):
-        remaining = tuple(effect for effect in run.outbox if effect.number not in news.numbers)
+    if isinstance(received, EffectsDone):
+        remaining = tuple(effect for effect in run.outbox if effect.number not in received.numbers)
         return run if len(remaining) == len(run.outbox) else replace(run, outbox=remaining)
     if run.finished:
         return run
     draft = _Draft(run, plan, answers, now)
-    match news:
+    match received:
         case RunEnded():
-            draft.ended(news)
+            draft.ended(received)
         case RunRefused():
-            draft.ended(RunEnded(news.run_id, StepState.FAILED, news.code), refused=True)
+            draft.ended(RunEnded(received.run_id, StepState.FAILED, received.code), refused=True)
         case TurnDecided():
-            draft.turn(news)
+            draft.turn(received)
         case CancelRequested():
             draft.cancel()
         case TimePassed():
@@ -181,7 +181,7 @@ def prompt_of(run: WorkflowRun, plan: Plan, task: Task, answers: Answers) -> str
             continue
         name, field = part
         if not name:
-            parts.append(run.asked.input)
+            parts.append(run.request.input)
         elif field == "answer":
             parts.append(_answer(run, plan, name, answers))
         else:
@@ -213,7 +213,7 @@ class _Draft:
     def publish(self, event: Event) -> None:
         """Add the effect of publishing an event."""
         about = {"workflow_run_id": self._run.id, "workflow": self._run.workflow}
-        self._add_effect(Do.PUBLISH, event=replace(event, data=about | event.data))
+        self._add_effect(EffectKind.PUBLISH, event=replace(event, data=about | event.data))
 
     def cancel(self) -> None:
         """Mark it as to be cancelled."""
@@ -221,24 +221,24 @@ class _Draft:
             self._run = replace(self._run, cancel_requested=True)
             self.publish(Event("workflow.cancel_requested", {}, self._now))
 
-    def ended(self, news: RunEnded, *, refused: bool = False) -> None:
+    def ended(self, end: RunEnded, *, refused: bool = False) -> None:
         """Process the end of a step's run, unless it is known: ask again, or end the step."""
-        step = self._run.step_of(news.run_id)
+        step = self._run.step_of(end.run_id)
         last = step.open if step else None
-        if step is None or last is None or last.run_id != news.run_id:
+        if step is None or last is None or last.run_id != end.run_id:
             return None
-        late = last.stopping == STEP_TIMEOUT and news.state is StepState.CANCELLED
-        code = STEP_TIMEOUT if late else news.code
+        late = last.stopping == STEP_TIMEOUT and end.state is StepState.CANCELLED
+        code = STEP_TIMEOUT if late else end.code
         over = replace(
-            last, state=news.state, code=code, refused=refused, ended_at=self._now, spend=news.spend, score=news.score
+            last, state=end.state, code=code, refused=refused, ended_at=self._now, spend=end.spend, score=end.score
         )
         step = self._steps[step.name] = replace(step, tries=(*step.tries[:-1], over))
         chat = self._plan[step.name].chat
-        if news.state is StepState.SUCCEEDED:
+        if end.state is StepState.SUCCEEDED:
             return self._end_step(step, StepState.SUCCEEDED) if chat is None else self._next_turn(step)
         if self._run.stopping:
-            return self._end_step(step, news.state, code)
-        final = news.state is StepState.CANCELLED and not late  # cancelled on request
+            return self._end_step(step, end.state, code)
+        final = end.state is StepState.CANCELLED and not late  # cancelled on request
         node = self._plan[step.name]
         tries = step.tries if chat is None else step.turn_tries
         agent = _next_agent(node.task, tries, refused=refused) if node.task and not final else None
@@ -248,16 +248,18 @@ class _Draft:
             return self._end_step(step, StepState.FAILED, code)
         return self._start(step, agent)
 
-    def turn(self, news: TurnDecided) -> None:
+    def turn(self, received: TurnDecided) -> None:
         """Process the next speaker of a group chat, unless it is known."""
-        step = self._steps.get(news.step)
+        step = self._steps.get(received.step)
         decided_before = step is None or step.state is not StepState.RUNNING or step.open is not None
-        if step is None or decided_before or len(step.tries) != news.turn or self._run.stopping:
+        if step is None or decided_before or len(step.tries) != received.turn or self._run.stopping:
             return None
-        step = self._steps[step.name] = replace(step, chat=news.state)
-        if news.code:
-            return self._end_step(step, StepState.FAILED, news.code)
-        return self._end_step(step, StepState.SUCCEEDED) if news.agent is None else self._start(step, news.agent)
+        step = self._steps[step.name] = replace(step, chat=received.state)
+        if received.code:
+            return self._end_step(step, StepState.FAILED, received.code)
+        return (
+            self._end_step(step, StepState.SUCCEEDED) if received.agent is None else self._start(step, received.agent)
+        )
 
     def settled(self) -> WorkflowRun:
         """Return the workflow run after all decisions that are possible now."""
@@ -302,7 +304,7 @@ class _Draft:
     def _next_turn(self, step: StepRun) -> None:
         """Add the effect of finding the next speaker of a group chat."""
         self._steps[step.name] = replace(step, state=StepState.RUNNING, chat=step.chat or ChatState())
-        self._add_effect(Do.TURN, step.name)
+        self._add_effect(EffectKind.TURN, step.name)
 
     @property
     def _why_stopped(self) -> str:
@@ -311,7 +313,7 @@ class _Draft:
     def _values(self) -> Mapping[str, Any]:
         """Return the variables of conditions."""
         return {
-            "input": self._run.asked.input,
+            "input": self._run.request.input,
             "steps": {name: self._step_values(step) for name, step in self._steps.items() if step.over},
         }
 
@@ -329,7 +331,7 @@ class _Draft:
         run_id = step_run_id(self._run.workspace, self._run.id, step.name, number)
         begun = Try(agent, run_id, self._now)
         self._steps[step.name] = replace(step, state=StepState.RUNNING, tries=(*step.tries, begun))
-        self._add_effect(Do.START, step.name, run_id)
+        self._add_effect(EffectKind.START, step.name, run_id)
         data = {"step": step.name, "run_id": run_id, "agent": agent, "try": number}
         self.publish(Event("workflow.step_started", data, self._now))
 
@@ -343,7 +345,7 @@ class _Draft:
 
     def _stop(self, step: StepRun, last: Try, why: str) -> None:
         self._steps[step.name] = replace(step, tries=(*step.tries[:-1], replace(last, stopping=why)))
-        self._add_effect(Do.CANCEL, step.name, last.run_id)
+        self._add_effect(EffectKind.CANCEL, step.name, last.run_id)
 
     def _end_step(self, step: StepRun, state: StepState, code: str = "") -> None:
         step = self._steps[step.name] = replace(step, state=state, code=code, ended_at=self._now)
@@ -369,7 +371,7 @@ class _Draft:
         )
         if all(one.refused for step in self._steps.values() for one in step.tries):
             # Its input is in no session, so erasing a session could not erase it here.
-            self._run = replace(self._run, asked=replace(self._run.asked, input="", user_id=None, metadata={}))
+            self._run = replace(self._run, request=replace(self._run.request, input="", user_id=None, metadata={}))
         run = self._run
         data: dict[str, Any] = {"state": run.state.value, "cost_micro_usd": run.spend.cost_micro_usd}
         data |= {} if run.score is None else {"score": run.score}
@@ -377,8 +379,8 @@ class _Draft:
         data |= {"step": run.failed_step} if run.failed_step else {}
         self.publish(Event("workflow.ended", data, self._now))
 
-    def _add_effect(self, do: Do, step: str = "", run_id: str = "", event: Event | None = None) -> None:
-        self._effects.append(Effect(self._run.numbers + len(self._effects), do, step, run_id, event))
+    def _add_effect(self, kind: EffectKind, step: str = "", run_id: str = "", event: Event | None = None) -> None:
+        self._effects.append(Effect(self._run.numbers + len(self._effects), kind, step, run_id, event))
 
 
 def _next_agent(task: Task, tries: Sequence[Try], *, refused: bool) -> str | None:

@@ -93,11 +93,11 @@ class ChatState:
 
     Attributes:
         checkpoint: The checkpoint to continue from; empty for the beginning.
-        told: How many of the answers are in the checkpoint.
+        answers_included: How many of the answers are in the checkpoint.
     """
 
     checkpoint: str = ""
-    told: int = 0
+    answers_included: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class StepRun:
         return sum((one.spend for one in self.tries), Spend())
 
 
-class Do(StrEnum):
+class EffectKind(StrEnum):
     """Kind of an effect."""
 
     START = "start"  # submit a step's run
@@ -172,21 +172,21 @@ class Effect:
 
     Attributes:
         number: Unique and rising in its workflow run; also the event's number, so that the stream has it once.
-        do: The kind.
+        kind: See `EffectKind`.
         step: The step, for a run to start or a group chat.
         run_id: Id of the run to start or cancel; empty for an event.
         event: The event; None for the others.
     """
 
     number: int
-    do: Do
+    kind: EffectKind
     step: str = ""
     run_id: str = ""
     event: Event | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class StoredRequest:
     """The request of a workflow run.
 
     Attributes:
@@ -213,7 +213,7 @@ class WorkflowRun:
         id: Unique among the workspace's workflow runs.
         workflow: The workflow's name.
         version: Its version, which the workflow run keeps.
-        asked: The request.
+        request: The request.
         steps: Its steps, in order.
         created_at: When it was accepted, aware UTC.
         state: See `WorkflowState`.
@@ -228,7 +228,7 @@ class WorkflowRun:
     id: str
     workflow: str
     version: int
-    asked: Asked
+    request: StoredRequest
     steps: tuple[StepRun, ...]
     created_at: datetime
     state: WorkflowState = WorkflowState.RUNNING

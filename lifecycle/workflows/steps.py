@@ -18,8 +18,8 @@ from lifecycle.sessions.erase import MayErase, OnHold
 from lifecycle.specs.workflow import Plan, Task
 from lifecycle.workflows import rules
 from lifecycle.workflows.group_chat import GroupChats
-from lifecycle.workflows.rules import News, RunEnded, RunRefused, TurnDecided
-from lifecycle.workflows.run import CANCELLED, RUN_ERASED, ChatState, Do, Effect, StepState, WorkflowRun
+from lifecycle.workflows.rules import Input, RunEnded, RunRefused, TurnDecided
+from lifecycle.workflows.run import CANCELLED, RUN_ERASED, ChatState, Effect, EffectKind, StepState, WorkflowRun
 
 MAX_PROMPT_BYTES = 1 << 20
 """Longest prompt with answers inserted, in UTF-8 bytes."""
@@ -81,23 +81,23 @@ class StepRuns:
 
     async def carry_out(
         self, run: WorkflowRun, plan: Plan, effect: Effect, signals: AgentSignals, send: Send
-    ) -> Sequence[News]:
+    ) -> Sequence[Input]:
         """Submit or cancel a step's run, and return the inputs that result. Idempotent.
 
         Raises:
             Unavailable: It failed; call it again.
         """
         try:
-            if effect.do is Do.TURN:
+            if effect.kind is EffectKind.TURN:
                 return await self._turn(run, plan, effect.step)
-            if effect.do is Do.START:
+            if effect.kind is EffectKind.START:
                 await self._submit(run, plan, effect, signals, send)
                 return ()
             ended = await self._cancel.cancel(run.workspace, effect.run_id, send)
         except Unavailable:
             raise
         except NotFound as error:
-            return () if effect.do is Do.CANCEL else (RunRefused(effect.run_id, error.code),)
+            return () if effect.kind is EffectKind.CANCEL else (RunRefused(effect.run_id, error.code),)
         except AppError as error:
             return (RunRefused(effect.run_id, error.code),)
         return (end_of(ended),) if is_over(ended) else ()
@@ -112,8 +112,8 @@ class StepRuns:
         if (chat := plan[effect.step].chat) is not None:
             contributions = await self._contributions(run, effect.step)
             prompt = (await self._chats.next(run, chat, prompt, contributions, keep=False)).prompt
-        asked = run.asked
-        request = RunRequest(query=prompt, user_id=asked.user_id, metadata=asked.metadata, priority=asked.priority)
+        given = run.request
+        request = RunRequest(query=prompt, user_id=given.user_id, metadata=given.metadata, priority=given.priority)
         check(request, MAX_PROMPT_BYTES)
         await self._submission.submit(
             run.workspace, begun.agent, request, effect.run_id, signals, send, workflow_run_id=run.id
@@ -123,7 +123,7 @@ class StepRuns:
         """Delete the checkpoints of a workflow run's group chats."""
         await self._chats.clear(run)
 
-    async def _turn(self, run: WorkflowRun, plan: Plan, name: str) -> Sequence[News]:
+    async def _turn(self, run: WorkflowRun, plan: Plan, name: str) -> Sequence[Input]:
         """Return who speaks next in a group chat; empty if that was decided meanwhile."""
         step, chat, task = run.step(name), plan[name].chat, plan[name].task
         if chat is None or task is None or step.open is not None or step.state is not StepState.RUNNING:

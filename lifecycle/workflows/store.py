@@ -91,12 +91,12 @@ class WorkflowRuns:
 
     async def _row(self, run: WorkflowRun, before: StoredRun | None) -> Row:
         """Return the row of a workflow run, after storing a long input that is not stored yet."""
-        text, where = run.asked.input, ""
-        if before is not None and before.run.asked.input == text:
+        text, where = run.request.input, ""
+        if before is not None and before.run.request.input == text:
             where = before.where
         elif not isinstance(kept := await self._texts.keep(_owner(run), "input", text), str):
             where = _WHERE.dump(kept)
-        stored = replace(run, asked=replace(run.asked, input="")) if where else run
+        stored = replace(run, request=replace(run.request, input="")) if where else run
         values = {"run": _RUN.dump(stored), "state": run.state.value, _INPUT: where or None}
         return Row(home(run.workspace, run.id), f"run!{run.id}", values, before.etag if before else "")
 
@@ -104,7 +104,7 @@ class WorkflowRuns:
         run, where = _RUN.load(row.text("run")), row.text(_INPUT)
         if where:
             text = await self._texts.whole(_WHERE.load(where))
-            run = replace(run, asked=replace(run.asked, input=text))
+            run = replace(run, request=replace(run.request, input=text))
         return StoredRun(run, row.etag, where)
 
 

@@ -54,17 +54,17 @@ class Evaluator:
         readings = MetricReader(self._sources, now)
         workspaces, turnstile = asyncio.Semaphore(_WORKSPACES_AT_ONCE), asyncio.Semaphore(_AT_ONCE)
 
-        async def one(alert: Alert, standing: AlertStatus | None) -> tuple[RuleStatus | None, bool]:
+        async def one(alert: Alert, status: AlertStatus | None) -> tuple[RuleStatus | None, bool]:
             async with turnstile:
-                return await self._evaluate(alert, standing, readings, now)
+                return await self._evaluate(alert, status, readings, now)
 
         async def of(
             workspace: str, rules: Sequence[Alert]
         ) -> Sequence[tuple[RuleStatus | None, bool] | BaseException]:
             async with workspaces:
-                standings = await self._alerts.standings(workspace)
-                alerts = [alert for alert in rules if _matters(alert, standings.get(alert.name))]
-                each = (one(alert, standings.get(alert.name)) for alert in alerts)
+                statuses = await self._alerts.states(workspace)
+                alerts = [alert for alert in rules if _matters(alert, statuses.get(alert.name))]
+                each = (one(alert, statuses.get(alert.name)) for alert in alerts)
                 return await asyncio.gather(*each, return_exceptions=True)
 
         by_workspace = await self._rules()
@@ -97,29 +97,29 @@ class Evaluator:
         }
 
     async def _evaluate(
-        self, alert: Alert, standing: AlertStatus | None, readings: MetricReader, now: datetime
+        self, alert: Alert, status: AlertStatus | None, readings: MetricReader, now: datetime
     ) -> tuple[RuleStatus | None, bool]:
         """Return the new status of the rule, None if it did not change, and whether there was no data."""
-        if standing is not None and standing.state.untold:
-            standing = await self._notified(alert, standing)  # whoever stored the change died before it was notified
-            if standing is None:
+        if status is not None and status.state.unpublished:
+            status = await self._notified(alert, status)  # whoever stored the change died before it was notified
+            if status is None:
                 return None, False
-        before = standing.state if standing else State(RuleStatus.OK, now)
+        before = status.state if status else State(RuleStatus.OK, now)
         off = alert.deleted or not alert.rule.enabled
         after = closed(before, now) if off else evaluated(alert.rule, before, await readings.value(alert), now)
         changed = after.status is not before.status
         # Of a default rule only its changes of status are stored: nothing in a workspace where it never fires.
-        if changed or (not alert.default and (after != before or (standing is None and not off))):
+        if changed or (not alert.default and (after != before or (status is None and not off))):
             firing = await self._firing(alert, before, after) if changed else None
             if firing is not None:
                 after = replace(after, firing=firing.key)
-            standing = await self._alerts.save(alert, standing, after, firing)
-            if standing is None:
+            status = await self._alerts.save(alert, status, after, firing)
+            if status is None:
                 return None, after.no_data  # another process evaluates at the same time
             if changed:
-                standing = await self._notified(alert, standing)
+                status = await self._notified(alert, status)
         if alert.deleted:
-            await self._alerts.clear(alert, standing)
+            await self._alerts.clear(alert, status)
         return after.status if changed else None, after.no_data
 
     async def _firing(self, alert: Alert, before: State, after: State) -> Firing | None:
@@ -149,20 +149,20 @@ class Evaluator:
         value = after.value if reason is Resolution.RECOVERED else None
         return replace(firing, resolved_at=after.since, resolved_value=value, resolution=reason)
 
-    async def _notified(self, alert: Alert, standing: AlertStatus) -> AlertStatus | None:
+    async def _notified(self, alert: Alert, status: AlertStatus) -> AlertStatus | None:
         """Notify of the change that is not notified yet and store that; None if another process was faster."""
-        firing = await self._alerts.firing(alert.workspace, standing.state.firing)
+        firing = await self._alerts.firing(alert.workspace, status.state.firing)
         if firing is not None:
             note = notification_of(alert.workspace, firing)
             await self._journal.record(alert.workspace, note.id, Event(note.event, _data(firing), note.at))
             await self._outbox.put(note, only=firing.channels)
             log.warning("%s: %s of %s", note.event, alert.name, alert.workspace, extra={"event": note.event})
-        return await self._alerts.save(alert, standing, replace(standing.state, untold=False), None)
+        return await self._alerts.save(alert, status, replace(status.state, unpublished=False), None)
 
 
-def _matters(alert: Alert, standing: AlertStatus | None) -> bool:
+def _matters(alert: Alert, status: AlertStatus | None) -> bool:
     """Return whether the rule must be evaluated: not a disabled default rule that never fired."""
-    return alert.rule.enabled or not alert.default or standing is not None
+    return alert.rule.enabled or not alert.default or status is not None
 
 
 def notification_of(workspace: str, firing: Firing) -> Notification:

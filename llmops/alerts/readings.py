@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from llmops.alerts.metrics import FROM_LEDGER, WHOLE_WORKSPACE, Metric, value_of
 from llmops.alerts.rules import AlertRule
 from llmops.alerts.store import Alert
-from llmops.facts.figures import Figures
+from llmops.facts.figures import FactSums
 from llmops.facts.summary import PerformanceSummary
 from llmops.facts.sums import Cell
 from llmops.performance.monitor import total
@@ -35,7 +35,7 @@ class Sources:
         workspaces: See Workspaces.
     """
 
-    figures: Figures
+    figures: FactSums
     costs: DailyCosts
     others: Mapping[Metric, WorkspaceFigures]
     workspaces: Workspaces

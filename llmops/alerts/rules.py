@@ -117,7 +117,7 @@ class State:
         no_data: Whether the last evaluation had no data; then status and value are from before it.
         fired_at: Time of the last firing; None for never.
         firing: Storage key of the last firing; empty for none.
-        untold: Whether the change to this status has not been notified yet.
+        unpublished: Whether the change to this status has not been notified yet.
     """
 
     status: RuleStatus
@@ -126,7 +126,7 @@ class State:
     no_data: bool = False
     fired_at: datetime | None = None
     firing: str = ""
-    untold: bool = False
+    unpublished: bool = False
 
 
 def breached(condition: Condition, value: float, threshold: float) -> bool:
@@ -150,10 +150,10 @@ def evaluated(rule: AlertRule, state: State, value: float | None, now: datetime)
     bad = breached(rule.condition, value, rule.threshold)
     if state.status is RuleStatus.FIRING:
         back = not bad and (rule.recover_at is None or not _short_of(rule.condition, value, rule.recover_at))
-        return replace(seen, status=RuleStatus.OK, since=now, untold=True) if back else seen
+        return replace(seen, status=RuleStatus.OK, since=now, unpublished=True) if back else seen
     rested = state.fired_at is None or now - state.fired_at >= timedelta(seconds=rule.cooldown_s)
     if bad and rested:
-        return replace(seen, status=RuleStatus.FIRING, since=now, fired_at=now, untold=True)
+        return replace(seen, status=RuleStatus.FIRING, since=now, fired_at=now, unpublished=True)
     return seen
 
 
@@ -161,7 +161,7 @@ def closed(state: State, now: datetime) -> State:
     """Return the state of a rule that is no longer evaluated: an open firing is resolved."""
     if state.status is RuleStatus.OK:
         return state
-    return replace(state, status=RuleStatus.OK, since=now, untold=True)
+    return replace(state, status=RuleStatus.OK, since=now, unpublished=True)
 
 
 def alert_name(text: str) -> str:

@@ -178,7 +178,7 @@ class AlertStore:
         async for alert in all_readable(rows, _read, "alert rule"):
             yield alert
 
-    async def standings(self, workspace: str) -> Mapping[str, AlertStatus]:
+    async def states(self, workspace: str) -> Mapping[str, AlertStatus]:
         """Return the states of the workspace's rules by name; rules never evaluated are left out."""
         rows = every(self._tables, TABLE, Span.prefix(workspace, _STATE_OF))
 
@@ -187,7 +187,7 @@ class AlertStore:
 
         return dict([each async for each in all_readable(rows, read, "state of an alert")])
 
-    async def standing(self, workspace: str, name: str) -> AlertStatus | None:
+    async def state(self, workspace: str, name: str) -> AlertStatus | None:
         """Return the state of the rule; None if it was never evaluated."""
         row = await self._tables.get(TABLE, workspace, f"{_STATE_OF}{name}")
         return AlertStatus(_STATE.load(row.text("state")), row.etag) if row else None

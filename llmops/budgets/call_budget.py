@@ -26,7 +26,7 @@ from llmops.budgets.rules import (
     refusal_text,
 )
 from llmops.budgets.store import BudgetStore
-from llmops.capacity.admission import Capacity, Room, RoomRequest
+from llmops.capacity.admission import Admission, AdmissionRequest, Capacity
 from llmops.facts.model import Call
 
 log = logging.getLogger(__name__)
@@ -75,13 +75,13 @@ class BudgetService:
     policy: BudgetPolicy
     capacity: Capacity | None = None
 
-    def of(self, who: CostAttribution, attempt: int, room: Room | None = None) -> CallBudget:
-        """Return the budget of an attempt; with `room`, its calls also take capacity from that pool."""
-        return CallBudget(self, who, attempt, room)
+    def of(self, who: CostAttribution, attempt: int, admission: Admission | None = None) -> CallBudget:
+        """Return the budget of an attempt; with `admission`, its calls also take capacity from that pool."""
+        return CallBudget(self, who, attempt, admission)
 
-    async def room(self, claim: RoomRequest) -> Room | None:
+    async def admission(self, claim: AdmissionRequest) -> Admission | None:
         """Return the attempt's admission to its agent's pool; None where the agent has no pool."""
-        return await self.capacity.room(claim) if self.capacity is not None else None
+        return await self.capacity.admission(claim) if self.capacity is not None else None
 
     async def free(
         self, workspace: str, run_id: str | None = None, before_attempt: int = 0, *, judges: bool = True
@@ -116,9 +116,11 @@ class CallBudget:
         until: When the reserved wall time runs out (`time.monotonic`); None when it is not limited.
     """
 
-    def __init__(self, service: BudgetService, who: CostAttribution, attempt: int, room: Room | None = None) -> None:
+    def __init__(
+        self, service: BudgetService, who: CostAttribution, attempt: int, admission: Admission | None = None
+    ) -> None:
         self._service = service
-        self._room = room
+        self._admission = admission
         self._who = who
         self._attempt = attempt
         self._hold: Reservation | None = None
@@ -162,8 +164,8 @@ class CallBudget:
             PoolFull: No slot is free now; the run is to be retried later.
             PoolRefused: No slot is free, and the pool rejects at once.
         """
-        if self._room is not None:
-            await self._room.enter()
+        if self._admission is not None:
+            await self._admission.enter()
 
     async def begin(self, call: Call) -> None:
         """Reserve the estimated cost of a call; does nothing where no pool and no budget applies.
@@ -178,14 +180,16 @@ class CallBudget:
             NeverFits: The call needs more than the pool's whole limit.
             Unavailable: The reservation could not be written.
         """
-        if self._room is None:
+        if self._admission is None:
             await self._begin(call)
             return
-        await self._room.begin(reserve_for(call).tokens)  # before money is reserved that others could spend meanwhile
+        await self._admission.begin(
+            reserve_for(call).tokens
+        )  # before money is reserved that others could spend meanwhile
         try:
             await self._begin(call)
         except BaseException:
-            self._room.record(0, 0)
+            self._admission.record(0, 0)
             raise
 
     async def _begin(self, call: Call) -> None:
@@ -206,9 +210,9 @@ class CallBudget:
     def record(self, call: Call) -> None:
         """Record the outcome of the call that `begin` reserved; the next reservation, or `close`, settles it."""
         self._call, self._ms = call, round((time.monotonic() - self._began) * 1000)
-        if self._room is not None:
+        if self._admission is not None:
             usage = call.usage
-            self._room.record(usage.input_tokens + usage.output_tokens)
+            self._admission.record(usage.input_tokens + usage.output_tokens)
 
     async def close(self) -> None:
         """Release what is reserved and not spent; if that fails, the reservation expires.
@@ -219,8 +223,8 @@ class CallBudget:
 
     def leave(self) -> None:
         """Release the slot of the agent's pool: this attempt makes no more model calls."""
-        if self._room is not None:
-            self._room.close()
+        if self._admission is not None:
+            self._admission.close()
 
     async def _give_back(self) -> None:
         if (settled := self._settled()) is None:

@@ -112,7 +112,7 @@ class BudgetEvents:
             await self._journal.record(notification.workspace, notification.id, event)
             await self._outbox.put(notification)
         except Unavailable as error:
-            log.warning("%s not published: %s", notification.event, error.code, extra={"event": "budget.untold"})
+            log.warning("%s not published: %s", notification.event, error.code, extra={"event": "budget.unpublished"})
             return
         if len(self._published) >= _REMEMBERED_AT_MOST:
             self._published.clear()

@@ -18,7 +18,7 @@ from llmops.capacity.worker_slice import Taken, WorkerSlice
 
 
 @dataclass(frozen=True, slots=True)
-class RoomRequest:
+class AdmissionRequest:
     """Who asks for capacity.
 
     Attributes:
@@ -55,7 +55,7 @@ class Capacity:
         self._worker = new_id()
         self._leases: dict[tuple[str, str], WorkerSlice] = {}
 
-    async def room(self, claim: RoomRequest) -> Room | None:
+    async def admission(self, claim: AdmissionRequest) -> Admission | None:
         """Return the admission of one attempt to its agent's pool; None where the agent has no pool."""
         pools = await self._store.of(claim.workspace)
         if not pools or (pool := pool_of(pools, claim.agent, claim.labels)) is None:
@@ -66,9 +66,11 @@ class Capacity:
             chain.append(following)
         leases = [self._lease(claim.workspace, one) for one in chain]
         began = (claim.since or self._clock()).timestamp()
-        return Room(leases, claim.agent, began - (pool.aging_s if claim.high else 0), self._wait_for.total_seconds())
+        return Admission(
+            leases, claim.agent, began - (pool.aging_s if claim.high else 0), self._wait_for.total_seconds()
+        )
 
-    async def admit(self, claim: RoomRequest) -> None:
+    async def admit(self, claim: AdmissionRequest) -> None:
         """Refuse a run at submission if its agent's pool is full and refuses at once (`when_full` is refuse).
 
         The check reads the pool as it is now; runs submitted at the same time may still find it full when they start.
@@ -86,7 +88,7 @@ class Capacity:
         if full or waiting(state, now):
             raise refused(pool, expected_wait_s(pool, state, want, now))
 
-    async def enter_session(self, claim: RoomRequest, session_id: str) -> None:
+    async def enter_session(self, claim: AdmissionRequest, session_id: str) -> None:
         """Enter a session that is about to start, where the agent's pool limits open sessions.
 
         Raises:
@@ -116,7 +118,7 @@ class Capacity:
         return lease
 
 
-class Room:
+class Admission:
     """What one attempt takes of its agent's pool, or of the pool that one spills over to, and releases."""
 
     def __init__(self, leases: list[WorkerSlice], agent: str, key: float, wait_s: float) -> None:
@@ -190,4 +192,4 @@ def refused(pool: Pool, wait_s: float) -> AppError:
     return PoolRefused(f"The pool {pool.name!r} has no room.", retry_after_s=max(1.0, wait_s))
 
 
-__all__ = ["NOTHING", "Capacity", "Room", "RoomRequest"]
+__all__ = ["NOTHING", "Admission", "AdmissionRequest", "Capacity"]

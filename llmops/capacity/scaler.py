@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from kernel.journal import Journal
     from kernel.tables import Tables
     from llmops.capacity.resources import ResourceReader
-    from llmops.facts.figures import Figures
+    from llmops.facts.figures import FactSums
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class Scaler:
     def __init__(
         self,
         store: ScalingStore,
-        figures: Figures,
+        figures: FactSums,
         resources: ResourceReader,
         journal: Journal,
         workspaces: Workspaces,

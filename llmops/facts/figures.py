@@ -39,7 +39,7 @@ class DayFigures:
     hours: Sequence[Cell]
 
 
-class Figures:
+class FactSums:
     """Reads costs and cells (see `sums`). A fact being folded right now may be missing; none is counted twice."""
 
     def __init__(self, tables: Tables) -> None:

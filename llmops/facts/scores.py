@@ -18,7 +18,7 @@ from kernel.ids import newest_first
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
 from llmops.evaluation.score_distribution import ScoreDistribution
 from llmops.evaluation.scoring import Part, Score, with_parts
-from llmops.facts.figures import Figures
+from llmops.facts.figures import FactSums
 from llmops.facts.folding import DAY_SUM, FactAggregation, score_change_row, scores_home
 from llmops.facts.model import Call
 from llmops.facts.store import (
@@ -112,7 +112,7 @@ class Evaluations:
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
         self._clock = clock
-        self._figures = Figures(tables)
+        self._figures = FactSums(tables)
         self._folding = FactAggregation(tables)
 
     async def waiting(self, limit: int, free_at: datetime) -> Mapping[tuple[str, str], Sequence[PendingEvaluation]]:

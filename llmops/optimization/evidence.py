@@ -13,7 +13,7 @@ from datetime import date
 
 from kernel.codec import readable
 from kernel.tables import Row, Span, Tables, first_rows
-from llmops.facts.figures import Figures
+from llmops.facts.figures import FactSums
 from llmops.facts.model import AttemptFact, Call
 from llmops.facts.store import SHARDS, TABLE, days, kept_of, partition, shard
 from llmops.optimization.model import AgentProfile, Change, OptimizationRequest, Proposal, projection
@@ -105,7 +105,7 @@ class FactHistory:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self.figures = Figures(tables)
+        self.figures = FactSums(tables)
 
     async def read(
         self, workspace: str, agent: str | None, first: date, last: date, most: int = MOST_FACTS

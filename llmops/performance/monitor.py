@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from kernel.errors import InvalidInput
-from llmops.facts.figures import Figures
+from llmops.facts.figures import FactSums
 from llmops.facts.summary import PerformanceSummary
 from llmops.facts.sums import Cell
 from llmops.performance.sla import Attainment, SlaTarget, attainment
@@ -108,7 +108,7 @@ def performance_of(agent: str, cells: Sequence[Cell], first: date, last: date, t
 class PerformanceReader:
     """Reads the performance of agents."""
 
-    def __init__(self, figures: Figures) -> None:
+    def __init__(self, figures: FactSums) -> None:
         self._figures = figures
 
     async def agent(self, workspace: str, agent: str, first: date, last: date, target: SlaTarget) -> Performance:

@@ -22,7 +22,7 @@ from kernel.codec import JsonCodec, all_readable
 from kernel.ids import new_id
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Upsert, Write, every
 from llmops.facts import sums as facts
-from llmops.facts.figures import Figures
+from llmops.facts.figures import FactSums
 from llmops.facts.folding import LATE_DAYS, NOTHING, OPEN_DAYS, FactAggregation
 from llmops.facts.store import days
 from llmops.facts.sums import CostSum
@@ -55,7 +55,7 @@ class DailyCosts:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._folding = FactAggregation(tables)
-        self._figures = Figures(tables)
+        self._figures = FactSums(tables)
 
     async def aggregate(self, now: datetime) -> Aggregated:
         """Add new facts to the sums, and the sums to the reports. Safe to repeat, also after a crash."""

@@ -28,7 +28,7 @@ from llmops.routing.store import Known, RouteStore, Shared
 
 log = logging.getLogger(__name__)
 
-_UNTOLD_FOR = timedelta(seconds=30)
+_UNPUBLISHED_FOR = timedelta(seconds=30)
 ROUTED = "routed"
 """Keyword argument of a model call that carries its `Try`."""
 
@@ -238,7 +238,7 @@ class Router:
             self._views[key] = fresh
         # The worker that changed a breaker publishes the event; if it has died, the next one that reads the change
         # does.
-        await self._announce(key, [one for one in known.shared.untold if one.at + _UNTOLD_FOR <= now])
+        await self._announce(key, [one for one in known.shared.unpublished if one.at + _UNPUBLISHED_FOR <= now])
         return fresh
 
     def _situation(self, key: Key, view: _View, now: datetime) -> Situation:
@@ -309,7 +309,9 @@ class Router:
             shared = view.known.shared.with_health(name, after, now)
         assert shared is not None  # noqa: S101 - the step always returns one
         self._learn(key, shared)
-        await self._announce(key, [found for found in shared.untold if (found.deployment, found.at) == (name, now)])
+        await self._announce(
+            key, [found for found in shared.unpublished if (found.deployment, found.at) == (name, now)]
+        )
         return shared.health[name]
 
     async def _announce(self, key: Key, changes: Sequence[BreakerChange]) -> None:
@@ -326,7 +328,7 @@ class Router:
                     data |= {"why": one.code, "until": one.until.isoformat(), "times": one.opened}
                     event = Event("route.breaker_opened", data, one.at)
                 await self._tell_of(workspace, f"route.{route}/{one.deployment}/{one.at.isoformat()}", event)
-            shared = await self._store.change(*key, lambda shared: shared.told(changes))
+            shared = await self._store.change(*key, lambda shared: shared.published(changes))
         except Unavailable:
             return
         if shared is not None:

@@ -26,7 +26,7 @@ TABLE = "routes"
 _DECLARED = "declared"
 _CHANGES_BEFORE_GIVING_UP = 12
 _STALE = timedelta(minutes=15)
-_MOST_UNTOLD = 20
+_MOST_UNPUBLISHED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +36,22 @@ class Shared:
     Attributes:
         health: Circuit breakers and throttling; a missing deployment is healthy.
         remaining: Reported quotas that are (nearly) used up.
-        untold: Changes of breakers whose events are not published yet.
+        unpublished: Changes of breakers whose events are not published yet.
     """
 
     health: Mapping[str, Health] = field(default_factory=dict[str, Health])
     remaining: Mapping[str, Remaining] = field(default_factory=dict[str, Remaining])
-    untold: tuple[BreakerChange, ...] = ()
+    unpublished: tuple[BreakerChange, ...] = ()
 
     def with_health(self, deployment: str, health: Health, now: datetime) -> Shared:
         """Return the state with the deployment's health, and with a change of its breaker to publish."""
         found = change(deployment, self.health.get(deployment, Health()), health, now)
-        untold = self.untold if found is None else (*self.untold, found)[-_MOST_UNTOLD:]
-        return replace(self, health={**self.health, deployment: health}, untold=untold)
+        unpublished = self.unpublished if found is None else (*self.unpublished, found)[-_MOST_UNPUBLISHED:]
+        return replace(self, health={**self.health, deployment: health}, unpublished=unpublished)
 
-    def told(self, changes: Collection[BreakerChange]) -> Shared:
+    def published(self, changes: Collection[BreakerChange]) -> Shared:
         """Return the state with these changes marked as published."""
-        return replace(self, untold=tuple(one for one in self.untold if one not in changes))
+        return replace(self, unpublished=tuple(one for one in self.unpublished if one not in changes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ async def test_another_process_on_the_same_storage_reuses_what_the_first_made(
     storage = str(tmp_path / "agents.db") if kind == "file" else request.getfixturevalue("account")
     async with ProductionAgentManager(storage) as manager:
         agent = await manager.get_or_create("helper", model="gpt-5-mini", instructions="Be brief.")
-        await agent.run("Said in the first process.")
+        await agent.run("EarlierMessage in the first process.")
     done = subprocess.run(  # noqa: ASYNC221 - nothing else is to go on
         [sys.executable, "-c", ANOTHER_PROCESS, storage, agent.session_id],
         capture_output=True,
@@ -70,7 +70,7 @@ async def test_another_process_on_the_same_storage_reuses_what_the_first_made(
         check=False,
     )
 
-    assert json.loads(done.stdout or done.stderr) == [1, 2, 1, "Said in the first process.", "succeeded"]
+    assert json.loads(done.stdout or done.stderr) == [1, 2, 1, "EarlierMessage in the first process.", "succeeded"]
 
 
 AT_ONCE = """

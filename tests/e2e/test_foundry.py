@@ -177,11 +177,11 @@ async def test_an_agent_is_changed_rolled_back_retired_and_restored(
     await foundry.call("POST", "agents/a/retire")
     retired = await foundry.agent_in("a", "idle")
 
-    async def put_away() -> Any:
+    async def archived() -> Any:
         agent = await foundry.get("agents/a")
-        return agent["retirement"] and agent["retirement"]["put_away"]
+        return agent["retirement"] and agent["retirement"]["archived"]
 
-    await eventually(put_away)
+    await eventually(archived)
     await foundry.call("POST", "agents/a/restore")
     restored = await foundry.agent_in("a", "active")
     trail = await foundry.everything("agents/a/audit", 4)

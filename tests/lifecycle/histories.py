@@ -101,6 +101,6 @@ def comparable(record: AgentRecord) -> AgentRecord:
     """Return the record without what a crash may change: whether a version was created or, after one, adopted."""
     told = tuple(
         replace(line, step=AuditStep.CREATED if line.step is AuditStep.ADOPTED else line.step, id="")
-        for line in record.untold
+        for line in record.unpublished
     )
-    return replace(record, created=record.created + record.adopted, adopted=0, untold=told)
+    return replace(record, created=record.created + record.adopted, adopted=0, unpublished=told)

@@ -144,7 +144,7 @@ async def due_hours(tables: MemoryTables) -> set[str]:
 
 def fingerprints(record: AgentRecord) -> tuple[list[str], str, tuple[str, ...], bool]:
     """Return what is comparable of a record after crashes: its versions by what they are made from, not by number."""
-    return [version.fingerprint for version in record.superseded], record.made_from, record.off, record.put_away
+    return [version.fingerprint for version in record.superseded], record.made_from, record.off, record.archived
 
 
 @pytest.mark.parametrize("stale", [True, False], ids=["stale", "lost"])

@@ -19,7 +19,7 @@ from lifecycle.conversations.client_tools import (
     run_of_call,
 )
 from lifecycle.conversations.run import Run
-from lifecycle.conversations.session import Said
+from lifecycle.conversations.session import EarlierMessage
 from lifecycle.sessions.start import SessionOptions
 from lifecycle.specs.spec import AgentSpec, fingerprint
 from tests.fakes.openai_server import FakeOpenAI
@@ -126,7 +126,7 @@ async def test_a_history_that_is_brought_along_has_its_calls(app: App, fake: Fak
     asked = app.services.sessions.start
     run = await app.ask(ASKS, client_tools=OFFERED)
     (made,) = run.result.calls
-    history = (Said("user", "Weather?"), Said("assistant", "I look.", (made,)))
+    history = (EarlierMessage("user", "Weather?"), EarlierMessage("assistant", "I look.", (made,)))
     await asked.start("default", "bot", "s", SessionOptions(history=history))
     done = await app.ask("And now?", session_id="s", client_tools=results(run, "Sunny."))
 

@@ -178,7 +178,7 @@ async def test_a_conversation_that_has_grown_too_long_is_begun_anew_with_its_lat
     assert max(len(texts) for texts in told(fake)) > 1
 
 
-async def test_an_agent_put_away_while_a_run_began_comes_back_with_it() -> None:
+async def test_an_agent_retired_while_a_run_began_comes_back_with_it() -> None:
     """Another worker retired it after this one had looked it up: refused once, then answered."""
     async with foundry_app() as (app, fake):
         await app.ask("Question 0", session_id="chat")
@@ -191,7 +191,7 @@ async def test_an_agent_put_away_while_a_run_began_comes_back_with_it() -> None:
         await abandon(other)
         await other.agents.providers["foundry"].aclose()
 
-    assert caught.value.code == "agent_put_away"
+    assert caught.value.code == "agent_retired"
     assert (run.id, run.state) == (accepted.run.id, "succeeded")
     assert fake.counts["create_version"] == 1
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lifecycle.conversations.run import Run, RunState
-from llmops.capacity.admission import RoomRequest
+from llmops.capacity.admission import AdmissionRequest
 from llmops.capacity.pools import Limits, Pool, PoolFull, PoolRefused, Share
 from llmops.capacity.sessions import SessionsFull
 from llmops.capacity.usage import PoolUsage
@@ -43,7 +43,7 @@ async def when_due(app: App) -> Run:
 
 async def slot(app: App) -> None:
     """Take a slot of the agent's pool at a worker that is never heard of again."""
-    room = await app.worker().capacity.admission.room(RoomRequest("default", "bot"))
+    room = await app.worker().capacity.admission.admission(AdmissionRequest("default", "bot"))
     assert room is not None
     await room.enter()
 
@@ -130,8 +130,8 @@ async def test_a_run_gives_a_lent_slot_back_at_its_next_call_and_goes_on_later()
     working = asyncio.create_task(worker.runs.worker.process(app.queue.sent[-1], app.signals, requeue=requeue))
     await gate.entered.wait()
     long_ago = app.clock.now - timedelta(seconds=11)
-    owner = await app.worker().capacity.admission.room(RoomRequest("default", "vip", since=long_ago))
-    another = await worker.capacity.admission.room(RoomRequest("default", "bot"))
+    owner = await app.worker().capacity.admission.admission(AdmissionRequest("default", "vip", since=long_ago))
+    another = await worker.capacity.admission.admission(AdmissionRequest("default", "bot"))
     assert owner is not None
     assert another is not None
     for room in (owner, another):  # the second has the worker ask the pool, which it does else every three seconds

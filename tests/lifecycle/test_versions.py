@@ -210,7 +210,7 @@ async def test_a_pinned_version_that_cannot_be_had_is_a_clear_error(
 
     assert state.record.keep_failure is not None
     assert (state.record.keep_failure.code, state.record.usable) == (code, True)
-    assert [line.step.value for line in state.record.untold] == ["create_failed"]
+    assert [line.step.value for line in state.record.unpublished] == ["create_failed"]
 
 
 async def test_a_session_with_a_run_under_way_is_not_unpinned(app: App) -> None:

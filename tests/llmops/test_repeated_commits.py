@@ -109,7 +109,7 @@ async def of_alerts(tables: RepeatingTables) -> list[Any]:
     first, new = await store.put("w", "a", AlertRule(metric="runs", condition="gt", threshold=1))
     second, again = await store.put("w", "a", AlertRule(metric="runs", condition="gt", threshold=2), first.etag)
     stands = await store.save(second, None, State(RuleStatus.OK, NOW), None)
-    fires = await store.save(second, stands, State(RuleStatus.FIRING, NOW, 3, untold=True), None)
+    fires = await store.save(second, stands, State(RuleStatus.FIRING, NOW, 3, unpublished=True), None)
     await store.delete("w", "a", second.etag)
     stored = [alert async for alert in store.all()]
     return [new, again, second.revision, fires and fires.state, [(one.revision, one.deleted) for one in stored]]

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
 from adapters.memory_tables import MemoryTables
 from adapters.service_bus import ServiceBusQueue
-from adapters.telemetry import Discreet
+from adapters.telemetry import ExceptionTextFilter
 from bootstrap.services import Services
 from devhost import datums
 from devhost.durable.protocol import client_binding
@@ -96,7 +96,7 @@ def _context(span: ReadableSpan) -> Any:
 def _recorder() -> Recorder:
     recorder = Recorder()
     tracing = TracerProvider()
-    tracing.add_span_processor(Discreet())
+    tracing.add_span_processor(ExceptionTextFilter())
     tracing.add_span_processor(recorder)
     trace.set_tracer_provider(tracing)
     logs = LoggerProvider()

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import StatusCode
 
 from adapters.durable_signals import CONTEXT, sent_in
-from adapters.telemetry import Discreet
+from adapters.telemetry import ExceptionTextFilter
 from kernel.tracing import attached, carrier, parent_of, resumed
 from tests.observability.conftest import Recorder
 
@@ -79,7 +79,7 @@ def test_a_signal_without_a_usable_context_begins_a_trace(values: dict[str, obje
 def test_texts_of_exceptions_are_taken_out() -> None:
     """An SDK's message can quote the prompt; the type and our own codes stay."""
     recorder, provider = Recorder(on=True), TracerProvider()
-    provider.add_span_processor(Discreet())
+    provider.add_span_processor(ExceptionTextFilter())
     provider.add_span_processor(recorder)
     tracer = provider.get_tracer("test")
     with pytest.raises(ValueError, match="quoted"), tracer.start_as_current_span("theirs"):

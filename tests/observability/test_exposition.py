@@ -9,7 +9,7 @@ from prometheus_client import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
 from lifecycle.measures.gauges import STORED
-from llmops.capacity.admission import RoomRequest
+from llmops.capacity.admission import AdmissionRequest
 from llmops.capacity.pools import Limits, Pool
 from llmops.metrics import definitions as metrics
 from llmops.metrics.exposition import exposition
@@ -103,7 +103,7 @@ async def test_routes_and_pools_are_told_as_they_are(functions: Functions) -> No
         await router.failed(one, Failure("failed", "provider_unavailable"))
     await router.answered(await router.choose(RouteCall("default", "chat", "s", 10)))
     await router.aclose()
-    room = await services.capacity.admission.room(RoomRequest("default", "bot"))
+    room = await services.capacity.admission.admission(AdmissionRequest("default", "bot"))
     assert room is not None
     await room.enter()
     found = families(await functions.text("metrics"))

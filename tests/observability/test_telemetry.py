@@ -88,7 +88,7 @@ def test_otlp_gets_all_three() -> None:
     """Traces, metrics and logs, under the app's name; nothing of Azure Monitor is imported."""
     found = python(SET_UP.format(before="", otlp=OTLP, insights=""))
 
-    assert found == ["Discreet", [TRACES], [METRICS], "LoggerProvider", "agent-lifecycle", False]
+    assert found == ["ExceptionTextFilter", [TRACES], [METRICS], "LoggerProvider", "agent-lifecycle", False]
 
 
 def test_a_service_can_be_named() -> None:
@@ -102,7 +102,7 @@ def test_application_insights_and_otlp_side_by_side() -> None:
     """Each gets everything, once, and texts are taken out before either."""
     found = python(SET_UP.format(before="", otlp=OTLP, insights=INSIGHTS))
 
-    assert found[0] == "Discreet"
+    assert found[0] == "ExceptionTextFilter"
     assert found[1] == ["AzureMonitorTraceExporter", TRACES]
     assert found[2] == ["AzureMonitorMetricExporter", METRICS]
     assert found[5] is True
@@ -112,4 +112,4 @@ def test_what_the_worker_set_up_is_not_set_up_twice() -> None:
     """Or every span would be sent twice; texts are taken out all the same."""
     found = python(SET_UP.format(before=THERE, otlp="", insights=INSIGHTS))
 
-    assert (found[0], found[1], found[5]) == ("Discreet", [], False)
+    assert (found[0], found[1], found[5]) == ("ExceptionTextFilter", [], False)

@@ -18,8 +18,8 @@ from lifecycle.specs.spec import AgentSpec
 from lifecycle.specs.team import Team
 from tests.triggers.conftest import Edge, request
 from tests.waiting import eventually
-from triggers.http import a2a, agui, asking, mcp, openai
-from triggers.http.leaving import until_left
+from triggers.http import a2a, agui, mcp, openai, protocol_runs
+from triggers.http.disconnects import cancel_on_disconnect
 
 TEN_MB = "x" * 10_000_000
 
@@ -133,7 +133,7 @@ async def test_what_cannot_be_asked_is_refused(edge: Edge, case: str) -> None:
     """An unknown name, an image, another user's session, ten megabytes, a version that nobody speaks."""
     function, route, headers, body, status, says = CASES[case]
     call: Any = await _call(edge)
-    await asking.ask(call, "a", RunRequest(query="Hers.", session_id="hers", user_id="ada"))
+    await protocol_runs.ask(call, "a", RunRequest(query="Hers.", session_id="hers", user_id="ada"))
     code, answer = await answered(edge, function, request(body, headers=headers, route=route))
 
     assert (code, says in answer) == (status, True), answer[:300]
@@ -200,13 +200,13 @@ async def test_what_a_client_answers_is_taken(edge: Edge) -> None:
 async def test_a_reader_that_leaves_cancels_the_run(edge: Edge, leaves_after: int) -> None:
     """Before its first words and after them; one that has read to the end has not left."""
     call: Any = await _call(edge)
-    asked = await asking.ask(call, "a", RunRequest(query="Say.", stream=True))
+    asked = await protocol_runs.ask(call, "a", RunRequest(query="Say.", stream=True))
 
     async def chunks() -> AsyncGenerator[str]:
         yield "one"
         await asyncio.Event().wait()
 
-    stream = until_left(asked, chunks())
+    stream = cancel_on_disconnect(asked, chunks())
     for _ in range(leaves_after):
         await anext(stream)
     reading = asyncio.ensure_future(anext(stream))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lifecycle.specs.spec import AgentSpec
-from llmops.capacity.admission import RoomRequest
+from llmops.capacity.admission import AdmissionRequest
 from tests.lifecycle.doubles import MemoryQueue
 from tests.llmops.conftest import fact
 from tests.triggers.conftest import Edge, request
@@ -88,7 +88,7 @@ async def test_a_pool_that_refuses_answers_429_and_says_when() -> None:
     await services.agents.administration.declare("default", "bot", AgentSpec(model="m"), edge.signals)
     await put(edge, "p", {"agents": ["bot"], "limits": ONE, "when_full": "refuse"})
     first = await edge("runs_submit", request({"query": "One?"}, route={"name": "bot"}))
-    room = await services.capacity.admission.room(RoomRequest("default", "bot"))
+    room = await services.capacity.admission.admission(AdmissionRequest("default", "bot"))
     assert room is not None
     await room.enter()
     second = await edge("runs_submit", request({"query": "Two?"}, route={"name": "bot"}))

@@ -7,7 +7,7 @@ import { link } from "./route.js";
 import * as format from "./format.js";
 import { Action, Ago, Badge, Card, Loaded, Problem } from "./ui.js";
 
-const SIGNS = { create: "+", adopt: "+", recreate: "+", update: "~", changed: "~", tools: "~", orphan: "−", tail: "−" };
+const SIGNS = { create: "+", adopt: "+", recreate: "+", update: "~", changed: "~", tools: "~", orphan: "−", duplicate: "−" };
 const CLASSES = { "+": "plus", "−": "minus", "~": "tilde" };
 const TONES = { done: "ok", failed: "bad", skipped: "warn", overtaken: "warn", pending: "accent", sent: "accent" };
 const OPEN = new Set(["planned", "failed", "skipped"]);

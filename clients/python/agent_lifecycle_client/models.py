@@ -125,7 +125,7 @@ class AlertRule(BaseModel):
         "longest_wait_s",
         "conversations_waiting",
         "person_wait_s",
-        "conversations_without_room",
+        "conversations_waiting_for_member",
         "approvals_pending",
         "approval_wait_s",
         "agents",
@@ -659,18 +659,6 @@ class DeploymentView(BaseModel):
     tpm: int | None
     rpm: int | None
     price: DeploymentPriceView | None
-
-
-class DeskView(BaseModel):
-    """
-    A session with a person: since when, due when, and claimed by whom.
-    """
-
-    since: AwareDatetime
-    due: AwareDatetime | None
-    level: int
-    claimed_by: str
-    claimed_at: AwareDatetime | None
 
 
 class ErrorObject(BaseModel):
@@ -1475,6 +1463,18 @@ class PersonBody(BaseModel):
     by: str | None = None
 
 
+class PersonWaitView(BaseModel):
+    """
+    A session with a person: since when, due when, and claimed by whom.
+    """
+
+    since: AwareDatetime
+    due: AwareDatetime | None
+    level: int
+    claimed_by: str
+    claimed_at: AwareDatetime | None
+
+
 class Personality(BaseModel):
     """
     How an agent speaks, whatever the subject.
@@ -2007,7 +2007,7 @@ class RetirementView(BaseModel):
     The versions of a retired agent: disabled and archived now, deleted by prune after the grace period.
     """
 
-    put_away: bool
+    archived: bool
     delete_after: AwareDatetime | None
     versions: int
 
@@ -2136,7 +2136,7 @@ class ServedView(BaseModel):
     since: AwareDatetime
     trail: list[str]
     hops: int
-    desk: DeskView | None
+    person_wait: PersonWaitView | None
 
 
 class SessionCountsView(BaseModel):
@@ -2399,7 +2399,7 @@ class TeamStatusView(BaseModel):
     since: AwareDatetime
     members: list[MemberStatusView]
     conversations: int
-    waiting_for_room: int
+    waiting_for_member: int
     handoffs: int
     by: dict[str, int]
     escalations: int
@@ -3638,7 +3638,14 @@ class PlanLineView(BaseModel):
     number: int
     agent: str
     kind: Literal[
-        "create", "update", "adopt", "recreate", "changed", "orphan", "tail", "tools"
+        "create",
+        "update",
+        "adopt",
+        "recreate",
+        "changed",
+        "orphan",
+        "duplicate",
+        "tools",
     ] = Field(..., description="Kind of a difference.")
     action: Literal["ensure", "renew", "sweep", "remove", "none"] = Field(
         ..., description="The action that applying a line takes."

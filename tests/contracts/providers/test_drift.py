@@ -107,7 +107,7 @@ async def test_everything_at_once_comes_right(services: Services, foundry: FakeF
     await services.drift.plans.apply("default", stored.id, services.agents.local_signals(), destructive=True)
     after = await services.drift.plans.steps(await services.drift.plans.find("default", stored.id), 0, 9)
 
-    expected = {ghost: ("recreate", False), tail: ("tail", True), edited: ("changed", False)}
+    expected = {ghost: ("recreate", False), tail: ("duplicate", True), edited: ("changed", False)}
     assert {agent: rest for agent, *rest in kinds} == {
         **{agent: list(rest) for agent, rest in expected.items()},
         "forgotten": ["orphan", True],

@@ -76,7 +76,7 @@ async def test_an_agent_is_switched_off_archived_and_deleted_after_its_grace(fou
     """Every step can be read in the archive and at the project."""
     async with registry_at(foundry) as registry:
         record = await registry.apply(ENSURE, CHANGE, AWAY)
-        assert (record.state, record.put_away, record.off) == (AgentState.IDLE, True, ("foundry",))
+        assert (record.state, record.archived, record.off) == (AgentState.IDLE, True, ("foundry",))
         assert registry.there == {"1": False, "2": False}
         early = await registry.apply(Retire("early", NOW, grace_s=3600))
         assert (early.delete_after, registry.there) == (record.delete_after, {"1": False, "2": False})
@@ -128,7 +128,7 @@ async def test_dying_at_any_step_ends_as_if_it_had_not(
             await registry.apply(operation, fate=fate)
         record = await registry.apply(operation)
         labels = tuple(version.version for version in record.held)
-        return record.state, labels, record.off, record.put_away, record.intents, registry.there
+        return record.state, labels, record.off, record.archived, record.intents, registry.there
 
     unharmed = Fate()
     async with registry_at(foundry) as registry:
@@ -151,7 +151,7 @@ async def test_a_version_that_was_deleted_in_the_portal_is_made_again(foundry: F
 
     assert (intact.version and intact.version.version, looked.usable, renewed.usable) == ("1", True, True)
     assert foundry.counts["create_version"] == 3
-    assert [line.step.value for line in looked.untold] == ["created"]
+    assert [line.step.value for line in looked.unpublished] == ["created"]
 
 
 async def test_two_that_made_the_same_version_end_with_one(foundry: FakeFoundry) -> None:
@@ -183,7 +183,7 @@ async def test_only_what_is_ours_and_not_held_is_swept(foundry: FakeFoundry) -> 
 
     assert sorted(registry.there) == ["1", "2", theirs]
     assert [version.version for version in swept.held] == [version.version for version in record.held]
-    assert [(line.step.value, line.version) for line in swept.untold] == [("version_deleted", "3")]
+    assert [(line.step.value, line.version) for line in swept.unpublished] == [("version_deleted", "3")]
 
 
 async def test_a_colleagues_version_outlives_the_agents_retirement(foundry: FakeFoundry) -> None:
@@ -257,7 +257,7 @@ async def test_a_look_that_fails_changes_nothing_but_what_is_known_of_it(foundry
     assert before.health is not None
     assert (after.version, after.state, after.usable) == (before.version, AgentState.ACTIVE, True)
     assert (after.health.status, after.health.verified_at) == ("unavailable", before.health.verified_at)
-    assert [line.step.value for line in after.untold] == ["verify_failed"]
+    assert [line.step.value for line in after.unpublished] == ["verify_failed"]
 
 
 async def test_an_agent_that_somebody_goes_on_with_is_not_left_switched_off(foundry: FakeFoundry) -> None:

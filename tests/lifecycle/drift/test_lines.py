@@ -96,7 +96,7 @@ async def test_adopting_one_of_many_deletes_and_says_so(world: World) -> None:
 
     assert (adopt.line.kind, adopt.line.destructive) == ("adopt", True)
     assert adopt.line.would == "Go on with version 1. Delete versions 2, 3, which are the same."
-    assert (tail.line.kind, [each.version for each in tail.line.versions]) == ("tail", ["2", "3"])
+    assert (tail.line.kind, [each.version for each in tail.line.versions]) == ("duplicate", ["2", "3"])
     assert await world.settle() == []
     assert list(world.portal.versions) == ["a:1"]
 
@@ -194,7 +194,7 @@ async def test_identical_versions_are_a_tail(world: World) -> None:
 
     told = [(step.line.kind, [each.version for each in step.line.versions]) for step in await world.steps()]
 
-    assert told == [("orphan", ["3"]), ("tail", ["2", "4"])]
+    assert told == [("orphan", ["3"]), ("duplicate", ["2", "4"])]
     assert await world.settle() == []
     assert list(world.portal.versions) == ["a:1"]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.loader.sizing import CacheLoad, Regrets, SizeBounds, fitting_size
+from lifecycle.loader.sizing import CacheLoad, RecentEvictions, SizeBounds, fitting_size
 from llmops.metrics.definitions import CAPACITY
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import spec
@@ -59,17 +59,17 @@ def test_a_size_is_within_its_bounds(load: CacheLoad, least: int, more: int, sha
     assert least <= fitting_size(load, SizeBounds(least, least + more, share)) <= least + more
 
 
-def test_only_what_went_lately_is_regretted() -> None:
+def test_only_recent_evictions_are_counted() -> None:
     """Once each time it went; of more than are remembered the latest; without any to remember, nothing."""
-    regrets, none = Regrets(2), Regrets(0)
+    recent_evictions, none = RecentEvictions(2), RecentEvictions(0)
     for key in "abc":
-        regrets.evicted((W, key))
+        recent_evictions.evicted((W, key))
         none.evicted((W, key))
     for key in "abccx":
-        regrets.missed((W, key))
+        recent_evictions.missed((W, key))
         none.missed((W, key))
 
-    assert (regrets.count, none.count) == (2, 0)
+    assert (recent_evictions.count, none.count) == (2, 0)
 
 
 async def served(app: App, names: list[int]) -> float:

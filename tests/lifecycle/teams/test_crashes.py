@@ -48,7 +48,7 @@ async def _settled(app: TeamApp) -> None:
         app.clock.move(minutes=3)
         await app.services.conversations.pause.finish(app.queue.send)
         await app.services.teams.people.sweep(app.queue.send)
-        await app.services.teams.rooms.sweep(app.queue.send)
+        await app.services.teams.waiting_sessions.sweep(app.queue.send)
         for message in app.queue.sent:
             with contextlib.suppress(AppError):
                 await app.deliver(message)

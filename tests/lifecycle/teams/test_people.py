@@ -102,7 +102,7 @@ async def test_a_conversation_goes_back_to_the_agent_that_had_it_which_is_told_w
     since = len(app.queue.sent)
     session = await _return(app, run)
     assert session.served is not None
-    assert (session.served.member, session.served.desk) == ("triage", None)
+    assert (session.served.member, session.served.person_wait) == ("triage", None)
     note = session.served.note
     assert note is not None
     assert (note.source, note.facts) == ("people", ("refund of 20 USD agreed",))

@@ -106,7 +106,7 @@ async def test_a_model_that_hands_over_and_a_conversation_that_waits_for_room_ar
         await app.drained(second)
         app.clock.move(minutes=1)
         since = len(app.queue.sent)
-        given = await app.services.teams.rooms.sweep(app.queue.send)
+        given = await app.services.teams.waiting_sessions.sweep(app.queue.send)
         last = await app.drained(third, since)
         struck = tables.count >= number
         tables.at = 0

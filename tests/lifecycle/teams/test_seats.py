@@ -85,10 +85,10 @@ async def test_what_waits_for_room_is_given_to_who_has_some_again() -> None:
     app.clock.move(seconds=1)
     third = await app.asked("three")
     assert (second.state, third.state) == ("waiting", "waiting")
-    assert await app.services.teams.rooms.sweep(app.queue.send) == 0
+    assert await app.services.teams.waiting_sessions.sweep(app.queue.send) == 0
     await app.services.sessions.end.end("default", first.session_id)
     since = len(app.queue.sent)
-    assert await app.services.teams.rooms.sweep(app.queue.send) == 1
+    assert await app.services.teams.waiting_sessions.sweep(app.queue.send) == 1
     answered = await app.drained(second, since)
     assert (answered.answer, path(answered)) == ("triage speaking", ["triage"])
     assert (await app.stored(third))[0].state == "waiting"

@@ -42,7 +42,7 @@ async def test_a_status_says_who_has_what_and_what_comes_back() -> None:
     }
     people = by_name["people"]
     assert (people.waiting, people.longest_wait_s, people.replies, people.answer_s) == (1, 90, 1, 90)
-    assert (status.conversations, status.waiting_for_room, status.handoffs) == (7, 0, 8)
+    assert (status.conversations, status.waiting_for_member, status.handoffs) == (7, 0, 8)
     assert status.by == {"operator": 8}
     assert [(route.source, route.target, route.handoffs, route.returned) for route in status.routes] == [
         ("triage", "billing", 5, 3),
@@ -93,7 +93,7 @@ async def test_handoffs_escalations_and_answers_are_metrics_figures_of_alert_rul
     app.clock.move(hours=2)
     later = await figures("default", app.clock() - timedelta(hours=1), app.clock())
 
-    nothing = {"conversations_without_room": 0.0, "handoffs": 0.0, "escalations": 0.0}
+    nothing = {"conversations_waiting_for_member": 0.0, "handoffs": 0.0, "escalations": 0.0}
     assert quiet == later == nothing
     assert hour == nothing | {
         "handoffs": 2.0,

@@ -174,7 +174,7 @@ async def test_erasing_a_session_of_a_step_erases_what_was_asked_and_stops_the_r
     await world.finish(run.id)
 
     run = await world.get(run.id)
-    assert (run.asked.input, run.asked.user_id, run.asked.digest, run.finished) == ("", None, "", True)
+    assert (run.request.input, run.request.user_id, run.request.digest, run.finished) == ("", None, "", True)
     assert states(run)["second"] in ("cancelled", "failed"), "by which session was erased first"
     assert (await world.answer(run), run.spend.cost_micro_usd) == (None, cost)
     assert cost > 0
@@ -202,9 +202,9 @@ async def test_what_a_workflow_run_was_asked_stays_while_one_of_its_steps_is_hel
     await world.sweep()
     erased = await world.get(run.id)
 
-    assert (before.asked.input, before.asked.user_id) == ("my secret", "ada")
+    assert (before.request.input, before.request.user_id) == ("my secret", "ada")
     assert kept == still == before
-    assert (erased.asked.input, erased.asked.user_id) == ("", None)
+    assert (erased.request.input, erased.request.user_id) == ("", None)
     assert not [row for row in await world.rows("due") if row.partition.startswith("workflow!")]
 
 
@@ -229,7 +229,7 @@ async def test_long_inputs_and_answers_are_kept_whole() -> None:
 
     first = next(one for one in await world.child_runs(run.id) if one.query.startswith("about long"))
     assert first.query == f"about {text}"
-    assert (await world.get(run.id)).asked.input == text
+    assert (await world.get(run.id)).request.input == text
 
 
 async def test_a_prompt_that_comes_to_nothing_or_too_much_fails_its_step() -> None:

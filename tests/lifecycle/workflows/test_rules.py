@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from lifecycle.conversations.priority import Priority
 from lifecycle.specs.workflow import Plan, WorkflowSpec, plan_of
 from lifecycle.workflows import rules
-from lifecycle.workflows.rules import CancelRequested, EffectsDone, News, RunEnded, RunRefused, TimePassed
-from lifecycle.workflows.run import Asked, Do, StepState, WorkflowRun, WorkflowState, step_run_id
+from lifecycle.workflows.rules import CancelRequested, EffectsDone, Input, RunEnded, RunRefused, TimePassed
+from lifecycle.workflows.run import EffectKind, StepState, StoredRequest, WorkflowRun, WorkflowState, step_run_id
 from llmops.spend.usage import Spend
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
-ASKED = Asked("who?", "ada", {}, Priority.NORMAL, "digest")
+ASKED = StoredRequest("who?", "ada", {}, Priority.NORMAL, "digest")
 
 BRANCHED: dict[str, Any] = {
     "steps": [
@@ -46,9 +46,9 @@ def begun(steps: Plan) -> WorkflowRun:
 
 
 def take(
-    run: WorkflowRun, steps: Plan, news: News, answers: dict[str, str] | None = None, *, at: int = 0
+    run: WorkflowRun, steps: Plan, received: Input, answers: dict[str, str] | None = None, *, at: int = 0
 ) -> WorkflowRun:
-    return rules.advance(run, steps, news, answers or {}, NOW + timedelta(seconds=at))
+    return rules.advance(run, steps, received, answers or {}, NOW + timedelta(seconds=at))
 
 
 def succeeded(run: WorkflowRun, step: str, score: int | None = 80) -> RunEnded:
@@ -63,12 +63,12 @@ def states(run: WorkflowRun) -> dict[str, str]:
     return {step.name: step.state.value for step in run.steps}
 
 
-def told(run: WorkflowRun) -> list[str]:
+def published(run: WorkflowRun) -> list[str]:
     return [effect.event.name for effect in run.outbox if effect.event]
 
 
-def todo(run: WorkflowRun, do: Do) -> list[str]:
-    return [effect.step for effect in run.outbox if effect.do is do]
+def todo(run: WorkflowRun, kind: EffectKind) -> list[str]:
+    return [effect.step for effect in run.outbox if effect.kind is kind]
 
 
 def test_steps_follow_one_another_and_branches_run_side_by_side() -> None:
@@ -92,11 +92,11 @@ def test_steps_follow_one_another_and_branches_run_side_by_side() -> None:
 
     assert run.state is WorkflowState.SUCCEEDED
     assert set(states(run).values()) == {"succeeded"}
-    assert todo(run, Do.START) == ["research", "pro", "con", "views", "publish"]
+    assert todo(run, EffectKind.START) == ["research", "pro", "con", "views", "publish"]
     assert (run.spend.cost_micro_usd, run.score) == (50, 80)
     assert rules.last_answer(run, steps) == "publish"
-    assert (told(run)[0], told(run)[-1]) == ("workflow.started", "workflow.ended")
-    assert Counter(told(run)[1:-1]) == {"workflow.step_started": 5, "workflow.step_ended": 5}
+    assert (published(run)[0], published(run)[-1]) == ("workflow.started", "workflow.ended")
+    assert Counter(published(run)[1:-1]) == {"workflow.step_started": 5, "workflow.step_ended": 5}
 
 
 def test_a_step_whose_condition_does_not_hold_is_skipped() -> None:
@@ -142,7 +142,7 @@ def test_a_step_that_fails_ends_the_workflow_and_its_siblings() -> None:
     run = take(run, steps, failed(run, "pro"))
 
     assert run.state is WorkflowState.RUNNING, "the sibling is being cancelled"
-    assert todo(run, Do.CANCEL) == ["con"]
+    assert todo(run, EffectKind.CANCEL) == ["con"]
     run = take(run, steps, RunEnded(run.step("con").tries[-1].run_id, StepState.CANCELLED, "cancelled"))
     assert (run.state, run.code, run.failed_step) == ("failed", "step_failed", "pro")
     assert states(run) == {
@@ -226,7 +226,7 @@ def test_an_agent_that_cannot_be_asked_is_not_asked_again() -> None:
     assert [(one.agent, one.code) for one in run.step("s").tries] == [("a", "agent_disabled"), ("z", "")]
     run = take(run, steps, RunRefused(run.step("s").tries[-1].run_id, "agent_not_found"))
     assert (run.state, run.step("s").code) == ("failed", "agent_not_found")
-    assert (run.asked.input, run.asked.user_id) == ("", None), "no session has it, so that nobody could erase it"
+    assert (run.request.input, run.request.user_id) == ("", None), "no session has it, so that nobody could erase it"
 
 
 def test_a_run_that_takes_too_long_is_cancelled_before_the_next_begins() -> None:
@@ -234,10 +234,10 @@ def test_a_run_that_takes_too_long_is_cancelled_before_the_next_begins() -> None
     steps = plan(**RETRIED)
     run = begun(steps)
     run = take(run, steps, TimePassed(), at=59)
-    assert todo(run, Do.CANCEL) == []
+    assert todo(run, EffectKind.CANCEL) == []
     run = take(run, steps, TimePassed(), at=60)
     run = take(run, steps, TimePassed(), at=61)
-    assert (todo(run, Do.CANCEL), len(run.step("s").tries)) == (["s"], 1)
+    assert (todo(run, EffectKind.CANCEL), len(run.step("s").tries)) == (["s"], 1)
     first = run.step("s").tries[0].run_id
     run = take(run, steps, RunEnded(first, StepState.CANCELLED, "cancelled"), at=62)
 
@@ -269,7 +269,7 @@ def test_cancelling_cancels_what_is_under_way_and_begins_nothing() -> None:
     run = take(run, steps, succeeded(run, "research"))
     run = take(run, steps, CancelRequested())
     assert take(run, steps, CancelRequested()) == run
-    assert sorted(todo(run, Do.CANCEL)) == ["con", "pro"]
+    assert sorted(todo(run, EffectKind.CANCEL)) == ["con", "pro"]
     run = take(run, steps, succeeded(run, "pro"))
     assert run.state is WorkflowState.RUNNING, "one is not known to be over"
     run = take(run, steps, RunEnded(run.step("con").tries[-1].run_id, StepState.CANCELLED, "cancelled"))
@@ -322,10 +322,10 @@ class World:
     def __post_init__(self) -> None:
         self.run = begun(self.steps)
 
-    def take(self, news: News) -> None:
+    def take(self, received: Input) -> None:
         before = self.run
         answers = {step.name: "yes" for step in before.steps}
-        self.run = take(before, self.steps, news, answers, at=self.seconds)
+        self.run = take(before, self.steps, received, answers, at=self.seconds)
         assert [s for s in before.steps if s.over] == [self.run.step(s.name) for s in before.steps if s.over]
         assert not before.finished or (self.run.state, self.run.steps) == (before.state, before.steps)
         open_tries = [sum(one.open for one in step.tries) for step in self.run.steps]
@@ -334,9 +334,9 @@ class World:
     def do(self, number: int) -> None:
         """Carry out one effect of the outbox, which may have been done before."""
         effect = self.run.outbox[number % len(self.run.outbox)]
-        if effect.do is Do.START:
+        if effect.kind is EffectKind.START:
             self.submitted.setdefault(effect.run_id, effect.number)
-        if effect.do is Do.CANCEL and effect.run_id in self.submitted:
+        if effect.kind is EffectKind.CANCEL and effect.run_id in self.submitted:
             self.end(effect.run_id, StepState.CANCELLED)
 
     def end(self, run_id: str, state: StepState | None = None) -> None:
@@ -403,7 +403,7 @@ def specs(draw: st.DrawFn) -> WorkflowSpec:
 def test_each_step_runs_once_and_all_of_it_ends(
     spec: WorkflowSpec, bad: dict[int, StepState], happenings: list[tuple[str, int]]
 ) -> None:
-    """News are lost, repeated and out of order; the timer's rounds then bring any workflow run to its one end."""
+    """Input are lost, repeated and out of order; the timer's rounds then bring any workflow run to its one end."""
     steps = plan_of(spec)
     asks = [name for name, node in steps.items() if node.task]
     ids = [step_run_id("ws", "w1", name, number) for name in asks for number in (1, 2, 3, 4)]
@@ -422,7 +422,7 @@ def test_each_step_runs_once_and_all_of_it_ends(
                 world.end(runs[n % len(runs)])
             case "tell" | "late" if world.ended:
                 world.take(list(world.ended.values())[n % len(world.ended)])
-            case "refuse" if outbox and (effect := outbox[n % len(outbox)]).do is Do.START:
+            case "refuse" if outbox and (effect := outbox[n % len(outbox)]).kind is EffectKind.START:
                 if effect.run_id not in world.submitted:
                     world.ended.setdefault(effect.run_id, RunEnded(effect.run_id, StepState.FAILED, "x"))
                     world.take(RunRefused(effect.run_id, "agent_not_found"))

@@ -114,7 +114,7 @@ async def test_no_data_is_said_and_resolves_nothing() -> None:
     world.clock.move(hours=3)
     after = await world.evaluator().evaluate()
 
-    standing = await world.alerts.standing("default", "errors")
+    standing = await world.alerts.state("default", "errors")
     assert (before, after) == (Evaluated(1, 0, 0, 1), Evaluated(1, 0, 0, 1))
     assert standing is not None
     assert (standing.state.status, standing.state.no_data, standing.state.value) == ("firing", True, 1.0)
@@ -247,7 +247,9 @@ async def test_what_happens_to_agents_at_their_providers(tables: MemoryTables) -
     await tables.commit("agents", [Insert(row) for row in (old, *new)])
     await PlanStore(tables).note(
         "default",
-        Summary(world.clock(), {DriftKind.ORPHAN: 2, DriftKind.TAIL: 1, DriftKind.CHANGED: 1, DriftKind.CREATE: 9}),
+        Summary(
+            world.clock(), {DriftKind.ORPHAN: 2, DriftKind.DUPLICATE: 1, DriftKind.CHANGED: 1, DriftKind.CREATE: 9}
+        ),
     )
     after = await world.evaluator().evaluate()
 

@@ -44,8 +44,8 @@ def test_it_fires_when_bad_and_resolves_when_not() -> None:
     assert shown(states) == ".!!."
     assert [state.since for state in states] == [NOW + timedelta(minutes=n) for n in (0, 1, 1, 3)]
     assert [state.value for state in states] == [0.1, 0.6, 0.7, 0.5]
-    assert states[1].untold
-    assert states[3].untold
+    assert states[1].unpublished
+    assert states[3].unpublished
 
 
 def test_it_does_not_fire_again_before_its_cooldown_is_over() -> None:
@@ -78,7 +78,7 @@ def test_any_history(values: list[float | None], cooldown_s: int) -> None:
     for value, state in zip(values, play(declared, values), strict=True):
         if state.status is not before.status:
             assert value is not None
-            assert state.untold
+            assert state.unpublished
             if state.status is RuleStatus.FIRING:
                 assert value > 0.5
                 fired.append(state.since)
@@ -93,7 +93,7 @@ def test_what_is_not_evaluated_any_more_does_not_fire() -> None:
     (firing,) = play(rule(), [0.6])
     ended = closed(firing, NOW)
 
-    assert (ended.status, ended.untold) == (RuleStatus.OK, True)
+    assert (ended.status, ended.unpublished) == (RuleStatus.OK, True)
     assert closed(State(RuleStatus.OK, NOW), NOW) == State(RuleStatus.OK, NOW)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Span, every
-from llmops.facts.figures import Figures
+from llmops.facts.figures import FactSums
 from llmops.facts.folding import FactAggregation
 from llmops.facts.model import AttemptFact
 from llmops.facts.store import Facts
@@ -40,7 +40,7 @@ async def record(tables: MemoryTables, facts: Sequence[AttemptFact]) -> None:
 
 
 async def folded_sums(tables: MemoryTables, workspace: str | None = None) -> dict[Group, Spend]:
-    return await Figures(tables).costs(DAY, workspace, new=False)
+    return await FactSums(tables).costs(DAY, workspace, new=False)
 
 
 async def new_rows(tables: MemoryTables) -> int:
@@ -148,7 +148,7 @@ async def test_workspaces_are_summed_apart(tables: MemoryTables) -> None:
     """One workspace's name may be the beginning of another's."""
     facts = [fact("run-1"), fact("run-2", workspace="default-2"), fact("run-3", workspace="a")]
     await record(tables, facts)
-    unfolded = await Figures(tables).costs(DAY, "default")
+    unfolded = await FactSums(tables).costs(DAY, "default")
     await FactAggregation(tables).run(NOW)
 
     assert unfolded == expected(facts[:1])

@@ -15,7 +15,7 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Span, Tables, every
 from llmops.evaluation.scoring import Part, Score
-from llmops.facts.figures import Figures
+from llmops.facts.figures import FactSums
 from llmops.facts.folding import FactAggregation
 from llmops.facts.forgetting import RunRedaction
 from llmops.facts.model import AttemptFact, Ending
@@ -111,7 +111,7 @@ class World:
 
     async def check(self) -> None:
         """Check that what is read is what the facts add up to."""
-        stored, figures = await self.stored(), Figures(self.tables)
+        stored, figures = await self.stored(), FactSums(self.tables)
         assert len(stored) == len(self.recorded)
         first, last = NOW.date() - timedelta(days=4), NOW.date()
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]

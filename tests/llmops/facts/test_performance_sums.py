@@ -11,7 +11,7 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Span, every
-from llmops.facts.figures import Figures
+from llmops.facts.figures import FactSums
 from llmops.facts.folding import OPEN_DAYS, FactAggregation
 from llmops.facts.model import AttemptFact, Continuation, Ending
 from llmops.facts.store import Facts
@@ -49,7 +49,7 @@ async def record(tables: MemoryTables, outcomes: list[AttemptFact]) -> None:
 
 async def read(tables: MemoryTables, agent: str | None = None) -> tuple[PerformanceSummary, PerformanceSummary]:
     """Return what all outcomes of the day come to, by the hour and by the minute."""
-    figures = Figures(tables)
+    figures = FactSums(tables)
     hours = total(await figures.hours("default", agent, DAY, DAY))
     return hours, total(await figures.window("default", agent, NOW - timedelta(hours=3), NOW))
 
@@ -95,7 +95,7 @@ async def test_dying_at_any_write_loses_and_doubles_nothing(
         await FactAggregation(tables).run(NOW)
 
         assert await read(tables) == (expected(outcomes[:-1]),) * 2
-        old = await Figures(tables).hours("default", None, DAY - timedelta(days=5), DAY - timedelta(days=5))
+        old = await FactSums(tables).hours("default", None, DAY - timedelta(days=5), DAY - timedelta(days=5))
         assert total(old) == expected(outcomes[-1:])
 
 
@@ -141,7 +141,7 @@ async def test_a_window_takes_what_is_in_it(tables: MemoryTables) -> None:
     """By the minute; a long one by the hour; over midnight, too."""
     minutes = [outcome(f"m{n}", at=NOW - timedelta(minutes=n)) for n in range(0, 600, 10)]
     await record(tables, minutes)
-    figures = Figures(tables)
+    figures = FactSums(tables)
     for _ in range(2):
         quarter = await figures.window("default", "bot", NOW - timedelta(minutes=15), NOW)
         long = await figures.window("default", "bot", NOW - timedelta(hours=9), NOW)
@@ -162,17 +162,17 @@ async def test_old_days_are_closed_and_lose_their_details(tables: MemoryTables) 
     await FactAggregation(tables).run(later)
 
     rows = [row.key async for row in every(tables, "facts", Span("0", partition_before=":"))]
-    hours = total(await Figures(tables).hours("default", None, DAY, DAY))
+    hours = total(await FactSums(tables).hours("default", None, DAY, DAY))
     assert {key.split("!")[0] for key in rows} == {"access", "fact", "cost", "hour", "score", "folded", "new"}
     assert hours == expected([*some(20), outcome("late")])
     assert await FactAggregation(tables).run(later + timedelta(days=1)) == 1, "once a day what is late is added"
-    assert total(await Figures(tables).hours("default", None, DAY, DAY)) == hours
+    assert total(await FactSums(tables).hours("default", None, DAY, DAY)) == hours
 
 
 async def test_versions_in_the_order_they_were_seen(tables: MemoryTables) -> None:
     """Not by name: version 10 comes after version 9."""
     await record(tables, [outcome("a", version="10"), outcome("b", version="9", at=NOW - timedelta(hours=2))])
-    versions = list(versions_of(await Figures(tables).hours("default", "bot", DAY, DAY)))
+    versions = list(versions_of(await FactSums(tables).hours("default", "bot", DAY, DAY)))
 
     assert [(version, summary.runs) for version, _, summary in versions] == [("9", 1), ("10", 1)]
 

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import InvalidInput
-from llmops.facts.figures import Figures
+from llmops.facts.figures import FactSums
 from llmops.facts.folding import FactAggregation
 from llmops.facts.store import Facts
 from llmops.spend.costs import costs_by_session
@@ -31,9 +31,9 @@ async def _world() -> MemoryTables:
 async def test_costs_by_session_are_those_of_attempts_and_judges_the_dearest_first() -> None:
     """Whether they are in sums yet or not; of the days asked for, in one workspace."""
     tables = await _world()
-    before = await Figures(tables).sessions("default", DAY, DAY, 10)
+    before = await FactSums(tables).sessions("default", DAY, DAY, 10)
     await FactAggregation(tables).run(NOW)
-    after = await Figures(tables).sessions("default", DAY, DAY, 10)
+    after = await FactSums(tables).sessions("default", DAY, DAY, 10)
     costs = costs_by_session(after, DAY, DAY)
 
     assert before == after
@@ -43,7 +43,7 @@ async def test_costs_by_session_are_those_of_attempts_and_judges_the_dearest_fir
 
 async def test_too_many_attempts_are_refused_rather_than_cut_off() -> None:
     """No more rows are read than may be; the answer says to ask for fewer days."""
-    figures = Figures(await _world())
+    figures = FactSums(await _world())
     found = await figures.sessions("default", DAY - timedelta(days=1), DAY, 3)
     with pytest.raises(InvalidInput) as refused:
         costs_by_session(found, DAY, DAY)

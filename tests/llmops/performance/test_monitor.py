@@ -9,7 +9,7 @@ import pytest
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import InvalidInput
-from llmops.facts.figures import Figures
+from llmops.facts.figures import FactSums
 from llmops.facts.model import AttemptFact, Ending
 from llmops.facts.store import Facts as FactStore
 from llmops.facts.summary import PerformanceSummary, summary_of
@@ -32,7 +32,7 @@ async def performance(
     for each in outcomes:
         await FactStore(tables).record(each)
     first = DAY - timedelta(days=days - 1)
-    cells = await Figures(tables).hours("default", "bot", first, DAY)
+    cells = await FactSums(tables).hours("default", "bot", first, DAY)
     spent = {user: Spend(calls=1, cost_micro_usd=cost) for user, cost in users.items()}
     return InsightInput(performance_of("bot", cells, first, DAY, TARGET), before or PerformanceSummary(), spent)
 
@@ -165,7 +165,7 @@ async def test_what_the_rules_look_at_is_read_from_facts(tables: MemoryTables) -
         outcome("e", user_id="eve"),
     ):
         await FactStore(tables).record(each)
-    monitor = PerformanceReader(Figures(tables))
+    monitor = PerformanceReader(FactSums(tables))
     first = DAY - timedelta(days=1)
     facts = await Insights(monitor, DailyCosts(tables), lambda: NOW).facts("default", "bot", first, DAY, TARGET)
 

@@ -9,7 +9,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from kernel.strict_json import is_list, is_object, parse_json
-from triggers.http import asking
+from triggers.http import protocol_runs
 from triggers.http.asgi import answered_by
 from triggers.http.call import Call, Reply
 from triggers.http.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, flaw_of, message_of, refusal
@@ -27,7 +27,7 @@ async def a2a_card(call: Call) -> Reply:
 
     from triggers.http.a2a.tasks import card  # noqa: PLC0415 - heavy
 
-    found = await asking.callee(call, call.route("name"))
+    found = await protocol_runs.callee(call, call.route("name"))
     settings = call.services.core.settings
     url = settings.public_url.rstrip("/") or f"{call.request.url.partition('/api/')[0]}/api"
     described = card(found, f"{url}/a2a/{found.name}", signed_in=settings.auth_mode == "entra")
@@ -37,7 +37,7 @@ async def a2a_card(call: Call) -> Reply:
 async def a2a(call: Call) -> Reply:
     if (refused := _refused(message_of(call))) is not None:
         return refused
-    found = await asking.callee(call, call.route("name"))
+    found = await protocol_runs.callee(call, call.route("name"))
     from a2a.server.routes.jsonrpc_dispatcher import JsonRpcDispatcher  # noqa: PLC0415 - heavy
     from starlette.requests import Request  # noqa: PLC0415 - heavy
 

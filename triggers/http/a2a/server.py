@@ -43,11 +43,11 @@ from lifecycle.conversations.callback import Callback
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.submission import RunRequest
 from lifecycle.runs.queries import RunFilter
-from triggers.http import asking
+from triggers.http import protocol_runs
 from triggers.http.a2a.push import config_of, configs_of, found, of_task, push_of
 from triggers.http.a2a.tasks import artifact_of, query_of, state_of, status_of, task_of
 from triggers.http.api import defect
-from triggers.http.asking import LONGEST_ANSWER_S, Asked, Callee
+from triggers.http.protocol_runs import LONGEST_ANSWER_S, Callee, SubmittedRun
 
 if TYPE_CHECKING:
     from a2a.server.context import ServerCallContext
@@ -187,7 +187,7 @@ class AgentRequests(RequestHandler):
         """Refuse: there is only one card, which every caller may see."""
         raise ExtendedAgentCardNotConfiguredError
 
-    async def _ask(self, params: SendMessageRequest, *, stream: bool) -> Asked:
+    async def _ask(self, params: SendMessageRequest, *, stream: bool) -> SubmittedRun:
         message = params.message
         if message.task_id:
             await self._task(message.task_id)
@@ -207,7 +207,7 @@ class AgentRequests(RequestHandler):
             raise InvalidParamsError("The message has no id.")
         # A client that repeats a message gets the task that the first one started.
         key = str(ids.run_id(self._call.workspace, f"a2a:{self._agent.name}:{_printable(message.message_id)}"))
-        return await asking.ask(self._call, self._agent.name, request, key=key)
+        return await protocol_runs.ask(self._call, self._agent.name, request, key=key)
 
     async def _callback(self, params: SendMessageRequest) -> Callback | None:
         wanted = params.configuration
@@ -215,16 +215,16 @@ class AgentRequests(RequestHandler):
             return None
         return Callback(pushes=(await push_of(self._call, wanted.task_push_notification_config),))
 
-    async def _task(self, ident: str) -> Asked:
+    async def _task(self, ident: str) -> SubmittedRun:
         try:
-            asked = await asking.find(self._call, ident)
+            asked = await protocol_runs.find(self._call, ident)
         except (errors.NotFound, errors.InvalidInput):
             raise TaskNotFoundError from None
         if asked.run.agent != self._agent.name:
             raise TaskNotFoundError
         return asked
 
-    async def _events(self, asked: Asked, history: int | None) -> AsyncIterator[Event]:
+    async def _events(self, asked: SubmittedRun, history: int | None) -> AsyncIterator[Event]:
         """Yield the task, its answer as it grows, and each change of its state."""
         ident, context = asked.run.id, asked.run.session_id
         yield task_of(asked.run, history, artifacts=False)

@@ -26,7 +26,7 @@ from a2a.types import (
 from a2a.utils.errors import ContentTypeNotSupportedError, InvalidParamsError
 
 from lifecycle.conversations.run import Run, RunState
-from triggers.http.asking import Callee
+from triggers.http.protocol_runs import Callee
 
 TEXT = "text/plain"
 ANSWER = "answer"

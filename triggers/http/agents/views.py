@@ -60,7 +60,7 @@ class ProviderHealthView(View):
 class RetirementView(View):
     """The versions of a retired agent: disabled and archived now, deleted by prune after the grace period."""
 
-    put_away: bool
+    archived: bool
     delete_after: datetime | None
     versions: int
 
@@ -128,7 +128,7 @@ class AgentView(View):
 
 
 def _retirement(record: AgentRecord) -> RetirementView:
-    return RetirementView(put_away=record.put_away, delete_after=record.delete_after, versions=len(record.held))
+    return RetirementView(archived=record.archived, delete_after=record.delete_after, versions=len(record.held))
 
 
 class AgentStatsView(View):

@@ -11,14 +11,14 @@ from lifecycle.approvals.decisions import DecisionRequest
 from lifecycle.approvals.model import MAX_REASON
 from lifecycle.conversations.client_tools import ClientCall, ClientTool, ClientTools, ToolResult
 from lifecycle.conversations.run import RunState
-from lifecycle.conversations.session import Said
+from lifecycle.conversations.session import EarlierMessage
 from lifecycle.conversations.submission import RunRequest
-from triggers.http import asking
+from triggers.http import protocol_runs
 from triggers.http.agui.views import Message, Resume, RunInput
-from triggers.http.asking import LONGEST_ANSWER_S, Asked
 from triggers.http.call import Call, Reply
-from triggers.http.leaving import until_left
-from triggers.http.said import Words, words_of
+from triggers.http.chat_messages import ChatRequest, split
+from triggers.http.disconnects import cancel_on_disconnect
+from triggers.http.protocol_runs import LONGEST_ANSWER_S, SubmittedRun
 
 if TYPE_CHECKING:
     from triggers.http.approvals.views import ApprovalView
@@ -44,28 +44,28 @@ async def agui(call: Call) -> Reply:
     headers = {"Cache-Control": "no-store", "X-Run-Id": asked.run.id, "X-Session-Id": asked.run.session_id}
     if ignored:
         headers["X-Ignored-Parameters"] = ", ".join(ignored)
-    return Reply(until_left(asked, _events(call, asked, body)), 200, headers, "text/event-stream")
+    return Reply(cancel_on_disconnect(asked, _events(call, asked, body)), 200, headers, "text/event-stream")
 
 
-async def _client_tools(call: Call, body: RunInput, words: Words | None) -> ClientTools | None:
+async def _client_tools(call: Call, body: RunInput, words: ChatRequest | None) -> ClientTools | None:
     """Return the front end's tools, and the results of their calls; None where the agent does not accept any."""
     if words is None or not (body.tools or words.results):
         return None
-    if not words.results and not (await asking.callee(call, call.route("name"))).client_tools:
+    if not words.results and not (await protocol_runs.callee(call, call.route("name"))).client_tools:
         return None
     tools = tuple(ClientTool(tool.name, tool.description, tool.parameters) for tool in body.tools)
     return ClientTools(tools, results=words.results)
 
 
-async def _asked(call: Call, body: RunInput, words: Words, given: ClientTools | None) -> Asked:
+async def _asked(call: Call, body: RunInput, words: ChatRequest, given: ClientTools | None) -> SubmittedRun:
     request = RunRequest(query=words.query, session_id=body.thread_id, stream=call.live, client_tools=given)
     key = f"agui:{body.thread_id}:{body.run_id}"
     if not key.isascii():
         raise InvalidInput("threadId and runId are ASCII.", code="invalid_run_id", fields={"/runId": "ASCII"})
-    return await asking.ask(call, call.route("name"), request, key=key[:255], before=words.before)
+    return await protocol_runs.ask(call, call.route("name"), request, key=key[:255], before=words.before)
 
 
-async def _resumed(call: Call, entries: Sequence[Resume]) -> Asked:
+async def _resumed(call: Call, entries: Sequence[Resume]) -> SubmittedRun:
     """Submit the person's decisions, and continue the run that waited for them."""
     run_id = ""
     for entry in entries:
@@ -73,17 +73,17 @@ async def _resumed(call: Call, entries: Sequence[Resume]) -> Asked:
         given: Mapping[str, Any] = payload if isinstance(payload, dict) else {"decision": payload}
         approved = entry.status == "resolved" and given.get("decision") in ("approve", True)
         reason = str(given.get("reason") or "")[:MAX_REASON]
-        decided = await asking.decide(
+        decided = await protocol_runs.decide(
             call, entry.interrupt_id, DecisionRequest("approve" if approved else "reject", reason)
         )
         run_id = decided.run_id
-    asked = await asking.find(call, run_id)
+    asked = await protocol_runs.find(call, run_id)
     if asked.run.agent != call.route("name"):
         raise InvalidInput("The interrupt is another agent's.", code="wrong_agent", fields={"/resume": "another agent"})
     return asked
 
 
-async def _events(call: Call, asked: Asked, body: RunInput) -> AsyncGenerator[str]:
+async def _events(call: Call, asked: SubmittedRun, body: RunInput) -> AsyncGenerator[str]:
     """Yield the run's events: start, text, calls of the front end's tools, and how it ended or what it waits for."""
     from ag_ui import core  # noqa: PLC0415 - heavy
     from ag_ui.encoder import EventEncoder  # noqa: PLC0415 - heavy
@@ -99,13 +99,13 @@ async def _events(call: Call, asked: Asked, body: RunInput) -> AsyncGenerator[st
                     begun = True
                     yield encode(core.TextMessageStartEvent(message_id=message_id, role="assistant"))
                 yield encode(core.TextMessageContentEvent(message_id=message_id, delta=piece))
-        waiting = await asking.waiting_approvals(call, asked.run)
+        waiting = await protocol_runs.waiting_approvals(call, asked.run)
         if asked.run.state is RunState.CANCELLED:
             outcome: Any = core.RunFinishedCancelledOutcome()
         elif waiting:
             outcome = core.RunFinishedInterruptOutcome(interrupts=[_interrupt(core, one) for one in waiting])
         else:
-            asking.check_answered(asked)
+            protocol_runs.check_answered(asked)
             outcome = core.RunFinishedSuccessOutcome()
     except AppError as error:
         if begun:
@@ -133,21 +133,21 @@ def _interrupt(core: Any, approval: ApprovalView) -> Any:
     )
 
 
-def _words(messages: Sequence[Message]) -> Words:
+def _words(messages: Sequence[Message]) -> ChatRequest:
     """Return the question (the messages after the last answer, or tool results) and the conversation before it.
 
     Raises:
         InvalidInput: There is no question (`no_question`), or a message is not text (`unsupported_content`).
     """
-    told: list[Said | ToolResult] = []
+    told: list[EarlierMessage | ToolResult] = []
     for number, message in enumerate(messages):
         text = _text(message, number)
         if message.role == "tool" and message.tool_call_id is not None:
             told.append(ToolResult(message.tool_call_id, text))
         elif message.role in _SAYING:
             calls = [ClientCall(one.id, one.function.name, one.function.arguments) for one in message.tool_calls]
-            told.append(Said(message.role, text, tuple(calls)))
-    found = words_of(told) if told else None
+            told.append(EarlierMessage(message.role, text, tuple(calls)))
+    found = split(told) if told else None
     if found is None or not (found.query.strip() or found.results):
         fields = {"/messages": "The last message must be the user's, or a tool's."}
         raise InvalidInput("There is no question.", code="no_question", fields=fields)

@@ -12,21 +12,21 @@ from triggers.http.alerts.views import AlertPage, AlertView, FiringPage, FiringV
 from triggers.http.call import Call, Reply, page_token
 
 
-def _view(alert: Alert, standing: AlertStatus | None, aim: AlertTarget) -> AlertView:
+def _view(alert: Alert, status: AlertStatus | None, aim: AlertTarget) -> AlertView:
     return AlertView.of(
         alert,
-        state=standing.state if standing else None,
+        state=status.state if status else None,
         recipients=aim.recipients,
         misconfigured=aim.missing,
     )
 
 
 async def _shown(call: Call, alert: Alert) -> AlertView:
-    standing, (aim,) = await asyncio.gather(
-        call.services.alerts.store.standing(call.workspace, alert.name),
+    status, (aim,) = await asyncio.gather(
+        call.services.alerts.store.state(call.workspace, alert.name),
         call.services.alerts.references.targets(call.workspace, [alert.rule]),
     )
-    return _view(alert, standing, aim)
+    return _view(alert, status, aim)
 
 
 async def alerts_put(call: Call) -> Reply:
@@ -44,11 +44,11 @@ async def alerts_delete(call: Call) -> Reply:
 
 async def alerts_list(call: Call) -> Reply:
     alerts, after = await call.services.alerts.store.list(call.workspace, call.limit(), call.cursor(alert_name))
-    standings, aims = await asyncio.gather(
-        call.services.alerts.store.standings(call.workspace),
+    statuses, aims = await asyncio.gather(
+        call.services.alerts.store.states(call.workspace),
         call.services.alerts.references.targets(call.workspace, [alert.rule for alert in alerts]),
     )
-    items = [_view(alert, standings.get(alert.name), aim) for alert, aim in zip(alerts, aims, strict=True)]
+    items = [_view(alert, statuses.get(alert.name), aim) for alert, aim in zip(alerts, aims, strict=True)]
     return Reply(AlertPage(items=items, next=page_token(after)))
 
 

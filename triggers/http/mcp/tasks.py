@@ -15,15 +15,15 @@ from mcp.shared.exceptions import MCPError
 from kernel.clock import rfc3339
 from kernel.errors import InvalidInput, NotFound
 from lifecycle.conversations.run import Run, RunState
-from triggers.http import asking
+from triggers.http import protocol_runs
 from triggers.http.mcp.tools import question, result_of, takes_questions
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
 
-    from triggers.http.asking import Asked
     from triggers.http.call import Call
     from triggers.http.mcp.tools import AgentTools
+    from triggers.http.protocol_runs import SubmittedRun
 
     Context = ServerRequestContext[Any, Any]
 
@@ -53,7 +53,7 @@ class AgentTasks:
         """Return a task: with its answer once it has ended, with its questions while it waits for a person."""
         asked = await self._task(params.task_id)
         run = asked.run
-        waiting = await asking.waiting_approvals(self._call, run)
+        waiting = await protocol_runs.waiting_approvals(self._call, run)
         if waiting and takes_questions(context):
             asks = {f"approval:{one.id}": _dumped(question(one)) for one in waiting}
             return task_of(run, "input_required") | {"inputRequests": asks}
@@ -76,9 +76,9 @@ class AgentTasks:
             await asked.cancel()
         return {}
 
-    async def _task(self, ident: str) -> Asked:
+    async def _task(self, ident: str) -> SubmittedRun:
         try:
-            return await asking.find(self._call, ident)
+            return await protocol_runs.find(self._call, ident)
         except (NotFound, InvalidInput):
             raise MCPError(types.INVALID_PARAMS, "There is no such task.", {"taskId": ident[:64]}) from None
 

@@ -16,9 +16,9 @@ from lifecycle.approvals.decisions import DecisionRequest
 from lifecycle.approvals.model import MAX_REASON
 from lifecycle.conversations.run import Run, Stage
 from lifecycle.conversations.submission import RunRequest
-from triggers.http import asking
+from triggers.http import protocol_runs
 from triggers.http.approvals.views import ApprovalView
-from triggers.http.asking import LONGEST_ANSWER_S, Asked
+from triggers.http.protocol_runs import LONGEST_ANSWER_S, SubmittedRun
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
@@ -143,7 +143,7 @@ class AgentTools:
     async def list(self, _: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         """List the fixed tools, and one for each of the first agents, at most MCP_AGENT_TOOLS."""
         most = self._call.services.core.settings.mcp_agent_tools
-        found, _after = await asking.callees(self._call, most) if most else ((), None)
+        found, _after = await protocol_runs.callees(self._call, most) if most else ((), None)
         own = [
             types.Tool(
                 name=_OWN_TOOL + one.name,
@@ -164,10 +164,10 @@ class AgentTools:
             _check(given, tool.input_schema)
             match params.name:
                 case "get_run":
-                    asked = await asking.find(self._call, given["run_id"])
+                    asked = await protocol_runs.find(self._call, given["run_id"])
                     return await self._followed(context, asked, given.get("wait_s", 0), params)
                 case "cancel_run":
-                    asked = await asking.find(self._call, given["run_id"])
+                    asked = await protocol_runs.find(self._call, given["run_id"])
                     return await self._run_result(await asked.cancel())
                 case "list_agents":
                     return await self._agents(given.get("after"))
@@ -194,7 +194,7 @@ class AgentTools:
         self, context: Context, name: str, given: Mapping[str, Any], params: types.CallToolRequestParams
     ) -> ToolAnswer:
         if params.request_state:
-            asked = await asking.find(self._call, params.request_state)
+            asked = await protocol_runs.find(self._call, params.request_state)
         else:
             try:
                 fields = ("query", "session_id", "user_id")
@@ -202,7 +202,7 @@ class AgentTools:
             except ValidationError:
                 raise InvalidInput("The arguments are not valid.", code="invalid_arguments") from None
             key = (params.meta or {}).get(IDEMPOTENCY_KEY)
-            asked = await asking.ask(self._call, name, request, key=key if isinstance(key, str) else None)
+            asked = await protocol_runs.ask(self._call, name, request, key=key if isinstance(key, str) else None)
         as_task = takes_tasks(context)
         answer = await self._followed(
             context, asked, given.get("wait_s", _TASK_AFTER_S if as_task else _WAIT_S), params
@@ -214,12 +214,12 @@ class AgentTools:
         return {"resultType": "task"} | task_of(asked.run, "working")
 
     async def _followed(
-        self, context: Context, asked: Asked, wait_s: int, params: types.CallToolRequestParams
+        self, context: Context, asked: SubmittedRun, wait_s: int, params: types.CallToolRequestParams
     ) -> types.CallToolResult | types.InputRequiredResult:
         """Wait for the answer and report its stages; where a person must decide, ask the caller."""
         await self.decide_all(params.input_responses)
         if params.input_responses:
-            asked = await asking.find(self._call, asked.run.id)
+            asked = await protocol_runs.find(self._call, asked.run.id)
         left, stage = float(wait_s), None
         while True:
             if asked.run.stage is not None and asked.run.stage is not stage:
@@ -229,7 +229,7 @@ class AgentTools:
                 break
             await asked.wait(min(_LOOK_EVERY_S, left))
             left -= _LOOK_EVERY_S
-        waiting = await asking.waiting_approvals(self._call, asked.run)
+        waiting = await protocol_runs.waiting_approvals(self._call, asked.run)
         if waiting and takes_questions(context):
             return types.InputRequiredResult(
                 input_requests={f"{_APPROVAL}{one.id}": question(one) for one in waiting}, request_state=asked.run.id
@@ -251,13 +251,13 @@ class AgentTools:
             )
 
     async def _decided(self, ident: str, decision: DecisionRequest) -> dict[str, Any]:
-        return (await asking.decide(self._call, ident, decision)).model_dump(mode="json")
+        return (await protocol_runs.decide(self._call, ident, decision)).model_dump(mode="json")
 
     async def _run_result(self, run: Run) -> types.CallToolResult:
         return _result(_run(run, []))
 
     async def _agents(self, after: str | None) -> types.CallToolResult:
-        found, following = await asking.callees(self._call, 100, agent_name(after) if after else None)
+        found, following = await protocol_runs.callees(self._call, 100, agent_name(after) if after else None)
         return _result(
             {"agents": [{"name": one.name, "description": one.description} for one in found], "next": following}
         )

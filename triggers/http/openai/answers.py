@@ -13,8 +13,7 @@ from kernel.errors import AppError, NotFound
 from lifecycle.conversations.client_tools import TOOL_CALLS, ClientCall
 from lifecycle.conversations.run import Run, RunState
 from llmops.spend.usage import Spend
-from triggers.http import asking
-from triggers.http.asking import Asked
+from triggers.http import protocol_runs
 from triggers.http.openai.errors import error_object
 from triggers.http.openai.views import (
     AnswerMessage,
@@ -37,6 +36,7 @@ from triggers.http.openai.views import (
     ResponseView,
     dumped,
 )
+from triggers.http.protocol_runs import SubmittedRun
 
 _STATUS = {
     RunState.QUEUED: "queued",
@@ -106,7 +106,7 @@ def chat_usage(spend: Spend) -> CompletionUsage:
     )
 
 
-async def chat_chunks(asked: Asked, pieces: AsyncGenerator[str], *, with_usage: bool) -> AsyncGenerator[str]:
+async def chat_chunks(asked: SubmittedRun, pieces: AsyncGenerator[str], *, with_usage: bool) -> AsyncGenerator[str]:
     """Yield a run's answer as server-sent events of Chat Completions; after a failure an `error` ends the stream.
 
     Args:
@@ -126,7 +126,7 @@ async def chat_chunks(asked: Asked, pieces: AsyncGenerator[str], *, with_usage: 
         async with aclosing(pieces):
             async for piece in pieces:
                 yield chunk({"content": piece})
-        asking.check_answered(asked)
+        protocol_runs.check_answered(asked)
     except AppError as error:
         yield _data({"error": error_object(error)[1]})
         return
@@ -139,7 +139,7 @@ async def chat_chunks(asked: Asked, pieces: AsyncGenerator[str], *, with_usage: 
 
 
 def response_view(
-    asked: Asked, *, background: bool = False, previous: str | None = None, text: str | None = None
+    asked: SubmittedRun, *, background: bool = False, previous: str | None = None, text: str | None = None
 ) -> ResponseView:
     """Return a run as a response.
 
@@ -178,7 +178,7 @@ def response_view(
 
 
 async def response_events(
-    asked: Asked, pieces: AsyncGenerator[str], *, background: bool, previous: str | None
+    asked: SubmittedRun, pieces: AsyncGenerator[str], *, background: bool, previous: str | None
 ) -> AsyncGenerator[str]:
     """Yield a run as server-sent events of Responses: created, its text as it grows, and the outcome."""
     number = 0

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
-from lifecycle.conversations.session import Said
+from lifecycle.conversations.session import EarlierMessage
 from lifecycle.conversations.submission import RunRequest
-from triggers.http import asking
-from triggers.http.asking import LONGEST_ANSWER_S, Asked
+from triggers.http import protocol_runs
 from triggers.http.call import Call, Reply
-from triggers.http.leaving import until_left
+from triggers.http.chat_messages import ChatRequest
+from triggers.http.disconnects import cancel_on_disconnect
 from triggers.http.openai.answers import (
     chat_chunks,
     chat_completion,
@@ -33,11 +33,11 @@ from triggers.http.openai.views import (
     ModelList,
     ResponseBody,
 )
+from triggers.http.protocol_runs import LONGEST_ANSWER_S, SubmittedRun
 from triggers.http.runs.handlers import wait_of
-from triggers.http.said import Words
 
 if TYPE_CHECKING:
-    from triggers.http.asking import Callee
+    from triggers.http.protocol_runs import Callee
 
 _STREAM = "text/event-stream"
 _NOT_CACHED = {"Cache-Control": "no-store"}
@@ -48,12 +48,12 @@ def _model(found: Callee) -> Model:
 
 
 async def openai_models_list(call: Call) -> Reply:
-    found, _ = await asking.callees(call)
+    found, _ = await protocol_runs.callees(call)
     return Reply(ModelList(data=[_model(one) for one in found]))
 
 
 async def openai_models_get(call: Call) -> Reply:
-    return Reply(_model(await asking.callee(call, call.route("model"))))
+    return Reply(_model(await protocol_runs.callee(call, call.route("model"))))
 
 
 def _within(call: Call) -> int:
@@ -61,7 +61,7 @@ def _within(call: Call) -> int:
     return wait_of(prefer) if prefer else LONGEST_ANSWER_S
 
 
-def _request(call: Call, body: ChatBody | ResponseBody, words: Words, session: str | None) -> RunRequest:
+def _request(call: Call, body: ChatBody | ResponseBody, words: ChatRequest, session: str | None) -> RunRequest:
     return RunRequest(
         query=words.query,
         session_id=session,
@@ -72,7 +72,7 @@ def _request(call: Call, body: ChatBody | ResponseBody, words: Words, session: s
     )
 
 
-def _headers(asked: Asked, body: ChatBody | ResponseBody) -> dict[str, str]:
+def _headers(asked: SubmittedRun, body: ChatBody | ResponseBody) -> dict[str, str]:
     found = {"X-Run-Id": asked.run.id, "X-Session-Id": asked.run.session_id}
     names = ignored(body)
     return found | ({"X-Ignored-Parameters": names} if names else {})
@@ -99,27 +99,27 @@ async def openai_chat_completions(call: Call) -> Reply:
     session = call.header("x-session-id") or await session_of(call, words, body.who)
     check_results(words, session, "messages")
     request = _request(call, body, words, session)
-    asked = await asking.ask(call, body.model, request, key=call.header("idempotency-key"), before=words.before)
+    asked = await protocol_runs.ask(call, body.model, request, key=call.header("idempotency-key"), before=words.before)
     headers = _headers(asked, body)
     if not body.stream:
         await asked.wait(_within(call))
         await _given_up(asked)
-        asking.check_answered(asked)
+        protocol_runs.check_answered(asked)
         return Reply(chat_completion(asked.run), headers=headers)
     pieces = await _begun(asked.pieces(_within(call)))
     if asked.settled and asked.run.answer is None:
         await _given_up(asked)
-        asking.check_answered(asked)
-    stream = until_left(asked, chat_chunks(asked, pieces, with_usage=body.stream_options.include_usage))
+        protocol_runs.check_answered(asked)
+    stream = cancel_on_disconnect(asked, chat_chunks(asked, pieces, with_usage=body.stream_options.include_usage))
     return Reply(stream, headers=headers | _NOT_CACHED, mimetype=_STREAM)
 
 
-async def _given_up(asked: Asked) -> None:
+async def _given_up(asked: SubmittedRun) -> None:
     """Cancel a run that waits for a budget: its caller gets an error, so nobody would read the answer."""
     if asked.settled and not asked.run.finished and asked.run.error and asked.run.error.code == "budget_exceeded":
         refused = asked.run.error
         await asked.cancel()
-        raise asking.Blocked(refused.detail, code=refused.code)
+        raise protocol_runs.Blocked(refused.detail, code=refused.code)
 
 
 async def openai_conversations_create(call: Call) -> Reply:
@@ -137,13 +137,13 @@ async def openai_responses_create(call: Call) -> Reply:
     words = replace(words, before=(*before, *words.before))
     check_results(words, session, "input")
     request = _request(call, body, words, session)
-    asked = await asking.ask(call, body.model, request, key=call.header("idempotency-key"), before=words.before)
+    asked = await protocol_runs.ask(call, body.model, request, key=call.header("idempotency-key"), before=words.before)
     headers = _headers(asked, body)
     previous = body.previous_response_id
     if body.stream:
         pieces = asked.pieces(_within(call))
         events = response_events(asked, pieces, background=body.background, previous=previous)
-        stream = events if body.background else until_left(asked, events)
+        stream = events if body.background else cancel_on_disconnect(asked, events)
         return Reply(stream, headers=headers | _NOT_CACHED, mimetype=_STREAM)
     if not body.background:
         await asked.wait(_within(call))
@@ -151,18 +151,18 @@ async def openai_responses_create(call: Call) -> Reply:
     return Reply(response_view(asked, background=body.background, previous=previous), headers=headers)
 
 
-async def _goes_on_from(call: Call, body: ResponseBody) -> tuple[str | None, tuple[Said, ...]]:
+async def _goes_on_from(call: Call, body: ResponseBody) -> tuple[str | None, tuple[EarlierMessage, ...]]:
     """Return the session to continue, and the messages a new one begins with when continuing from an earlier answer."""
     if body.previous_response_id is None:
         return body.conversation_id, ()
     try:
-        earlier = (await asking.find(call, run_of_response(body.previous_response_id))).run
+        earlier = (await protocol_runs.find(call, run_of_response(body.previous_response_id))).run
     except NotFound:
         raise no_response(body.previous_response_id) from None
     if not earlier.finished:
         msg = "The previous response is not finished; a conversation takes the next question at once."
         raise Conflict(msg, code="response_not_finished")
-    return await asking.branch(call, earlier, body.who)
+    return await protocol_runs.branch(call, earlier, body.who)
 
 
 async def openai_responses_get(call: Call) -> Reply:
@@ -175,9 +175,9 @@ async def openai_responses_cancel(call: Call) -> Reply:
     return Reply(response_view(asked))
 
 
-async def _response(call: Call) -> Asked:
+async def _response(call: Call) -> SubmittedRun:
     ident = call.route("id")
     try:
-        return await asking.find(call, run_of_response(ident))
+        return await protocol_runs.find(call, run_of_response(ident))
     except NotFound:
         raise no_response(ident) from None

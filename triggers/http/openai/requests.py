@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from kernel.errors import InvalidInput
 from lifecycle.conversations.client_tools import ClientCall, ToolResult
-from lifecycle.conversations.session import Said
+from lifecycle.conversations.session import EarlierMessage
+from triggers.http.chat_messages import ChatRequest, split
 from triggers.http.openai.views import ChatBody, ChatMessage, InputItem, Part, ResponseBody
-from triggers.http.said import Words, words_of
 
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text", "refusal"})
 _NO_FUNCTIONS = "Functions are given as tools."
@@ -89,13 +89,13 @@ def check_response(body: ResponseBody) -> None:
         raise _refused("conversation", "Name a conversation, or a previous response, not both.", "mutually_exclusive")
 
 
-def chat_words(messages: Sequence[ChatMessage]) -> Words:
+def chat_words(messages: Sequence[ChatMessage]) -> ChatRequest:
     """Return the question and the conversation before it.
 
     Raises:
         InvalidInput: The last message is neither the user's nor a tool's, or one contains something other than text.
     """
-    said: list[Said | ToolResult] = []
+    said: list[EarlierMessage | ToolResult] = []
     for number, message in enumerate(messages):
         place = f"messages.{number}"
         text = _text(message.content, f"{place}.content")
@@ -109,46 +109,51 @@ def chat_words(messages: Sequence[ChatMessage]) -> Words:
             if call.function is None:
                 raise _refused(f"{place}.tool_calls", _NO_FUNCTIONS, "unsupported_tools")
             calls.append(ClientCall(call.id, call.function.name, call.function.arguments))
-        said.append(Said(message.role, text, tuple(calls)))
+        said.append(EarlierMessage(message.role, text, tuple(calls)))
     return _words(said, "messages")
 
 
-def response_words(body: ResponseBody) -> Words:
+def response_words(body: ResponseBody) -> ChatRequest:
     """Return the question and the conversation before it, from the input of a response.
 
     Raises:
         InvalidInput: The last item is neither the user's nor a tool's, or an item is of a kind that agents do not take.
     """
-    said: list[Said | ToolResult] = []
+    said: list[EarlierMessage | ToolResult] = []
     if isinstance(body.input, str):
-        said = [Said("user", body.input)]
+        said = [EarlierMessage("user", body.input)]
     else:
         for number, item in enumerate(body.input):
             one, before = _item(item, f"input.{number}"), said[-1] if said else None
-            asks = isinstance(one, Said) and one.tool_calls and not one.text
-            if asks and isinstance(one, Said) and isinstance(before, Said) and before.role == "assistant":
+            asks = isinstance(one, EarlierMessage) and one.tool_calls and not one.text
+            if (
+                asks
+                and isinstance(one, EarlierMessage)
+                and isinstance(before, EarlierMessage)
+                and before.role == "assistant"
+            ):
                 said[-1] = replace(before, tool_calls=(*before.tool_calls, *one.tool_calls))  # items of one answer
             else:
                 said.append(one)
     if body.instructions:
-        said.insert(0, Said("system", body.instructions))
+        said.insert(0, EarlierMessage("system", body.instructions))
     return _words(said, "input")
 
 
-def _item(item: InputItem, place: str) -> Said | ToolResult:
+def _item(item: InputItem, place: str) -> EarlierMessage | ToolResult:
     if item.type == "function_call":
         ident, name = _given(item.call_id, f"{place}.call_id"), _given(item.name, f"{place}.name")
-        return Said("assistant", "", (ClientCall(ident, name, item.arguments),))
+        return EarlierMessage("assistant", "", (ClientCall(ident, name, item.arguments),))
     if item.type == "function_call_output":
         return ToolResult(_given(item.call_id, f"{place}.call_id"), _text(item.output, f"{place}.output"))
     if item.type != "message" or item.role is None:
         code = "unsupported_tools" if "call" in item.type or "tool" in item.type else "unsupported_input"
         raise _refused(place, f"Of items, an agent takes messages and functions; not {item.type[:40]!r}.", code)
-    return Said(item.role, _text(item.content, f"{place}.content"))
+    return EarlierMessage(item.role, _text(item.content, f"{place}.content"))
 
 
-def _words(told: Sequence[Said | ToolResult], place: str) -> Words:
-    if (found := words_of(told)) is None:
+def _words(told: Sequence[EarlierMessage | ToolResult], place: str) -> ChatRequest:
+    if (found := split(told)) is None:
         raise _refused(place, "The last message must be the user's, or a tool's: it is what is asked.", "no_question")
     return found
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from kernel.errors import InvalidInput, NotFound
 from kernel.strict_json import is_object
 from lifecycle.conversations.client_tools import ClientTool, ClientTools, ToolResult, run_of_call
-from triggers.http import asking
+from triggers.http import protocol_runs
 
 if TYPE_CHECKING:
     from triggers.http.call import Call
-    from triggers.http.said import Words
+    from triggers.http.chat_messages import ChatRequest
 
 _FUNCTIONS = "Of tools, an agent takes functions of the caller's; others its declaration names."
 
@@ -32,7 +32,7 @@ def client_tools(tools: Sequence[Any], choice: Any, results: Sequence[ToolResult
     return ClientTools(offered, chosen if offered else "auto", tuple(results))
 
 
-async def session_of(call: Call, words: Words, user_id: str | None) -> str | None:
+async def session_of(call: Call, words: ChatRequest, user_id: str | None) -> str | None:
     """Return the session whose latest run asked for the tool calls that the request answers; None if not found.
 
     The calls' ids contain the run's, so that a client that sends the whole conversation continues in the same session.
@@ -41,13 +41,13 @@ async def session_of(call: Call, words: Words, user_id: str | None) -> str | Non
     if ident is None:
         return None
     try:
-        session, _ = await asking.branch(call, (await asking.find(call, ident)).run, user_id)
+        session, _ = await protocol_runs.branch(call, (await protocol_runs.find(call, ident)).run, user_id)
     except NotFound:
         return None
     return session
 
 
-def check_results(words: Words, session: str | None, place: str) -> None:
+def check_results(words: ChatRequest, session: str | None, place: str) -> None:
     """Check that the tool results of a request without a session match the calls before them.
 
     Raises:

@@ -38,7 +38,7 @@ class PinView(View):
     fingerprint: str
 
 
-class DeskView(View):
+class PersonWaitView(View):
     """A session with a person: since when, due when, and claimed by whom."""
 
     since: datetime
@@ -57,7 +57,7 @@ class ServedView(View):
     since: datetime
     trail: Sequence[str]
     hops: int
-    desk: DeskView | None
+    person_wait: PersonWaitView | None
 
 
 class SessionView(View):

@@ -95,7 +95,7 @@ class TeamStatusView(View):
     since: datetime
     members: Sequence[MemberStatusView]
     conversations: int
-    waiting_for_room: int
+    waiting_for_member: int
     handoffs: int
     by: Mapping[str, int]
     escalations: int
@@ -128,7 +128,7 @@ class WaitingView(View):
     def from_session(cls, session: Session) -> Self:
         """Return the view of a session that is with a person."""
         served = session.served
-        if served is None or served.desk is None:
+        if served is None or served.person_wait is None:
             msg = "no person has the session"
             raise ValueError(msg)
         note = served.note
@@ -138,10 +138,10 @@ class WaitingView(View):
             "summary": note.summary if note else "",
         }
         return cls.of(
-            served.desk,
+            served.person_wait,
             served,
             session=SessionView.of(session),
-            since=served.desk.since,
+            since=served.person_wait.since,
             **told,
         )
 

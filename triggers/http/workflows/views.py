@@ -91,7 +91,7 @@ class WorkflowRunView(View):
     ) -> Self:
         """Return the view of a workflow run."""
         steps = [_step(step, states or {}) for step in run.steps]
-        return cls.of(run, run.asked, answer=answer, spend=SpendView.of(run.spend), steps=steps)
+        return cls.of(run, run.request, answer=answer, spend=SpendView.of(run.spend), steps=steps)
 
 
 class WorkflowRunPage(Page[WorkflowRunView]):

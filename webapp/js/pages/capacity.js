@@ -62,7 +62,7 @@ function Teams() {
   const from = useData((abort) => each("teams", "/status", abort), ["handoff.", "person.", "session.state_changed"]);
   return html`<${Loaded} from=${from} empty=${html`<${Card} title="Teams"><${Empty} title="No teams"><span>Agents and people who serve one conversation: <code>PUT /api/teams/NAME</code>.</span><//><//>`}>${({ items, complete }) => html`<${Some} complete=${complete} />${items.map((team) => html`
     <${Card} key=${team.team} title=${html`Team ${team.team}`} label=${`Team ${team.team}`} actions=${html`<a href=${link("chat", team.team, { with: "team" })}>Ask it</a>`}>
-      <p class="small muted">${format.count(team.conversations)} open conversations, ${format.count(team.waiting_for_room)} waiting for capacity; in 7 days ${format.count(team.handoffs)} handoffs and ${format.count(team.escalations)} escalations.</p>
+      <p class="small muted">${format.count(team.conversations)} open conversations, ${format.count(team.waiting_for_member)} waiting for capacity; in 7 days ${format.count(team.handoffs)} handoffs and ${format.count(team.escalations)} escalations.</p>
       ${team.insights.map((text) => html`<p class="note warn">${text}</p>`)}
       <${Table} caption=${`Members of ${team.team}`} name=${`team-${team.team}`} rows=${team.members} keyOf=${(row) => row.name} columns=${[
         { label: "Member", value: (row) => row.name, show: (row) => html`<strong>${row.name}</strong>${row.role ? html`<div class="small muted">${format.words(row.role)}</div>` : ""}` },

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agent_framework import FunctionTool
 
 
-class InSpec:
+class StatelessProvider:
     """The common part of `AgentProvider`: there is nothing to create, find or delete."""
 
     def __init__(self, kind: str, clock: Clock, toolbox: Toolbox) -> None:

@@ -10,15 +10,15 @@ from urllib.parse import urlsplit
 import pytest
 from multidict import CIMultiDict
 
-from devhost.fence import Fence
+from devhost.origin_guard import OriginGuard
 from tests.waiting import QUIET_S
 
 HOOKS = "/runtime/webhooks/durabletask"
 LINK = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 
 
-def _refused(fence: Fence, headers: dict[str, str], method: str = "POST") -> bool:
-    return fence.refusal(method, CIMultiDict({"Host": "localhost:7071", **headers})) is not None
+def _refused(guard: OriginGuard, headers: dict[str, str], method: str = "POST") -> bool:
+    return guard.refusal(method, CIMultiDict({"Host": "localhost:7071", **headers})) is not None
 
 
 def _send(url: str, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> int:
@@ -38,7 +38,7 @@ def _send(url: str, method: str, path: str, headers: dict[str, str], body: bytes
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:7071", "localhost.", "127.0.0.1:1", "[::1]:7071", "10.1.2.3"])
 def test_names_of_this_host_pass(host: str) -> None:
     """The loopback names and the address listened on, with any port: one may be forwarded."""
-    assert not _refused(Fence.around("10.1.2.3"), {"Host": host})
+    assert not _refused(OriginGuard.for_host("10.1.2.3"), {"Host": host})
 
 
 @pytest.mark.parametrize(
@@ -46,22 +46,22 @@ def test_names_of_this_host_pass(host: str) -> None:
 )
 def test_other_names_do_not(host: str) -> None:
     """A name that somebody else may point at this machine is refused, and so is what is no name at all."""
-    assert _refused(Fence.around("127.0.0.1"), {"Host": host})
+    assert _refused(OriginGuard.for_host("127.0.0.1"), {"Host": host})
 
 
 def test_a_missing_or_repeated_host_is_refused() -> None:
     """Two Host headers may mean one thing to a proxy and another here."""
-    fence = Fence.around("127.0.0.1")
+    guard = OriginGuard.for_host("127.0.0.1")
 
-    assert fence.refusal("GET", CIMultiDict[str]()) is not None
-    assert fence.refusal("GET", CIMultiDict[str]([("Host", "localhost"), ("Host", "localhost")])) is not None
+    assert guard.refusal("GET", CIMultiDict[str]()) is not None
+    assert guard.refusal("GET", CIMultiDict[str]([("Host", "localhost"), ("Host", "localhost")])) is not None
 
 
 def test_a_host_on_all_interfaces_goes_by_its_addresses() -> None:
     """No name can be rebound into an IP address, so any of them is its own; names are not."""
-    fence = Fence.around("0.0.0.0")
+    guard = OriginGuard.for_host("0.0.0.0")
 
-    assert [_refused(fence, {"Host": host}) for host in ("192.168.1.7:7071", "[fe80::1]", "laptop.lan")] == [
+    assert [_refused(guard, {"Host": host}) for host in ("192.168.1.7:7071", "[fe80::1]", "laptop.lan")] == [
         False,
         False,
         True,
@@ -70,12 +70,12 @@ def test_a_host_on_all_interfaces_goes_by_its_addresses() -> None:
 
 def test_allowed_names_pass_for_host_and_origin() -> None:
     """Behind a proxy the page's origin is the proxy's name, and Host may be either."""
-    fence = Fence.around("127.0.0.1", ["dev.example"])
+    guard = OriginGuard.for_host("127.0.0.1", ["dev.example"])
 
-    assert not _refused(fence, {"Host": "dev.example"})
-    assert not _refused(fence, {"Origin": "https://dev.example", "Sec-Fetch-Site": "same-origin"})
-    with pytest.raises(ValueError, match="no host name"):
-        Fence.around("127.0.0.1", ["http://dev.example/"])
+    assert not _refused(guard, {"Host": "dev.example"})
+    assert not _refused(guard, {"Origin": "https://dev.example", "Sec-Fetch-Site": "same-origin"})
+    with pytest.raises(ValueError, match="is not a host name"):
+        OriginGuard.for_host("127.0.0.1", ["http://dev.example/"])
 
 
 @pytest.mark.parametrize(
@@ -93,21 +93,21 @@ def test_allowed_names_pass_for_host_and_origin() -> None:
 )
 def test_only_the_same_origin_passes(origin: str, refused: bool) -> None:
     """Scheme apart (a proxy may speak TLS), an Origin must be the very host and port that were asked."""
-    assert _refused(Fence.around("127.0.0.1"), {"Origin": origin}) is refused
+    assert _refused(OriginGuard.for_host("127.0.0.1"), {"Origin": origin}) is refused
 
 
 def test_only_a_visit_may_come_from_another_site() -> None:
     """A link to a page is followed; a form, an image, a frame and a script of another site are refused."""
-    fence = Fence.around("127.0.0.1")
+    guard = OriginGuard.for_host("127.0.0.1")
 
-    assert not _refused(fence, LINK, "GET")
-    assert _refused(fence, LINK, "POST")
-    assert _refused(fence, {**LINK, "Sec-Fetch-Dest": "iframe"}, "GET")
-    assert _refused(fence, {**LINK, "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, "GET")
-    assert _refused(fence, {"Sec-Fetch-Site": "same-site"}, "GET")
-    assert not _refused(fence, {"Sec-Fetch-Site": "same-origin"})
-    assert not _refused(fence, {"Sec-Fetch-Site": "none"}, "GET")
-    assert _refused(dataclasses.replace(fence, links=False), LINK, "GET")
+    assert not _refused(guard, LINK, "GET")
+    assert _refused(guard, LINK, "POST")
+    assert _refused(guard, {**LINK, "Sec-Fetch-Dest": "iframe"}, "GET")
+    assert _refused(guard, {**LINK, "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, "GET")
+    assert _refused(guard, {"Sec-Fetch-Site": "same-site"}, "GET")
+    assert not _refused(guard, {"Sec-Fetch-Site": "same-origin"})
+    assert not _refused(guard, {"Sec-Fetch-Site": "none"}, "GET")
+    assert _refused(dataclasses.replace(guard, links=False), LINK, "GET")
 
 
 ROUTES = [
@@ -141,7 +141,7 @@ def test_a_form_of_another_site_reaches_nothing(sample: Any, method: str, path: 
     assert len(sample.notes(event="fragile")) == executed
 
 
-def test_the_sdks_port_is_fenced_too(sample: Any) -> None:
+def test_the_sdks_port_is_guarded_too(sample: Any) -> None:
     """The port that the Durable client calls refuses foreign names and pages, even a link."""
     rpc = json.loads(sample.call("GET", "/api/rpc").body)["url"]
     path = "/durabletask/entities/Counter/rpc?op=add"

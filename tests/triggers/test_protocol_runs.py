@@ -14,12 +14,12 @@ from kernel.errors import NotFound, RunFailed
 from kernel.journal import Event
 from kernel.settings import Settings
 from lifecycle.conversations.run import Result, Run, RunState
-from lifecycle.conversations.session import Said
+from lifecycle.conversations.session import EarlierMessage
 from lifecycle.conversations.store import ConversationChange
 from lifecycle.conversations.submission import RunRequest
 from lifecycle.specs.spec import AgentSpec
-from triggers.http import asking
-from triggers.http.asking import Asked
+from triggers.http import protocol_runs
+from triggers.http.protocol_runs import SubmittedRun
 
 WORKSPACE = "default"
 
@@ -61,14 +61,14 @@ def ended(call: Any, run: Run, attempt: int, outcome: str) -> Event:
     return Event("run.stream_ended", data, call.services.core.clock())
 
 
-async def collected(asked: Asked) -> list[str]:
+async def collected(asked: SubmittedRun) -> list[str]:
     """Return the pieces of a run's text."""
     return [piece async for piece in asked.pieces(60)]
 
 
 async def test_text_is_sent_as_it_grows(call: Any) -> None:
     """Each piece once, in order, and whatever the events did not have from the answer."""
-    asked = await asking.ask(call, "a", RunRequest(query="Say.", stream=True))
+    asked = await protocol_runs.ask(call, "a", RunRequest(query="Say.", stream=True))
     reading = asyncio.create_task(collected(asked))
 
     await change(call, asked.run, delta(call, asked.run, 1, 0, "One "))
@@ -85,7 +85,7 @@ async def test_an_attempt_that_begins_again_may_not_contradict_what_was_sent(
     call: Any, second: str, sent: list[str]
 ) -> None:
     """The same words go on where they were; others end the stream as an error, after what was sent."""
-    asked = await asking.ask(call, "a", RunRequest(query="Say.", stream=True))
+    asked = await protocol_runs.ask(call, "a", RunRequest(query="Say.", stream=True))
     await change(
         call,
         asked.run,
@@ -114,12 +114,12 @@ async def test_an_attempt_that_begins_again_may_not_contradict_what_was_sent(
 
 async def test_a_session_that_exists_keeps_its_own_history(call: Any) -> None:
     """What was said before begins a new session only; asked again under its key, a request adds nothing."""
-    before = (Said("user", "Hi"), Said("assistant", "Hello"))
-    first = await asking.ask(call, "a", RunRequest(query="Say."), key="k", before=before)
-    second = await asking.ask(call, "a", RunRequest(query="Say."), key="k", before=before)
+    before = (EarlierMessage("user", "Hi"), EarlierMessage("assistant", "Hello"))
+    first = await protocol_runs.ask(call, "a", RunRequest(query="Say."), key="k", before=before)
+    second = await protocol_runs.ask(call, "a", RunRequest(query="Say."), key="k", before=before)
     session = (await call.services.conversations.store.load(WORKSPACE, first.run.session_id)).session
     request = RunRequest(query="More.", session_id=session.id)
-    again = await asking.ask(call, "a", request, before=(Said("user", "Other"),))
+    again = await protocol_runs.ask(call, "a", request, before=(EarlierMessage("user", "Other"),))
     turns = await call.services.conversations.store.turns(WORKSPACE, session.id, 0, 10)
 
     assert first.run.id == second.run.id
@@ -130,9 +130,9 @@ async def test_a_session_that_exists_keeps_its_own_history(call: Any) -> None:
 async def test_a_history_is_as_long_as_the_model_is_told_of(call: Any) -> None:
     """Of more messages than HISTORY_TURNS the latest begin the session, long ones whole."""
     most = call.services.core.settings.history_turns
-    before = [Said(("user", "assistant")[n % 2], f"{n} " + "x" * 100_000) for n in range(most + 7)]
+    before = [EarlierMessage(("user", "assistant")[n % 2], f"{n} " + "x" * 100_000) for n in range(most + 7)]
 
-    asked = await asking.ask(call, "a", RunRequest(query="Say."), before=before)
+    asked = await protocol_runs.ask(call, "a", RunRequest(query="Say."), before=before)
     turns = await call.services.conversations.store.turns(WORKSPACE, asked.run.session_id, 0, 1000)
 
     assert [turn.text for turn in turns] == [said.text for said in before[7:]]
@@ -140,8 +140,8 @@ async def test_a_history_is_as_long_as_the_model_is_told_of(call: Any) -> None:
 
 async def test_nothing_is_gone_on_from_in_anothers_session(call: Any) -> None:
     """Another user's run is not there."""
-    asked = await asking.ask(call, "a", RunRequest(query="Say.", user_id="ada"))
+    asked = await protocol_runs.ask(call, "a", RunRequest(query="Say.", user_id="ada"))
 
     with pytest.raises(NotFound):
-        await asking.branch(call, asked.run, "bob")
-    assert await asking.branch(call, asked.run, "ada") == (asked.run.session_id, ())
+        await protocol_runs.branch(call, asked.run, "bob")
+    assert await protocol_runs.branch(call, asked.run, "ada") == (asked.run.session_id, ())

@@ -36,7 +36,7 @@ class Headers(Protocol):
 
 
 @dataclass(frozen=True)
-class Fence:
+class OriginGuard:
     """The rule that distinguishes requests of this machine from those of other websites."""
 
     #: Host names in lower case, IPv6 addresses in brackets.
@@ -49,7 +49,7 @@ class Fence:
     links: bool = True
 
     @classmethod
-    def around(cls, bound: str, given: Iterable[str] = (), *, links: bool = True) -> "Fence":
+    def for_host(cls, bound: str, given: Iterable[str] = (), *, links: bool = True) -> "OriginGuard":
         """Return the rule for a host.
 
         Args:
@@ -97,12 +97,12 @@ class Fence:
         return self.links and method in {"GET", "HEAD"} and mode == ["navigate"] and target == ["document"]
 
 
-def fenced(fence: Fence) -> Callable[..., Awaitable[web.StreamResponse]]:
+def guard_middleware(guard: OriginGuard) -> Callable[..., Awaitable[web.StreamResponse]]:
     """Return the middleware that refuses such requests with 403; it must come before all others."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        reason = fence.refusal(request.method, request.headers)
+        reason = guard.refusal(request.method, request.headers)
         if reason is None:
             return await handler(request)
         _log.warning("Refused %s %s: %s", request.method, request.rel_url.raw_path, reason)

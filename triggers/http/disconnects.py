@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from kernel.errors import AppError
 
 if TYPE_CHECKING:
-    from triggers.http.asking import Asked
+    from triggers.http.protocol_runs import SubmittedRun
 
 log = logging.getLogger(__name__)
 
 _LEFT: set[asyncio.Task[None]] = set()
 
 
-async def until_left(asked: Asked, chunks: AsyncGenerator[str]) -> AsyncGenerator[str]:
+async def cancel_on_disconnect(asked: SubmittedRun, chunks: AsyncGenerator[str]) -> AsyncGenerator[str]:
     """Yield the chunks; if the caller disconnects before the run has ended, cancel the run."""
     ended = False
     try:
@@ -34,7 +34,7 @@ async def until_left(asked: Asked, chunks: AsyncGenerator[str]) -> AsyncGenerato
             cancelling.add_done_callback(_LEFT.discard)
 
 
-async def _cancelled(asked: Asked) -> None:
+async def _cancelled(asked: SubmittedRun) -> None:
     try:
         await asked.cancel()
     except AppError as error:

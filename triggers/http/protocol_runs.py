@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound, RunFailed
 from kernel.ids import agent_name, new_id, parse_run_id, run_id, session_of_run
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState
-from lifecycle.conversations.session import Said
+from lifecycle.conversations.session import EarlierMessage
 from lifecycle.sessions.start import SessionOptions
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class NotYet(AppError):
     code = "run_not_finished"
 
 
-class Asked:
+class SubmittedRun:
     """A submitted run, followed to its end.
 
     Attributes:
@@ -229,8 +229,8 @@ class Asked:
 
 
 async def ask(
-    call: Call, name: str, request: RunRequest, *, key: str | None = None, before: Sequence[Said] = ()
-) -> Asked:
+    call: Call, name: str, request: RunRequest, *, key: str | None = None, before: Sequence[EarlierMessage] = ()
+) -> SubmittedRun:
     """Submit a run and return it; the same key returns the same run.
 
     Args:
@@ -267,23 +267,23 @@ async def ask(
         await callee(call, name)  # raises where there is no such team either
         teams = request.model_copy(update={"context": _so_far(before)}) if before else request
         accepted = await submission.submit_to_team(call.workspace, name, teams, ident, call.signals, call.queue.send)
-    return Asked(call, accepted.run, first, created=accepted.created)
+    return SubmittedRun(call, accepted.run, first, created=accepted.created)
 
 
-def _so_far(before: Sequence[Said]) -> str:
+def _so_far(before: Sequence[EarlierMessage]) -> str:
     """Return the earlier conversation as context: a team's session begins with the member that gets it."""
     text = "\n".join(f"{said.role}: {said.text}" for said in before)
     return "Said before:\n" + text[-_MOST_CONTEXT:]
 
 
-async def find(call: Call, ident: str) -> Asked:
+async def find(call: Call, ident: str) -> SubmittedRun:
     """Return the run of that id.
 
     Raises:
         NotFound: There is none in the workspace.
         InvalidInput: The text is not a run id.
     """
-    return Asked(call, await call.services.runs.queries.get(call.workspace, parse_run_id(ident)), created=False)
+    return SubmittedRun(call, await call.services.runs.queries.get(call.workspace, parse_run_id(ident)), created=False)
 
 
 def failure(run: Run) -> AppError:
@@ -294,7 +294,7 @@ def failure(run: Run) -> AppError:
     return RunFailed(error.detail, code=error.code) if error else RunFailed()
 
 
-async def branch(call: Call, earlier: Run, user_id: str | None) -> tuple[str | None, tuple[Said, ...]]:
+async def branch(call: Call, earlier: Run, user_id: str | None) -> tuple[str | None, tuple[EarlierMessage, ...]]:
     """Return how to continue from a run's answer: in its session if it is the latest there, else in a new one.
 
     Args:
@@ -316,24 +316,24 @@ async def branch(call: Call, earlier: Run, user_id: str | None) -> tuple[str | N
         return session.id, ()
     most = call.services.core.settings.history_turns
     end = session.turns
-    later: list[Said] = []
+    later: list[EarlierMessage] = []
     while end > 0:
         first = max(0, end - _TURNS_A_READ)
         turns = await conversations.turns(call.workspace, session.id, first, end - first)
-        later = [*(Said(turn.role, turn.text, turn.tool_calls) for turn in turns), *later]
+        later = [*(EarlierMessage(turn.role, turn.text, turn.tool_calls) for turn in turns), *later]
         found = next((n for n in reversed(range(len(turns))) if turns[n].run_id == earlier.id), None)
         if found is not None:
             before = later[: found + 1]
             if len(before) < most and first > 0:
                 start = max(0, first - most)
                 older = await conversations.turns(call.workspace, session.id, start, first - start)
-                before = [*(Said(turn.role, turn.text, turn.tool_calls) for turn in older), *before]
+                before = [*(EarlierMessage(turn.role, turn.text, turn.tool_calls) for turn in older), *before]
             return None, tuple(before[-most:] if most else ())
         later, end = [], first
     return None, ()
 
 
-def check_answered(asked: Asked) -> None:
+def check_answered(asked: SubmittedRun) -> None:
     """Check that a run has an answer.
 
     Raises:
@@ -384,7 +384,7 @@ async def _events_so_far(call: Call, session_id: str | None) -> int:
     return session.events if session else 0
 
 
-async def _begin(call: Call, name: str, request: RunRequest, before: Sequence[Said]) -> None:
+async def _begin(call: Call, name: str, request: RunRequest, before: Sequence[EarlierMessage]) -> None:
     """Start the request's session with the earlier conversation; does nothing where it exists."""
     if request.session_id is None:
         msg = "the session has no id"
