@@ -165,8 +165,8 @@ class SharedMetrics:
 
     async def _store(self, workspace: str, mine: _WorkerSeries) -> None:
         if not mine.row:
+            mine.row = f"{_WORKER}{new_id()}"  # before anything is waited for: two callers must not make two rows
             await self._tidy(workspace)
-            mine.row = f"{_WORKER}{new_id()}"
         counted = dict(mine.counted)
         values = {"at": self._clock(), "series": dump(without(counted, mine.base))}
         row = Row(workspace, mine.row, values, mine.etag)

@@ -137,7 +137,7 @@ def test_an_idle_host_is_quiet(launch: Callable[..., Any], eventually: Callable[
 
     eventually(lambda: "tick: succeeded in" in verbose.host_log())
     assert "the tick tells of itself" in verbose.host_log()
-    assert "--verbose shows the runs of timers" in log
+    assert "--verbose also logs the runs" in log
     assert "--verbose shows" not in verbose.host_log()
     assert not [line for line in log.splitlines() if line.startswith("[")]
 

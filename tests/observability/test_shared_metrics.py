@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -59,6 +61,24 @@ async def test_counting_costs_no_request_and_storing_one_a_workspace() -> None:
     await mine.store()
     await mine.store()
     assert tables.operations == {"commit metrics": 1}
+
+
+class SlowTables(CountingTables):
+    """Tables in which others get their turn during a request, as over a network."""
+
+    async def query(self, *args: Any, **kwargs: Any) -> Any:
+        await asyncio.sleep(0)
+        return await super().query(*args, **kwargs)
+
+
+async def test_two_first_writes_at_the_same_time_count_once() -> None:
+    """That of the interval and that of somebody who looks: both are of one row."""
+    tables, clock = SlowTables(), ManualClock()
+    mine = worker(tables, clock)
+    mine.count("w", LOOKUPS, 2, "hit")
+    await asyncio.gather(mine.store(), mine.store())
+
+    assert await hits(tables, clock) == 2
 
 
 async def test_counts_are_stored_by_themselves() -> None:

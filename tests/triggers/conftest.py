@@ -13,6 +13,7 @@ import pytest
 
 from bootstrap.services import Services
 from devhost.context import Context, RetryContext, TraceContext, child_trace_parent
+from kernel.clock import Clock
 from kernel.settings import Settings
 from kernel.tables import Tables
 from triggers.http.api import Api
@@ -56,12 +57,15 @@ class Edge:
     """The functions of some resources, over services in memory."""
 
     def __init__(
-        self, *packages: ModuleType, settings: Settings | None = None, queue: Any = None, tables: Tables | None = None
+        self,
+        *packages: ModuleType,
+        settings: Settings | None = None,
+        queue: Any = None,
+        tables: Tables | None = None,
+        clock: Clock = lambda: datetime.now(UTC),
     ) -> None:
         used = settings or Settings()
-        self.services = (
-            Services.in_memory(used) if tables is None else Services(tables, used, lambda: datetime.now(UTC))
-        )
+        self.services = Services.in_memory(used) if tables is None else Services(tables, used, clock)
         self.signals = self.services.agents.local_signals()
         self.api = Api(self.services.core.settings, self.services, queue, lambda _: self.signals, packages)
         made: Any = self.api.blueprint()

@@ -157,8 +157,8 @@ def test_two_mcp_servers_and_a_function_called_like_a_hosted_tool_are_fine() -> 
         ({**STRICT, "properties": {"a": {"$ref": "#/$defs/b"}}, "$defs": {"c": {"type": "null"}}}, "ref must"),
         (nested(11), "levels deep"),
         ({**STRICT, "description": "x" * 70_000}, "bytes"),
-        ({**STRICT, "default": {1, 2}}, "no JSON"),
-        ({**STRICT, "default": float("nan")}, "no JSON"),
+        ({**STRICT, "default": {1, 2}}, "not JSON"),
+        ({**STRICT, "default": float("nan")}, "not JSON"),
     ],
 )
 def test_a_bad_schema_is_refused(schema: dict[str, Any], said: str) -> None:
