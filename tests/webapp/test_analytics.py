@@ -29,7 +29,7 @@ AGENT = "customer_service"
 async def history(app_stack: Stack) -> AsyncIterator[Sequence[AttemptFact]]:
     """Store what an agent did in the days around its change, and yield it."""
     now = datetime.now(UTC)
-    around = {now.date() - timedelta(days=CHANGED + ago) for ago in range(-3, 3)}
+    around = {now.date() - timedelta(days=CHANGED + ago) for ago in range(-6, 6)}  # of weekends, too, which are quiet
     found = [
         fact for fact in facts(now.date(), now) if fact.who.agent == AGENT and fact.timing.ended_at.date() in around
     ]
