@@ -53,14 +53,11 @@ class AzureTables(Tables):
     """Rows in a storage account; tables are created when they are first written to.
 
     A request whose response was lost is repeated, and may be refused because the first one took effect. So RowExists
-    and
-    RowChanged may be caused by the caller's own write, and after Unavailable from `commit` it is unknown whether it
-    took
-    effect; see `Tables`.
+    and RowChanged may be caused by the caller's own write, and after Unavailable from `commit` it is unknown whether it
+    took effect; see `Tables`.
 
     Nothing is connected, nor azure-core imported, before the first call. One object is bound to one event loop, as its
-    HTTP
-    session is; its pool of 100 connections is aiohttp's default.
+    HTTP session is; its pool of 100 connections is aiohttp's default.
     """
 
     def __init__(self, connect: Callable[[], TableService], sdk: Callable[[], TableServiceClient]) -> None:

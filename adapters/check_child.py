@@ -1,8 +1,7 @@
 """The process in which checks run (`adapters.check_processes`): reads calls, makes them, writes their results.
 
 It ends when its input ends. If its app dies while a check hangs, an interpreter watchdog (`faulthandler`), which works
-even
-while the interpreter is blocked, ends it soon after the time limit.
+even while the interpreter is blocked, ends it soon after the time limit.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Processes are needed because a check cannot be interrupted otherwise: a `re` pattern, or any loop in C, blocks the
 interpreter. Calls go to `adapters.check_child` as length-prefixed pickles, and results come back as JSON, so that
-nothing is
-unpickled here.
+nothing is unpickled here.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Event Grid accepts CloudEvents with a topic's key, or with a token of the app's identity
 (learn.microsoft.com/azure/event-grid/authenticate-with-microsoft-entra-id, /post-to-custom-topic). Key and token are
-sent only
-to hosts of Event Grid.
+sent only to hosts of Event Grid.
 """
 
 from __future__ import annotations

@@ -40,8 +40,7 @@ class MemoryTables(Tables):
     """Rows in this process's memory.
 
     A commit is atomic because it awaits nothing. Every call first yields to other tasks, as a network call would, so
-    that a
-    caller's race condition shows here too.
+    that a caller's race condition shows here too.
     """
 
     def __init__(self) -> None:

@@ -152,8 +152,8 @@ class ServiceBusQueue:
         """Send a message with a unique MessageId, so that the broker's duplicate detection never drops it.
 
         A run that could not be queued, or was dead-lettered, must be sent again within the broker's detection window;
-        and the same
-        run id is a different run in another workspace. Repeated requests are recognised by the run's row instead.
+        and the same run id is a different run in another workspace. Repeated requests are recognised by the run's row
+        instead.
         """
         attributes = {"messaging.system": "servicebus", "messaging.destination.name": self._queue}
         with span(f"send {self._queue}", {**attributes, "messaging.operation.type": "send"}, kind=PRODUCER):

@@ -1,8 +1,7 @@
 """The Table service of a storage account, and how requests to it are authorised, as azure-core policies.
 
 Shared Key signatures follow learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key for the Table
-service;
-shared access signatures and tokens are azure-core's. Imported on first use.
+service; shared access signatures and tokens are azure-core's. Imported on first use.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """Parsing responses of a Table service, including the multipart response to an entity group transaction.
 
 The response is multipart/mixed with one change set response, which contains an HTTP response for each operation, or
-only that of
-the operation that failed (learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions). RFC 2046
-allows
-a preamble, an epilogue and blanks after a boundary; lines may end in LF alone.
+only that of the operation that failed
+(learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions). RFC 2046 allows a preamble, an
+epilogue and blanks after a boundary; lines may end in LF alone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Conversion of a Row to JSON of Table Storage, and of a Span to an OData filter.
 
 learn.microsoft.com/rest/api/storageservices/payload-format-for-table-service-operations: the type of a value without a
-JSON
-form is given beside it, as `name@odata.type`.
+JSON form is given beside it, as `name@odata.type`.
 """
 
 from __future__ import annotations

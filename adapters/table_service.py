@@ -1,8 +1,7 @@
 """Requests to a Table service through azure-core's pipeline: retries, authorisation, tracing, aiohttp's connections.
 
 The Table SDK is not used: its client takes three times the CPU time of the request itself, and ten times for a
-transaction
-(docs/decisions/0015-table-requests.md). Imported on first use.
+transaction (docs/decisions/0015-table-requests.md). Imported on first use.
 """
 
 from __future__ import annotations

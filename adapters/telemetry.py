@@ -2,8 +2,7 @@
 
 On Azure the Functions worker may have set up Application Insights before the app is loaded
 (PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY). That setup is extended and never repeated, because otherwise everything
-would be
-sent twice.
+would be sent twice.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Sending webhooks, over connections to public addresses only.
 
 A name is looked up once per connection, every address found is checked, and the connection is made to a checked one, so
-that a
-later change of the name has no effect (DNS rebinding). No proxy is used, no redirect followed.
+that a later change of the name has no effect (DNS rebinding). No proxy is used, no redirect followed.
 """
 
 from __future__ import annotations

@@ -179,8 +179,7 @@ async def first_answers(times: int = 3) -> list[Result]:
     """Return the time and CPU of a new worker's first answer: cold, with its agent opened, and preloaded.
 
     The model is a server in this program that answers at once; a real one adds its own time, and that of a TLS
-    handshake and a token,
-    which preloading also removes from the first answer.
+    handshake and a token, which preloading also removes from the first answer.
     """
     took: dict[str, list[tuple[float, ...]]] = {}
     async with FakeOpenAI() as server:

@@ -1,8 +1,7 @@
 """What observing a run costs: the same run bare, scored, within budgets and traced.
 
 Everything is in memory and the model answers by rule, so that only the app's own work is measured; a real run adds a
-model's seconds
-to both sides.
+model's seconds to both sides.
 """
 
 from __future__ import annotations

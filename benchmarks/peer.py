@@ -1,10 +1,8 @@
 """A comparable app by Microsoft: one agent of `AgentFunctionApp` whose model answers by rule.
 
 Its packages need older versions than this project's, so they are installed by pip into an environment of their own when
-it is measured.
-It runs on this project's local host, so that only the apps differ. It polls its entity for the answer every tenth of a
-second instead of
-every second, so that waiting does not dominate.
+it is measured. It runs on this project's local host, so that only the apps differ. It polls its entity for the answer
+every tenth of a second instead of every second, so that waiting does not dominate.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Worker processes: runs per second with one and with two, of functions that keep a core busy.
 
 Each function loops for a fixed number of steps (about 10 ms of CPU), once by HTTP and once by a message of a session
-queue, through the
-real host, the real SDK and the Service Bus emulator. On two cores two workers cannot reach a factor of 2: the host
-itself (HTTP, AMQP,
-dispatch), the emulator and this program share the cores with them.
+queue, through the real host, the real SDK and the Service Bus emulator. On two cores two workers cannot reach a factor
+of 2: the host itself (HTTP, AMQP, dispatch), the emulator and this program share the cores with them.
 
 `python -m benchmarks.workers` prints only this.
 """

@@ -1,8 +1,7 @@
 """The host's output: its log on stderr, the list of functions on stdout.
 
 An idle host logs problems only. Requests and entity operations are one line each; for a message, the app itself logs
-the
-outcome. Scheduled timer runs, their messages below WARNING, and libraries' informational messages are shown with
+the outcome. Scheduled timer runs, their messages below WARNING, and libraries' informational messages are shown with
 `--verbose`.
 """
 

@@ -1,11 +1,9 @@
 """Running user functions: conversion of arguments, outcome, and one log line per invocation.
 
-The line of a request reads `POST /api/orders: 201 in 12 ms (add_order)`, that of any other invocation
-`add_order: succeeded in 12 ms (its cause)`; successful messages are logged only in verbose mode. The line of a failure
-ends with the
-error; the traceback follows only the first time that a function fails at that place, because a message is delivered up
-to ten
-times.
+The line of a request reads `POST /api/orders: 201 in 12 ms (add_order)`, that of any other invocation `add_order:
+succeeded in 12 ms (its cause)`; successful messages are logged only in verbose mode. The line of a failure ends with
+the error; the traceback follows only the first time that a function fails at that place, because a message is delivered
+up to ten times.
 """
 
 import asyncio

@@ -1,11 +1,9 @@
 """Which requests the host accepts: those of programs on this machine and of its own pages, not of other websites.
 
 A page of any website can make its visitor's browser send requests to this machine. Two things identify such a request:
-a `Host`
-that is not one of this host's names (DNS rebinding: a website whose name resolves to this machine), and an `Origin` or
-`Sec-Fetch-Site` of another site (a form or a script). Pages cannot change these headers. Programs such as curl and the
-SDKs send
-neither `Origin` nor `Sec-Fetch-Site`.
+a `Host` that is not one of this host's names (DNS rebinding: a website whose name resolves to this machine), and an
+`Origin` or `Sec-Fetch-Site` of another site (a form or a script). Pages cannot change these headers. Programs such as
+curl and the SDKs send neither `Origin` nor `Sec-Fetch-Site`.
 """
 
 import ipaddress

@@ -29,8 +29,7 @@ def connect(connection: ServiceBusConnection) -> ServiceBusClient:
     """Return a client without retries of its own, because the trigger has its own retry and log policy.
 
     The TLS context is created once: by default the SDK creates one for every connection and reads all certificates
-    again, even for an
-    unencrypted port.
+    again, even for an unencrypted port.
     """
     complete_decoder()
     options: dict[str, Any] = {"retry_total": 0, "ssl_context": ssl.create_default_context(cafile=certifi.where())}
@@ -80,8 +79,7 @@ async def open_promptly(receiver: ServiceBusReceiver, timeout_s: float) -> None:
     """Open a receiver without the SDK's polling pause of 50 ms.
 
     The SDK calls `client_ready_async` of its AMQP client until it returns True, and sleeps in between; here it returns
-    only when the
-    client is ready. If a later SDK works differently, opening still works, with the pause.
+    only when the client is ready. If a later SDK works differently, opening still works, with the pause.
     """
     make = getattr(receiver, "_create_handler", None)
     if make is not None:

@@ -1,10 +1,8 @@
 """Decoders for three AMQP types that the SDK lacks: char, decimal32 and decimal64.
 
 The SDK (azure-servicebus 7.15) fails to receive a message that contains one, anywhere: it closes the receiver, the
-message stays
-locked, and the next receiver fails too. The real host, in .NET, supports all types. The decoder is a private table of
-the SDK; if a
-later version changes it, nothing is added and nothing breaks.
+message stays locked, and the next receiver fails too. The real host, in .NET, supports all types. The decoder is a
+private table of the SDK; if a later version changes it, nothing is added and nothing breaks.
 """
 
 from decimal import Decimal

@@ -3,8 +3,7 @@
     python -m scripts.client
 
 The description's limits (lengths, patterns, ranges) are left out, because the app checks them, and unknown fields are
-ignored, so
-that an older client works with a newer app.
+ignored, so that an older client works with a newer app.
 """
 
 from __future__ import annotations

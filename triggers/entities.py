@@ -1,10 +1,8 @@
 """Durable entity `agent`: the actor of one agent, with the key `{workspace}.{name}`.
 
 The Durable SDK 1.x does not roll back, does not retry, and loses an operation that raises (a property of the SDK, not
-of the
-protocol). So an operation here never raises: a transient failure is retried here, any other is logged, and the next use
-of
-the agent sends `ensure` again.
+of the protocol). So an operation here never raises: a transient failure is retried here, any other is logged, and the
+next use of the agent sends `ensure` again.
 """
 
 from __future__ import annotations

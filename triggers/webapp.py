@@ -92,8 +92,7 @@ class WebApp:
     """The files of the web app, read once on first use.
 
     All except the page itself are below `v/{version}/`, where the version is a digest of all files: they can be cached
-    for ever,
-    because a new deployment has new addresses.
+    for ever, because a new deployment has new addresses.
     """
 
     def __init__(self, root: Path = ROOT, sign_in: str = "") -> None:

@@ -3,8 +3,8 @@
 Usage reported by a provider, in Agent Framework's terms.
 
 The framework's own parser loses fields that only some providers send (`cache_creation_tokens`,
-`prompt_cache_hit_tokens`),
-passes on fractions and negative numbers, and raises on details that are not objects, which would lose a paid answer.
+`prompt_cache_hit_tokens`), passes on fractions and negative numbers, and raises on details that are not objects, which
+would lose a paid answer.
 """
 
 from __future__ import annotations

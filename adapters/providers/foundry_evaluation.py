@@ -25,8 +25,7 @@ class FoundryEvaluation:
     """Evaluates answers with the project's evaluators. It implements `agent_framework.Evaluator`.
 
     Every call creates an evaluation in the project, waits for it, and deletes it: results are stored in this app, and
-    an
-    evaluation per answer would clutter the project.
+    an evaluation per answer would clutter the project.
 
     Attributes:
         name: The evaluator's name in results.

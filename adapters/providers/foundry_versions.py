@@ -87,8 +87,7 @@ def digest(definition: Mapping[str, Any]) -> str:
     """Return the SHA-256 (hex) of a definition, equal for what was sent and what is read back.
 
     Only fields that a spec can set count, and only where they differ from the default: the service may fill in
-    defaults, and
-    write numbers differently.
+    defaults, and write numbers differently.
     """
     said = {name: _bare(definition.get(name)) for name in ("model", "instructions", "temperature", "top_p")}
     said["effort"] = (definition.get("reasoning") or {}).get("effort")

@@ -1,8 +1,7 @@
 """The offline provider: agents that answer by rule without a model, for trials, tests and demonstrations.
 
 It behaves like a hosted provider: it stores its agents on its own side (table `offlineagents`), creates a new version
-with
-every `create`, and calls "the model" through Agent Framework's own client layers (`offline_client`).
+with every `create`, and calls "the model" through Agent Framework's own client layers (`offline_client`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The chat client of `OfflineProvider`: computes answers by rule.
 
 Apart from the innermost step it is Agent Framework's own stack, composed as its OpenAI client is, so that the tool
-loop, the
-middleware per model call and the telemetry are those of production.
+loop, the middleware per model call and the telemetry are those of production.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The provider for every endpoint with OpenAI's Chat Completions API: OpenAI, Azure OpenAI, Ollama, vLLM and others.
 
 Such an endpoint stores nothing of an agent: instructions, tools and options are sent with every call. So there is
-nothing to
-create, find or delete there, and the "version" is only a name for the spec's fingerprint.
+nothing to create, find or delete there, and the "version" is only a name for the spec's fingerprint.
 """
 
 from __future__ import annotations

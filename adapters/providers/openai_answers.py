@@ -1,10 +1,8 @@
 """Normalising the various Chat Completions responses of servers into the form that the framework expects.
 
 A complete answer counts even without `finish_reason`, with `choices: null` in its last chunk, or as one JSON body where
-a
-stream was requested. An answer is incomplete if its stream ends without `[DONE]` and without `finish_reason`, or its
-body is
-truncated.
+a stream was requested. An answer is incomplete if its stream ends without `[DONE]` and without `finish_reason`, or its
+body is truncated.
 """
 
 from __future__ import annotations

@@ -27,8 +27,7 @@ def connect(endpoint: Endpoint, clock: Clock, http: ModelHttp | None = None) -> 
     """Return a client for the endpoint with its own connection pool; no I/O before its first call.
 
     Every option that the SDK would otherwise read from the environment is set, so that a key meant for one endpoint is
-    not sent to
-    another because a variable happens to be set.
+    not sent to another because a variable happens to be set.
     """
     http = http or ModelHttp(clock, endpoint.timeout_s)
     token = _token_provider(endpoint)

@@ -1,10 +1,8 @@
 """The chat client of `RoutedProvider`: one model call, tried at one deployment after the other.
 
 Chat middleware makes the tries, outside the middleware that meters calls, so that each try is metered as a call of its
-own:
-reserved before it is made, and priced and recorded under its deployment. A stream moves to another deployment only
-while
-nothing of it has been passed on.
+own: reserved before it is made, and priced and recorded under its deployment. A stream moves to another deployment only
+while nothing of it has been passed on.
 """
 
 from __future__ import annotations

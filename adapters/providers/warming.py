@@ -17,8 +17,7 @@ async def warm(client: AsyncOpenAI, model: str) -> None:
     """Ask the endpoint about the model, so that the client has a token and a connection for its first call.
 
     Any response will do, because servers need not support the request. It calls no model and costs no tokens. Does
-    nothing for a
-    client warmed less than KEPT_OPEN_S ago.
+    nothing for a client warmed less than KEPT_OPEN_S ago.
 
     Raises:
         OpenAIError: The endpoint did not answer.

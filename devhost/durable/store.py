@@ -25,10 +25,9 @@ class EntityStore:
     """The storage of the entity scheduler; used from one thread, each call is one transaction.
 
     Write-ahead log with `synchronous=NORMAL`: a commit is handed to the operating system when it returns, so that a
-    killed process
-    loses nothing and no call waits for the disk. A power cut may lose the last commits, but never consistency, which is
-    acceptable
-    on a developer's machine. The file is locked for one host, because two schedulers would run the same signals twice.
+    killed process loses nothing and no call waits for the disk. A power cut may lose the last commits, but never
+    consistency, which is acceptable on a developer's machine. The file is locked for one host, because two schedulers
+    would run the same signals twice.
     """
 
     def __init__(self, path: Path) -> None:

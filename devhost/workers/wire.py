@@ -1,10 +1,8 @@
 """The messages between the host and a worker process: length-prefixed pickles over a socket pair.
 
 The host creates the socket pair and the worker inherits it, so nobody else can write to it. Still, only the classes
-listed here can
-be unpickled: what a function returns must be plain data before it leaves its process, and the host never imports a
-class of the
-app.
+listed here can be unpickled: what a function returns must be plain data before it leaves its process, and the host
+never imports a class of the app.
 """
 
 import asyncio

@@ -3,8 +3,7 @@
     python -m examples.demo
 
 It starts Azurite, the Service Bus emulator and the app on free ports with their own data, and stops them afterwards.
-The exit
-code is 0 only if every expectation that it prints was met.
+The exit code is 0 only if every expectation that it prints was met.
 """
 
 import asyncio

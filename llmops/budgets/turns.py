@@ -52,8 +52,7 @@ class Turns:
         """Let waiting processes go first; return whether there were any.
 
         Costs nothing while this process commits only now and then, and one read per `_LOOK_EVERY_S` once it has
-        committed
-        `_LOOK_AFTER` times without a break.
+        committed `_LOOK_AFTER` times without a break.
         """
         now = time.monotonic()
         if now - self._committed > _LOOK_EVERY_S:

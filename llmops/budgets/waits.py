@@ -1,8 +1,7 @@
 """The index of runs that wait for a budget, so that they go on when it has room.
 
 Table `budgets`, partition workspace: `wait!{run}`, written before the run waits and removed after it goes on or ends.
-So
-it may hold runs that no longer wait, and misses none that does.
+So it may hold runs that no longer wait, and misses none that does.
 """
 
 from __future__ import annotations

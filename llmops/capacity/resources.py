@@ -92,8 +92,7 @@ class ProcessMeasure:
     """Stores this process's resource use with its metrics, in every workspace it works for.
 
     CPU time is divided among agents in proportion to the time their runs took: runs share a thread, so that their CPU
-    use
-    cannot be measured separately.
+    use cannot be measured separately.
     """
 
     def __init__(self, metrics: SharedMetrics, sample: Callable[[], ProcessSample], times: RunTimes) -> None:

@@ -1,9 +1,9 @@
 """How many instances the app needs, forecast from the load of each hour of the week. Pure functions.
 
 Little's law (J. D. C. Little, "A Proof for the Queuing Formula: L = λW", Operations Research 9(3), 1961): the mean
-number
-of concurrent runs is the arrival rate (runs per second) times the mean time of a run in seconds. It holds for any order
-and any distribution, and says nothing about peaks within an hour: the target utilisation (`up`) leaves room for these.
+number of concurrent runs is the arrival rate (runs per second) times the mean time of a run in seconds. It holds for
+any order and any distribution, and says nothing about peaks within an hour: the target utilisation (`up`) leaves room
+for these.
 """
 
 from __future__ import annotations

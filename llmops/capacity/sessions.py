@@ -1,8 +1,7 @@
 """Which open sessions count towards a pool's limit.
 
 Table `pools`, partition `{workspace}!{pool}`, row `sessions`: per session its agent and when it was entered. A session
-is
-entered before it starts; ended ones are removed by a timer, and when the limit is reached.
+is entered before it starts; ended ones are removed by a timer, and when the limit is reached.
 """
 
 from __future__ import annotations

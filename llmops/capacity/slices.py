@@ -102,8 +102,7 @@ def expected_wait_s(pool: Pool, state: State, want: Want, now: float) -> float:
     """Return the estimated seconds until there is capacity for a request, if the load stays as it is.
 
     A dimension frees its whole limit in a minute, or in the mean time of a run; what waits before comes first. Within
-    its
-    reserve, a request waits only for requests of the same share.
+    its reserve, a request waits only for requests of the same share.
     """
     free = available(pool, state, want.share, now)
     spent, slices = _aged(state, now)

@@ -1,10 +1,8 @@
 """Storage of pools and of their use.
 
 Table `pools`, partition workspace: `pool!{name}` a pool, `agent!{name}` the pool that names the agent, so that two
-never
-do; partition `{workspace}!{pool}`: `state` what workers hold and have used (`llmops.capacity.slices`), written by
-workers
-about once a second; partition `_workspaces`: `{workspace}`, every workspace that ever had a pool.
+never do; partition `{workspace}!{pool}`: `state` what workers hold and have used (`llmops.capacity.slices`), written by
+workers about once a second; partition `_workspaces`: `{workspace}`, every workspace that ever had a pool.
 """
 
 from __future__ import annotations

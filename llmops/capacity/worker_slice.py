@@ -264,8 +264,7 @@ class WorkerSlice:
         """Return whether a request here may take a slot of this worker before those waiting at other workers.
 
         It may if it has waited at least a third as long as they, or at most 5 s less: a slot that moves to another
-        worker is
-        idle until both have made their requests.
+        worker is idle until both have made their requests.
         """
         longest = self._now() - self._first_other
         return key <= self._first_other + max(_IN_ORDER_S, longest * _IN_ORDER)

@@ -1,9 +1,8 @@
 """JSON Schemas supplied by users: validated and compiled without fetching anything, with linear-time patterns.
 
 Draft 2020-12, by the library jsonschema-rs: `uniqueItems` is checked by hashing, and patterns by Rust's `regex`, which
-has
-no backtracking, so that a match takes time proportional to pattern length times text length. `format` is not checked,
-which is the draft's default.
+has no backtracking, so that a match takes time proportional to pattern length times text length. `format` is not
+checked, which is the draft's default.
 """
 
 from __future__ import annotations

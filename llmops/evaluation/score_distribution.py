@@ -49,8 +49,7 @@ def probability_equal(first: ScoreDistribution, second: ScoreDistribution) -> fl
     """Return the two-sided p-value of Welch's test that two means are equal, by the normal approximation.
 
     B. L. Welch, "The generalization of 'Student's' problem", Biometrika 34 (1947). None with fewer than two values on a
-    side.
-    With 30 or more on both sides the approximation is within a few percent of the t distribution.
+    side. With 30 or more on both sides the approximation is within a few percent of the t distribution.
     """
     if first.mean is None or second.mean is None or first.variance is None or second.variance is None:
         return None

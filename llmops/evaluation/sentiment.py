@@ -40,10 +40,8 @@ def sentiment(text: str) -> int:
     """Return the sentiment of a message, 0-100: 50 is neutral, lower is anger, higher is thanks.
 
     With `b` signs of anger and `g` of thanks the result is `50 + 50 (g - b) / (g + b + 1)`: one sign of anger gives 25,
-    two
-    give 17. Signs are words (a negated one counts as its opposite), `!!` and the like, and words in capitals. The time
-    is
-    linear in the length of the text.
+    two give 17. Signs are words (a negated one counts as its opposite), `!!` and the like, and words in capitals. The
+    time is linear in the length of the text.
     """
     words = _WORD.findall(text)
     plain = [word.casefold().replace("'", "").replace("’", "") for word in words]

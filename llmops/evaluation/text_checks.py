@@ -1,8 +1,7 @@
 """Checks of an answer that need only its text: no model is called, they are free and deterministic.
 
 Each returns 0-100, or None where it does not apply, in time linear in the text. See also `markdown` for the elements of
-an
-answer, `grounding` for support by a context, and `json_schema` for JSON Schemas.
+an answer, `grounding` for support by a context, and `json_schema` for JSON Schemas.
 
 Whether an answer's claims are supported by a context, by comparing words and numbers, not meaning.
 """
@@ -138,8 +137,7 @@ def claims(answer: str) -> Iterator[str]:
     """Yield the sentences of the answer that state something.
 
     Left out are headings, labels of lists and list items, code, link addresses, citation marks, lists of sources, and
-    lines
-    that only introduce what follows (`The figures:`).
+    lines that only introduce what follows (`The figures:`).
     """
     for kind, line in lines(answer):
         if kind not in _CLAIMING or _ENTRY.match(line):

@@ -1,8 +1,7 @@
 """Which agents were used within ten minutes, in order and by whom: sums of facts from which a loader learns.
 
 Row `access!{ten minutes}` in the partition of the facts. It holds at most MAX_ACCESSES attempts; of more, an even
-sample
-that does not depend on the order of addition (those with the smallest `mark`).
+sample that does not depend on the order of addition (those with the smallest `mark`).
 """
 
 from __future__ import annotations

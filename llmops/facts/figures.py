@@ -84,8 +84,7 @@ class FactSums:
         """Return the spend by session of the workspace's attempts that ended on these days, judges included.
 
         There are no sums by session: every fact of the days is read, so use few days. None where there are more than
-        `at_most`
-        facts.
+        `at_most` facts.
         """
         left = at_most
 

@@ -248,10 +248,8 @@ class AttemptFact:
         """The part of the run's spend that this ending shows to have produced no answer, in micro-USD.
 
         An attempt without an answer wastes what it spent, unless the next one continues from it or it was handed off.
-        What
-        earlier attempts spent for it to continue from is wasted if it does not, or if the run ends without an answer.
-        Summed
-        over the facts of a finished run, this is what the run wasted.
+        What earlier attempts spent for it to continue from is wasted if it does not, or if the run ends without an
+        answer. Summed over the facts of a finished run, this is what the run wasted.
         """
         how, own = self.continuation, self.cost_micro_usd
         match self.ending:

@@ -1,14 +1,12 @@
 """Storage of facts: one row for each attempt that ended, written once under a deterministic key.
 
 Table `facts`, partition `{day}!{shard}`: the UTC day on which the attempt ended, and the shard of its agent. A judge's
-fact
-and all later changes of a score are in the partition of the attempt that answered. Rows, where `{key}` is
+fact and all later changes of a score are in the partition of the attempt that answered. Rows, where `{key}` is
 `{workspace}!{agent}!{newest first by acceptance}!{run}!{attempt}` and for an evaluation also `!{judge}.{first call}`:
-`fact!{key}`    the fact; of an answer, with its current score;
-`new!{key}`     the same fact until `llmops.facts.folding` has added it to the sums;
-`judge!{key}!{judge}`   a judge of the answer whose result is pending;
-`cost!…`, `hour!…`, `slot!…`, `score!…`, `access!…`   the sums.
-The first two are inserted in one transaction, so that each fact is added exactly once, whenever that happens.
+`fact!{key}`    the fact; of an answer, with its current score; `new!{key}`     the same fact until
+`llmops.facts.folding` has added it to the sums; `judge!{key}!{judge}`   a judge of the answer whose result is pending;
+`cost!…`, `hour!…`, `slot!…`, `score!…`, `access!…`   the sums. The first two are inserted in one transaction, so that
+each fact is added exactly once, whenever that happens.
 """
 
 from __future__ import annotations
@@ -122,10 +120,8 @@ class Facts:
         """Write the fact and return the stored one, which is the first that was written for this attempt.
 
         It takes one request or part of one: concurrent facts of a partition share a transaction. The parts of the key
-        (workspace,
-        agent, run, attempt, acceptance and end) must be read from the committed run, so that a repetition after a crash
-        writes
-        under the same key. Judges that are pending in the answer's score are entered with it.
+        (workspace, agent, run, attempt, acceptance and end) must be read from the committed run, so that a repetition
+        after a crash writes under the same key. Judges that are pending in the answer's score are entered with it.
 
         Raises:
             Unavailable: It could not be written; it may have been.

@@ -1,9 +1,8 @@
 """Webhook signatures by which receivers verify the sender, as in Standard Webhooks 1.0 (standardwebhooks.com).
 
 To verify: compute HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body as received}` with the decoded bytes of the
-secret,
-compare its base64 in constant time with what follows `v1,` in `webhook-signature`, and refuse timestamps more than five
-minutes off. The libraries of that project do this.
+secret, compare its base64 in constant time with what follows `v1,` in `webhook-signature`, and refuse timestamps more
+than five minutes off. The libraries of that project do this.
 """
 
 from __future__ import annotations

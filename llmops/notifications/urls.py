@@ -1,8 +1,7 @@
 """Which addresses a webhook may have: none inside the app's own network (SSRF protection).
 
 A name can resolve to a different address each time, so these rules are applied to the URL when a channel is set and to
-the
-resolved address whenever a connection is made (owasp.org, Server-Side Request Forgery Prevention Cheat Sheet).
+the resolved address whenever a connection is made (owasp.org, Server-Side Request Forgery Prevention Cheat Sheet).
 """
 
 from __future__ import annotations

@@ -280,8 +280,7 @@ def projection(daily: Sequence[int]) -> Saving:
     """Return daily savings in micro-USD projected to 30 days.
 
     The range is the 95 % confidence interval of the daily mean (mean ± 1.96 s/√n), never below 0; for a single day it
-    is from 0
-    to twice the amount.
+    is from 0 to twice the amount.
     """
     if not daily:
         return Saving(0, 0, 0)
@@ -297,8 +296,7 @@ def recommend(
     """Return whether the target is reached, and the proposals, largest saving first, with `recommended` set.
 
     Low risk is taken first, and among equal risk the largest saving, until the target is reached; without a target,
-    all. Each
-    saving was estimated on its own: for two proposals about the same agent the sum is an upper bound.
+    all. Each saving was estimated on its own: for two proposals about the same agent the sum is an upper bound.
     """
     order: dict[Risk, int] = {"low": 0, "medium": 1, "high": 2}
     by_risk = sorted(proposals, key=lambda one: (order[one.risk], -one.saving.likely))

@@ -37,10 +37,8 @@ def forecast(by_day: Mapping[date, int], today: date) -> Forecast | None:
     """Return the forecast for today's month; None with fewer than seven complete days since the first spending.
 
     A day left is expected to cost the mean of its weekday over the last four weeks; where fewer than two such days are
-    known,
-    the mean of all days. The bounds take the days' residuals as independent and normal: the seasonal mean method
-    (Hyndman,
-    Athanasopoulos, "Forecasting: Principles and Practice", 5.2).
+    known, the mean of all days. The bounds take the days' residuals as independent and normal: the seasonal mean method
+    (Hyndman, Athanasopoulos, "Forecasting: Principles and Practice", 5.2).
 
     Args:
         by_day: Cost in micro-USD by day; a missing day cost nothing.

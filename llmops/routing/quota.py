@@ -2,8 +2,7 @@
 
 Each worker keeps its own account and publishes it; a deployment's total in a minute is the sum of all accounts. What a
 worker sends between two reads of the others' accounts is not visible to them, so a declared limit may be exceeded by
-that
-much; the provider's own 429 is the hard limit.
+that much; the provider's own 429 is the hard limit.
 """
 
 from __future__ import annotations

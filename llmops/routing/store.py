@@ -1,10 +1,8 @@
 """Storage of declared routes, and of the state their deployments have for all workers.
 
 Table `routes`, partition workspace: `{route}!declared` the route; `{route}!state` the health and the reported quota of
-its
-deployments, written when it changes; `{route}!used!{worker}` what a worker recently sent to each. One request reads all
-rows
-of a route.
+its deployments, written when it changes; `{route}!used!{worker}` what a worker recently sent to each. One request reads
+all rows of a route.
 """
 
 from __future__ import annotations

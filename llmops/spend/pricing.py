@@ -1,8 +1,7 @@
 """The price of a model call: at a workspace's own rate where it has one, else at the public price.
 
 Public prices are the maintained data of genai-prices (github.com/pydantic/genai-prices). A call has two names: the
-requested
-model or deployment, and the model that the provider says answered. The first that exists applies:
+requested model or deployment, and the model that the provider says answered. The first that exists applies:
 
 1. the workspace's own rate of the requested name,
 2. its own rate of the name that answered,

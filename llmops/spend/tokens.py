@@ -1,10 +1,8 @@
 """Estimating the tokens of a text before a call: by the model's own tokenizer where known, else by a rule.
 
 OpenAI's encodings are public and come with the package `toktok-rs`, so that no network is needed. For other models a
-token
-is counted for every three bytes of UTF-8: English has about four bytes to a token, code and other scripts three, so
-that
-the estimate tends to be too high.
+token is counted for every three bytes of UTF-8: English has about four bytes to a token, code and other scripts three,
+so that the estimate tends to be too high.
 """
 
 from __future__ import annotations

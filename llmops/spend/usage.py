@@ -12,8 +12,7 @@ Reports differ by provider. These names are read, in this order:
     reasoning     {completion,output}_tokens_details.reasoning_tokens, reasoning_tokens
 
 Anthropic's own `input_tokens` exclude cached tokens, all others' include them. Where the total exceeds input plus
-output, the
-output is corrected: Gemini and xAI leave reasoning tokens out of `completion_tokens`, and charge for them.
+output, the output is corrected: Gemini and xAI leave reasoning tokens out of `completion_tokens`, and charge for them.
 """
 
 from __future__ import annotations

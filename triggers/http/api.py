@@ -75,8 +75,7 @@ class Api:
     """Builds the functions of the API: one per path, which accepts every method and answers 405 to unknown ones.
 
     The Functions host answers 404 where a path exists for other methods only (RFC 9110 §15.5.6 requires 405), so every
-    method
-    is routed to this app.
+    method is routed to this app.
     """
 
     def __init__(

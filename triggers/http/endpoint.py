@@ -164,8 +164,7 @@ def function_name(path: str, endpoints: Sequence[Endpoint]) -> str:
     """Return the name of the function that serves a path.
 
     For a single operation its own name; for several, the common first words of their names, with `_item` if the path
-    ends with
-    a parameter.
+    ends with a parameter.
     """
     if len(endpoints) == 1:
         return endpoints[0].name

@@ -2,8 +2,7 @@
 
 The Python worker passes `azure.functions.HttpRequest`, and sends a response when it is complete. With the extension
 `azurefunctions-extensions-http-fastapi` loaded (setting HTTP_STREAMING), it serves HTTP itself: every HTTP function of
-the app
-gets a Starlette request, and responses can be streamed.
+the app gets a Starlette request, and responses can be streamed.
 """
 
 from __future__ import annotations

@@ -64,8 +64,8 @@ class Client:
     """Calls the API for one workspace.
 
     A request with a transient failure (429, 502, 503, 504, no connection) is retried after a growing pause, or the
-    pause the app asks
-    for. Requests that create something carry an Idempotency-Key, so that a retry does not create it twice.
+    pause the app asks for. Requests that create something carry an Idempotency-Key, so that a retry does not create it
+    twice.
     """
 
     def __init__(

@@ -173,9 +173,8 @@ class AlertView(BaseModel):
     An alert rule, its state, and the channels it notifies.
 
     `default` means that it exists without being set. `misconfigured` lists, as JSON pointers into the rule, an agent or
-    channels
-    that do not exist (any more). `state` is null until the rule is first evaluated; for a default rule, until it first
-    fires.
+    channels that do not exist (any more). `state` is null until the rule is first evaluated; for a default rule, until
+    it first fires.
     """
 
     name: str
@@ -371,12 +370,9 @@ class ChannelBody(BaseModel):
     The settings of a channel.
 
     `url` is a webhook, `format` json (default), slack or teams; or `format` is email, and `to` has 1 to 20 addresses;
-    or `format`
-    is cloudevents, and the workspace's events go to `url`, for example an Event Grid topic, or to `queue`. `events` are
-    patterns
-    of the events it subscribes to, default `*`. `secret`, for webhooks only, is `whsec_` and 24 to 64 bytes in base64;
-    left
-    out it stays unchanged, null or empty removes it. It is never returned.
+    or `format` is cloudevents, and the workspace's events go to `url`, for example an Event Grid topic, or to `queue`.
+    `events` are patterns of the events it subscribes to, default `*`. `secret`, for webhooks only, is `whsec_` and 24
+    to 64 bytes in base64; left out it stays unchanged, null or empty removes it. It is never returned.
     """
 
     url: str | None = ""
@@ -556,8 +552,7 @@ class DecisionBody(BaseModel):
     A decision: `approve`, `reject`, or `amend` with the arguments to call the tool with instead.
 
     The model sees the reason of a rejection. `always`, only with `approve`, allows later calls without a decision until
-    the
-    agent's version changes: `call` those with the same arguments, `tool` those with any.
+    the agent's version changes: `call` those with the same arguments, `tool` those with any.
     """
 
     decision: Literal["approve", "reject", "amend"]
@@ -1765,8 +1760,7 @@ class ProviderHealthView(BaseModel):
     The provider's state of an agent, as last observed.
 
     `verified_at` is when its version was last seen unchanged; `status` is `ok`, `throttled`, `unavailable` or
-    `failing`, and
-    `trouble` the code of the provider's last failure, which has lasted since `trouble_since`.
+    `failing`, and `trouble` the code of the provider's last failure, which has lasted since `trouble_since`.
     """
 
     status: str
@@ -2306,8 +2300,7 @@ class StrategyView(BaseModel):
     The results of a strategy's workers in the last day.
 
     The true hit rate is between `least` and `most` with 95 % confidence: where these ranges overlap, two strategies
-    cannot be
-    told apart yet.
+    cannot be told apart yet.
     """
 
     strategy: str
@@ -2569,8 +2562,7 @@ class TurnView(BaseModel):
     A message of a session; `author` is the person who wrote an answer, empty for agents and users.
 
     `tool_calls` are calls of the caller's tools by the assistant; the text of a message of role `tool` contains their
-    results as
-    JSON.
+    results as JSON.
     """
 
     role: str
@@ -2673,10 +2665,8 @@ class WhatIfView(BaseModel):
     The simulated hit rates of caches for the recorded accesses; null without any.
 
     `clairvoyant_hit_rate` is that of the optimal policy, which knows the future; `static_hit_rate` that of the most
-    used agents,
-    held from the beginning. `suggested_capacity` is the smallest size within one percentage point of the hit rate of
-    `most`.
-    These three are for one worker.
+    used agents, held from the beginning. `suggested_capacity` is the smallest size within one percentage point of the
+    hit rate of `most`. These three are for one worker.
     """
 
     accesses: int
@@ -3278,10 +3268,8 @@ class FiguresView(BaseModel):
     Performance of some runs. Shares are 0-1, and null where undefined.
 
     `latency_ms` is the time from a run's acceptance to its answer, `model_ms` that of the attempt's model calls,
-    `queue_ms` the
-    wait for the first attempt. `cost_per_run_micro_usd` is also null when a call has no known price. `codes` counts
-    failed
-    attempts by error code.
+    `queue_ms` the wait for the first attempt. `cost_per_run_micro_usd` is also null when a call has no known price.
+    `codes` counts failed attempts by error code.
     """
 
     runs: int
@@ -3667,10 +3655,8 @@ class PlanView(BaseModel):
     The differences between registry and providers.
 
     `counts` are the lines by kind, `total` all of them; `unchanged` counts agents without differences; `unseen` are
-    providers that
-    could not be read, with the error code. `applied` counts how often the plan, or some of its lines, was applied;
-    `outcome`
-    of each line is the result.
+    providers that could not be read, with the error code. `applied` counts how often the plan, or some of its lines,
+    was applied; `outcome` of each line is the result.
     """
 
     id: str
@@ -4151,8 +4137,7 @@ class ScheduleBody(BaseModel):
     The agent, the query and the times: `cron` is an NCRONTAB expression, evaluated in `time_zone`.
 
     `missed` determines what happens with times at which nothing could be submitted: `skip` drops them, `latest` catches
-    up on
-    the last one, `all` on up to 100.
+    up on the last one, `all` on up to 100.
     """
 
     agent: str
@@ -4869,8 +4854,7 @@ class LoaderView(BaseModel):
     The performance of the workers' agent caches.
 
     `policy` is that of the worker that responds. `learned_until` is the time up to which uses are in the ranking; null
-    before the
-    first. `strategies` are those compared, the best first; empty where none are.
+    before the first. `strategies` are those compared, the best first; empty where none are.
     """
 
     policy: Literal["sieve", "lru", "s3-fifo", "w-tinylfu"]

@@ -46,8 +46,7 @@ class ProviderHealthView(View):
     """The provider's state of an agent, as last observed.
 
     `verified_at` is when its version was last seen unchanged; `status` is `ok`, `throttled`, `unavailable` or
-    `failing`, and
-    `trouble` the code of the provider's last failure, which has lasted since `trouble_since`.
+    `failing`, and `trouble` the code of the provider's last failure, which has lasted since `trouble_since`.
     """
 
     status: str

@@ -26,9 +26,8 @@ class AlertView(View):
     """An alert rule, its state, and the channels it notifies.
 
     `default` means that it exists without being set. `misconfigured` lists, as JSON pointers into the rule, an agent or
-    channels
-    that do not exist (any more). `state` is null until the rule is first evaluated; for a default rule, until it first
-    fires.
+    channels that do not exist (any more). `state` is null until the rule is first evaluated; for a default rule, until
+    it first fires.
     """
 
     name: str

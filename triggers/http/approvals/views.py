@@ -20,8 +20,7 @@ class DecisionBody(Body):
     """A decision: `approve`, `reject`, or `amend` with the arguments to call the tool with instead.
 
     The model sees the reason of a rejection. `always`, only with `approve`, allows later calls without a decision until
-    the
-    agent's version changes: `call` those with the same arguments, `tool` those with any.
+    the agent's version changes: `call` those with the same arguments, `tool` those with any.
     """
 
     decision: Literal["approve", "reject", "amend"]

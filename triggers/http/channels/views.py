@@ -15,12 +15,9 @@ class ChannelBody(View):
     """The settings of a channel.
 
     `url` is a webhook, `format` json (default), slack or teams; or `format` is email, and `to` has 1 to 20 addresses;
-    or `format`
-    is cloudevents, and the workspace's events go to `url`, for example an Event Grid topic, or to `queue`. `events` are
-    patterns
-    of the events it subscribes to, default `*`. `secret`, for webhooks only, is `whsec_` and 24 to 64 bytes in base64;
-    left
-    out it stays unchanged, null or empty removes it. It is never returned.
+    or `format` is cloudevents, and the workspace's events go to `url`, for example an Event Grid topic, or to `queue`.
+    `events` are patterns of the events it subscribes to, default `*`. `secret`, for webhooks only, is `whsec_` and 24
+    to 64 bytes in base64; left out it stays unchanged, null or empty removes it. It is never returned.
     """
 
     url: str = ""

@@ -40,10 +40,8 @@ class PlanView(View):
     """The differences between registry and providers.
 
     `counts` are the lines by kind, `total` all of them; `unchanged` counts agents without differences; `unseen` are
-    providers that
-    could not be read, with the error code. `applied` counts how often the plan, or some of its lines, was applied;
-    `outcome`
-    of each line is the result.
+    providers that could not be read, with the error code. `applied` counts how often the plan, or some of its lines,
+    was applied; `outcome` of each line is the result.
     """
 
     id: str

@@ -100,8 +100,7 @@ class StrategyView(View):
     """The results of a strategy's workers in the last day.
 
     The true hit rate is between `least` and `most` with 95 % confidence: where these ranges overlap, two strategies
-    cannot be
-    told apart yet.
+    cannot be told apart yet.
     """
 
     strategy: str
@@ -116,8 +115,7 @@ class LoaderView(View):
     """The performance of the workers' agent caches.
 
     `policy` is that of the worker that responds. `learned_until` is the time up to which uses are in the ranking; null
-    before the
-    first. `strategies` are those compared, the best first; empty where none are.
+    before the first. `strategies` are those compared, the best first; empty where none are.
     """
 
     policy: Policy
@@ -178,10 +176,8 @@ class WhatIfView(View):
     """The simulated hit rates of caches for the recorded accesses; null without any.
 
     `clairvoyant_hit_rate` is that of the optimal policy, which knows the future; `static_hit_rate` that of the most
-    used agents,
-    held from the beginning. `suggested_capacity` is the smallest size within one percentage point of the hit rate of
-    `most`.
-    These three are for one worker.
+    used agents, held from the beginning. `suggested_capacity` is the smallest size within one percentage point of the
+    hit rate of `most`. These three are for one worker.
     """
 
     accesses: int

@@ -1,8 +1,7 @@
 """Runs as tasks of MCP's tasks extension (`io.modelcontextprotocol/tasks`), for answers that take long.
 
 A client with the extension gets a task where an answer is not ready soon, and polls it with `tasks/get`; a task is a
-run. The
-SDK's server does not implement tasks; it passes an extension's results on.
+run. The SDK's server does not implement tasks; it passes an extension's results on.
 """
 
 from __future__ import annotations

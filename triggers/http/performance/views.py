@@ -35,10 +35,8 @@ class FiguresView(View):
     """Performance of some runs. Shares are 0-1, and null where undefined.
 
     `latency_ms` is the time from a run's acceptance to its answer, `model_ms` that of the attempt's model calls,
-    `queue_ms` the
-    wait for the first attempt. `cost_per_run_micro_usd` is also null when a call has no known price. `codes` counts
-    failed
-    attempts by error code.
+    `queue_ms` the wait for the first attempt. `cost_per_run_micro_usd` is also null when a call has no known price.
+    `codes` counts failed attempts by error code.
     """
 
     runs: int

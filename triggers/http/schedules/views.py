@@ -15,8 +15,7 @@ class ScheduleBody(Body):
     """The agent, the query and the times: `cron` is an NCRONTAB expression, evaluated in `time_zone`.
 
     `missed` determines what happens with times at which nothing could be submitted: `skip` drops them, `latest` catches
-    up on
-    the last one, `all` on up to 100.
+    up on the last one, `all` on up to 100.
     """
 
     agent: str

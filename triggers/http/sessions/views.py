@@ -99,8 +99,7 @@ class TurnView(View):
     """A message of a session; `author` is the person who wrote an answer, empty for agents and users.
 
     `tool_calls` are calls of the caller's tools by the assistant; the text of a message of role `tool` contains their
-    results as
-    JSON.
+    results as JSON.
     """
 
     role: str
