@@ -21,13 +21,14 @@ from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs import client_tools
 from lifecycle.runs.attempt_policy import AttemptPolicy, Prepared, ScoreAnswer, check_whole, let_go, translated
 from lifecycle.runs.drafts import Drafts, Reviewed, drafts_of, with_draft
-from lifecycle.runs.history import Summary, compacted, estimate, preference_messages, token_limit
+from lifecycle.runs.history import compacted, estimate, preference_messages, token_limit
 from lifecycle.runs.hosted_calls import HostedCalls
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.metering import CallMeter, CallTotals, MeterPolicy, charged, estimated
 from lifecycle.runs.pending_tool_calls import PendingToolCalls
 from lifecycle.runs.progress import Progress, dumped, loaded
 from lifecycle.runs.streaming import stream_updates
+from lifecycle.runs.summaries import Summary
 from lifecycle.runs.tool_calls import ToolCalls
 from lifecycle.teams.calls import brief, handoff_middleware, handoff_tools
 from lifecycle.teams.handoff import HandedOver, RunHandoffs
