@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from lifecycle.registry.signals import AgentSignals
     from lifecycle.specs.spec import AgentSpec
 
+log = logging.getLogger(__name__)
+
 
 class ScoreAnswer(Protocol):
     """Scores a run's answer; returns None if it is not sampled."""
@@ -91,9 +93,6 @@ class Prepared:
     history: Sequence[Turn] = ()
     call: Call | None = None
     stage: Stage = Stage.INITIALIZING
-
-
-log = logging.getLogger(__name__)
 
 
 async def let_go(
