@@ -17,8 +17,10 @@ def bind(host: str, port: int, option: str) -> socket.socket:
 
     Raises:
         PortTakenError: Another program uses the port.
-        StartupError: The address is not this machine's, or the user may not use the port.
+        StartupError: The address is not this machine's, the user may not use the port, or it is not a port number.
     """
+    if not 0 <= port <= 65_535:
+        raise StartupError(f"Cannot listen on {host}, port {port}: ports are numbers up to 65535.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

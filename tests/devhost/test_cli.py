@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from devhost.errors import StartupError
+from devhost.ports import bind
 from devhost.services import PROJECT
 from tests.waiting import QUIET_S
 
@@ -61,6 +63,13 @@ def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
     assert len(result.stderr.splitlines()) == 1
     assert f"Port {port} is already in use" in result.stderr
     assert "--port" in result.stderr
+
+
+@pytest.mark.parametrize("port", [65_536, -1])
+def test_a_number_that_is_no_port_is_said(port: int) -> None:
+    """Before anything starts, as for a port that is taken."""
+    with pytest.raises(StartupError, match=f"port {port}: ports are numbers up to 65535"):
+        bind("127.0.0.1", port, "--port")
 
 
 def test_a_missing_setting_is_one_clear_line(tmp_path: Path) -> None:
