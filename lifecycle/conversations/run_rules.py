@@ -100,8 +100,8 @@ def renewed(run: Run, now: datetime, lease: timedelta) -> Run:
     return run if run.lease is None else replace(run, lease=replace(run.lease, until=now + lease))
 
 
-def calling(run: Run, calls: Sequence[Call], following: Call, tools: Sequence[ToolCall] = ()) -> Run:
-    """Return the run with its attempt's calls so far, and the model call that is about to be made."""
+def calling(run: Run, calls: Sequence[Call], following: Call | None, tools: Sequence[ToolCall] = ()) -> Run:
+    """Return the run with its attempt's calls so far, and the model call that is about to be made, if one is."""
     effort = replace(run.last.effort, calls=tuple(calls), tools=tuple(tools))
     return replace(run, last=replace(run.last, effort=effort, open=following))
 

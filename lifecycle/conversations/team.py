@@ -50,6 +50,8 @@ class Note:
         facts: Known facts.
         questions: Open questions.
         summary: A summary to use in place of the history; empty to use the history.
+        summarizer: The agent that is to write the summary, in the member's first run; empty if none is wanted, or it is
+            written.
     """
 
     source: str
@@ -57,6 +59,7 @@ class Note:
     facts: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
     summary: str = ""
+    summarizer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

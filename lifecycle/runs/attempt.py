@@ -28,10 +28,10 @@ from lifecycle.runs.metering import CallMeter, CallTotals, MeterPolicy, charged,
 from lifecycle.runs.pending_tool_calls import PendingToolCalls
 from lifecycle.runs.progress import Progress, dumped, loaded
 from lifecycle.runs.streaming import stream_updates
-from lifecycle.runs.summaries import Summary
+from lifecycle.runs.summaries import sum_up
 from lifecycle.runs.tool_calls import ToolCalls
 from lifecycle.teams.calls import brief, handoff_middleware, handoff_tools
-from lifecycle.teams.handoff import HandedOver, RunHandoffs
+from lifecycle.teams.handoff import RunHandoffs
 from lifecycle.tools.context import CURRENT
 from llmops.budgets.call_budget import BudgetService, reserve_for
 from llmops.budgets.rules import Amounts, BudgetBlocked
@@ -135,7 +135,7 @@ class RunAttempt:
         self._holding: PendingToolCalls | None = None
         self._tokens = 0
         self._meter: CallMeter | None = None
-        self._meters: Sequence[CallMeter] = ()  # the one with all calls first
+        self._meters: list[CallMeter] = []  # that of the summary first, if there is one
         self._tools: ToolCalls | None = None
         self._version = ""
         self._draft = ""
@@ -145,13 +145,11 @@ class RunAttempt:
     @property
     def effort(self) -> Effort:
         """What it has done so far: its model calls, including an open one, and its tool calls."""
-        metered = self._meters[0].totals if self._meters else CallTotals()
-        open_call = (metered.open,) if metered.open else ()
         return Effort(
-            (*metered.calls, *open_call),
+            tuple(call for meter in self._meters for call in meter.totals.begun),
             (*(self._tools.made if self._tools else ()), *(self._holding.hosted.made if self._holding else ())),
             self._version,
-            metered.finish_reason,
+            self._meter.totals.finish_reason if self._meter else "",
             self.resumed,
         )
 
@@ -191,11 +189,6 @@ class RunAttempt:
         """
         try:
             return await self._answered()
-        except HandedOver as handed:
-            summary = Summary(self._maker, self._lease, self._signals)
-            move = await summary.added(handed.move, self._meter)
-            self._meters = [meter for meter in (summary.meter, self._meter) if meter is not None]
-            raise HandedOver(move) from None
         finally:
             for meter in self._meters:
                 meter.leave()
@@ -214,6 +207,7 @@ class RunAttempt:
         )
         self._version = live.version.version
         try:
+            await sum_up(maker, lease, self._signals, self._meters)
             history = await self._history_for_model(live)
             before = self._before = loaded(run.costs.progress, self._conversation)
             within = bool(before.messages) and self._conversation is not None
@@ -222,7 +216,7 @@ class RunAttempt:
                 return await self._approved(live, reviewed.text)
             messages = [*messages, reviewed.rejected] if reviewed.rejected else messages
             meter = self._meter = await self._metering(live)
-            self._meters = [meter]
+            self._meters.append(meter)
             lease.enter(Stage.RUNNING)
             response = await self._call_model(live, messages, meter)
         except Exception as error:
@@ -279,7 +273,7 @@ class RunAttempt:
         answered before. With tool calls that wait for a decision, it holds these, and continues with their results.
         After any other failure its content is unknown.
         """
-        called = bool(self.effort.spend.calls)
+        called = self._meter is not None and bool(self._meter.totals.spend.calls)
         waits = isinstance(error, (BudgetBlocked, ApprovalPending, PoolFull))
         if waits and called and self._conversation is not None:
             return ProviderConversation(self._conversation, self._lease.session.turns, self._tokens)
@@ -373,7 +367,11 @@ class RunAttempt:
         # Estimates take a token for four characters; a reservation must not be less than what is sent.
         held_tokens = held.tokens * _BYTES_A_TOKEN if held and held.id == self._conversation else 0
         policy = MeterPolicy(
-            maker.policy.guard.of(live.spec.runaway), maker.policy.output_tokens, held_tokens, run.dispatch.approved
+            maker.policy.guard.of(live.spec.runaway),
+            maker.policy.output_tokens,
+            held_tokens,
+            run.dispatch.approved,
+            first=1 + sum(len(meter.totals.calls) for meter in self._meters),
         )
         await budget.enter()
         return CallMeter(run.workspace, live, budget, maker.rates, self._lease, maker.clock, policy)

@@ -37,6 +37,7 @@ class RunLease:
         lost: Whether another worker took the run over; the attempt's results then do not count.
         cancelled: Whether the run is to be cancelled.
         tool_calls: Returns the attempt's tool calls, which are stored with its model calls.
+        calls_before: Settled model calls that precede those that `calling` stores.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class RunLease:
         self.lost = False
         self.cancelled = False
         self.tool_calls: Callable[[], Sequence[ToolCall]] = tuple
+        self.calls_before: Sequence[Call] = ()
 
     @property
     def run(self) -> Run:
@@ -118,7 +120,8 @@ class RunLease:
             return
 
         def step(run: Run, now: datetime) -> Run:
-            return runs.calling(runs.renewed(run, now, self._lasts), calls, following, self.tool_calls())
+            renewed, settled = runs.renewed(run, now, self._lasts), (*self.calls_before, *calls)
+            return runs.calling(renewed, settled, following, self.tool_calls())
 
         async with self._lock:
             await self._write(step)
@@ -129,6 +132,17 @@ class RunLease:
         """Store the provider's conversation with the session before it is used, so that erasing can find it."""
         async with self._lock:
             await self._write(lambda run, now: run, kept=kept)
+        if self.lost:
+            raise Unavailable("Another worker took the run over.", code="run_busy")
+
+    async def keep_summary(self, moving: Moving) -> None:
+        """Store the session with its summary, together with the calls for it (`calls_before`).
+
+        Raises:
+            Unavailable: It cannot be stored, or another worker took the run over.
+        """
+        async with self._lock:
+            await self._write(lambda run, now: runs.calling(run, self.calls_before, None), moving=moving)
         if self.lost:
             raise Unavailable("Another worker took the run over.", code="run_busy")
 

@@ -94,6 +94,11 @@ class CallTotals:
     given: int | None = None
 
     @property
+    def begun(self) -> Sequence[Call]:
+        """The settled calls, and the one under way."""
+        return self.calls if self.open is None else [*self.calls, self.open]
+
+    @property
     def model(self) -> str | None:
         """The model that answered last, as the provider names it; None before the first answer."""
         return next((call.model for call in reversed(self.calls) if call.outcome in ("answered", "unmetered")), None)

@@ -1,22 +1,33 @@
-"""Summaries of a session for the next member, written by an agent within the attempt that hands over.
+"""Summaries of sessions: written by an agent for the member that takes a session over, before its own first model call.
 
-Its calls belong to that attempt: stored, priced, and within the run's budgets. If a summary cannot be made (the agent
-is missing, fails, or may not spend), the next member gets the latest runs instead.
+This is the same for every cause of a handoff, as the assignment in the session says that a summary is wanted. Its calls
+belong to the member's attempt: stored, priced, and within the run's budgets. The summary is stored with the session,
+together with its calls, before anything else is done; no later attempt, and no later run, writes it again.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kernel.errors import AppError
+from kernel.errors import AppError, Conflict, RunFailed
+from kernel.journal import Event
+from lifecycle.conversations.priority import Priority
 from lifecycle.registry.providers import AttemptId
+from lifecycle.runs.attempt_policy import let_go, translated
 from lifecycle.runs.history import compacted, token_limit
-from lifecycle.runs.metering import CallMeter, CallTotals, MeterPolicy, charged
-from lifecycle.teams.moves import Move, wants_summary
+from lifecycle.runs.metering import CallMeter, MeterPolicy, charged
+from lifecycle.specs.team import SUMMARIZER_HAS_TOOLS
+from lifecycle.teams.moves import summarizer_of, summed_up
+from llmops.capacity.admission import AdmissionRequest
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from lifecycle.conversations.run import Run
+    from lifecycle.conversations.session import Session
     from lifecycle.loader.resolver import LiveAgent
     from lifecycle.registry.signals import AgentSignals
     from lifecycle.runs.attempt import AttemptFactory
@@ -31,56 +42,81 @@ promised, and what is open. Say it in a few sentences, and nothing else.
 """
 
 
-class Summary:
-    """A summary of a session.
+async def sum_up(maker: AttemptFactory, lease: RunLease, signals: AgentSignals, meters: list[CallMeter]) -> None:
+    """Have the session summed up and store the summary, if its member waits for one.
 
-    Attributes:
-        meter: The meter of its calls and of the attempt's earlier ones; None if no model was called.
+    If it cannot be written, the member gets the last runs instead, and the event `handoff.not_summarized` says why.
+
+    Args:
+        maker: What attempts need.
+        lease: The lease of the run.
+        signals: Sends signals to the summarizer's actor.
+        meters: The meters of the attempt; that of the summary is added.
+
+    Raises:
+        Unavailable: The summary cannot be stored, or another worker took the run over.
     """
+    name = summarizer_of(lease.session, lease.run)
+    if not name:
+        return
+    turns = lease.session.turns
+    try:
+        live = await maker.agents.use(lease.run.workspace, name, signals)
+        text = await _written(maker, lease, live, signals, meters)
+    except AppError as error:
+        if lease.lost:
+            raise
+        log.warning("no summary of a conversation: %s", error.code, extra={"event": "team.not_summed_up"})
+        lease.note("handoff.not_summarized", {"agent": name, "code": error.code})
+        return
+    finally:
+        for meter in meters:
+            meter.leave()
+        lease.calls_before = [call for meter in meters for call in meter.totals.calls]
+    await lease.keep_summary(partial(_summarized, name=name, text=text, turns=turns))
+    for meter in meters:
+        await meter.close()
 
-    def __init__(self, maker: AttemptFactory, lease: RunLease, signals: AgentSignals) -> None:
-        self._maker = maker
-        self._lease = lease
-        self._signals = signals
-        self.meter: CallMeter | None = None
 
-    async def added(self, move: Move, before: CallMeter | None) -> Move:
-        """Return the move with a summary, if its team wants one by an agent and it has none.
+async def _written(
+    maker: AttemptFactory, lease: RunLease, live: LiveAgent, signals: AgentSignals, meters: list[CallMeter]
+) -> str:
+    """Return the agent's summary of the session.
 
-        Args:
-            move: The handoff.
-            before: Meter of the attempt so far; None before its first call.
-        """
-        name, note, run = move.team.handoff.summarizer, move.note, self._lease.run
-        if name is None or note is None or not wants_summary(move, self._lease.session.turns):
-            return move
-        try:
-            live = await self._maker.agents.use(run.workspace, name, self._signals)
-            text = await self._written(live, before)
-        except Exception as error:  # noqa: BLE001 - the handoff is worth more than its summary
-            code = error.code if isinstance(error, AppError) else type(error).__name__
-            log.warning("no summary of a conversation: %s", code, extra={"event": "team.not_summed_up"})
-            return move
-        return replace(move, note=replace(note, summary=text[:MAX_SUMMARY])) if text else move
+    Raises:
+        AppError: It could not be written.
+    """
+    run, session, policy = lease.run, lease.session, maker.policy
+    if live.spec.tools:
+        raise Conflict("The summarizer has tools, which a summary does not control.", code=SUMMARIZER_HAS_TOOLS)
+    turns = await maker.turns(session, max(0, session.turns - policy.history_turns))
+    messages = await compacted(turns, token_limit(session, live.spec, policy.history_tokens))
+    transcript = "\n\n".join(f"{each.role}: {each.text}" for each in messages)
+    wanted = AdmissionRequest(run.workspace, live.name, live.spec.labels, run.created_at, run.priority is Priority.HIGH)
+    budget = maker.budgets.of(charged(run), run.attempt, await maker.budgets.admission(wanted))
+    if run.attempt > 1:
+        await budget.take_over()
+    limits = MeterPolicy(policy.guard.of(live.spec.runaway), policy.output_tokens)
+    await budget.enter()
+    meter = CallMeter(run.workspace, live, budget, maker.rates, lease, maker.clock, limits)
+    meters.append(meter)
+    how: dict[str, Any] = {
+        "middleware": meter.middleware(),
+        "client_kwargs": {"attempt": AttemptId(run.id, run.attempt, run.workspace, run.session_id)},
+    }
+    try:
+        async with meter.within(policy.timeout.total_seconds()):
+            answer = await live.framework_agent.run(f"{_TASK}\n{transcript}", **how)
+    except Exception as error:
+        raise await let_go(maker.agents, signals, live, None, translated(live, error)) from error
+    if text := str(answer.text).strip():
+        return text[:MAX_SUMMARY]
+    raise RunFailed("The summarizer answered nothing.", code="summary_empty")
 
-    async def _written(self, live: LiveAgent, before: CallMeter | None) -> str:
-        """Return the agent's summary; empty if the agent has tools, which are not controlled here."""
-        maker, lease = self._maker, self._lease
-        run, session = lease.run, lease.session
-        if live.spec.tools or live.spec.mcp_servers:
-            log.warning("a summarizer has tools", extra={"event": "team.not_summed_up"})
-            return ""
-        turns = await maker.turns(session, max(0, session.turns - maker.policy.history_turns))
-        messages = await compacted(turns, token_limit(session, live.spec, maker.policy.history_tokens))
-        transcript = "\n\n".join(f"{each.role}: {each.text}" for each in messages)
-        policy = MeterPolicy(maker.policy.guard.of(live.spec.runaway), maker.policy.output_tokens)
-        budget = maker.budgets.of(charged(run), run.attempt)
-        meter = CallMeter(run.workspace, live, budget, maker.rates, lease, maker.clock, policy)
-        meter.totals = CallTotals(calls=list(before.totals.calls) if before else [])
-        self.meter = meter
-        how: dict[str, Any] = {
-            "middleware": meter.middleware(),
-            "client_kwargs": {"attempt": AttemptId(run.id, run.attempt, run.workspace, run.session_id)},
-        }
-        async with meter.within(maker.policy.timeout.total_seconds()):
-            return str((await live.framework_agent.run(f"{_TASK}\n{transcript}", **how)).text).strip()
+
+def _summarized(
+    session: Session, run: Run, now: datetime, *, name: str, text: str, turns: int
+) -> tuple[Session, Run, Sequence[Event]]:
+    """Return the session with its summary, the unchanged run, and the event."""
+    event = Event("handoff.summarized", {"run_id": run.id, "attempt": run.attempt, "agent": name}, now)
+    return summed_up(session, text, turns), run, [event]

@@ -91,7 +91,10 @@ def moved(session: Session, move: Move, now: datetime) -> Session:
     if served is None or session.over or served.member != move.source:
         return session
     member, human = move.member, move.member.human
-    first = served.first_turn if not served.member else routing.first_turn(move.team, session.turns, _context(move))
+    note = _note_for(session, served, move)
+    first = served.first_turn
+    if served.member:
+        first = routing.first_turn(move.team, session.turns, _context(move, note))
     after = replace(
         served,
         member=member.name,
@@ -100,7 +103,7 @@ def moved(session: Session, move: Move, now: datetime) -> Session:
         hops=served.hops + (1 if served.member else 0),
         first_turn=first,
         runs=session.runs - session.pending,
-        note=move.note,
+        note=note,
         person_wait=person_wait_of(move.team, move.at, move.level) if human else None,
         reason=move.reason,
         begun=move.by == "member_free" and not human,
@@ -181,26 +184,49 @@ def hopped(run: Run, move: Move, now: datetime, *, aim: str) -> Run:
     return run if move.member.human else runs.assigned(run, aim)
 
 
-def wants_summary(move: Move, turns: int) -> bool:
-    """Return whether the next agent needs a summary that is not written yet.
+def summarizer_of(session: Session, run: Run) -> str:
+    """Return the agent that is to sum the session up before the run is answered; empty if none is.
 
-    Args:
-        move: The handoff.
-        turns: Number of messages in the history.
+    Only the first run of the member that took the session over is preceded by a summary, before the member's own model
+    calls. Until it is written, every attempt at that run tries.
     """
-    summed_up = move.note is None or bool(move.note.summary)
-    return _wanted_context(move) == "summary" and not summed_up and turns > 0 and not move.member.human
+    served = session.served
+    if served is None or served.note is None or run.number > served.runs + 1 or run.costs.progress is not None:
+        return ""
+    return served.note.summarizer
+
+
+def summed_up(session: Session, summary: str, turns: int) -> Session:
+    """Return the session with the summary of its first `turns` messages; unchanged if none is wanted any more."""
+    served = session.served
+    if served is None or served.note is None or not served.note.summarizer:
+        return session
+    note = replace(served.note, summary=summary, summarizer="")
+    return _serving(session, replace(served, note=note, first_turn=turns))
+
+
+def _note_for(session: Session, served: Served, move: Move) -> Note | None:
+    """Return the note for the next member.
+
+    If the team wants a summary and the note has none, it is that of the member before, provided that nothing was said
+    since; else the team's summarizer is to write one.
+    """
+    note, human = move.note, move.member.human
+    if note is None or note.summary or human or not session.turns or _wanted_context(move) != "summary":
+        return note
+    if served.note is not None and served.note.summary and served.first_turn == session.turns:
+        return replace(note, summary=served.note.summary)
+    return replace(note, summarizer=move.team.handoff.summarizer or "")
 
 
 def _wanted_context(move: Move) -> ContextPolicy:
     return move.context or move.team.handoff.context
 
 
-def _context(move: Move) -> ContextPolicy:
-    """Return how much of the history the member gets; if a summary is missing, the last runs."""
+def _context(move: Move, note: Note | None) -> ContextPolicy:
+    """Return how much of the history the member gets; while a summary is missing, the last runs."""
     context = _wanted_context(move)
-    summed_up = move.note is not None and move.note.summary
-    return "last" if context == "summary" and not summed_up else context
+    return "last" if context == "summary" and (note is None or not note.summary) else context
 
 
 def _limited(session: Session, team: Team) -> Session:

@@ -12,7 +12,7 @@ from kernel.clock import Clock
 from kernel.errors import Conflict, InvalidInput, NotFound
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from lifecycle.configuration.kinds import Kind, Ref, item_name
-from lifecycle.specs.team import Team
+from lifecycle.specs.team import SUMMARIZER_HAS_TOOLS, Team
 from lifecycle.teams.seats import TABLE, Seats
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Teams:
         """Store the team, and return it and whether it is new. Storing the same again changes nothing.
 
         Raises:
-            InvalidInput: A member's agent, or a trigger's condition, does not exist.
+            InvalidInput: A member's agent, or a trigger's condition, does not exist, or the summarizer has tools.
             Conflict: A removed member has open sessions.
             EtagMismatch: `if_match` is given and the team was changed since.
             TooLarge: It does not fit a row.
@@ -191,6 +191,10 @@ class Teams:
         if missing:
             msg = "There is no such agent; declare the agents first."
             raise InvalidInput(msg, code="unknown_member", fields=missing)
+        summarizers = [agent for agent in found if agent is not None and agent.name == team.handoff.summarizer]
+        if any(agent.declaration.spec.tools for agent in summarizers):
+            msg = "The summarizer is an agent with tools; choose one without."
+            raise InvalidInput(msg, code=SUMMARIZER_HAS_TOOLS, fields={"/handoff/summarizer": "has tools"})
 
     def _check_conditions(self, team: Team) -> None:
         unknown = {

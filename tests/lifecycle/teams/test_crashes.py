@@ -18,7 +18,6 @@ from llmops.spend.usage import Spend
 from tests.lifecycle.app import abandon
 from tests.lifecycle.doubles import Crash, Fate
 from tests.lifecycle.teams.app import ANN, TeamApp, hands_over, speaks, team_app
-from tests.lifecycle.teams.kit import MEMBERS, team
 
 RUN = "01900000-0000-7000-8000-000000000001"
 STRUCK = pytest.mark.parametrize(("after", "error"), [(False, Crash), (True, Crash)], ids=["before", "after"])
@@ -118,34 +117,6 @@ async def test_a_run_that_is_handed_over_is_answered_once(after: bool, error: ty
         if not fate.struck:
             break
     assert number > 9, "claim, calls, seat, indexes, handoff, facts, answer"
-
-
-async def test_a_conversation_that_is_summed_up_is_handed_over_once() -> None:
-    """The summary's calls are in the facts whatever died on the way, and the next agent is told one."""
-    value = team(*MEMBERS, handoff={"context": "summary", "summarizer": "clerk"})
-    number = 0
-    for number in itertools.count(1):
-        app = TeamApp()
-        await app.declare("clerk", speaks("clerk"))
-        await app.found(value)
-        first = await app.answered("hello")
-        since = len(app.queue.sent)
-        await app.asked("a refund", run_id=RUN, session_id=first.session_id)
-        message, fate = app.queue.sent[since], Fate(number, after=True)
-
-        async def deliver(app: TeamApp, worker: Services) -> None:
-            await app.deliver(message, worker=worker)  # noqa: B023 - called within this round
-
-        await _struck(app, deliver, fate)
-        await _settled(app)
-        run = await _check(app, "billing speaking", "billing", turns=4)
-        _, session = await app.stored(run)
-        assert session.served is not None
-        assert session.served.note is not None
-        assert session.served.note.summary == "clerk speaking"
-        if not fate.struck:
-            break
-    assert number > 8
 
 
 @STRUCK
