@@ -933,10 +933,10 @@ class HandoffPolicy(BaseModel):
 
     Attributes:
         context: What the next agent gets of the conversation: `full` history, the `last` runs, a `summary` by the model
-            that hands over, or `none`. The run's query and the handoff's note are always included.
+            that hands over or by the summarizer, or `none`. The run's query and the handoff's note are always included.
         last_turns: Number of runs that `last` includes.
-        summarizer: Agent, without tools, that writes the `summary` if the model that hands over gave none. None for no
-            such agent: the next one then gets the last runs.
+        summarizer: Agent, without tools, that writes the `summary` for the next agent if no model that handed over gave
+            one. None for no such agent: the next one then gets the last runs.
         max_hops: Most handoffs of one run.
         max_returns: How often one run may return to the same member.
         when_impossible: What happens to a run that no member can take: it stays with its member (`stay`), or fails
