@@ -203,7 +203,13 @@ class Services:
     def teams(self) -> TeamServices:
         """Teams of agents and people."""
         return TeamServices(
-            self.core, self.notifications, self.extensions, self.configuration, self.conversations, self.agents
+            self.core,
+            self.notifications,
+            self.extensions,
+            self.configuration,
+            self.conversations,
+            self.agents,
+            self.approvals,
         )
 
     @cached_property

@@ -154,7 +154,7 @@ async def _tend_budgets(now: Round) -> Done:
     done = await now.services.budgets.maintenance.run()
     resumed = await now.services.runs.resume.resume_all(now.queue.send)
     settled = await now.services.approvals.decisions.sweep(now.queue.send)
-    people = await now.services.teams.people.sweep(now.queue.send)
+    people = await now.services.teams.waiting_for_people.sweep(now.queue.send)
     assigned = await now.services.teams.waiting_sessions.sweep(now.queue.send)
     taken_on = await now.services.workflows.engine.sweep(now.signals, now.queue.send)
     sampled = await now.services.capacity.sampler.run(now.services.core.clock())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bootstrap.parts.agents import AgentServices
+    from bootstrap.parts.approvals import ApprovalServices
     from bootstrap.parts.configuration import ConfigurationServices
     from bootstrap.parts.conversations import ConversationServices
     from bootstrap.parts.core import Core
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.notifications import NotificationServices
     from lifecycle.conversations.session import Session
     from lifecycle.teams.announcements import Announcements
+    from lifecycle.teams.escalation import Escalations, WaitingForPeople
     from lifecycle.teams.figures import TeamFiguresReader
     from lifecycle.teams.handoff import Handoffs
     from lifecycle.teams.handoff_indexes import HandoffIndexes
@@ -36,6 +38,7 @@ class TeamServices:
     _configuration: ConfigurationServices
     _conversations: ConversationServices
     _agents: AgentServices
+    _approvals: ApprovalServices
 
     @cached_property
     def store(self) -> Teams:
@@ -105,7 +108,7 @@ class TeamServices:
             self.store,
             self._places,
             self._conversations.store,
-            self._announcements,
+            self._escalations,
             self._log,
             self._extensions.loaded.conditions,
             self._core.clock,
@@ -120,9 +123,21 @@ class TeamServices:
             self.store,
             self.handoffs,
             self._conversations.store,
-            self._announcements,
-            self._core.due("team"),
             self._conversations.recorder.record,
+            self._core.clock,
+        )
+
+    @cached_property
+    def waiting_for_people(self) -> WaitingForPeople:
+        """Escalates sessions that wait too long for a person."""
+        from lifecycle.teams.escalation import WaitingForPeople
+
+        return WaitingForPeople(
+            self.store,
+            self.handoffs,
+            self._conversations.store,
+            self._escalations,
+            self._core.due("team"),
             self._core.clock,
         )
 
@@ -152,6 +167,12 @@ class TeamServices:
         from lifecycle.teams.status import TeamLog
 
         return TeamLog(self._core.tables, self._core.clock)
+
+    @cached_property
+    def _escalations(self) -> Escalations:
+        from lifecycle.teams.escalation import Escalations
+
+        return Escalations(self._announcements, self._approvals.store, self._approvals.requests, self._core.clock)
 
     @cached_property
     def _announcements(self) -> Announcements:

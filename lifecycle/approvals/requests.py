@@ -56,7 +56,7 @@ def notification_of(approval: Approval) -> Notification:
     """Return the notification of a pending approval; the delivery timer adds the link that decides."""
     place, subject = approval.place, approval.subject
     call = f"call {subject.tool}"
-    whats = {"tool": call, "hosted": call, "answer": "give its answer"}
+    whats = {"tool": call, "hosted": call, "answer": "give its answer", "escalation": "have its conversation escalated"}
     purpose = whats.get(subject.kind, "go on beyond a share of its budget")
     facts = {"Approval": approval.id, "Agent": place.agent, "Run": place.run_id, "Session": place.session_id}
     if approval.due is not None:

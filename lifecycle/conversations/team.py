@@ -72,6 +72,7 @@ class PersonWait:
         level: Its present level, from 0.
         claimed_by: The person who has claimed it; empty before.
         claimed_at: When it was claimed, aware UTC; None before.
+        approval: The approval that the move to the present level waits for; empty for none.
     """
 
     since: datetime
@@ -79,6 +80,7 @@ class PersonWait:
     level: int = 0
     claimed_by: str = ""
     claimed_at: datetime | None = None
+    approval: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class Announcements:
         await self._notify(session, served, WAITING, "info", (member.channel,) if member and member.channel else ())
 
     async def escalated(self, session: Session, served: Served, level: int, channels: Sequence[str]) -> None:
-        """Notify channels that a session has waited too long and reaches a level of the escalation path."""
+        """Notify channels that a session reaches a level of the escalation path; once for each level."""
         await self._notify(session, served, ESCALATED, "warning", channels, level)
 
     async def _notify(
@@ -54,7 +54,8 @@ class Announcements:
         level: int = 0,
     ) -> None:
         since = served.person_wait.since if served.person_wait else served.since
-        reason = "waits for a person" if event == WAITING else "has waited too long for a person"
+        waited = "has waited too long for a person" if served.person_wait else "is to be escalated"
+        reason = "waits for a person" if event == WAITING else waited
         facts = {"Team": served.team, "Member": served.member, "Session": session.id}
         note = Notification(
             f"{event}/{session.id}/{int(since.timestamp() * 1000)}/{level}",
@@ -62,7 +63,7 @@ class Announcements:
             event,
             severity,
             f"A conversation of {served.team} {reason}",
-            f"It is with {served.member}. Take it from the inbox.",
+            f"It is with {served.member}." + (" Take it from the inbox." if served.person_wait else ""),
             facts | ({"Level": str(level)} if level else {}),
             at=since,
         )

@@ -29,7 +29,7 @@ from lifecycle.teams.routing import Extension, Situation, Wanted
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
-    from lifecycle.teams.announcements import Announcements
+    from lifecycle.teams.escalation import Escalations
     from lifecycle.teams.handoff_indexes import HandoffIndexes
     from lifecycle.teams.status import TeamLog
     from lifecycle.teams.store import Teams
@@ -82,7 +82,7 @@ class Handoffs:
         teams: Teams,
         places: HandoffIndexes,
         conversations: ConversationStore,
-        announcements: Announcements,
+        escalations: Escalations,
         team_log: TeamLog,
         extensions: Mapping[str, Extension],
         clock: Clock,
@@ -90,7 +90,7 @@ class Handoffs:
         self._teams = teams
         self._places = places
         self._conversations = conversations
-        self._announcements = announcements
+        self._escalations = escalations
         self._log = team_log
         self._extensions = extensions
         self._clock = clock
@@ -152,7 +152,7 @@ class Handoffs:
         """Remove outdated entries: those of the previous member, or if the handoff did not happen, of the next one."""
         await self._places.leave(before, after, move)
         if move.member.human:
-            await self._announcements.waiting(after)
+            await self._escalations.announcements.waiting(after)
 
     async def hand_over(self, workspace: str, session_id: str, request: HandoffRequest, send: Send) -> Session:
         """Hand a session over; a run that is running is finished by its present member.
@@ -241,6 +241,24 @@ class Handoffs:
             return None
         return HandoffRequest(routing.wanted_by(trigger), "trigger", routing.trigger_reason(trigger))
 
+    async def escalated(
+        self, handoffs: RunHandoffs, session: Session, run: Run, situation: Situation, conditions: Sequence[str]
+    ) -> HandoffRequest | None:
+        """Return the request of a level of the escalation path; None if no condition holds, or it does not move.
+
+        Raises:
+            ApprovalPending: The level requires an approval that is not decided yet.
+        """
+        team, served = handoffs.team, session.served
+        level = routing.escalates(team, handoffs.member, situation, conditions, self._extensions)
+        if level is None or served is None:
+            return None
+        if not await self._escalations.reached(session, served, run, team, level):
+            return None
+        wanted = Wanted(level.target, level.target_specialization)
+        reason = f"level {level.level} of the escalation path ({level.condition})"
+        return HandoffRequest(wanted, "escalation", reason, level=level.level)
+
 
 class RunHandoffs:
     """The possible handoffs of one attempt at a run.
@@ -266,7 +284,8 @@ class RunHandoffs:
         """Evaluate triggers before the model is called.
 
         Raises:
-            HandedOver: A trigger fires, and a member takes over.
+            HandedOver: A trigger fires, or a level of the escalation path is reached, and a member takes over.
+            ApprovalPending: The level requires an approval.
         """
         await self._triggered(self._situation(), routing.BEFORE)
 
@@ -293,7 +312,7 @@ class RunHandoffs:
         """
         team = self._run.team
         situation = replace(self._situation(), failures=(team.failures if team else 0) + 1)
-        request = self._handoffs.fired(self.member, situation, routing.FAILED)
+        request = await self._requested(situation, routing.FAILED)
         if request is None and last:
             request = HandoffRequest(Wanted(), "failure", f"{self.member.name} could not answer")
         return await self.to(request) if request is not None else None
@@ -309,10 +328,17 @@ class RunHandoffs:
         return await self._handoffs.choose(self._session, self.team, possible, request, summary)
 
     async def _triggered(self, situation: Situation, conditions: Sequence[str]) -> None:
-        request = self._handoffs.fired(self.member, situation, conditions)
+        request = await self._requested(situation, conditions)
         move = await self.to(request) if request is not None else None
         if move is not None:
             raise HandedOver(move)
+
+    async def _requested(self, situation: Situation, conditions: Sequence[str]) -> HandoffRequest | None:
+        """Return the request of a trigger, else of the escalation path; None for none."""
+        request = self._handoffs.fired(self.member, situation, conditions)
+        if request is not None or not self.team.escalation_path:
+            return request
+        return await self._handoffs.escalated(self, self._session, self._run, situation, conditions)
 
     def _may_go_to(self, target: Member) -> bool:
         hops = self._run.team.hops if self._run.team else ()

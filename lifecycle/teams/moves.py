@@ -180,7 +180,8 @@ def hopped(run: Run, move: Move, now: datetime, *, aim: str) -> Run:
     spent = run.spend.cost_micro_usd - sum(hop.cost_micro_usd for hop in team.hops)
     agent = run.agent if move.source else ""
     hop = Hop(now, move.source, move.member.name, move.by, move.reason, max(0, spent), agent)
-    run = replace(run, dispatch=replace(run.dispatch, team=replace(team, hops=(*team.hops, hop), failures=0)))
+    team = replace(team, hops=(*team.hops, hop), failures=0)
+    run = replace(run, dispatch=replace(run.dispatch, team=team, awaits=(), asked=False))
     return run if move.member.human else runs.assigned(run, aim)
 
 

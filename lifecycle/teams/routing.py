@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from lifecycle.conversations.team import Hop
-from lifecycle.specs.team import ContextPolicy, HandoffTrigger, Member, Team
+from lifecycle.specs.team import ContextPolicy, EscalationLevel, HandoffTrigger, Member, Team
 from llmops.evaluation.sentiment import sentiment
 
 CAPABILITY = "capability"
@@ -152,6 +152,27 @@ def fired(
     return None
 
 
+def escalates(
+    team: Team, member: Member, situation: Situation, conditions: Sequence[str], extensions: Mapping[str, Extension]
+) -> EscalationLevel | None:
+    """Return the lowest level of the escalation path whose condition holds; None if none does.
+
+    Left out are levels that lead to the member itself and, once there is an answer, those that require an approval. The
+    other arguments are those of `fired`.
+    """
+    for level in sorted(team.escalation_path, key=lambda each: each.level):
+        own = level.target == member.name or level.target_specialization == member.specialization
+        late = level.requires_approval and situation.answer is not None
+        if (
+            not (own or late)
+            and level.condition
+            and _kind(level) in conditions
+            and _holds(level, situation, extensions)
+        ):
+            return level
+    return None
+
+
 OF_QUERY = ("keyword_detected", "capability_requested", "sentiment_below")
 """Conditions on the query alone: they also choose the member for a new session."""
 BEFORE = (*OF_QUERY, "turns_above", "cost_above", "always", "extension")
@@ -243,11 +264,14 @@ def _asked_for(member: Member, query: str, metadata: Mapping[str, str]) -> list[
     return [word for word in member.capabilities if word.casefold() == asked or _contains(query, word)]
 
 
-def _kind(trigger: HandoffTrigger) -> str:
-    return trigger.condition.partition(":")[0]
+def _kind(trigger: HandoffTrigger | EscalationLevel) -> str:
+    condition = trigger.condition or ""
+    return condition.partition(":")[0]
 
 
-def _holds(trigger: HandoffTrigger, situation: Situation, extensions: Mapping[str, Extension]) -> bool:
+def _holds(
+    trigger: HandoffTrigger | EscalationLevel, situation: Situation, extensions: Mapping[str, Extension]
+) -> bool:
     given = trigger.parameters
     match _kind(trigger):
         case "always":

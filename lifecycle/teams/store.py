@@ -197,12 +197,16 @@ class Teams:
             raise InvalidInput(msg, code=SUMMARIZER_HAS_TOOLS, fields={"/handoff/summarizer": "has tools"})
 
     def _check_conditions(self, team: Team) -> None:
-        unknown = {
-            f"/members/{number}/handoff_triggers/{at}/condition": "is no condition of an extension of this app"
+        used = {
+            f"/members/{number}/handoff_triggers/{at}/condition": trigger.condition
             for number, member in enumerate(team.members)
             for at, trigger in enumerate(member.handoff_triggers)
-            if trigger.condition.startswith("extension:")
-            and trigger.condition.removeprefix("extension:") not in self._conditions
+        }
+        used |= {f"/escalation_path/{at}/condition": one.condition or "" for at, one in enumerate(team.escalation_path)}
+        unknown = {
+            place: "is no condition of an extension of this app"
+            for place, condition in used.items()
+            if condition.startswith("extension:") and condition.removeprefix("extension:") not in self._conditions
         }
         if unknown:
             msg = f"There is no such condition. This app has: {', '.join(sorted(self._conditions)) or 'none'}."

@@ -52,7 +52,7 @@ def test_every_event_that_is_told_is_in_the_catalogue() -> None:
             assert name or path in NAMED_ELSEWHERE, f"{path}:{call.lineno} names an event with an expression"
             if name is None:
                 continue
-        elif called(call) == "note" and ast.unparse(call.func).endswith("_lease.note"):
+        elif called(call) == "note" and ast.unparse(call.func).endswith("lease.note"):
             name, data = text(argument(call, 0, "name")), argument(call, 1, "data")
         elif called(call) == "Notification" and path in NAMED_ELSEWHERE:
             name, data = text(argument(call, 2, "event")), None

@@ -107,7 +107,7 @@ async def _come_to_rest(app: TeamApp) -> None:
     for _ in range(6):
         app.clock.move(minutes=3)
         await app.services.conversations.pause.finish(app.queue.send)
-        await app.services.teams.people.sweep(app.queue.send)
+        await app.services.teams.waiting_for_people.sweep(app.queue.send)
         for message in list(app.queue.sent):
             with contextlib.suppress(AppError):
                 await app.deliver(message)

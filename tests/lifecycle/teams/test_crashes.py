@@ -46,7 +46,7 @@ async def _settled(app: TeamApp) -> None:
     for _ in range(3):
         app.clock.move(minutes=3)
         await app.services.conversations.pause.finish(app.queue.send)
-        await app.services.teams.people.sweep(app.queue.send)
+        await app.services.teams.waiting_for_people.sweep(app.queue.send)
         await app.services.teams.waiting_sessions.sweep(app.queue.send)
         for message in app.queue.sent:
             with contextlib.suppress(AppError):

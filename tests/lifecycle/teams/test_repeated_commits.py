@@ -64,7 +64,7 @@ async def _escalation(app: TeamApp, run: Run) -> Counter[str]:
     """Have the conversation wait too long, twice."""
     for _ in range(2):
         app.clock.move(minutes=20)
-        await app.services.teams.people.sweep(app.queue.send)
+        await app.services.teams.waiting_for_people.sweep(app.queue.send)
     done = await app.drained(run)
 
     assert (done.answer, path(done)) == ("billing speaking", ["billing"])

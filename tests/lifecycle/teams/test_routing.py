@@ -240,6 +240,33 @@ def test_triggers_fire_beyond_their_limit(
         ({"members": [changed(BILLING, agent=None)]}, "either agent or people"),
         ({"members": [BILLING], "overflow": "backup"}, "no member has that role"),
         ({"members": [BILLING], "escalation_path": [{"level": 1, "target": "nobody"}]}, "no member 'nobody'"),
+        ({"members": [BILLING], "escalation_path": [{"level": 1}]}, "either target or target_specialization"),
+        (
+            {"members": [BILLING], "escalation_path": [{"level": 1, "target_specialization": "law"}]},
+            "no member has the specialization 'law'",
+        ),
+        (
+            {
+                "members": [BILLING, TECH],
+                "escalation_path": [{"level": 1, "target": "tech", "condition": "cost_above"}],
+            },
+            "needs parameters.usd",
+        ),
+        (
+            {
+                "members": [BILLING, TECH],
+                "escalation_path": [
+                    {
+                        "level": 1,
+                        "target": "tech",
+                        "condition": "failures",
+                        "parameters": {"count": 1},
+                        "requires_approval": True,
+                    }
+                ],
+            },
+            "no time for an approval",
+        ),
         (
             {
                 "members": [BILLING, PEOPLE],

@@ -77,7 +77,7 @@ async def test_handoffs_escalations_and_answers_are_metrics_figures_of_alert_rul
     quiet = await figures("default", app.clock() - timedelta(hours=1), app.clock())
     run = await app.answered("a person, please")
     app.clock.move(minutes=10)
-    await app.services.teams.people.sweep(app.queue.send)
+    await app.services.teams.waiting_for_people.sweep(app.queue.send)
     app.clock.move(minutes=1)
     await app.services.teams.people.reply("default", run.session_id, Caller("lea@example.com"), "Lea here")
     hop = HandoffRequest(Wanted("tech"), "operator", "x")

@@ -111,7 +111,7 @@ async def _by_escalation(app: TeamApp, session_id: str) -> Run:
     run = await app.answered("let me talk to a person", session_id=session_id)
     since = len(app.queue.sent)
     app.clock.move(minutes=11)
-    await app.services.teams.people.sweep(app.queue.send)
+    await app.services.teams.waiting_for_people.sweep(app.queue.send)
     return await app.drained(run, since)
 
 
