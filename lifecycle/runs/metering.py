@@ -141,7 +141,7 @@ class CallMeter:
 
     def middleware(self) -> list[Any]:
         """Return middleware for Agent Framework, which makes model calls one after the other."""
-        from agent_framework import chat_middleware  # noqa: PLC0415 - cold start
+        from lifecycle.tools.middleware import chat_middleware  # noqa: PLC0415 - cold start
 
         @chat_middleware
         async def meter(context: ChatContext, call_next: CallNext) -> None:
