@@ -20,8 +20,7 @@ from llmops.budgets.call_budget import CallBudget
 from llmops.budgets.rules import BudgetBlocked, CostAttribution
 from llmops.budgets.waits import APPROVAL
 from llmops.facts.model import Call
-from llmops.routing.model import CallTarget
-from llmops.routing.router import ROUTED, Try
+from llmops.routing.model import ROUTED, CallTarget
 from llmops.spend.pricing import Rates
 from llmops.spend.rate_store import RateStore
 from llmops.spend.usage import Spend, Usage
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from lifecycle.loader.resolver import LiveAgent
     from lifecycle.specs.spec import AgentSpec
     from lifecycle.specs.spending import DegradationStep
+    from llmops.routing.router import Try
 
 CallNext = Callable[[], Awaitable[None]]
 log = logging.getLogger(__name__)
@@ -323,8 +323,8 @@ def estimated(rates: Rates, spec: AgentSpec, model: str, usage: Usage, now: date
 
 def _target(context: ChatContext) -> CallTarget | None:
     """Return the deployment to which a route sends the call; None without a route."""
-    chosen = context.kwargs.get(ROUTED)
-    return chosen.target if isinstance(chosen, Try) else None
+    chosen: Try | None = context.kwargs.get(ROUTED)
+    return None if chosen is None else chosen.target
 
 
 def charged(run: Run) -> CostAttribution:
