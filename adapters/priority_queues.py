@@ -30,6 +30,10 @@ class PriorityQueues:
         self._queues = [queues[priority] for priority in self._order]
         self._count = len(self._queues)
 
+    def open(self) -> None:
+        """Connect in the background to the queue that most runs are sent to."""
+        self._queues[0].open()
+
     async def send(self, submission: Submission, at: datetime | None = None) -> None:
         """Put the submission on the queue of its priority, delivered from that time on; None for at once."""
         await self._queues[self._order.index(submission.priority)].send(submission, at)

@@ -1,9 +1,13 @@
-"""Imports that a cold start can postpone but every run needs (half a second), made when a worker is first idle."""
+"""Imports that a cold start can postpone but every run needs (half a second), made before the first run asks for them.
+
+A worker makes them when it is first idle, and while it answers the first request that changes something.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+from functools import cache
 from importlib import import_module
 
 _MODULES = ("lifecycle.runs.worker", "lifecycle.evaluation.scorer", "llmops.spend.pricing")
@@ -13,10 +17,11 @@ _COLLECT_AFTER = 20_000
 
 
 async def prepare() -> None:
-    """Import them in a thread, so that requests are answered meanwhile."""
+    """Import them in a thread, so that requests are answered meanwhile; once in a process."""
     await asyncio.to_thread(_load)
 
 
+@cache
 def _load() -> None:
     for name in _MODULES:
         import_module(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from adapters.identity import AppIdentity
 from adapters.providers.extension import ExtensionProvider
@@ -18,7 +19,9 @@ from kernel.tables import Tables
 from lifecycle.extensions.definition import ChatClientMaker
 from lifecycle.registry.providers import AgentProvider, Providers
 from lifecycle.specs.tools import Toolbox
-from llmops.routing.router import Router
+
+if TYPE_CHECKING:
+    from llmops.routing.router import Router
 
 
 class KnownProviders(dict[str, AgentProvider]):

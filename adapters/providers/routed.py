@@ -18,12 +18,12 @@ from lifecycle.specs.spec import AgentSpec
 from lifecycle.specs.tools import Toolbox
 from lifecycle.tools.context import Setting
 from llmops.routing.model import PROVIDER, Deployment, origin_of
-from llmops.routing.router import Router
 
 if TYPE_CHECKING:
     from agent_framework import Agent
 
     from adapters.providers.routed_client import Deployments
+    from llmops.routing.router import Router
 
 
 @dataclass(frozen=True, slots=True)

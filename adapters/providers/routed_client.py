@@ -40,9 +40,9 @@ from kernel.clock import Clock
 from kernel.errors import AppError, InternalError, Unavailable
 from lifecycle.registry.providers import AttemptId, ProviderVersion
 from lifecycle.specs.spec import AgentSpec, Simulation
-from llmops.routing.model import Deployment
+from llmops.routing.model import ROUTED, Deployment
 from llmops.routing.quota import read_remaining
-from llmops.routing.router import ROUTED, Failure, RouteCall, Router, Try
+from llmops.routing.router import Failure, RouteCall, Router, Try
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

@@ -27,7 +27,7 @@ class MetricServices:
         """Metrics shared between workers."""
         from adapters.process import ProcessSampler
         from llmops.capacity.resources import ProcessMeasure
-        from llmops.metrics.exposition import Instruments
+        from llmops.metrics.instruments import Instruments
         from llmops.metrics.shared import SharedMetrics
 
         interval = timedelta(seconds=self._core.settings.metrics_every)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agent_framework import (
         AgentResponse,
         ChatContext,
+        ChatMiddleware,
         ChatResponse,
         ChatResponseUpdate,
         Content,
@@ -110,12 +111,12 @@ def calls_of(run: Run, response: AgentResponse[Any]) -> tuple[ClientCall, ...]:
     )
 
 
-def own_first(run: Run) -> Callable[[Any, Callable[[], Awaitable[None]]], Awaitable[None]]:
+def own_first(run: Run) -> ChatMiddleware:
     """Return chat middleware that drops calls of client tools from responses that also call the agent's own tools.
 
     Executing only its own calls would leave the response half done; the model asks again once it has their results.
     """
-    from agent_framework import chat_middleware  # noqa: PLC0415 - cold start
+    from lifecycle.tools.middleware import chat_middleware  # noqa: PLC0415 - cold start
 
     given = run.input.client_tools
     names = {tool.name for tool in given.offered} if given else set[str]()

@@ -20,8 +20,7 @@ from llmops.budgets.call_budget import CallBudget
 from llmops.budgets.rules import BudgetBlocked, CostAttribution
 from llmops.budgets.waits import APPROVAL
 from llmops.facts.model import Call
-from llmops.routing.model import CallTarget
-from llmops.routing.router import ROUTED, Try
+from llmops.routing.model import ROUTED, CallTarget
 from llmops.spend.pricing import Rates
 from llmops.spend.rate_store import RateStore
 from llmops.spend.usage import Spend, Usage
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from lifecycle.loader.resolver import LiveAgent
     from lifecycle.specs.spec import AgentSpec
     from lifecycle.specs.spending import DegradationStep
+    from llmops.routing.router import Try
 
 CallNext = Callable[[], Awaitable[None]]
 log = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class CallMeter:
 
     def middleware(self) -> list[Any]:
         """Return middleware for Agent Framework, which makes model calls one after the other."""
-        from agent_framework import chat_middleware  # noqa: PLC0415 - cold start
+        from lifecycle.tools.middleware import chat_middleware  # noqa: PLC0415 - cold start
 
         @chat_middleware
         async def meter(context: ChatContext, call_next: CallNext) -> None:
@@ -328,8 +328,8 @@ def estimated(rates: Rates, spec: AgentSpec, model: str, usage: Usage, now: date
 
 def _target(context: ChatContext) -> CallTarget | None:
     """Return the deployment to which a route sends the call; None without a route."""
-    chosen = context.kwargs.get(ROUTED)
-    return chosen.target if isinstance(chosen, Try) else None
+    chosen: Try | None = context.kwargs.get(ROUTED)
+    return None if chosen is None else chosen.target
 
 
 def charged(run: Run) -> CostAttribution:

@@ -106,7 +106,7 @@ class PendingToolCalls:
 
     def chat_middleware(self) -> Any:
         """Return chat middleware for Agent Framework; it goes outside the metering middleware."""
-        from agent_framework import chat_middleware  # noqa: PLC0415 - cold start
+        from lifecycle.tools.middleware import chat_middleware  # noqa: PLC0415 - cold start
 
         @chat_middleware
         async def hold(context: ChatContext, call_next: CallNext) -> None:
@@ -133,7 +133,7 @@ class PendingToolCalls:
 
     def answers_middleware(self) -> Any:
         """Return chat middleware for Agent Framework; it goes next to the model, and stores what will be sent."""
-        from agent_framework import chat_middleware  # noqa: PLC0415 - cold start
+        from lifecycle.tools.middleware import chat_middleware  # noqa: PLC0415 - cold start
 
         @chat_middleware
         async def answer(context: ChatContext, call_next: CallNext) -> None:
@@ -145,7 +145,9 @@ class PendingToolCalls:
 
     def function_middleware(self) -> Any:
         """Return function middleware for Agent Framework; it goes directly around an approved call."""
-        from agent_framework import MiddlewareFailure, function_middleware  # noqa: PLC0415 - cold start
+        from agent_framework import MiddlewareFailure  # noqa: PLC0415 - cold start
+
+        from lifecycle.tools.middleware import function_middleware  # noqa: PLC0415 - cold start
 
         @function_middleware
         async def note(context: FunctionInvocationContext, call_next: CallNext) -> None:

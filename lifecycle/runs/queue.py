@@ -74,6 +74,10 @@ class DeadMessage:
 class RunQueue(Protocol):
     """The queue of runs. Every method raises Unavailable when the broker cannot be reached."""
 
+    def open(self) -> None:
+        """Connect in the background, if it is not connected; errors are left to the first call that needs it."""
+        ...
+
     async def send(self, submission: Submission, at: datetime | None = None) -> None:
         """Put the submission on the queue, to be delivered at that time; return once the broker has accepted it.
 

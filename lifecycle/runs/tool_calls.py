@@ -22,7 +22,7 @@ from lifecycle.tools.definition import ToolTerms
 from llmops.facts.model import ToolCall
 
 if TYPE_CHECKING:
-    from agent_framework import FunctionInvocationContext
+    from agent_framework import FunctionInvocationContext, FunctionMiddleware
 
 HIDDEN = "[hidden]"
 """Replaces an argument that is not shown."""
@@ -103,9 +103,11 @@ class ToolCalls:
             self._repeats,
         )
 
-    def middleware(self) -> Callable[[FunctionInvocationContext, Callable[[], Awaitable[None]]], Awaitable[None]]:
+    def middleware(self) -> FunctionMiddleware:
         """Return function middleware for Agent Framework, which calls it around every function tool."""
-        from agent_framework import MiddlewareFailure, function_middleware  # noqa: PLC0415 - cold start
+        from agent_framework import MiddlewareFailure  # noqa: PLC0415 - cold start
+
+        from lifecycle.tools.middleware import function_middleware  # noqa: PLC0415 - cold start
 
         @function_middleware
         async def step(context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]]) -> None:

@@ -32,7 +32,7 @@ def handoff_middleware(handoffs: RunHandoffs) -> Any:
 
     Other tool calls of that response are not made: the next member decides anew.
     """
-    from agent_framework import chat_middleware  # noqa: PLC0415 - cold start
+    from lifecycle.tools.middleware import chat_middleware  # noqa: PLC0415 - cold start
 
     @chat_middleware
     async def look(context: ChatContext, call_next: Callable[[], Awaitable[None]]) -> None:

@@ -29,8 +29,6 @@ from llmops.routing.store import Known, RouteStore, Shared
 log = logging.getLogger(__name__)
 
 _UNPUBLISHED_FOR = timedelta(seconds=30)
-ROUTED = "routed"
-"""Keyword argument of a model call that carries its `Try`."""
 
 Outcome = Literal["answered", "throttled", "failed", "denied", "dropped"]
 """Outcome of a try. `denied`: the deployment rejects this app's credentials, or does not have the model."""

@@ -214,6 +214,10 @@ class MemoryQueue:
     letters: dict[int, DeadMessage] = field(default_factory=dict[int, DeadMessage])
     refuse: bool = False
     page: int = 100
+    opened: int = 0
+
+    def open(self) -> None:
+        self.opened += 1
 
     async def send(self, submission: Submission, at: datetime | None = None) -> None:
         if self.refuse:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import azure.durable_functions as df
 import azure.functions as func
 
+from bootstrap.first_run import prepare
 from kernel.errors import AppError, InternalError, InvalidInput
 from kernel.ids import new_id
 from kernel.settings import Settings
@@ -92,6 +93,7 @@ class Api:
         self._services = services
         self._queue = queue
         self._make_signals = make_signals
+        self._preparing: asyncio.Task[None] | None = None
 
     def blueprint(self) -> df.Blueprint:
         """Return the functions."""
@@ -153,11 +155,19 @@ class Api:
     def _preload(self) -> None:
         self._services.agents.preloader.wake()
 
+    def _prepare(self) -> None:
+        """Do in the background, once, what the first run needs in a worker: it will probably come soon."""
+        if self._preparing is None:
+            self._preparing = asyncio.create_task(prepare())
+            self._queue.open()
+
     async def _answer(
         self, operation: Operation, req: func.HttpRequest, signals: AgentSignals, *, live: bool
     ) -> HttpAnswer:
         endpoint = operation.endpoint
         try:
+            if endpoint.method != "GET":
+                self._prepare()
             headers = {name.lower(): value for name, value in req.headers.items()}
             workspace = "" if endpoint.anonymous else workspace_of(headers, self._settings)
             _check_query(endpoint, req.params)
