@@ -265,8 +265,7 @@ def _asked_for(member: Member, query: str, metadata: Mapping[str, str]) -> list[
 
 
 def _kind(trigger: HandoffTrigger | EscalationLevel) -> str:
-    condition = trigger.condition or ""
-    return condition.partition(":")[0]
+    return (trigger.condition or "").partition(":")[0]
 
 
 def _holds(
@@ -294,7 +293,7 @@ def _holds(
         case "cost_above":
             return given.usd is not None and situation.cost_micro_usd > given.usd * 1_000_000
         case _:
-            condition = extensions.get(trigger.condition.partition(":")[2])
+            condition = extensions.get((trigger.condition or "").partition(":")[2])
             return condition is not None and condition(situation)
 
 
