@@ -274,8 +274,6 @@ class HandoffPolicy(_Value):
             one. None for no such agent: the next one then gets the last runs.
         max_hops: Most handoffs of one run.
         max_returns: How often one run may return to the same member.
-        when_impossible: What happens to a run that no member can take: it stays with its member (`stay`), or fails
-            (`fail`).
     """
 
     context: ContextPolicy = "full"
@@ -283,7 +281,6 @@ class HandoffPolicy(_Value):
     summarizer: AgentName | None = None
     max_hops: int = Field(default=5, ge=1, le=20)
     max_returns: int = Field(default=1, ge=0, le=10)
-    when_impossible: Literal["stay", "fail"] = "stay"
 
 
 class Team(_Value):

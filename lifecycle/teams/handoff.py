@@ -313,9 +313,10 @@ class RunHandoffs:
         team = self._run.team
         situation = replace(self._situation(), failures=(team.failures if team else 0) + 1)
         request = await self._requested(situation, routing.FAILED)
-        if request is None and last:
-            request = HandoffRequest(Wanted(), "failure", f"{self.member.name} could not answer")
-        return await self.to(request) if request is not None else None
+        move = await self.to(request) if request is not None else None
+        if move is None and last:
+            move = await self.to(HandoffRequest(Wanted(), "failure", f"{self.member.name} could not answer"))
+        return move
 
     async def finish(self, before: Session, after: Session, move: Move) -> None:
         """Remove outdated entries after the run was handed over, or was not."""
@@ -324,7 +325,7 @@ class RunHandoffs:
     async def to(self, request: HandoffRequest, summary: str = "") -> Move | None:
         """Return the requested move, or the one by the team's policy; None if there is none."""
         choices = await self._handoffs.candidates(self._session, self.team, request.wanted)
-        possible = [choice for choice in choices if self._may_go_to(choice.member)]
+        possible = [choice for choice in choices if self._may_go_to(choice.member, request.by)]
         return await self._handoffs.choose(self._session, self.team, possible, request, summary)
 
     async def _triggered(self, situation: Situation, conditions: Sequence[str]) -> None:
@@ -340,9 +341,11 @@ class RunHandoffs:
             return request
         return await self._handoffs.escalated(self, self._session, self._run, situation, conditions)
 
-    def _may_go_to(self, target: Member) -> bool:
+    def _may_go_to(self, target: Member, by: HandoffBy = "model") -> bool:
         hops = self._run.team.hops if self._run.team else ()
         first = hops[0].source if hops else self.member.name
+        if by == "failure" and (target.human or target.name in routing.failed_before(hops)):
+            return target.human  # whom nothing can fail, however often it was handed over
         return routing.may_go_on(self.team, first, hops, target.name)
 
     def _situation(self) -> Situation:

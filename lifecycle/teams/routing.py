@@ -197,6 +197,11 @@ def may_go_on(team: Team, first: str, hops: Sequence[Hop], target: str) -> bool:
     return len(hops) < policy.max_hops and visits <= policy.max_returns
 
 
+def failed_before(hops: Sequence[Hop]) -> frozenset[str]:
+    """Return the members from which a run was taken because they could not answer it."""
+    return frozenset(hop.source for hop in hops if hop.by == "failure")
+
+
 def first_turn(team: Team, turns: int, context: ContextPolicy) -> int:
     """Return the number of the first message, in a history of `turns` messages, that the next member gets."""
     match context:

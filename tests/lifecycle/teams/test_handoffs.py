@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
-from kernel.errors import Conflict, InvalidInput, NotFound
+from kernel.errors import AppError, Conflict, InvalidInput, NotFound
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.run_rules import agents_of
 from lifecycle.conversations.session import SessionState
@@ -13,7 +15,7 @@ from lifecycle.teams.routing import Wanted
 from llmops.budgets.rules import Budget, Limit, parse_scope
 from tests.lifecycle.app import TOOLED
 from tests.lifecycle.doubles import spec
-from tests.lifecycle.teams.app import hands_over, path, speaks, team_app
+from tests.lifecycle.teams.app import ANN, hands_over, path, speaks, team_app
 from tests.lifecycle.teams.kit import BILLING, MEMBERS, PEOPLE, TECH, TRIAGE, changed, team
 
 
@@ -135,6 +137,31 @@ async def test_a_target_that_is_full_or_disabled_is_passed_over() -> None:
     await alone.services.agents.administration.switch("default", "billing", alone.signals, enabled=False)
     answer = await alone.answered("hello")
     assert (answer.answer, path(answer)) == ("triage speaking", [])
+
+
+@pytest.mark.parametrize("fails_with", ["rejected", "unavailable"])
+async def test_what_no_agent_can_answer_is_a_persons(fails_with: str) -> None:
+    """Each agent fails once; then a person has it, however few handoffs are allowed. Without people it has failed."""
+    failing = spec(simulate={"fail_first": 100, "fail_with": fails_with})
+    agents = dict.fromkeys(("triage", "billing", "tech"), failing)
+    fails = {"name": "fails", "condition": "failures", "parameters": {"count": 1}, "target": "tech"}
+    for members, state in (
+        ([changed(TRIAGE, handoff_triggers=[fails]), BILLING, TECH, PEOPLE], RunState.WAITING),
+        ([changed(TRIAGE, handoff_triggers=[]), BILLING, TECH], RunState.FAILED),
+    ):
+        app = await team_app(value=team(*members, handoff={"max_hops": 3}), **agents)
+        run = await app.asked("hello", run_id="0190f6a0-0000-7000-8000-000000000007")
+        for _ in range(12):
+            with contextlib.suppress(AppError):
+                await app.deliver(app.queue.sent[0])
+            run = (await app.stored(run))[0]
+        assert run.state is state
+        if state is RunState.WAITING:
+            assert path(run)[-1] == "people"
+            answered = await app.services.teams.people.reply("default", run.session_id, ANN, "Ann here")
+            assert answered.answer == "Ann here"
+        else:
+            assert path(run) == ["billing", "tech"]
 
 
 async def test_an_operator_hands_over() -> None:
