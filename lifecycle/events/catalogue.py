@@ -122,6 +122,10 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
             "The member that a conversation was handed to has begun with it",
             {"team": "the team", "target": "the member", "agent": "its agent; empty for people"} | _RUN,
         ),
+        "handoff.limit_reached": Kind(
+            "A run was handed over as often as its team allows; it stays with the member",
+            _RUN | {"team": "the team", "target": "the member that has it", "hops": "how often it was handed over"},
+        ),
         "handoff.summarized": Kind(
             "A conversation was summed up for the agent that takes it over", _ATTEMPT | {"agent": "who summed it up"}
         ),

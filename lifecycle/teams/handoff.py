@@ -200,7 +200,8 @@ class Handoffs:
             run = stored.run
             if run is not None and run.state in (RunState.WAITING, RunState.QUEUED):
                 run = moves.hopped(run, move, now, aim=after.agent)
-                return ConversationChange(after, run, events=moves.initiated(after, move, run, now))
+                events = [*moves.initiated(after, move, run, now), *moves.limited(run, move, now)]
+                return ConversationChange(after, run, events=events)
             return ConversationChange(after, events=moves.initiated(after, move, None, now))
 
         stored = await self._conversations.update(session.workspace, session.id, run_id, decide)

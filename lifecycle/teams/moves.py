@@ -171,7 +171,8 @@ def handed_over(
     events = initiated(after, move, run, now)
     if after.state is not session.state:
         events = [*events, state_event(after, now, after.pause_reason)]
-    return after, hopped(run, move, now, aim=after.agent), events
+    run = hopped(run, move, now, aim=after.agent)
+    return after, run, [*events, *limited(run, move, now)]
 
 
 def hopped(run: Run, move: Move, now: datetime, *, aim: str) -> Run:
@@ -183,6 +184,22 @@ def hopped(run: Run, move: Move, now: datetime, *, aim: str) -> Run:
     team = replace(team, hops=(*team.hops, hop), failures=0)
     run = replace(run, dispatch=replace(run.dispatch, team=team, awaits=(), asked=False))
     return run if move.member.human else runs.assigned(run, aim)
+
+
+def limited(run: Run, move: Move, now: datetime) -> Sequence[Event]:
+    """Return the event that a run was handed over as often as its team allows; none before that.
+
+    Args:
+        run: The run, with its last hop.
+        move: The last handoff.
+        now: The time.
+    """
+    hops = run.team.hops if run.team else ()
+    others = [member.name for member in move.team.members if member is not move.member]
+    if not hops or any(routing.may_go_on(move.team, hops[0].source, hops, name) for name in others):
+        return ()
+    data = {"run_id": run.id, "team": run.team.team if run.team else "", "target": move.member.name, "hops": len(hops)}
+    return [Event("handoff.limit_reached", data, now)]
 
 
 def summarizer_of(session: Session, run: Run) -> str:

@@ -108,7 +108,7 @@ async def test_failures_hand_over() -> None:
 
 
 async def test_ping_pong_is_bounded() -> None:
-    """Two agents that always hand over to one another: the run ends with an answer, within the hops allowed."""
+    """Two agents that always hand over to one another: one answer, within the hops allowed, which an event reports."""
     app = await team_app(
         value=team(changed(TRIAGE, handoff_triggers=[]), TECH, handoff={"max_hops": 5, "max_returns": 1}),
         triage=hands_over("triage", "tech"),
@@ -118,6 +118,9 @@ async def test_ping_pong_is_bounded() -> None:
     assert run.state is RunState.SUCCEEDED
     assert path(run) == ["tech", "triage", "tech"]
     assert run.answer == "tech speaking"
+    found = await app.services.conversations.store.events("default", run.session_id, 0, 1000)
+    told = [event.data for _, event in found if event.name == "handoff.limit_reached"]
+    assert told == [{"run_id": run.id, "team": "support", "target": "tech", "hops": 3}]
 
 
 async def test_a_target_that_is_full_or_disabled_is_passed_over() -> None:
