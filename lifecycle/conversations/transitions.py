@@ -31,6 +31,10 @@ _ENDS_OF_STREAMS = {
 }
 
 
+STEP_ENDED = "step_ended"
+"""Why a session ended in which a team was asked for a step of a workflow."""
+
+
 def turns_of(run: Run, answer: Answer, now: datetime) -> list[Turn]:
     """Return the history messages of an answered run: results of tool calls, the query, and the answer."""
     given, asked = run.input.client_tools, user_message(run)
@@ -110,6 +114,10 @@ def outcome(
 
 def _with_limits_applied(session: Session, run: Run, turns: int, now: datetime) -> tuple[Session, Sequence[Event]]:
     """Return the session after applying its own limits to the run's end, with the events of that."""
+    done = run.state in (RunState.SUCCEEDED, RunState.CANCELLED)
+    if done and run.workflow_run_id is not None and session.served is not None and not session.over:
+        session = sessions.ended(session, STEP_ENDED, now)  # its member has room again
+        return session, [state_event(session, now, STEP_ENDED)]
     if run.state is RunState.SUCCEEDED:
         session = replace(session, counters=replace(session.counters, failures=0))
         most = session.limits.max_turns

@@ -91,16 +91,9 @@ class RunSubmission:
         *,
         workflow_run_id: str | None = None,
     ) -> Accepted:
-        """Store the run and queue it; the same run id again returns the same run.
+        """Store the run, a step of the workflow run if there is one, and queue it.
 
-        Args:
-            workspace: The workspace.
-            agent_name: The agent asked.
-            request: The request.
-            run_id: The run's id.
-            signals: Sends signals to agents' actors.
-            send: Puts the message on the queue.
-            workflow_run_id: Id of the workflow run that it is a step of; None for none.
+        The same run id again returns the same run.
 
         Raises:
             NotFound: The agent does not exist, or the session is another user's.
@@ -119,11 +112,17 @@ class RunSubmission:
             return accepted
 
     async def submit_to_team(
-        self, workspace: str, team: str, request: RunRequest, run_id: str, signals: AgentSignals, send: Send
+        self,
+        workspace: str,
+        team: str,
+        request: RunRequest,
+        run_id: str,
+        signals: AgentSignals,
+        send: Send,
+        *,
+        workflow_run_id: str | None = None,
     ) -> Accepted:
-        """Store a run for a team with the member that is to answer it, and queue it.
-
-        If a person has the session, or it waits for a free member, the run waits.
+        """Store a run for a team with the member that is to answer it, and queue it, unless a person or nobody has it.
 
         Raises:
             NotFound: The team does not exist, or the session is another user's.
@@ -136,7 +135,9 @@ class RunSubmission:
         with span(f"submit {team}", attributes) as current:
             routed = await self._routing.route(workspace, team, request, run_id)
             try:
-                accepted = await self._submit(workspace, routed.agent, request, run_id, signals, send, routed)
+                accepted = await self._submit(
+                    workspace, routed.agent, request, run_id, signals, send, routed, workflow_run_id=workflow_run_id
+                )
             finally:
                 await self._routing.settled(workspace, routed)
             current.set_attribute("gen_ai.conversation.id", accepted.run.session_id)

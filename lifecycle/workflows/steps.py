@@ -15,7 +15,7 @@ from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.cancel import RunCancel
 from lifecycle.runs.submit import RunSubmission
 from lifecycle.sessions.erase import MayErase, OnHold
-from lifecycle.specs.workflow import Plan, Task
+from lifecycle.specs.workflow import Plan, Task, team_of
 from lifecycle.workflows import rules
 from lifecycle.workflows.group_chat import GroupChats
 from lifecycle.workflows.rules import Input, RunEnded, RunRefused, TurnDecided
@@ -115,9 +115,10 @@ class StepRuns:
         given = run.request
         request = RunRequest(query=prompt, user_id=given.user_id, metadata=given.metadata, priority=given.priority)
         check(request, MAX_PROMPT_BYTES)
-        await self._submission.submit(
-            run.workspace, begun.agent, request, effect.run_id, signals, send, workflow_run_id=run.id
-        )
+        team = team_of(begun.agent)
+        submit = self._submission.submit if team is None else self._submission.submit_to_team
+        asked = begun.agent if team is None else team
+        await submit(run.workspace, asked, request, effect.run_id, signals, send, workflow_run_id=run.id)
 
     async def forget(self, run: WorkflowRun) -> None:
         """Delete the checkpoints of a workflow run's group chats."""
