@@ -920,8 +920,6 @@ class HandoffPolicy(BaseModel):
             one. None for no such agent: the next one then gets the last runs.
         max_hops: Most handoffs of one run.
         max_returns: How often one run may return to the same member.
-        when_impossible: What happens to a run that no member can take: it stays with its member (`stay`), or fails
-            (`fail`).
     """
 
     context: Literal["full", "last", "summary", "none"] | None = "full"
@@ -929,7 +927,6 @@ class HandoffPolicy(BaseModel):
     summarizer: str | None = None
     max_hops: int | None = 5
     max_returns: int | None = 1
-    when_impossible: Literal["stay", "fail"] | None = "stay"
 
 
 class HealthView(BaseModel):
@@ -2326,11 +2323,11 @@ class Task(BaseModel):
     A request to an agent, and what to do if it fails.
 
     Attributes:
-        agent: The agent.
+        agent: The agent; `team:NAME` for the member of a team that the query is routed to, which can be a person.
         prompt: The query: text with `{input}` and `{steps.NAME.answer}` of earlier steps.
         timeout_s: Seconds until the answer, including the wait for a worker; None for the limit of runs.
         retries: How often to ask again after a run that failed or timed out.
-        fallback: The agent to ask once after that; None for none.
+        fallback: The agent, or `team:NAME`, to ask once after that; None for none.
     """
 
     agent: str
@@ -4321,7 +4318,6 @@ class Team(BaseModel):
             "summarizer": None,
             "max_hops": 5,
             "max_returns": 1,
-            "when_impossible": "stay",
         },
         validate_default=True,
     )
