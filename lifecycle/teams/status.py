@@ -260,7 +260,8 @@ def insights_of(routes: Sequence[Route], members: Sequence[MemberStatus], waitin
     if full:
         found.append(f"Full: {', '.join(full)}.")
     if waiting_for_member:
-        found.append(f"{waiting_for_member} conversations wait for a free member.")
+        waiting = "1 conversation waits" if waiting_for_member == 1 else f"{waiting_for_member} conversations wait"
+        found.append(f"{waiting} for a free member.")
     return found
 
 
