@@ -19,7 +19,6 @@ from devhost.processes import Child
 from tests.e2e.support import PROJECT, Api, Reply, Stack, eventually
 from tests.waiting import QUIET_S
 
-
 AGENTS = 40
 
 
