@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from adapters.tls import bundled
 from kernel.errors import AppError, NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.tracing import PRODUCER, carrier, span
@@ -61,7 +62,7 @@ class ServiceBusQueue:
         def connect() -> ServiceBusClient:
             from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415 - 0.2 s that a cold start need not pay
 
-            return ServiceBusClient.from_connection_string(connection)
+            return ServiceBusClient.from_connection_string(connection, ssl_context=bundled())
 
         return cls(connect, queue, priority, signing_key)
 
@@ -79,7 +80,7 @@ class ServiceBusQueue:
         def connect() -> ServiceBusClient:
             from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415 - 0.2 s that a cold start need not pay
 
-            return ServiceBusClient(namespace, credential)
+            return ServiceBusClient(namespace, credential, ssl_context=bundled())
 
         return cls(connect, queue, priority, signing_key)
 
