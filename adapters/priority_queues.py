@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from lifecycle.conversations.priority import Priority
-from lifecycle.runs.queue import DeadMessage, QueueMessage, RunQueue
+from lifecycle.conversations.session_priority import Priority
+from lifecycle.runs.run_queue import DeadMessage, QueueMessage, RunQueue
 
 if TYPE_CHECKING:
     from lifecycle.conversations.submission import Submission

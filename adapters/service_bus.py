@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from adapters.tls import bundled
 from kernel.errors import AppError, NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.tracing import PRODUCER, carrier, span
-from lifecycle.conversations.envelope import headers_of
-from lifecycle.conversations.priority import Priority
-from lifecycle.runs.provenance import SIGNATURE, Origin, sign
-from lifecycle.runs.queue import DeadMessage, QueueMessage
+from lifecycle.conversations.message_headers import headers_of
+from lifecycle.conversations.session_priority import Priority
+from lifecycle.runs.message_signatures import SIGNATURE, Origin, sign
+from lifecycle.runs.run_queue import DeadMessage, QueueMessage
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -64,7 +63,7 @@ class ServiceBusQueue:
         def connect() -> ServiceBusClient:
             from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415 - 0.2 s that a cold start need not pay
 
-            return ServiceBusClient.from_connection_string(connection, ssl_context=tls())
+            return ServiceBusClient.from_connection_string(connection, ssl_context=bundled())
 
         return cls(connect, queue, priority, signing_key)
 
@@ -82,7 +81,7 @@ class ServiceBusQueue:
         def connect() -> ServiceBusClient:
             from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415 - 0.2 s that a cold start need not pay
 
-            return ServiceBusClient(namespace, credential, ssl_context=tls())
+            return ServiceBusClient(namespace, credential, ssl_context=bundled())
 
         return cls(connect, queue, priority, signing_key)
 
@@ -96,7 +95,7 @@ class ServiceBusQueue:
             self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())  # the next `send` tries
 
     async def _opened(self) -> ServiceBusSender:
-        await asyncio.to_thread(tls)
+        await asyncio.to_thread(bundled)
         sender = self._connected().get_queue_sender(self._queue)
         return await sender.__aenter__()
 
@@ -214,17 +213,6 @@ class ServiceBusQueue:
         from azure.servicebus import ServiceBusSubQueue  # noqa: PLC0415 - see from_connection_string
 
         return self._connected().get_queue_receiver(self._queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER)
-
-
-@cache
-def tls() -> ssl.SSLContext:
-    """Return the context of all connections to the service, as the SDK makes it: reading the certificates takes 50 ms.
-
-    The SDK makes one for each connection.
-    """
-    import certifi  # noqa: PLC0415 - cold start
-
-    return ssl.create_default_context(cafile=certifi.where())
 
 
 def _message(

@@ -13,7 +13,7 @@ from kernel.settings import Settings
 
 if TYPE_CHECKING:
     from lifecycle.registry.actor import ActorState, AgentActor
-    from lifecycle.registry.operations import Operation
+    from lifecycle.registry.actor_operations import Operation
 
 T = TypeVar("T")
 

@@ -21,12 +21,12 @@ import azure.functions as func
 from kernel.errors import AppError
 from kernel.timer_status import TimerRun
 from lifecycle.schedules.rules import covering, interval, is_due, until_next
-from triggers.http.api import MakeSignals
+from triggers.http.request_handling import MakeSignals
 
 if TYPE_CHECKING:
     from bootstrap.services import Services
     from lifecycle.registry.signals import AgentSignals
-    from lifecycle.runs.queue import RunQueue
+    from lifecycle.runs.run_queue import RunQueue
 
 log = logging.getLogger(__name__)
 

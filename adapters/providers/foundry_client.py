@@ -22,11 +22,11 @@ from azure.core.pipeline.policies import SansIOHTTPPolicy
 from openai import AsyncOpenAI, NotFoundError
 
 from adapters.identity import AppIdentity
-from adapters.providers.answers import WHOLE_ANSWER, usage_details
+from adapters.providers.connection_warmup import warm
 from adapters.providers.foundry import Project
 from adapters.providers.foundry_agents import ProjectAgents
+from adapters.providers.incomplete_answers import WHOLE_ANSWER, usage_details
 from adapters.providers.model_http import ModelHttp
-from adapters.providers.warming import warm
 from kernel.clock import Clock
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.runs.hosted_calls import REASON

@@ -101,7 +101,7 @@ class OpenAIProvider(StatelessProvider):
             AppError: The endpoint, or an MCP server, cannot be reached.
         """
         if (client := self._client) is not None:
-            from adapters.providers.warming import warm  # noqa: PLC0415 - imports openai
+            from adapters.providers.connection_warmup import warm  # noqa: PLC0415 - imports openai
 
             try:
                 await warm(client, spec.model)

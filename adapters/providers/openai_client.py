@@ -10,7 +10,7 @@ from agent_framework import Agent, ContextProvider, FunctionTool, Message, Usage
 from agent_framework.openai import OpenAIChatCompletionClient
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 
-from adapters.providers.answers import WHOLE_ANSWER, usage_details
+from adapters.providers.incomplete_answers import WHOLE_ANSWER, usage_details
 from adapters.providers.model_http import ModelHttp
 from adapters.providers.openai import Endpoint
 from adapters.providers.openai_answers import mend

@@ -20,11 +20,11 @@ from kernel.ids import new_id
 from kernel.settings import Settings
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Session
-from lifecycle.conversations.store import Turn
+from lifecycle.conversations.session_store import Turn
 from lifecycle.conversations.submission import RunRequest, Submission, check, submission_of
 from lifecycle.registry.catalog import Agent
 from lifecycle.registry.record import AgentState
-from lifecycle.runs.deltas import Delta, deltas, events_of
+from lifecycle.runs.run_following import Delta, deltas, events_of
 from lifecycle.sessions.transcript import exported, transcript_of
 from lifecycle.specs.spec import AgentSpec
 from lifecycle.tools.definition import Tool, tool

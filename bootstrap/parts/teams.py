@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from bootstrap.parts.extensions import ExtensionServices
     from bootstrap.parts.notifications import NotificationServices
     from lifecycle.conversations.session import Session
-    from lifecycle.teams.announcements import Announcements
     from lifecycle.teams.escalation import Escalations, WaitingForPeople
-    from lifecycle.teams.figures import TeamFiguresReader
     from lifecycle.teams.handoff import Handoffs
     from lifecycle.teams.handoff_indexes import HandoffIndexes
-    from lifecycle.teams.inbox import Inbox
+    from lifecycle.teams.member_workload import Seats
     from lifecycle.teams.people import People
-    from lifecycle.teams.seats import Seats
+    from lifecycle.teams.person_notifications import Announcements
     from lifecycle.teams.status import TeamLog, TeamStatusReader
-    from lifecycle.teams.store import Teams
-    from lifecycle.teams.submit import TeamRouting, WaitingSessions
+    from lifecycle.teams.team_metrics import TeamFiguresReader
+    from lifecycle.teams.team_store import Teams
+    from lifecycle.teams.team_submission import TeamRouting, WaitingSessions
+    from lifecycle.teams.waiting_session_indexes import Inbox
 
 
 @dataclass(eq=False)
@@ -43,7 +43,7 @@ class TeamServices:
     @cached_property
     def store(self) -> Teams:
         """Stores teams."""
-        from lifecycle.teams.store import Teams
+        from lifecycle.teams.team_store import Teams
 
         return Teams(
             self._agents.memberships,
@@ -58,21 +58,21 @@ class TeamServices:
     @cached_property
     def seats(self) -> Seats:
         """Counts members' open conversations."""
-        from lifecycle.teams.seats import Seats
+        from lifecycle.teams.member_workload import Seats
 
         return Seats(self._core.tables, self._conversations.store, self._core.clock)
 
     @cached_property
     def inbox(self) -> Inbox:
         """The index of sessions that wait for people, or for a free member."""
-        from lifecycle.teams.inbox import Inbox
+        from lifecycle.teams.waiting_session_indexes import Inbox
 
         return Inbox(self._core.tables, self._conversations.store, self._core.clock)
 
     @cached_property
     def routing(self) -> TeamRouting:
         """Decides which member of a team a run goes to."""
-        from lifecycle.teams.submit import TeamRouting
+        from lifecycle.teams.team_submission import TeamRouting
 
         return TeamRouting(
             self.store,
@@ -87,7 +87,7 @@ class TeamServices:
     @cached_property
     def waiting_sessions(self) -> WaitingSessions:
         """Assigns waiting sessions to members with a free seat."""
-        from lifecycle.teams.submit import WaitingSessions
+        from lifecycle.teams.team_submission import WaitingSessions
 
         return WaitingSessions(
             self.store,
@@ -151,7 +151,7 @@ class TeamServices:
     @cached_property
     def figures(self) -> TeamFiguresReader:
         """Reads figures of teams, for metrics and alert rules."""
-        from lifecycle.teams.figures import TeamFiguresReader
+        from lifecycle.teams.team_metrics import TeamFiguresReader
 
         return TeamFiguresReader(self.store, self.seats, self.inbox, self._log, self._core.clock)
 
@@ -176,7 +176,7 @@ class TeamServices:
 
     @cached_property
     def _announcements(self) -> Announcements:
-        from lifecycle.teams.announcements import Announcements
+        from lifecycle.teams.person_notifications import Announcements
 
         return Announcements(self.store, self._notifications.outbox)
 

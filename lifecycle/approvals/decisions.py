@@ -26,9 +26,9 @@ from lifecycle.approvals.store import ApprovalStore, Record
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
+from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
+from lifecycle.conversations.session_updates import outcome
 from lifecycle.conversations.submission import Send
-from lifecycle.conversations.transitions import outcome
 from lifecycle.sessions.pause import SessionPause
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from kernel.preconditions import delete_row, put_row
 from kernel.tables import Row, Span, Tables, Upsert, first_rows
 from lifecycle.approvals.model import ApprovalTerms
 from lifecycle.specs.approvals import ApprovalRule, Pattern, covering
-from lifecycle.tools.conditions import holds
+from lifecycle.tools.argument_conditions import holds
 from lifecycle.tools.definition import Approval as ToolApproval
 
 TABLE = "approvals"

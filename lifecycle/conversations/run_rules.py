@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from kernel.errors import AppError
-from lifecycle.conversations import accounting
-from lifecycle.conversations.client_tools import TOOL_CALLS, ClientCall, described, results_text
+from lifecycle.conversations import attempt_costs as accounting
+from lifecycle.conversations.client_tool_values import TOOL_CALLS, ClientCall, described, results_text
 from lifecycle.conversations.run import (
     APPROVAL_NEEDED,
     Attempt,
@@ -20,9 +20,9 @@ from lifecycle.conversations.run import (
     RunState,
     Stage,
 )
-from lifecycle.conversations.team import TeamRun
+from lifecycle.conversations.team_assignment import TeamRun
 from llmops.evaluation.scoring import Score
-from llmops.facts.model import Call, Ending, ToolCall
+from llmops.facts.attempt_fact import Call, Ending, ToolCall
 
 WORKER_LOST = "worker_lost"
 """Error code of an attempt whose worker died without recording the reason."""

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from kernel.errors import AppError, InvalidInput
 from kernel.ids import workspace_name
-from lifecycle.drift.plan import Plan
-from lifecycle.drift.planner import AWAY, ProviderSnapshot, plan_of
+from lifecycle.drift.drift_detection import AWAY, ProviderSnapshot, plan_of
+from lifecycle.drift.drift_plan import Plan
 from lifecycle.registry.catalog import Agent, Catalog
-from lifecycle.registry.offers import OfferedTools
+from lifecycle.registry.mcp_offers import OfferedTools
 from lifecycle.registry.providers import ProviderAgent, Providers, ProviderVersion
 
 _AT_ONCE = 8

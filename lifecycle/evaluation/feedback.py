@@ -9,10 +9,10 @@ from kernel.errors import Conflict, NotFound, Unavailable
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, Event, StoredConversation
+from lifecycle.conversations.session_store import ConversationChange, ConversationStore, Event, StoredConversation
 from llmops.evaluation.scoring import FEEDBACK, Score
+from llmops.facts.fact_store import Facts, kept_of
 from llmops.facts.scores import Evaluation, Evaluations
-from llmops.facts.store import Facts, kept_of
 
 HELPFUL, NOT_HELPFUL = 100, 0
 

@@ -18,9 +18,9 @@ from kernel.due_index import DueIndex
 from kernel.errors import AppError
 from kernel.journal import Entry, Event, Journal, OutOfOrder
 from lifecycle.conversations.session import Session, SessionState
-from lifecycle.conversations.store import ConversationStore
+from lifecycle.conversations.session_store import ConversationStore
 from lifecycle.events.catalogue import in_workspace_stream
-from lifecycle.events.pending import EventRange, Numbered, Pending
+from lifecycle.events.unpublished import EventRange, Numbered, Pending
 
 log = logging.getLogger(__name__)
 

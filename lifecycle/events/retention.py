@@ -16,7 +16,7 @@ from kernel.due_index import DueIndex, Entry
 from kernel.journal import SHARDS_PARTITION, TABLE
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, every, first_rows
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import ConversationStore
+from lifecycle.conversations.session_store import ConversationStore
 from lifecycle.events.daily_counts import DailyEventCounts
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 from kernel.errors import InvalidInput, NotFound
 from kernel.journal import SHARDS, Event, Journal
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import ConversationStore
+from lifecycle.conversations.session_store import ConversationStore
 
 Position = tuple[int, ...]
 """For each shard, the number of the next event to read."""

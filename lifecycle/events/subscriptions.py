@@ -10,8 +10,8 @@ from dataclasses import replace
 from kernel.errors import AppError
 from kernel.journal import Event
 from lifecycle.conversations.session import Session
+from lifecycle.events.stream_cache import NewEvents, Tail, merged, passed
 from lifecycle.events.streams import Position, Stream, session_key, unknown
-from lifecycle.events.tail import NewEvents, Tail, merged, passed
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from kernel.clock import Clock, rfc3339
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
-from lifecycle.loader.ranking import TABLE
+from lifecycle.loader.agent_ranking import TABLE
 from llmops.metrics.definitions import LOOKUPS, STRATEGY_LOOKUPS
 from llmops.metrics.shared import SharedMetrics
 

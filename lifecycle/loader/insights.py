@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lifecycle.loader.hit_rates import HitRateWindow
-from lifecycle.loader.metrics import LoaderMetrics
-from lifecycle.loader.strategies import Compared
+from lifecycle.loader.loader_statistics import LoaderMetrics
+from lifecycle.loader.strategy_comparison import Compared
 from llmops.notifications.notification import Severity
 from llmops.performance.insights import Insight
 

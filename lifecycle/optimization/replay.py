@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from kernel.clock import Clock
-from lifecycle.loader.overview import LoaderOverview
-from llmops.facts.model import AttemptFact
-from llmops.optimization.evidence import FactHistory
+from lifecycle.loader.cache_overview import LoaderOverview
+from llmops.facts.attempt_fact import AttemptFact
+from llmops.optimization.rule_input import FactHistory
 from llmops.optimization.what_if import Outcome
 from llmops.spend.pricing import Rates
 from llmops.spend.rate_store import RateStore

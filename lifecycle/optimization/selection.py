@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.record import AgentState, retained
+from llmops.capacity.pool_store import PoolStore
 from llmops.capacity.pools import pool_of
-from llmops.capacity.store import PoolStore
-from llmops.optimization.model import AgentProfile, OptimizationRequest
+from llmops.optimization.proposals import AgentProfile, OptimizationRequest
 
 _BYTES_A_TOKEN = 4
 

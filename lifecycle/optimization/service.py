@@ -18,11 +18,10 @@ from lifecycle.registry.administration import Administration
 from lifecycle.registry.catalog import Agent
 from lifecycle.registry.record import AgentState
 from lifecycle.registry.signals import AgentSignals
-from llmops.facts.model import AttemptFact
-from llmops.facts.store import days
-from llmops.facts.summary import PerformanceSummary
-from llmops.optimization.evidence import AgentHistory, FactHistory
-from llmops.optimization.model import (
+from llmops.facts.attempt_fact import AttemptFact
+from llmops.facts.fact_store import days
+from llmops.facts.performance_summary import PerformanceSummary
+from llmops.optimization.proposals import (
     MEASURED_AFTER,
     MONTH_DAYS,
     MOST_PROPOSALS,
@@ -34,7 +33,8 @@ from llmops.optimization.model import (
     Proposal,
     recommend,
 )
-from llmops.optimization.rules import proposals_of
+from llmops.optimization.rule_input import AgentHistory, FactHistory
+from llmops.optimization.savings_rules import proposals_of
 from llmops.optimization.store import OptimizationStore
 from llmops.spend.rate_store import RateStore
 

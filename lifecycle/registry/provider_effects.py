@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kernel.clock import Clock
-from lifecycle.registry.agent_history import AgentHistory
-from lifecycle.registry.effects import (
+from lifecycle.registry.actor_effects import (
     Deactivate,
     Decision,
     Deprovision,
@@ -18,11 +17,12 @@ from lifecycle.registry.effects import (
     MakePinnedVersion,
     Provision,
 )
-from lifecycle.registry.operations import Operation, Trim
+from lifecycle.registry.actor_operations import Operation, Trim
+from lifecycle.registry.agent_history import AgentHistory
+from lifecycle.registry.life_cycle_rules import deactivate, provision
 from lifecycle.registry.providers import Providers, ProviderVersion, VersionRequest
 from lifecycle.registry.record import AgentRecord, same
-from lifecycle.registry.rules import deactivate, provision
-from lifecycle.registry.transitions import (
+from lifecycle.registry.record_transitions import (
     deactivated,
     deprovisioned,
     discarded,

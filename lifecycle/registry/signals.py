@@ -24,7 +24,7 @@ from lifecycle.registry.record_store import TABLE
 
 if TYPE_CHECKING:
     from lifecycle.registry.actor import ActorState, AgentActor
-    from lifecycle.registry.operations import Operation
+    from lifecycle.registry.actor_operations import Operation
 
 
 LASTS = timedelta(seconds=30)

@@ -9,33 +9,33 @@ from typing import TYPE_CHECKING, Any
 from kernel.clock import Clock
 from kernel.errors import AppError
 from lifecycle.approvals.gate import ApprovalPending
-from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.run import Effort, Run, Stage
 from lifecycle.conversations.run_rules import Answer, given_texts, user_message
 from lifecycle.conversations.session import ProviderConversation, RetainedConversation, Session
-from lifecycle.conversations.store import ConversationStore, StoredConversation, Turn
-from lifecycle.loader.resolver import LiveAgent
-from lifecycle.loader.uses import UsedAgents
+from lifecycle.conversations.session_priority import Priority
+from lifecycle.conversations.session_store import ConversationStore, StoredConversation, Turn
+from lifecycle.loader.agent_resolver import LiveAgent
+from lifecycle.loader.use_reports import UsedAgents
 from lifecycle.registry.providers import AttemptId
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs import client_tools
+from lifecycle.runs.answer_drafts import Drafts, Reviewed, drafts_of, with_draft
+from lifecycle.runs.answer_streaming import stream_updates
 from lifecycle.runs.attempt_policy import AttemptPolicy, Prepared, ScoreAnswer, check_whole, let_go, translated
-from lifecycle.runs.drafts import Drafts, Reviewed, drafts_of, with_draft
-from lifecycle.runs.history import compacted, estimate, preference_messages, token_limit
+from lifecycle.runs.call_metering import CallMeter, CallTotals, MeterPolicy, charged, estimated
+from lifecycle.runs.handoff_summaries import sum_up
 from lifecycle.runs.hosted_calls import HostedCalls
-from lifecycle.runs.lease import RunLease
-from lifecycle.runs.metering import CallMeter, CallTotals, MeterPolicy, charged, estimated
+from lifecycle.runs.model_history import compacted, estimate, preference_messages, token_limit
 from lifecycle.runs.pending_tool_calls import PendingToolCalls
-from lifecycle.runs.progress import Progress, dumped, loaded
-from lifecycle.runs.streaming import stream_updates
-from lifecycle.runs.summaries import sum_up
+from lifecycle.runs.run_lease import RunLease
+from lifecycle.runs.stored_progress import Progress, dumped, loaded
 from lifecycle.runs.tool_calls import ToolCalls
-from lifecycle.teams.calls import brief, handoff_middleware, handoff_tools
 from lifecycle.teams.handoff import RunHandoffs
+from lifecycle.teams.model_handoffs import brief, handoff_middleware, handoff_tools
 from lifecycle.tools.context import CURRENT
 from llmops.budgets.call_budget import BudgetService, reserve_for
 from llmops.budgets.rules import Amounts, BudgetBlocked
-from llmops.budgets.waits import BudgetWait
+from llmops.budgets.waiting_run_index import BudgetWait
 from llmops.capacity.admission import AdmissionRequest
 from llmops.capacity.pools import PoolFull
 from llmops.routing.model import PROVIDER

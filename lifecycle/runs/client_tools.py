@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from typing import TYPE_CHECKING, Any, cast
 
 from kernel.errors import InvalidInput
-from lifecycle.conversations.client_tools import MAX_CALLS, ClientCall, call_id, results_of
+from lifecycle.conversations.client_tool_values import MAX_CALLS, ClientCall, call_id, results_of
 from lifecycle.conversations.run_rules import user_message
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
 
     from lifecycle.conversations.run import Run
-    from lifecycle.conversations.store import Turn
+    from lifecycle.conversations.session_store import Turn
 
 _CALL = "function_call"
 _RESULT = "function_result"

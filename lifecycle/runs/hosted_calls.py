@@ -17,7 +17,7 @@ from lifecycle.runs.tool_calls import shown
 from lifecycle.specs.hosted_tools import Mcp
 from lifecycle.specs.servers import local_name
 from lifecycle.tools.definition import ToolTerms
-from llmops.facts.model import ToolCall
+from llmops.facts.attempt_fact import ToolCall
 
 if TYPE_CHECKING:
     from agent_framework import ChatResponse, Content, Message

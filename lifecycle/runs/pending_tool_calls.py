@@ -18,12 +18,12 @@ from kernel.strict_json import is_object
 from lifecycle.approvals.gate import Allowed, ApprovalGate, ApprovalPending, Pending, Rejected, RequestedCall
 from lifecycle.approvals.store import Record
 from lifecycle.conversations.run import Run
+from lifecycle.runs.call_metering import CallMeter
 from lifecycle.runs.hosted_calls import HostedCalls, is_request, requests_of
-from lifecycle.runs.metering import CallMeter
-from lifecycle.runs.progress import Progress
+from lifecycle.runs.stored_progress import Progress
 from lifecycle.runs.tool_calls import text_of
-from lifecycle.tools.calling import ToolFailed
 from lifecycle.tools.context import CURRENT
+from lifecycle.tools.limited_calls import ToolFailed
 
 if TYPE_CHECKING:
     from agent_framework import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         ResponseStream,
     )
 
-    from lifecycle.loader.resolver import LiveAgent
+    from lifecycle.loader.agent_resolver import LiveAgent
 
 log = logging.getLogger(__name__)
 

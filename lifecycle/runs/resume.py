@@ -11,11 +11,11 @@ from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
+from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.submission import Send
-from lifecycle.runs.queries import RunQueries
+from lifecycle.runs.run_queries import RunQueries
 from lifecycle.sessions.pause import SessionPause
-from llmops.budgets.waits import BudgetWait, BudgetWaits
+from llmops.budgets.waiting_run_index import BudgetWait, BudgetWaits
 
 log = logging.getLogger(__name__)
 

@@ -14,12 +14,12 @@ from kernel.errors import AppError, RunFailed
 from kernel.strict_json import is_list
 from lifecycle.approvals.gate import Allowed, ApprovalGate, Gate, Pending, Rejected, RequestedCall, no_approvals
 from lifecycle.conversations.run import Run
-from lifecycle.runs.metering import CallMeter
+from lifecycle.runs.call_metering import CallMeter
 from lifecycle.teams.handoff import Handoffs
-from lifecycle.tools.calling import ToolFailed
 from lifecycle.tools.context import CURRENT, Setting, ToolContext
 from lifecycle.tools.definition import ToolTerms
-from llmops.facts.model import ToolCall
+from lifecycle.tools.limited_calls import ToolFailed
+from llmops.facts.attempt_fact import ToolCall
 
 if TYPE_CHECKING:
     from agent_framework import FunctionInvocationContext, FunctionMiddleware

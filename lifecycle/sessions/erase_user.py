@@ -25,9 +25,9 @@ from kernel.due_index import DueIndex
 from kernel.errors import AppError, NotFound
 from kernel.journal import Event, Journal
 from lifecycle.configuration.user_preferences import UserPreferenceStore
-from lifecycle.conversations.directory import Directory, RunEntry
+from lifecycle.conversations.run_and_session_indexes import Directory, RunEntry
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
+from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.sessions.erase import OnHold, SessionErasure
 
 log = logging.getLogger(__name__)

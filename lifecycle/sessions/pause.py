@@ -14,9 +14,9 @@ from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.session import Session, SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
+from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
+from lifecycle.conversations.session_updates import state_event
 from lifecycle.conversations.submission import Send, submission_of
-from lifecycle.conversations.transitions import state_event
 
 log = logging.getLogger(__name__)
 

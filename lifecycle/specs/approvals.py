@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, S
 
 from lifecycle.specs.hosted_tools import Mcp
 from lifecycle.specs.servers import local_name
-from lifecycle.tools.conditions import MAX_LENGTH, check_condition, holds
+from lifecycle.tools.argument_conditions import MAX_LENGTH, check_condition, holds
 
 OnExpiry = Literal["reject", "escalate", "keep"]
 LINK = "link"

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from lifecycle.tools.conditions import MAX_LENGTH, check_condition, without_texts
+from lifecycle.tools.argument_conditions import MAX_LENGTH, check_condition, without_texts
 
 MAX_STEPS = 32
 """Most agents of a workflow, including aggregators."""

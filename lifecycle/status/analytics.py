@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import date
 
 from lifecycle.events.daily_counts import DailyEventCounts, handoffs_of
-from lifecycle.measures.activity import Activity, Current
+from lifecycle.measures.current_activity import Activity, Current
 from lifecycle.registry.counts import LifecycleTotals
 from lifecycle.status.today import Today
-from llmops.facts.summary import PerformanceSummary
+from llmops.facts.performance_summary import PerformanceSummary
 from llmops.performance.monitor import PerformanceReader, by_agent
 
 _STARTED = "session.state_changed:started"

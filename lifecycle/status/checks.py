@@ -12,12 +12,12 @@ from kernel.errors import AppError
 from kernel.tables import Span, Tables
 from kernel.timer_status import TimerStatusStore
 from lifecycle.runs.dead_letters import DeadLetters
-from lifecycle.runs.queue import RunQueue
+from lifecycle.runs.run_queue import RunQueue
 from lifecycle.status import rules
 from lifecycle.status.rules import Component, Health, overall
 from lifecycle.status.today import Today
-from llmops.facts.figures import FactSums
-from llmops.facts.summary import PerformanceSummary
+from llmops.facts.performance_summary import PerformanceSummary
+from llmops.facts.sum_reader import FactSums
 from llmops.performance.monitor import total
 
 _PATIENCE_S = 5

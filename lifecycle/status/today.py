@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property
 
 from lifecycle.registry.counts import LifecycleCounts, LifecycleTotals
-from llmops.facts.figures import DayFigures, FactSums
+from llmops.facts.sum_reader import DayFigures, FactSums
 
 
 class Today:

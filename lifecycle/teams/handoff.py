@@ -19,20 +19,21 @@ from typing import TYPE_CHECKING
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import APPROVAL, Session, SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
+from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.submission import Send
-from lifecycle.conversations.team import HandoffBy, Note, Served
+from lifecycle.conversations.team_assignment import HandoffBy, Note, Served
 from lifecycle.specs.team import ContextPolicy, Member, Team
-from lifecycle.teams import moves, routing
-from lifecycle.teams.moves import Move
-from lifecycle.teams.routing import Extension, Situation, Wanted
+from lifecycle.teams import handoff_rules as moves
+from lifecycle.teams import member_routing as routing
+from lifecycle.teams.handoff_rules import Move
+from lifecycle.teams.member_routing import Extension, Situation, Wanted
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
     from lifecycle.teams.escalation import Escalations
     from lifecycle.teams.handoff_indexes import HandoffIndexes
     from lifecycle.teams.status import TeamLog
-    from lifecycle.teams.store import Teams
+    from lifecycle.teams.team_store import Teams
 
 log = logging.getLogger(__name__)
 

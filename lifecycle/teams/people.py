@@ -15,17 +15,17 @@ from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Session, SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation, Turn
+from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation, Turn
+from lifecycle.conversations.session_updates import outcome
 from lifecycle.conversations.submission import Send
-from lifecycle.conversations.team import PersonWait, Served, TeamRun
-from lifecycle.conversations.transitions import outcome
+from lifecycle.conversations.team_assignment import PersonWait, Served, TeamRun
 from lifecycle.specs.team import Member, Team
-from lifecycle.teams import moves
+from lifecycle.teams import handoff_rules as moves
 from lifecycle.teams.handoff import HandoffRequest, Handoffs
-from lifecycle.teams.routing import Wanted
+from lifecycle.teams.member_routing import Wanted
 
 if TYPE_CHECKING:
-    from lifecycle.teams.store import Teams
+    from lifecycle.teams.team_store import Teams
 
 MAX_REPLY_CHARS = 100_000
 

@@ -16,12 +16,12 @@ from kernel.clock import Clock
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from lifecycle.conversations.session import Session
 from lifecycle.specs.team import Member, Team
-from lifecycle.teams.moves import Move
-from lifecycle.teams.seats import TABLE, Seat, Seats, home
+from lifecycle.teams.handoff_rules import Move
+from lifecycle.teams.member_workload import TABLE, Seat, Seats, home
 
 if TYPE_CHECKING:
-    from lifecycle.teams.inbox import Inbox
-    from lifecycle.teams.store import Teams
+    from lifecycle.teams.team_store import Teams
+    from lifecycle.teams.waiting_session_indexes import Inbox
 
 KEPT_FOR = timedelta(days=30)
 WINDOW = timedelta(days=7)

@@ -23,11 +23,11 @@ from agent_framework import (
 )
 
 from kernel.errors import Unavailable
-from lifecycle.tools.calling import call
 from lifecycle.tools.context import CURRENT
+from lifecycle.tools.context_providers import ContextSource
 from lifecycle.tools.definition import MAX_RESULT_BYTES, Tool, ToolTerms
+from lifecycle.tools.limited_calls import call
 from lifecycle.tools.results import cut
-from lifecycle.tools.sources import ContextSource
 
 _TERMS = "terms"
 

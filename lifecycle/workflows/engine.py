@@ -22,10 +22,9 @@ from kernel.journal import Journal
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.submission import Send
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.workflows import rules
+from lifecycle.workflows import workflow_rules as rules
 from lifecycle.workflows.definitions import Workflows
 from lifecycle.workflows.request import WorkflowRequest
-from lifecycle.workflows.rules import CancelRequested, EffectsDone, Input, RunEnded, TimePassed
 from lifecycle.workflows.run import (
     RUN_ERASED,
     EffectKind,
@@ -34,8 +33,9 @@ from lifecycle.workflows.run import (
     Try,
     WorkflowRun,
 )
-from lifecycle.workflows.steps import StepRuns, end_of, is_over
+from lifecycle.workflows.step_runs import StepRuns, end_of, is_over
 from lifecycle.workflows.store import StoredRun, WorkflowRuns
+from lifecycle.workflows.workflow_rules import CancelRequested, EffectsDone, Input, RunEnded, TimePassed
 
 log = logging.getLogger(__name__)
 

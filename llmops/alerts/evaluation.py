@@ -12,8 +12,8 @@ from typing import Any
 from kernel.clock import Clock
 from kernel.ids import new_id
 from kernel.journal import Event, Journal
+from llmops.alerts.current_values import MetricReader, Sources
 from llmops.alerts.metrics import FIGURES, written
-from llmops.alerts.readings import MetricReader, Sources
 from llmops.alerts.rules import WORDS, Firing, Resolution, RuleStatus, State, closed, evaluated
 from llmops.alerts.store import Alert, AlertStatus, AlertStore
 from llmops.notifications.notification import Notification

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from kernel.clock import Clock
 from kernel.errors import AppError
 from kernel.ids import new_id
-from llmops.capacity.exchange import Grant, Request, State, Want
+from llmops.capacity.pool_store import PoolStore
 from llmops.capacity.pools import NOTHING, Amounts, Pool, PoolFull, PoolRefused, pool_of
-from llmops.capacity.sessions import SessionClaims
-from llmops.capacity.slices import available, expected_wait_s, waiting
-from llmops.capacity.store import PoolStore
+from llmops.capacity.session_limit import SessionClaims
+from llmops.capacity.slice_division import available, expected_wait_s, waiting
+from llmops.capacity.slice_messages import Grant, Request, State, Want
 from llmops.capacity.worker_slice import Taken, WorkerSlice
 
 

@@ -13,12 +13,12 @@ from typing import Protocol
 from kernel.clock import Clock
 from kernel.codec import Unreadable, pass_over
 from kernel.errors import AppError, NotFound
-from llmops.notifications.bodies import body_of, content_type_of
 from llmops.notifications.channels import Channel, ChannelStore
 from llmops.notifications.email import Mailer, email_of
 from llmops.notifications.history import Delivery, DeliveryHistory, DeliveryState
 from llmops.notifications.notification import Notification
 from llmops.notifications.outbox import Due, Outbox
+from llmops.notifications.receiver_formats import body_of, content_type_of
 from llmops.notifications.signing import signed
 
 log = logging.getLogger(__name__)

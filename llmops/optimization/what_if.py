@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Literal
 
-from llmops.facts.model import AttemptFact
+from llmops.facts.attempt_fact import AttemptFact
 from llmops.spend.pricing import Rates
 
 Figures = Mapping[str, float | None]

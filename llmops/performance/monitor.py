@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from kernel.errors import InvalidInput
-from llmops.facts.figures import FactSums
-from llmops.facts.summary import PerformanceSummary
+from llmops.facts.performance_summary import PerformanceSummary
+from llmops.facts.sum_reader import FactSums
 from llmops.facts.sums import Cell
 from llmops.performance.sla import Attainment, SlaTarget, attainment
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmops.facts.summary import PerformanceSummary
+from llmops.facts.performance_summary import PerformanceSummary
 
 LATENCY_SHARE = 0.95
 """Share of answers that must come within the latency target."""

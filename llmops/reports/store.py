@@ -13,7 +13,7 @@ from typing import get_args
 from kernel.clock import Clock
 from kernel.errors import NotFound
 from kernel.tables import Row, Tables, Upsert
-from llmops.budgets.usage import BudgetUsage
+from llmops.budgets.budget_usage import BudgetUsage
 from llmops.notifications.notification import Notification
 from llmops.reports.daily import TABLE, DailyCosts
 from llmops.reports.periods import Kind, Period, period_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmops.budgets.usage import BudgetUsage
+from llmops.budgets.budget_usage import BudgetUsage
 from llmops.notifications.notification import Notification
 from llmops.reports.report import Report
 

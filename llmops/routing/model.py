@@ -7,7 +7,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from kernel.errors import InvalidInput
-from llmops.notifications.urls import target_of
+from llmops.notifications.webhook_addresses import target_of
 from llmops.spend.pricing import Rate
 
 PROVIDER = "route"

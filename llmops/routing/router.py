@@ -18,13 +18,13 @@ from typing import Any, Literal
 from kernel.clock import Clock
 from kernel.errors import AppError, NotFound, ProviderRejected, Unavailable
 from kernel.journal import Event
-from llmops.routing import health as breaker
-from llmops.routing.accounts import Key, WorkerAccounts
-from llmops.routing.choice import NoneFree, Situation, choose
-from llmops.routing.health import BreakerChange, BreakerPolicy, Health
+from llmops.routing import deployment_health as breaker
+from llmops.routing.deployment_choice import NoneFree, Situation, choose
+from llmops.routing.deployment_health import BreakerChange, BreakerPolicy, Health
+from llmops.routing.deployment_quota import Account, Remaining, Used, minute_of
 from llmops.routing.model import CallTarget, Deployment, Route
-from llmops.routing.quota import Account, Remaining, Used, minute_of
 from llmops.routing.store import Known, RouteStore, Shared
+from llmops.routing.worker_usage import Key, WorkerAccounts
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from azure.servicebus.aio import ServiceBusClient
 
 from adapters.service_bus import ServiceBusQueue
 from kernel.errors import Unavailable
-from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.session_priority import Priority
 from lifecycle.conversations.submission import Submission
 from tests.servicebus.support import Emulator
 from tests.waiting import eventually

@@ -17,7 +17,7 @@ from kernel.clock import Clock
 from kernel.settings import Settings
 from kernel.tables import Tables
 from tests.lifecycle.doubles import MemoryQueue
-from triggers.http.api import Api
+from triggers.http.request_handling import Api
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from kernel.errors import Conflict, InvalidInput
 from kernel.ids import agent_name
 from tests.lifecycle.doubles import MemoryQueue
 from tests.triggers.conftest import Edge, request, resource
-from triggers.http.call import Call, Reply, index, page_token
 from triggers.http.endpoint import DEFAULT_LIMIT, LONGEST_WAIT_S, Endpoint, Parameter
+from triggers.http.handler_call import Call, Reply, index, page_token
 from triggers.http.runs.handlers import wait_of
 
 NOTHING: Any = None

@@ -13,7 +13,7 @@ from bootstrap.services import Services
 from kernel.errors import AppError
 from lifecycle.conversations.run_rules import agents_of
 from lifecycle.teams.handoff import HandoffRequest
-from lifecycle.teams.routing import Wanted
+from lifecycle.teams.member_routing import Wanted
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import abandon
 from tests.lifecycle.doubles import Crash, Fate

@@ -15,7 +15,7 @@ from lifecycle.approvals.model import Person, State
 from lifecycle.approvals.store import Record
 from lifecycle.conversations.run import Run
 from lifecycle.teams.handoff import HandoffRequest
-from lifecycle.teams.routing import Wanted
+from lifecycle.teams.member_routing import Wanted
 from llmops.notifications.notification import NOTIFICATION, Notification
 from tests.lifecycle.app import abandon
 from tests.lifecycle.doubles import Crash, Fate

@@ -11,7 +11,7 @@ from lifecycle.conversations.run import RunState
 from lifecycle.conversations.run_rules import agents_of
 from lifecycle.conversations.session import SessionState
 from lifecycle.teams.handoff import HandoffRequest
-from lifecycle.teams.routing import Wanted
+from lifecycle.teams.member_routing import Wanted
 from llmops.budgets.rules import Budget, Limit, parse_scope
 from tests.lifecycle.app import TOOLED
 from tests.lifecycle.doubles import spec

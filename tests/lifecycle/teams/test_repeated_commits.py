@@ -11,7 +11,7 @@ import pytest
 from kernel.tables import Write
 from lifecycle.conversations.run import Run
 from lifecycle.teams.handoff import HandoffRequest
-from lifecycle.teams.routing import Wanted
+from lifecycle.teams.member_routing import Wanted
 from tests.lifecycle.doubles import MemoryTables, RepeatingTables
 from tests.lifecycle.teams.app import ANN, TeamApp, hands_over, path, team_app
 from tests.lifecycle.teams.kit import BILLING, PEOPLE, TECH, TRIAGE, changed, team

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lifecycle.conversations.team import Hop
+from lifecycle.conversations.team_assignment import Hop
 from lifecycle.specs.team import Hours, Member, Team
-from lifecycle.teams import routing
-from lifecycle.teams.routing import AFTER, BEFORE, FAILED, Situation, Wanted
+from lifecycle.teams import member_routing as routing
+from lifecycle.teams.member_routing import AFTER, BEFORE, FAILED, Situation, Wanted
 from tests.lifecycle.teams.kit import BILLING, PEOPLE, TECH, TRIAGE, changed, team
 
 SLOW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,10 +8,10 @@ from datetime import timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lifecycle.measures.gauges import of_teams
+from lifecycle.measures.stored_gauges import of_teams
 from lifecycle.teams.handoff import HandoffRequest
+from lifecycle.teams.member_routing import Wanted
 from lifecycle.teams.people import Caller
-from lifecycle.teams.routing import Wanted
 from lifecycle.teams.status import HopRow, routes_of
 from llmops.metrics.exposition import exposition
 from tests.lifecycle.teams.app import ANN, team_app
