@@ -25,10 +25,11 @@ from lifecycle.approvals.requests import ApprovalRequests
 from lifecycle.approvals.store import ApprovalStore, Record
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.session import SessionState
+from lifecycle.conversations.session import Session, SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.session_updates import outcome
 from lifecycle.conversations.submission import Send
+from lifecycle.conversations.team_assignment import NO_FREE_MEMBER, PERSON
 from lifecycle.sessions.pause import SessionPause
 
 log = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ class ApprovalDecisions:
                     lambda found, one=record.approval: self._applied_to_run(found, one),
                 )
         session = stored.session
-        if session is not None and self._waits_for_none(stored) and session.state is SessionState.WAITING:
+        if session is not None and _waits_to_go_on(session) and self._waits_for_none(stored):
             await self._pause.resume(workspace, place.session_id, send)
         return any(record.approval.open for record in current)
 
@@ -266,6 +267,11 @@ def _event(approval: Approval, run: Run) -> Event:
         return Event("approval.withdrawn", data, at)
     data |= {"decision": decision.decision} | ({"by": decision.by} if decision.by else {})
     return Event("approval.decided", data, at)
+
+
+def _waits_to_go_on(session: Session) -> bool:
+    """Return whether a session waits, but not for somebody to take it: that is no matter of approvals."""
+    return session.state is SessionState.WAITING and session.pause_reason not in (PERSON, NO_FREE_MEMBER)
 
 
 def _awaits(run: Run | None) -> Sequence[str]:

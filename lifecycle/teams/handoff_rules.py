@@ -196,7 +196,7 @@ def limited(run: Run, move: Move, now: datetime) -> Sequence[Event]:
     """
     hops = run.team.hops if run.team else ()
     others = [member.name for member in move.team.members if member is not move.member]
-    if not hops or any(routing.may_go_on(move.team, hops[0].source, hops, name) for name in others):
+    if not hops or not move.source or any(routing.may_go_on(move.team, hops[0].source, hops, name) for name in others):
         return ()
     data = {"run_id": run.id, "team": run.team.team if run.team else "", "target": move.member.name, "hops": len(hops)}
     return [Event("handoff.limit_reached", data, now)]

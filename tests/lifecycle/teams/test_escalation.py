@@ -157,8 +157,12 @@ async def test_what_a_person_has_taken_or_answered_is_not_moved() -> None:
     with pytest.raises(AppError) as late:
         await _decide(app, (await _asked(app, answered))[0])
     assert late.value.code == "approval_withdrawn"
+    more = await app.answered("and another thing", session_id=answered.session_id)
+    await app.services.approvals.decisions.sweep(app.queue.send)
     await _swept(app, minutes=1)
     assert [await _member(app, run) for run in (taken, answered)] == ["people", "people"]
+    kept, session = await app.stored(more)
+    assert (kept.state, session.state, session.pause_reason) == ("waiting", "waiting", "person")
 
 
 async def test_an_operator_may_move_what_waits_for_an_approval() -> None:
