@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from adapters.dns_lookup import look_up
 from kernel.errors import InvalidInput, RunFailed, Unavailable
 from kernel.ids import new_id
-from lifecycle.specs.hosted_tools import Mcp
 from lifecycle.specs.servers import RemoteTool, local_name
 from lifecycle.tools.context import CURRENT, Setting
 from lifecycle.tools.definition import TIMEOUT_S, Tool, ToolTerms
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from adapters.mcp_connection import McpConnection
     from adapters.mcp_http import Resolve
+    from lifecycle.specs.hosted_tools import Mcp
 
 log = logging.getLogger(__name__)
 

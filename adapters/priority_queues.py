@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from lifecycle.conversations.session_priority import Priority
-from lifecycle.runs.run_queue import DeadMessage, QueueMessage, RunQueue
 
 if TYPE_CHECKING:
     from lifecycle.conversations.submission import Submission
+    from lifecycle.runs.run_queue import DeadMessage, QueueMessage, RunQueue
 
 _ORDER = (Priority.NORMAL, Priority.HIGH, Priority.LOW)
 

@@ -12,15 +12,15 @@ from adapters.providers.foundry import FoundryProvider, Project
 from adapters.providers.offline import OfflineProvider
 from adapters.providers.openai import Endpoint, OpenAIProvider
 from adapters.providers.routed import Reach, RoutedProvider
-from kernel.clock import Clock
 from kernel.errors import ProviderRejected
-from kernel.settings import Settings
-from kernel.tables import Tables
-from lifecycle.extensions.definition import ChatClientMaker
 from lifecycle.registry.providers import AgentProvider, Providers
-from lifecycle.specs.tools import Toolbox
 
 if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from kernel.settings import Settings
+    from kernel.tables import Tables
+    from lifecycle.extensions.definition import ChatClientMaker
+    from lifecycle.specs.tools import Toolbox
     from llmops.routing.router import Router
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 from openai import APIConnectionError, APITimeoutError, Timeout
 
 from adapters.providers.openai_failures import named_wait_s, unusable_answer
 from adapters.tls import trusted
-from kernel.clock import Clock
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
 
 _CONNECT_S = 5.0
 KEPT_OPEN_S = 60.0

@@ -36,7 +36,6 @@ from adapters.providers.model_http import ModelHttp
 from adapters.providers.offline_client import OfflineChatClient
 from adapters.providers.openai_client import chat_client, connect, options_of
 from adapters.providers.openai_failures import translate
-from kernel.clock import Clock
 from kernel.errors import AppError, InternalError, Unavailable
 from lifecycle.registry.providers import AttemptId, ProviderVersion
 from lifecycle.specs.spec import AgentSpec, Simulation
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
     from adapters.providers.routed import Reach
+    from kernel.clock import Clock
 
 CallNext = Callable[[], Awaitable[None]]
 _BYTES_A_TOKEN = 4

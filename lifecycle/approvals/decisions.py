@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock, hour_bucket
 from kernel.due_index import DueIndex, Entry, outlasted
@@ -21,16 +21,18 @@ from kernel.journal import Event
 from lifecycle.approvals import model
 from lifecycle.approvals.model import MAX_REASON, Approval, Person, State, Verb, canonical
 from lifecycle.approvals.policy import PolicyStore, StandingRule
-from lifecycle.approvals.requests import ApprovalRequests
-from lifecycle.approvals.store import ApprovalStore, Record
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Session, SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.session_updates import outcome
-from lifecycle.conversations.submission import Send
 from lifecycle.conversations.team_assignment import NO_FREE_MEMBER, PERSON
-from lifecycle.sessions.pause import SessionPause
+
+if TYPE_CHECKING:
+    from lifecycle.approvals.requests import ApprovalRequests
+    from lifecycle.approvals.store import ApprovalStore, Record
+    from lifecycle.conversations.submission import Send
+    from lifecycle.sessions.pause import SessionPause
 
 log = logging.getLogger(__name__)
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
-from kernel.due_index import DueIndex
 from kernel.errors import Unavailable
 from lifecycle.approvals.gate import excerpt_of, place_of
 from lifecycle.approvals.model import Approval, ApprovalTerms, Subject, requested
 from lifecycle.approvals.store import ApprovalStore, Record
-from lifecycle.conversations.run import Run
 from llmops.notifications.notification import Notification
-from llmops.notifications.outbox import Outbox
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from kernel.due_index import DueIndex
+    from lifecycle.conversations.run import Run
+    from llmops.notifications.outbox import Outbox
 
 log = logging.getLogger(__name__)
 

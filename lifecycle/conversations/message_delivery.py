@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from kernel.errors import Conflict
-from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import MAX_DURATION, Session, SessionState
-from lifecycle.conversations.session_store import ConversationChange, StoredConversation
 from lifecycle.conversations.session_updates import outcome, state_event
-from lifecycle.conversations.submission import Submission
+
+if TYPE_CHECKING:
+    from kernel.journal import Event
+    from lifecycle.conversations.session_store import ConversationChange, StoredConversation
+    from lifecycle.conversations.submission import Submission
 
 SESSION_EXPIRED = "session_expired"
 """Error code of a run whose session ended before it could start."""

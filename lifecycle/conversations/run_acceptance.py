@@ -12,13 +12,13 @@ from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.client_tool_values import check_allowed
 from lifecycle.conversations.run import Dispatch, Run, RunInput, Times
-from lifecycle.conversations.session import Session
 from lifecycle.conversations.session_change import ConversationChange, StoredConversation
 from lifecycle.conversations.session_updates import state_event
-from lifecycle.conversations.team_assignment import TeamRun
 
 if TYPE_CHECKING:
+    from lifecycle.conversations.session import Session
     from lifecycle.conversations.submission import RunRequest
+    from lifecycle.conversations.team_assignment import TeamRun
     from lifecycle.registry.catalog import Agent
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.errors import AppError
 from lifecycle.conversations import attempt_costs as accounting
 from lifecycle.conversations.client_tool_values import TOOL_CALLS, ClientCall, described, results_text
 from lifecycle.conversations.run import (
@@ -20,9 +20,12 @@ from lifecycle.conversations.run import (
     RunState,
     Stage,
 )
-from lifecycle.conversations.team_assignment import TeamRun
 from llmops.evaluation.scoring import Score
 from llmops.facts.attempt_fact import Call, Ending, ToolCall
+
+if TYPE_CHECKING:
+    from kernel.errors import AppError
+    from lifecycle.conversations.team_assignment import TeamRun
 
 WORKER_LOST = "worker_lost"
 """Error code of an attempt whose worker died without recording the reason."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from kernel.codec import if_readable
-from kernel.journal import Event
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, every, first_rows
 from lifecycle.conversations.failed_run_index import FailedRuns
-from lifecycle.conversations.long_texts import LongTexts
-from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.run_callbacks import RunEnds, reports_of
 from lifecycle.conversations.session_change import (
     Committed,
@@ -24,6 +22,11 @@ from lifecycle.conversations.session_change import (
 )
 from lifecycle.conversations.session_commits import SessionWriter, Update
 from lifecycle.conversations.session_rows import TABLE, SessionRows, partition_of
+
+if TYPE_CHECKING:
+    from kernel.journal import Event
+    from lifecycle.conversations.long_texts import LongTexts
+    from lifecycle.conversations.run import Run, RunState
 
 __all__ = [
     "TABLE",

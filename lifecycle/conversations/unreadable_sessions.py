@@ -6,15 +6,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernel.codec import JsonCodec, Unreadable
 from kernel.tables import Replace, Row, Span, Tables, every
-from lifecycle.conversations.run_and_session_indexes import Directory
 from lifecycle.conversations.session import Counters, ProviderConversations, RetainedConversation, Session
-from lifecycle.conversations.session_change import StoredConversation
 from lifecycle.conversations.session_rows import TABLE, SessionRows, partition_of
 from lifecycle.conversations.session_rules import erasing
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.run_and_session_indexes import Directory
+    from lifecycle.conversations.session_change import StoredConversation
 
 _KEPT: JsonCodec[tuple[RetainedConversation, ...]] = JsonCodec(tuple[RetainedConversation, ...])
 

@@ -13,14 +13,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import Conflict, NotFound
 from kernel.journal import Event
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every
 from lifecycle.conversations.run_and_session_indexes import OPEN
-from lifecycle.conversations.session import Session
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.conversations.session import Session
 
 _YOUNG = timedelta(hours=1)
 """For this long, a row without a session may belong to a session that is about to be stored."""

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import Conflict, InvalidInput
 from kernel.ids import new_id
-from lifecycle.drift.drift_detection import AWAY
-from lifecycle.drift.drift_plan import DriftAction, PlanLine
+from lifecycle.drift.drift_plan import AWAY, DriftAction, PlanLine
 from lifecycle.drift.plan_store import EXCLUDED, summary_of
 
 if TYPE_CHECKING:

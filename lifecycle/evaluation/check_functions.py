@@ -7,9 +7,12 @@ that check always runs in another process.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from llmops.evaluation import text_checks
-from llmops.evaluation.markdown import Structure
+
+if TYPE_CHECKING:
+    from llmops.evaluation.markdown import Structure
 
 
 def answered(response: str) -> float:

@@ -6,19 +6,21 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kernel.clock import Clock
-from lifecycle.conversations.run import Run
-from lifecycle.loader.agent_resolver import LiveAgent
 from lifecycle.runs.call_metering import CallMeter, MeterPolicy, charged
 from lifecycle.runs.runaway_guard import GuardPolicy
 from lifecycle.runs.tool_calls import ToolCalls, ToolRules
-from llmops.budgets.call_budget import BudgetService
 from llmops.facts.attempt_fact import AttemptFact, Attribution, Call, Ending, Timing
-from llmops.facts.fact_store import Facts
-from llmops.spend.rate_store import RateStore
 from llmops.spend.usage import Usage
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.conversations.run import Run
+    from lifecycle.loader.agent_resolver import LiveAgent
+    from llmops.budgets.call_budget import BudgetService
+    from llmops.facts.fact_store import Facts
+    from llmops.spend.rate_store import RateStore
 
 ATTEMPT = 0
 """Attempt number for judges' reservations: attempts that answer are numbered from 1."""

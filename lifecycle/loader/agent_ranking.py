@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable, readable
 from kernel.tables import (
     MAX_WRITES,
@@ -33,6 +33,9 @@ from llmops.facts import sums
 from llmops.facts.agent_access_sums import Access, AccessSum, access_key, in_order
 from llmops.facts.fact_store import SHARDS, days, partition
 from llmops.facts.fact_store import TABLE as FACTS
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
 
 TABLE = "loader"
 MAX_REQUESTED = 100

@@ -9,23 +9,24 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import AppError, ProviderRejected, Unavailable
 from kernel.ids import new_id
 from lifecycle.loader.cache import AgentCache, Cause
-from lifecycle.loader.cache_records import CacheWatch
-from lifecycle.loader.eviction_policies import PolicyName
-from lifecycle.loader.usage_statistics import Key
 from lifecycle.registry.actor_operations import Ensure, KeepVersion
 from lifecycle.registry.catalog import Agent, Catalog, disabled
-from lifecycle.registry.declarations import Pin
 from lifecycle.registry.providers import AgentProvider, Providers, ProviderVersion
 from lifecycle.registry.record import AgentState, Failure
-from lifecycle.registry.signals import AgentSignals
 from lifecycle.specs.spec import AgentSpec
 
 if TYPE_CHECKING:
     from agent_framework import SupportsAgentRun
+
+    from kernel.clock import Clock
+    from lifecycle.loader.cache_records import CacheWatch
+    from lifecycle.loader.eviction_policies import PolicyName
+    from lifecycle.loader.usage_statistics import Key
+    from lifecycle.registry.declarations import Pin
+    from lifecycle.registry.signals import AgentSignals
 
 _FIRST_LOOK_S = 0.01
 _LONGEST_LOOK_S = 0.25

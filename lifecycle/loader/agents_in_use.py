@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from lifecycle.loader.agent_files import AgentConfiguration
+if TYPE_CHECKING:
+    from lifecycle.loader.agent_files import AgentConfiguration
 
 A = TypeVar("A")
 

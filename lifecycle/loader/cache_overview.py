@@ -7,22 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import reduce
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import InvalidInput
-from lifecycle.loader.agent_ranking import AccessHistory, Rankings
-from lifecycle.loader.agent_resolver import AgentResolver
 from lifecycle.loader.eviction_policies import POLICIES, PolicyName
-from lifecycle.loader.hit_rates import HitRates
 from lifecycle.loader.insights import LoaderFigures, insights_of
 from lifecycle.loader.loader_statistics import ActivityReport, LoaderMetrics, reported
 from lifecycle.loader.simulation import Replay, clairvoyant, fitting_capacity, replay, static
 from lifecycle.loader.strategy_comparison import Compared, compared
-from lifecycle.registry.counts import LifecycleCounts
 from llmops.metrics.definitions import CAPACITY, LOADS, LOOKUPS, PRELOADS, REMOVALS, STRATEGY_LOOKUPS
-from llmops.metrics.series import Series
-from llmops.metrics.shared import SharedMetrics
 from llmops.performance.insights import Insight
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.loader.agent_ranking import AccessHistory, Rankings
+    from lifecycle.loader.agent_resolver import AgentResolver
+    from lifecycle.loader.hit_rates import HitRates
+    from lifecycle.registry.counts import LifecycleCounts
+    from llmops.metrics.series import Series
+    from llmops.metrics.shared import SharedMetrics
 
 MAX_CAPACITY = 10_000
 MAX_WORKERS = 64

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lifecycle.loader.cache_size_rules import RecentEvictions
-from lifecycle.loader.preload_outcomes import Preloads
-from lifecycle.loader.usage_statistics import Key
+
+if TYPE_CHECKING:
+    from lifecycle.loader.preload_outcomes import Preloads
+    from lifecycle.loader.usage_statistics import Key
 
 
 class CacheMeasures(Protocol):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
-from lifecycle.loader.agent_resolver import AgentResolver
-from lifecycle.loader.cache_records import CacheWatch
 from lifecycle.loader.cache_size_rules import CacheLoad, SizeBounds, fitting_size
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.loader.agent_resolver import AgentResolver
+    from lifecycle.loader.cache_records import CacheWatch
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from lifecycle.loader.usage_statistics import Key
+if TYPE_CHECKING:
+    from lifecycle.loader.usage_statistics import Key
 
 _EVICTED_LOOKUPS = 0.01
 """Share of look-ups, 0-1, of recently evicted agents from which on a larger cache pays."""

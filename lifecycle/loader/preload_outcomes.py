@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from lifecycle.loader.cache_plan import Allowance
-from lifecycle.loader.usage_statistics import Key
+
+if TYPE_CHECKING:
+    from lifecycle.loader.usage_statistics import Key
 
 
 class Preloads:

@@ -7,14 +7,17 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import Unavailable
 from kernel.ids import new_id
-from lifecycle.loader.agent_resolver import AgentResolver, LiveAgent
 from lifecycle.registry.actor_operations import RecordUse
-from lifecycle.registry.declarations import Pin
-from lifecycle.registry.signals import AgentSignals
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.loader.agent_resolver import AgentResolver, LiveAgent
+    from lifecycle.registry.declarations import Pin
+    from lifecycle.registry.signals import AgentSignals
 
 log = logging.getLogger(__name__)
 Key = tuple[str, str]

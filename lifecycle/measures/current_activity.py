@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from lifecycle.approvals.store import ApprovalStore
-from lifecycle.events.daily_counts import DailyEventCounts
-from lifecycle.events.waiting_runs import WaitingRuns
-from llmops.budgets.waiting_run_index import BudgetWaits
 from llmops.metrics.definitions import RUNNING
-from llmops.metrics.shared import SharedMetrics
+
+if TYPE_CHECKING:
+    from lifecycle.approvals.store import ApprovalStore
+    from lifecycle.events.daily_counts import DailyEventCounts
+    from lifecycle.events.waiting_runs import WaitingRuns
+    from llmops.budgets.waiting_run_index import BudgetWaits
+    from llmops.metrics.shared import SharedMetrics
 
 
 @dataclass(frozen=True, slots=True)

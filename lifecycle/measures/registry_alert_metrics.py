@@ -7,14 +7,17 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from kernel.clock import hour_bucket
 from lifecycle.drift.drift_plan import DriftKind
-from lifecycle.drift.plan_store import PlanStore
-from lifecycle.loader.hit_rates import HitRates
 from lifecycle.registry.audit import AuditStep
-from lifecycle.registry.counts import LifecycleCounts
-from llmops.alerts.metrics import Metric
+
+if TYPE_CHECKING:
+    from lifecycle.drift.plan_store import PlanStore
+    from lifecycle.loader.hit_rates import HitRates
+    from lifecycle.registry.counts import LifecycleCounts
+    from llmops.alerts.metrics import Metric
 
 _STEPS: Mapping[Metric, AuditStep] = {
     "versions_created": AuditStep.CREATED,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from lifecycle.measures.current_activity import Current, Waiting
-from lifecycle.registry.counts import LifecycleTotals
-from lifecycle.teams.team_metrics import TeamFigures
-from llmops.capacity.pool_usage import PoolUsage
 from llmops.metrics.definitions import Metric
-from llmops.routing.deployment_health import State
-from llmops.routing.status import RouteStatus
+
+if TYPE_CHECKING:
+    from lifecycle.measures.current_activity import Current, Waiting
+    from lifecycle.registry.counts import LifecycleTotals
+    from lifecycle.teams.team_metrics import TeamFigures
+    from llmops.capacity.pool_usage import PoolUsage
+    from llmops.routing.deployment_health import State
+    from llmops.routing.status import RouteStatus
 
 AGENTS = Metric("agent.agents", "gauge", "Agents by the state of their record.", ("state",))
 VERSIONS = Metric("agent.versions", "gauge", "Versions at providers that the registry holds.")

@@ -7,13 +7,16 @@ nothing.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from lifecycle.conversations.run import Run, RunState, Stage
-from llmops.capacity.worker_resources import RunTimes
-from llmops.facts.attempt_fact import AttemptFact, Attribution, Call
 from llmops.metrics import definitions as metrics
-from llmops.metrics.shared import SharedMetrics
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from llmops.capacity.worker_resources import RunTimes
+    from llmops.facts.attempt_fact import AttemptFact, Attribution, Call
+    from llmops.metrics.shared import SharedMetrics
 
 
 class Measures:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from kernel.timer_status import TimerStatusStore
-from lifecycle.measures.current_activity import Activity
-from lifecycle.measures.registry_alert_metrics import RegistryAlarms
-from lifecycle.registry.counts import LifecycleCounts
 from lifecycle.registry.record import AgentState
-from lifecycle.teams.team_metrics import TeamFiguresReader
-from llmops.alerts.current_values import WorkspaceFigures
 from llmops.alerts.metrics import FROM_REGISTRY, OF_LOADER, OF_TEAMS, Metric
-from llmops.budgets.budget_usage import BudgetUsageReader
-from llmops.capacity.worker_resources import ResourceReader
+
+if TYPE_CHECKING:
+    from kernel.timer_status import TimerStatusStore
+    from lifecycle.measures.current_activity import Activity
+    from lifecycle.measures.registry_alert_metrics import RegistryAlarms
+    from lifecycle.registry.counts import LifecycleCounts
+    from lifecycle.teams.team_metrics import TeamFiguresReader
+    from llmops.alerts.current_values import WorkspaceFigures
+    from llmops.budgets.budget_usage import BudgetUsageReader
+    from llmops.capacity.worker_resources import ResourceReader
 
 _BUDGETS_A_PAGE = 100
 _AGENTS: Mapping[AgentState, Metric] = {

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from kernel.due_index import Entry
 from kernel.errors import Conflict, InvalidInput
 from lifecycle.configuration.dependents import Dependent, DependentKind, Dependents
 from lifecycle.configuration.kinds import Kind, Ref, references
-from lifecycle.configuration.layers import Content
-from lifecycle.configuration.sources import Composer
 from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore, preset
 from lifecycle.propagation.propagation import Propagated, Propagation, config_of
-from lifecycle.registry.catalog import Agent, Catalog
-from lifecycle.registry.signals import AgentSignals
+
+if TYPE_CHECKING:
+    from kernel.due_index import Entry
+    from lifecycle.configuration.layers import Content
+    from lifecycle.configuration.sources import Composer
+    from lifecycle.registry.catalog import Agent, Catalog
+    from lifecycle.registry.signals import AgentSignals
 
 FOLLOW_AT_ONCE = 200
 """Most agents that the request changing an item updates itself; the timer updates the others."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket
 from kernel.due_index import DueIndex
@@ -22,10 +23,12 @@ from lifecycle.registry.agent_history import AgentHistory
 from lifecycle.registry.audit import AgentEvents, AuditStep
 from lifecycle.registry.life_cycle_rules import apply
 from lifecycle.registry.provider_effects import ProviderEffects
-from lifecycle.registry.providers import Providers, ProviderVersion
 from lifecycle.registry.record import AgentRecord, Failure, new_record
 from lifecycle.registry.record_store import RecordStore
 from lifecycle.registry.record_transitions import failed, failure_step, remember
+
+if TYPE_CHECKING:
+    from lifecycle.registry.providers import Providers, ProviderVersion
 
 log = logging.getLogger(__name__)
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.codec import Unreadable, pass_over
 from kernel.due_index import DueIndex, outlasted
 from kernel.ids import new_id
 from lifecycle.registry.actor_operations import Verify
-from lifecycle.registry.catalog import Catalog
 from lifecycle.registry.record import AgentRecord, AgentState
-from lifecycle.registry.signals import AgentSignals
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.registry.catalog import Catalog
+    from lifecycle.registry.signals import AgentSignals
 
 IDLE, SURPLUS, UNVERIFIED = "agent", "versions", "verify"
 """The registry's kinds in `kernel.due_index.DueIndex`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from lifecycle.registry.actor_effects import (
     Deactivate,
@@ -36,10 +37,12 @@ from lifecycle.registry.actor_operations import (
     Verify,
 )
 from lifecycle.registry.audit import AuditStep
-from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.record import AgentRecord, AgentState, Intent, same
 from lifecycle.registry.record_transitions import audited, enter, remember
 from lifecycle.specs.spec import AgentSpec, fingerprint
+
+if TYPE_CHECKING:
+    from lifecycle.registry.providers import ProviderVersion
 
 
 def apply(record: AgentRecord, operation: Operation, now: datetime) -> Decision:

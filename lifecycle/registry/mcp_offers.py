@@ -10,14 +10,16 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from kernel.codec import JsonCodec
 from kernel.errors import AppError
 from kernel.tables import Row, RowTooLarge, Tables, Upsert
-from lifecycle.specs.hosted_tools import Mcp
-from lifecycle.specs.servers import RemoteTool, ToolServers
-from lifecycle.specs.spec import AgentSpec
+
+if TYPE_CHECKING:
+    from lifecycle.specs.hosted_tools import Mcp
+    from lifecycle.specs.servers import RemoteTool, ToolServers
+    from lifecycle.specs.spec import AgentSpec
 
 TABLE = "offeredtools"
 """Partition: the workspace; row key: the agent."""

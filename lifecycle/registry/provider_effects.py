@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from lifecycle.registry.actor_effects import (
     Deactivate,
     Decision,
@@ -18,7 +18,6 @@ from lifecycle.registry.actor_effects import (
     Provision,
 )
 from lifecycle.registry.actor_operations import Operation, Trim
-from lifecycle.registry.agent_history import AgentHistory
 from lifecycle.registry.life_cycle_rules import deactivate, provision
 from lifecycle.registry.providers import Providers, ProviderVersion, VersionRequest
 from lifecycle.registry.record import AgentRecord, same
@@ -31,6 +30,10 @@ from lifecycle.registry.record_transitions import (
     provisioned,
 )
 from lifecycle.specs.spec import AgentSpec, fingerprint, provider_name
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.registry.agent_history import AgentHistory
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from lifecycle.registry.actor_effects import (
     Deactivate,
@@ -16,10 +17,12 @@ from lifecycle.registry.actor_effects import (
     MakePinnedVersion,
     Provision,
 )
-from lifecycle.registry.actor_operations import Operation
 from lifecycle.registry.audit import AuditEntry, AuditStep
-from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.record import AgentRecord, AgentState, Failure, Intent, answered, degraded, same, seen_intact
+
+if TYPE_CHECKING:
+    from lifecycle.registry.actor_operations import Operation
+    from lifecycle.registry.providers import ProviderVersion
 
 REMEMBERED_OPERATIONS = 128
 """How many operation ids a record remembers; older duplicates are recognized by revisions and states."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from datetime import date
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from lifecycle.retention.policy import OF_DAYS, DataRetentionPolicy, LegalHold, Part
-from lifecycle.retention.store import RetentionStore
-from llmops.facts.attempt_fact import AttemptFact
-from llmops.facts.fact_store import FactDeletion
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.retention.store import RetentionStore
+    from llmops.facts.attempt_fact import AttemptFact
+    from llmops.facts.fact_store import FactDeletion
 
 DaysOf = Callable[[str, date], AsyncIterator[date]]
 """Yields the days before a given day on which runs of the workspace ended, newest first."""

@@ -11,17 +11,20 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import AppError
 from kernel.ids import new_id, newest_first
-from lifecycle.conversations.run_and_session_indexes import Directory
-from lifecycle.conversations.session_store import ConversationStore
-from lifecycle.retention.fact_deletion import FactDays
 from lifecycle.retention.policy import OF_SESSIONS, DataRetentionPolicy, LegalHold, Part, Verdict, verdict
 from lifecycle.retention.session_parts import PartRule, SessionParts
 from lifecycle.retention.store import RetentionReceipt, RetentionStore
-from lifecycle.sessions.erase import SessionErasure
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.conversations.run_and_session_indexes import Directory
+    from lifecycle.conversations.session_store import ConversationStore
+    from lifecycle.retention.fact_deletion import FactDays
+    from lifecycle.sessions.erase import SessionErasure
 
 log = logging.getLogger(__name__)
 

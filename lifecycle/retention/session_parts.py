@@ -11,14 +11,17 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from kernel.ids import newest_first
-from lifecycle.conversations.run import Attempt, Run
-from lifecycle.conversations.run_and_session_indexes import Directory, Entry
 from lifecycle.conversations.session import Session
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.retention.policy import LegalHold, Part, Verdict, verdict
 from lifecycle.retention.store import Progress, RetentionReceipt, RetentionStore
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.run import Attempt, Run
+    from lifecycle.conversations.run_and_session_indexes import Directory, Entry
 
 _PAGE = 50
 _AT_ONCE = 8

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 from kernel.errors import RunFailed
 from lifecycle.approvals.gate import ANSWER, ApprovalGate, ApprovalPending
 from lifecycle.approvals.model import State, rejection
-from lifecycle.conversations.run import Run
-from lifecycle.runs.call_metering import CallTotals
 from lifecycle.runs.stored_progress import dumped
-from lifecycle.specs.team import Team
 
 if TYPE_CHECKING:
     from agent_framework import Message
+
+    from lifecycle.conversations.run import Run
+    from lifecycle.runs.call_metering import CallTotals
+    from lifecycle.specs.team import Team
 
 REJECTED = "drafts_rejected"
 """Error code of a run whose drafts were rejected; it is not handed to another member."""

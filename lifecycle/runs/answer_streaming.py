@@ -7,10 +7,11 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import AppError
-from lifecycle.runs.run_lease import RunLease
 
 if TYPE_CHECKING:
     from agent_framework import AgentResponse, AgentResponseUpdate, ResponseStream
+
+    from lifecycle.runs.run_lease import RunLease
 
 log = logging.getLogger(__name__)
 

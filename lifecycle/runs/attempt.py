@@ -6,18 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kernel.clock import Clock
-from kernel.errors import AppError
 from lifecycle.approvals.gate import ApprovalPending
 from lifecycle.conversations.run import Effort, Run, Stage
 from lifecycle.conversations.run_rules import Answer, given_texts, user_message
 from lifecycle.conversations.session import ProviderConversation, RetainedConversation, Session
 from lifecycle.conversations.session_priority import Priority
-from lifecycle.conversations.session_store import ConversationStore, StoredConversation, Turn
-from lifecycle.loader.agent_resolver import LiveAgent
-from lifecycle.loader.use_reports import UsedAgents
 from lifecycle.registry.providers import AttemptId
-from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs import client_tools
 from lifecycle.runs.answer_drafts import Drafts, Reviewed, drafts_of, with_draft
 from lifecycle.runs.answer_streaming import stream_updates
@@ -27,10 +21,8 @@ from lifecycle.runs.handoff_summaries import sum_up
 from lifecycle.runs.hosted_calls import HostedCalls
 from lifecycle.runs.model_history import compacted, estimate, preference_messages, token_limit
 from lifecycle.runs.pending_tool_calls import PendingToolCalls
-from lifecycle.runs.run_lease import RunLease
 from lifecycle.runs.stored_progress import Progress, dumped, loaded
 from lifecycle.runs.tool_calls import ToolCalls
-from lifecycle.teams.handoff import RunHandoffs
 from lifecycle.teams.model_handoffs import brief, handoff_middleware, handoff_tools
 from lifecycle.tools.context import CURRENT
 from llmops.budgets.call_budget import BudgetService, reserve_for
@@ -39,11 +31,20 @@ from llmops.budgets.waiting_run_index import BudgetWait
 from llmops.capacity.admission import AdmissionRequest
 from llmops.capacity.pools import PoolFull
 from llmops.routing.model import PROVIDER
-from llmops.spend.rate_store import RateStore
 from llmops.spend.usage import Usage
 
 if TYPE_CHECKING:
     from agent_framework import AgentResponse, ChatResponse, Message
+
+    from kernel.clock import Clock
+    from kernel.errors import AppError
+    from lifecycle.conversations.session_store import ConversationStore, StoredConversation, Turn
+    from lifecycle.loader.agent_resolver import LiveAgent
+    from lifecycle.loader.use_reports import UsedAgents
+    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.runs.run_lease import RunLease
+    from lifecycle.teams.handoff import RunHandoffs
+    from llmops.spend.rate_store import RateStore
 
 _OVERHEAD_BYTES = 16
 _BYTES_A_TOKEN = 4

@@ -10,19 +10,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kernel.clock import Clock
 from kernel.errors import Unavailable
 from lifecycle.runs.call_costs import PendingCall, metered, refused
 from lifecycle.runs.call_estimates import sent
 from lifecycle.runs.runaway_guard import Guard, GuardPolicy
 from lifecycle.specs.spending import reached
-from llmops.budgets.call_budget import CallBudget
 from llmops.budgets.rules import BudgetBlocked, CostAttribution
 from llmops.budgets.waiting_run_index import APPROVAL
 from llmops.facts.attempt_fact import Call
 from llmops.routing.model import ROUTED, CallTarget
-from llmops.spend.pricing import Rates
-from llmops.spend.rate_store import RateStore
 from llmops.spend.usage import Spend, Usage
 
 if TYPE_CHECKING:
@@ -30,11 +26,15 @@ if TYPE_CHECKING:
 
     from agent_framework import ChatContext, ChatResponse, ChatResponseUpdate, Content, Message, ResponseStream
 
+    from kernel.clock import Clock
     from lifecycle.conversations.run import Run
     from lifecycle.loader.agent_resolver import LiveAgent
     from lifecycle.specs.spec import AgentSpec
     from lifecycle.specs.spending import DegradationStep
+    from llmops.budgets.call_budget import CallBudget
     from llmops.routing.router import Try
+    from llmops.spend.pricing import Rates
+    from llmops.spend.rate_store import RateStore
 
 CallNext = Callable[[], Awaitable[None]]
 log = logging.getLogger(__name__)

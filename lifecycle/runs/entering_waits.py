@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from lifecycle.approvals.gate import ApprovalPending
-from lifecycle.approvals.model import Approval
-from lifecycle.approvals.requests import ApprovalRequests
-from lifecycle.conversations.run import Run
-from lifecycle.runs.attempt import RunAttempt
 from lifecycle.runs.call_metering import charged
-from llmops.budgets.events import BudgetEvents
 from llmops.budgets.rules import BudgetBlocked
 from llmops.budgets.waiting_run_index import APPROVAL, BudgetWaits
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.approvals.model import Approval
+    from lifecycle.approvals.requests import ApprovalRequests
+    from lifecycle.conversations.run import Run
+    from lifecycle.runs.attempt import RunAttempt
+    from llmops.budgets.events import BudgetEvents
 
 Blocked = BudgetBlocked | ApprovalPending
 """Why a run has to wait."""

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lifecycle.configuration.preferences import preference_text
-from lifecycle.conversations.session import Session
-from lifecycle.conversations.session_store import Turn
 from lifecycle.runs.client_tools import messages_of
 
 if TYPE_CHECKING:
     from agent_framework import Message
 
+    from lifecycle.conversations.session import Session
+    from lifecycle.conversations.session_store import Turn
     from lifecycle.specs.spec import AgentSpec
 
 

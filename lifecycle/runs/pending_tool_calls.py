@@ -17,10 +17,7 @@ from kernel.errors import AppError
 from kernel.strict_json import is_object
 from lifecycle.approvals.gate import Allowed, ApprovalGate, ApprovalPending, Pending, Rejected, RequestedCall
 from lifecycle.approvals.store import Record
-from lifecycle.conversations.run import Run
-from lifecycle.runs.call_metering import CallMeter
 from lifecycle.runs.hosted_calls import HostedCalls, is_request, requests_of
-from lifecycle.runs.stored_progress import Progress
 from lifecycle.runs.tool_calls import text_of
 from lifecycle.tools.context import CURRENT
 from lifecycle.tools.limited_calls import ToolFailed
@@ -36,7 +33,10 @@ if TYPE_CHECKING:
         ResponseStream,
     )
 
+    from lifecycle.conversations.run import Run
     from lifecycle.loader.agent_resolver import LiveAgent
+    from lifecycle.runs.call_metering import CallMeter
+    from lifecycle.runs.stored_progress import Progress
 
 log = logging.getLogger(__name__)
 

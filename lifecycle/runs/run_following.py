@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kernel.journal import Event
-from lifecycle.conversations.session_store import ConversationStore
+if TYPE_CHECKING:
+    from kernel.journal import Event
+    from lifecycle.conversations.session_store import ConversationStore
 
 _LOOK_EVERY_S = 0.1
 _AT_ONCE = 200

@@ -7,19 +7,21 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kernel.clock import Clock
 from kernel.errors import Unavailable
 from kernel.journal import Event
 from kernel.tracing import event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState, Stage
 from lifecycle.conversations.session import ProviderConversation, RetainedConversation, Session
-from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation, Turn
 from lifecycle.conversations.session_updates import outcome, stage_event
 from lifecycle.runs import trace_spans as spans
-from llmops.facts.attempt_fact import Call, ToolCall
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation, Turn
+    from llmops.facts.attempt_fact import Call, ToolCall
 
 log = logging.getLogger(__name__)
 

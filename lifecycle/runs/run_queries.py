@@ -11,17 +11,20 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.codec import if_readable
 from kernel.errors import NotFound
 from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.run_and_session_indexes import Directory
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.session_updates import outcome
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.conversations.run_and_session_indexes import Directory
 
 
 class CompletionWaiters:

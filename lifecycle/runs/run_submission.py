@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound, TooManyRequests, Unavailable
 from kernel.ids import new_id, session_of_run
 from kernel.journal import Event
@@ -26,9 +26,12 @@ from lifecycle.conversations.submission import RunRequest, Send, Submission, sub
 from lifecycle.conversations.team_assignment import TeamRun
 from lifecycle.registry.actor_operations import Ensure
 from lifecycle.registry.catalog import Agent, Catalog, disabled
-from lifecycle.registry.signals import AgentSignals
-from lifecycle.sessions.start import SessionStart
-from lifecycle.teams.team_submission import Routed, TeamRouting
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.sessions.start import SessionStart
+    from lifecycle.teams.team_submission import Routed, TeamRouting
 
 Admit = Callable[[Agent], Awaitable[None]]
 """Checks whether a run of the agent may be accepted now; raises TooManyRequests if not."""
@@ -91,14 +94,11 @@ class RunSubmission:
         *,
         workflow_run_id: str | None = None,
     ) -> Accepted:
-        """Store the run, a step of the workflow run if there is one, and queue it.
-
-        The same run id again returns the same run.
+        """Store the run, a step of the workflow run if there is one, and queue it; again, return the same run.
 
         Raises:
             NotFound: The agent does not exist, or the session is another user's.
-            Conflict: The agent is disabled; the session has ended, or has another agent or priority; or the run id was
-                used for a different request.
+            Conflict: The agent is disabled; the session has ended or is another agent's; or the run id is taken.
             TooManyRequests: The agent's pool has no capacity, and refuses runs then.
             Unavailable: The broker did not accept the message; the run is not queued.
         """
@@ -127,8 +127,7 @@ class RunSubmission:
         Raises:
             NotFound: The team does not exist, or the session is another user's.
             InvalidInput: It uses options that teams' sessions do not have.
-            Conflict: The session has ended, or has another team or priority; or the run id was used for a different
-                request.
+            Conflict: The session has ended, or has another team or priority; or the run id is taken.
             Unavailable: No member is free, and the team refuses sessions then; or as for `submit`.
         """
         attributes = {"agent.team": team, "agent.workspace": workspace, "agent.run.id": run_id}

@@ -10,16 +10,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kernel.clock import Clock
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run
 from lifecycle.conversations.run_rules import agents_of
 from lifecycle.runs.fact_writer import ended_attempts, fact_of
-from lifecycle.runs.run_queries import RunQueries
 from llmops.budgets.waiting_run_index import APPROVAL as BUDGET_APPROVAL
 from llmops.facts.attempt_fact import AttemptFact, Call, Ending, ToolCall
-from llmops.facts.fact_store import Facts
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.runs.run_queries import RunQueries
+    from llmops.facts.fact_store import Facts
 
 _APPROVALS = (APPROVAL_NEEDED, BUDGET_APPROVAL)
 _WAITS = {Ending.PAUSED: "budget", Ending.RETRIED: "retry"}

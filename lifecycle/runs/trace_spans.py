@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 
 from kernel.tracing import event, failed, resumed, span
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.submission import Submission
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.submission import Submission
 
 
 @contextmanager

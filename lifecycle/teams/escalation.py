@@ -19,11 +19,7 @@ from lifecycle.approvals.gate import ApprovalPending, excerpt_of, place_of
 from lifecycle.approvals.model import ApprovalTerms, State, Subject, digest, requested
 from lifecycle.approvals.store import ApprovalStore, Record
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.session import Session
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
-from lifecycle.conversations.submission import Send
-from lifecycle.conversations.team_assignment import PersonWait, Served
-from lifecycle.specs.team import EscalationLevel, Team
 from lifecycle.teams import handoff_rules as moves
 from lifecycle.teams.handoff import HandoffRequest, Handoffs
 from lifecycle.teams.member_routing import Wanted
@@ -31,6 +27,10 @@ from lifecycle.teams.member_routing import Wanted
 if TYPE_CHECKING:
     from kernel.due_index import DueIndex, Entry
     from lifecycle.approvals.requests import ApprovalRequests
+    from lifecycle.conversations.session import Session
+    from lifecycle.conversations.submission import Send
+    from lifecycle.conversations.team_assignment import PersonWait, Served
+    from lifecycle.specs.team import EscalationLevel, Team
     from lifecycle.teams.person_notifications import Announcements
     from lifecycle.teams.team_store import Teams
 

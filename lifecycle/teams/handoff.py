@@ -20,7 +20,6 @@ from kernel.errors import AppError, Conflict, InvalidInput, NotFound
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import APPROVAL, Session, SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
-from lifecycle.conversations.submission import Send
 from lifecycle.conversations.team_assignment import HandoffBy, Note, Served
 from lifecycle.specs.team import ContextPolicy, Member, Team
 from lifecycle.teams import handoff_rules as moves
@@ -30,6 +29,7 @@ from lifecycle.teams.member_routing import Extension, Situation, Wanted
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
+    from lifecycle.conversations.submission import Send
     from lifecycle.teams.escalation import Escalations
     from lifecycle.teams.handoff_indexes import HandoffIndexes
     from lifecycle.teams.status import TeamLog

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
-from lifecycle.conversations.run import Effort, Run
 from lifecycle.conversations.session import Session, SessionState
 from lifecycle.conversations.session_updates import state_event
 from lifecycle.conversations.team_assignment import (
@@ -27,6 +26,9 @@ from lifecycle.conversations.team_assignment import (
 from lifecycle.registry.declarations import Pin
 from lifecycle.specs.team import ContextPolicy, Member, Team
 from lifecycle.teams import member_routing as routing
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.run import Effort, Run
 
 
 @dataclass(frozen=True, slots=True)

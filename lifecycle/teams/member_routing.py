@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from lifecycle.conversations.team_assignment import Hop
 from lifecycle.specs.team import ContextPolicy, EscalationLevel, HandoffTrigger, Member, Team
 from llmops.evaluation.sentiment import sentiment
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.team_assignment import Hop
 
 CAPABILITY = "capability"
 """Key of a run's metadata that asks for a capability."""

@@ -16,11 +16,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, every
-from lifecycle.conversations.session_store import ConversationStore
-from lifecycle.specs.team import Member
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.conversations.session_store import ConversationStore
+    from lifecycle.specs.team import Member
 
 TABLE = "teams"
 _YOUNG = timedelta(minutes=10)

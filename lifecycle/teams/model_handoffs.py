@@ -6,14 +6,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from lifecycle.conversations.session import Session
-from lifecycle.conversations.team_assignment import Note
 from lifecycle.teams.handoff import HandedOver, HandoffRequest, RunHandoffs
 from lifecycle.teams.member_routing import Wanted
 from lifecycle.tools.handoff import SCHEMA, arguments_of, description_of, handoff_tool
 
 if TYPE_CHECKING:
     from agent_framework import ChatContext, ChatResponse, ChatResponseUpdate, FunctionTool, Message, ResponseStream
+
+    from lifecycle.conversations.session import Session
+    from lifecycle.conversations.team_assignment import Note
 
 _MOST_REASON = 500
 

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
@@ -17,14 +16,15 @@ from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Session, SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation, Turn
 from lifecycle.conversations.session_updates import outcome
-from lifecycle.conversations.submission import Send
 from lifecycle.conversations.team_assignment import PersonWait, Served, TeamRun
-from lifecycle.specs.team import Member, Team
 from lifecycle.teams import handoff_rules as moves
-from lifecycle.teams.handoff import HandoffRequest, Handoffs
 from lifecycle.teams.member_routing import Wanted
 
 if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.conversations.submission import Send
+    from lifecycle.specs.team import Member, Team
+    from lifecycle.teams.handoff import HandoffRequest, Handoffs
     from lifecycle.teams.team_store import Teams
 
 MAX_REPLY_CHARS = 100_000

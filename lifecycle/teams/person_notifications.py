@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kernel.errors import NotFound, Unavailable
-from lifecycle.conversations.session import Session
-from lifecycle.conversations.team_assignment import Served
 from llmops.notifications.notification import Notification, Severity
-from llmops.notifications.outbox import Outbox
 
 if TYPE_CHECKING:
+    from lifecycle.conversations.session import Session
+    from lifecycle.conversations.team_assignment import Served
     from lifecycle.teams.team_store import Teams
+    from llmops.notifications.outbox import Outbox
 
 log = logging.getLogger(__name__)
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from lifecycle.conversations.session import Session
 from lifecycle.specs.team import Member, Team
-from lifecycle.teams.handoff_rules import Move
 from lifecycle.teams.member_workload import TABLE, Seat, Seats, home
 
 if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.teams.handoff_rules import Move
     from lifecycle.teams.team_store import Teams
     from lifecycle.teams.waiting_session_indexes import Inbox
 

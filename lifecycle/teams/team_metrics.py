@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from lifecycle.conversations.session import Session
 from lifecycle.teams.status import routes_of
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
+    from lifecycle.conversations.session import Session
     from lifecycle.teams.member_workload import Seats
     from lifecycle.teams.status import TeamLog
     from lifecycle.teams.team_store import Teams

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import Conflict, InvalidInput, NotFound
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from lifecycle.configuration.kinds import Kind, Ref, item_name
@@ -16,6 +15,7 @@ from lifecycle.specs.team import SUMMARIZER_HAS_TOOLS, Team
 from lifecycle.teams.member_workload import TABLE, Seats
 
 if TYPE_CHECKING:
+    from kernel.clock import Clock
     from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore
     from lifecycle.registry.catalog import Catalog
 

@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import AppError, Conflict, InvalidInput, Unavailable
 from kernel.ids import session_of_run
 from lifecycle.conversations.session import Session
-from lifecycle.conversations.submission import Send
-from lifecycle.specs.team import Team
 from lifecycle.teams import handoff_rules as moves
 from lifecycle.teams import member_routing as routing
 
 if TYPE_CHECKING:
+    from kernel.clock import Clock
     from kernel.due_index import DueIndex
     from lifecycle.conversations.run_and_session_indexes import Directory
     from lifecycle.conversations.session_store import ConversationStore
-    from lifecycle.conversations.submission import RunRequest
+    from lifecycle.conversations.submission import RunRequest, Send
+    from lifecycle.specs.team import Team
     from lifecycle.teams.handoff import Handoffs
     from lifecycle.teams.handoff_indexes import HandoffIndexes
     from lifecycle.teams.team_store import Teams

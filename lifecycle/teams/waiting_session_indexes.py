@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.codec import Unreadable, pass_over
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from lifecycle.conversations.session import Session
-from lifecycle.conversations.session_store import ConversationStore
 from lifecycle.teams.member_workload import TABLE, home
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.conversations.session_store import ConversationStore
 
 _PAGE = 200
 _YOUNG = timedelta(minutes=10)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from kernel.errors import InvalidInput
 from lifecycle.configuration.kinds import Kind, Ref
 from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore, unknown
-from lifecycle.registry.catalog import Catalog
 from lifecycle.specs.workflow import Plan, WorkflowSpec, plan_of
+
+if TYPE_CHECKING:
+    from lifecycle.registry.catalog import Catalog
 
 _MOST_KNOWN = 256
 

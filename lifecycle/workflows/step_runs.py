@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.ids import session_of_run
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.session_store import ConversationStore
 from lifecycle.conversations.submission import RunRequest, Send, check
-from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs.cancel import RunCancel
-from lifecycle.runs.run_submission import RunSubmission
 from lifecycle.sessions.erase import MayErase, OnHold
 from lifecycle.specs.workflow import Plan, Task, team_of
 from lifecycle.workflows import workflow_rules as rules
-from lifecycle.workflows.group_chat import GroupChats
 from lifecycle.workflows.run import CANCELLED, RUN_ERASED, ChatState, Effect, EffectKind, StepState, WorkflowRun
 from lifecycle.workflows.workflow_rules import Input, RunEnded, RunRefused, TurnDecided
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.session_store import ConversationStore
+    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.runs.cancel import RunCancel
+    from lifecycle.runs.run_submission import RunSubmission
+    from lifecycle.workflows.group_chat import GroupChats
 
 MAX_PROMPT_BYTES = 1 << 20
 """Longest prompt with answers inserted, in UTF-8 bytes."""

@@ -6,17 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from llmops.alerts.metrics import FROM_LEDGER, WHOLE_WORKSPACE, Metric, value_of
-from llmops.alerts.rules import AlertRule
-from llmops.alerts.store import Alert
 from llmops.facts.performance_summary import PerformanceSummary
 from llmops.facts.sum_reader import FactSums
-from llmops.facts.sums import Cell
 from llmops.performance.monitor import total
 from llmops.reports.daily import DailyCosts
-from llmops.spend.costs import Group
 from llmops.spend.usage import Spend
+
+if TYPE_CHECKING:
+    from llmops.alerts.rules import AlertRule
+    from llmops.alerts.store import Alert
+    from llmops.facts.sums import Cell
+    from llmops.spend.costs import Group
 
 WorkspaceFigures = Callable[[str, datetime, datetime], Awaitable[Mapping[Metric, float]]]
 """Returns a workspace's metrics from a time until now, by name; metrics without a value are left out."""

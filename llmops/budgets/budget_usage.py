@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
-from llmops.budgets.counters import BudgetCounters
 from llmops.budgets.rules import ANY, AppliedLimit, Budget, CostAttribution, Counter, Period, Unit, applying
-from llmops.budgets.store import BudgetStore
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from llmops.budgets.counters import BudgetCounters
+    from llmops.budgets.store import BudgetStore
 
 
 @dataclass(frozen=True, slots=True)

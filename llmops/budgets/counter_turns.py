@@ -12,11 +12,14 @@ import random
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import Unavailable
 from kernel.ids import new_id
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Upsert, first_rows
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
 
 _PREFIX = "turn!"
 _LOOK_EVERY_S = 0.15

@@ -19,8 +19,8 @@ import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable
 from kernel.errors import Unavailable
 from kernel.tables import MAX_WRITES, Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Write, every, put
@@ -28,6 +28,9 @@ from llmops.budgets.counter_turns import Turns
 from llmops.budgets.reservations import Reservation, ReservationRequest, ReservationResult, Settlement
 from llmops.budgets.rules import Amounts, Counter, Refusal, granted
 from llmops.budgets.store import TABLE
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
 
 _CONFLICTS_BEFORE_GIVING_UP = 40
 _CONFLICTS_BEFORE_QUEUEING = 2

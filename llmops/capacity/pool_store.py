@@ -12,9 +12,8 @@ import json
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable, readable
 from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.preconditions import delete_row, put_row
@@ -35,6 +34,9 @@ from kernel.tables import (
 from llmops.capacity.pools import Amounts, Pool, check
 from llmops.capacity.slice_division import divided
 from llmops.capacity.slice_messages import Grant, Request, Slice, State, Want
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
 
 TABLE = "pools"
 _POOL = JsonCodec(Pool)

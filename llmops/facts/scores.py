@@ -9,14 +9,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kernel.clock import Clock
 from kernel.codec import all_readable
 from kernel.errors import Unavailable
 from kernel.ids import newest_first
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
-from llmops.evaluation.score_distribution import ScoreDistribution
 from llmops.evaluation.scoring import Part, Score, with_parts
 from llmops.facts.attempt_fact import Call
 from llmops.facts.fact_store import (
@@ -34,6 +32,10 @@ from llmops.facts.fact_store import (
 from llmops.facts.sum_reader import FactSums
 from llmops.facts.summing import DAY_SUM, FactAggregation, score_change_row, scores_home
 from llmops.facts.sums import DaySum, added, changes
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from llmops.evaluation.score_distribution import ScoreDistribution
 
 _CURSOR = re.compile(r"\d{4}-\d{2}-\d{2}![0-9a-f]{12}![0-9a-f-]{36}!\d{4}")
 

@@ -6,18 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kernel.aggregation import NEW
 from kernel.codec import all_readable
 from kernel.tables import Row, Span, Tables, every
 from llmops.facts import sums
-from llmops.facts.attempt_fact import AttemptFact
 from llmops.facts.fact_store import SHARDS, TABLE, days, kept_of, new_of, partition, shard
 from llmops.facts.summing import DAY_SUM, parts_of
 from llmops.facts.sums import HOUR, MINUTE, Cell, CostSum, DaySum, cell_of
 from llmops.spend.costs import Group, add_up
 from llmops.spend.usage import Spend
+
+if TYPE_CHECKING:
+    from llmops.facts.attempt_fact import AttemptFact
 
 MINUTES_UP_TO = timedelta(hours=6)
 """Longest window that is read by the minute; a longer one is read by the hour."""

@@ -12,14 +12,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from kernel.aggregation import NEW, Sums, aggregate
 from kernel.codec import JsonCodec, readable
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from llmops.facts import sums
-from llmops.facts.attempt_fact import AttemptFact
 from llmops.facts.fact_store import SHARDS, TABLE, days, home_of, key_of, new_of, partition
 from llmops.facts.sums import DaySum, Sum
+
+if TYPE_CHECKING:
+    from llmops.facts.attempt_fact import AttemptFact
 
 OPEN_DAYS = 3
 """Number of days that must have begun after a day before it is closed."""

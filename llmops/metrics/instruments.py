@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from opentelemetry.metrics import Counter, Histogram, UpDownCounter, get_meter
 
 from kernel.tracing import SCOPE
-from llmops.metrics.definitions import Metric
+
+if TYPE_CHECKING:
+    from llmops.metrics.definitions import Metric
 
 _UNITS = {"seconds": "s", "usd": "{USD}"}
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from kernel.clock import rfc3339
 from kernel.errors import InvalidInput
 from kernel.event_versions import schema_of
-from llmops.notifications.notification import Notification, Severity
+
+if TYPE_CHECKING:
+    from llmops.notifications.notification import Notification, Severity
 
 Format = Literal["slack", "teams", "json", "cloudevents", "email"]
 WebhookFormat = Literal["slack", "teams", "json", "cloudevents"]

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 from kernel.codec import readable
 from kernel.tables import Row, Span, Tables, first_rows
@@ -18,7 +19,9 @@ from llmops.facts.fact_store import SHARDS, TABLE, days, kept_of, partition, sha
 from llmops.facts.sum_reader import FactSums
 from llmops.optimization.proposals import AgentProfile, Change, OptimizationRequest, Proposal, projection
 from llmops.spend.pricing import Rates
-from llmops.spend.usage import Usage
+
+if TYPE_CHECKING:
+    from llmops.spend.usage import Usage
 
 WORTH = 0.02
 """Least share of an agent's spend that a proposal must save, 0-1."""

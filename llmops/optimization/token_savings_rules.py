@@ -7,10 +7,13 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
+from typing import TYPE_CHECKING
 
-from llmops.facts.attempt_fact import Call
-from llmops.optimization.proposals import Proposal
 from llmops.optimization.rule_input import AgentHistory, price, worth
+
+if TYPE_CHECKING:
+    from llmops.facts.attempt_fact import Call
+    from llmops.optimization.proposals import Proposal
 
 MIN_CALLS = 50
 """Fewest model calls for a rule about tokens."""

@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, all_readable
 from kernel.ids import new_id
@@ -24,8 +25,10 @@ from llmops.facts.sum_reader import FactSums
 from llmops.facts.summing import LATE_DAYS, NOTHING, OPEN_DAYS, FactAggregation
 from llmops.facts.sums import CostSum
 from llmops.reports.report import Day, day_of
-from llmops.spend.costs import Group
 from llmops.spend.usage import Spend
+
+if TYPE_CHECKING:
+    from llmops.spend.costs import Group
 
 TABLE = "reports"
 MOST_NAMES = 1000

@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from llmops.routing.model import Deployment
+if TYPE_CHECKING:
+    from llmops.routing.model import Deployment
 
 KEPT_MINUTES = 5
 """Minutes kept in an account, including the current one; shares are computed over them."""

@@ -13,9 +13,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from kernel.clock import Clock
 from kernel.errors import AppError, NotFound, ProviderRejected, Unavailable
 from kernel.journal import Event
 from llmops.routing import deployment_health as breaker
@@ -25,6 +24,9 @@ from llmops.routing.deployment_quota import Account, Remaining, Used, minute_of
 from llmops.routing.model import CallTarget, Deployment, Route
 from llmops.routing.store import Known, RouteStore, Shared
 from llmops.routing.worker_usage import Key, WorkerAccounts
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
 
 log = logging.getLogger(__name__)
 

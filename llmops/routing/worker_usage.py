@@ -6,11 +6,14 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import Unavailable
 from llmops.routing.deployment_quota import Account, Used, together
-from llmops.routing.store import RouteStore
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from llmops.routing.store import RouteStore
 
 log = logging.getLogger(__name__)
 
