@@ -87,7 +87,7 @@ class McpServers:
 
     async def tools(self, server: Mcp) -> Sequence[FunctionTool]:
         """Return the server's tools for an agent, named after the server's label and the tool."""
-        from lifecycle.tools.framework import framework_tool  # noqa: PLC0415 - cold start
+        from lifecycle.tools.function_tools import framework_tool  # noqa: PLC0415 - cold start
 
         connected = self._server(server)
         terms = ToolTerms(server.timeout_s or TIMEOUT_S, server.rule)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lifecycle.conversations.session_priority import Priority
 
 if TYPE_CHECKING:
-    from lifecycle.conversations.submission import Submission
+    from lifecycle.conversations.run_request import Submission
     from lifecycle.runs.run_queue import DeadMessage, QueueMessage, RunQueue
 
 _ORDER = (Priority.NORMAL, Priority.HIGH, Priority.LOW)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage
     from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
 
-    from lifecycle.conversations.submission import Submission
+    from lifecycle.conversations.run_request import Submission
 
 SUBJECT = "agent.run"
 CONTENT_TYPE = "application/json"

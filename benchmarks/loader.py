@@ -59,7 +59,7 @@ import asyncio, sys, time
 from bootstrap.services import Services
 from kernel.ids import new_id
 from kernel.settings import Settings
-from lifecycle.conversations.submission import RunRequest
+from lifecycle.conversations.run_request import RunRequest
 from lifecycle.specs.spec import AgentSpec
 
 async def main(url, how):

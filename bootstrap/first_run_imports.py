@@ -25,7 +25,7 @@ async def prepare() -> None:
 def _load() -> None:
     for name in _MODULES:
         import_module(name)
-    from lifecycle.evaluation.framework import load  # noqa: PLC0415 - cold start
+    from lifecycle.evaluation.framework_evaluation import load  # noqa: PLC0415 - cold start
     from llmops.spend.pricing import public_name  # noqa: PLC0415 - cold start
 
     load()

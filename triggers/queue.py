@@ -20,7 +20,7 @@ from triggers.tracing import incoming
 
 if TYPE_CHECKING:
     from lifecycle.conversations.run import Run
-    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.registry.actor_signals import AgentSignals
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
         context: func.Context,
         priority: Priority,
     ) -> None:
-        from lifecycle.conversations.submission import parse_message  # noqa: PLC0415 - imports pydantic: cold start
+        from lifecycle.conversations.run_request import parse_message  # noqa: PLC0415 - imports pydantic: cold start
 
         deliveries = message.delivery_count or 1
         requeue, signals = services.runs.requeue(run_queue.send), make_signals(client)

@@ -25,7 +25,7 @@ from triggers.http.request_handling import MakeSignals
 
 if TYPE_CHECKING:
     from bootstrap.services import Services
-    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.runs.run_queue import RunQueue
 
 log = logging.getLogger(__name__)

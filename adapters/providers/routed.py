@@ -13,7 +13,7 @@ from adapters.providers.openai import Endpoint
 from adapters.providers.stateless import StatelessProvider
 from kernel.errors import AppError, ProviderRejected
 from lifecycle.tools.context import Setting
-from llmops.routing.model import PROVIDER, Deployment, origin_of
+from llmops.routing.route import PROVIDER, Deployment, origin_of
 
 if TYPE_CHECKING:
     from agent_framework import Agent

@@ -40,7 +40,7 @@ from kernel.errors import AppError, InternalError, Unavailable
 from lifecycle.registry.providers import AttemptId, ProviderVersion
 from lifecycle.specs.spec import AgentSpec, Simulation
 from llmops.routing.deployment_quota import read_remaining
-from llmops.routing.model import ROUTED, Deployment
+from llmops.routing.route import ROUTED, Deployment
 from llmops.routing.router import Failure, RouteCall, Router, Try
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, new_id
-from lifecycle.conversations.submission import RunRequest
+from lifecycle.conversations.run_request import RunRequest
 from lifecycle.specs.spec import AgentSpec
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from kernel.errors import AppError, InvalidInput, NotFound, RunFailed
 from kernel.ids import new_id
 from kernel.settings import Settings
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.submission import RunRequest, Submission, check, submission_of
+from lifecycle.conversations.run_request import RunRequest, Submission, check, submission_of
 from lifecycle.registry.record import AgentState
 from lifecycle.runs.run_following import Delta, deltas, events_of
 from lifecycle.sessions.transcript import exported, transcript_of

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from lifecycle.propagation.item_changes import ConfigurationChanges
     from lifecycle.propagation.propagation import Propagation
     from lifecycle.registry.actor import AgentActor
+    from lifecycle.registry.actor_signals import LocalSignals
     from lifecycle.registry.administration import Administration
     from lifecycle.registry.agent_checks_due import RetentionPolicy, Verification
     from lifecycle.registry.catalog import Catalog
     from lifecycle.registry.mcp_offers import OfferedTools
     from lifecycle.registry.providers import AgentProvider
     from lifecycle.registry.prune import Prune
-    from lifecycle.registry.signals import LocalSignals
     from lifecycle.registry.versions import Versions
     from lifecycle.teams.team_store import Memberships
 
@@ -321,11 +321,11 @@ class AgentServices:
 
     @cached_property
     def _local_signals(self) -> LocalSignals:
-        from lifecycle.registry.signals import LocalSignals
+        from lifecycle.registry.actor_signals import LocalSignals
 
         if not self._core.shared:
             return LocalSignals(self.actor())
-        from lifecycle.registry.signals import AgentLocks
+        from lifecycle.registry.actor_signals import AgentLocks
 
         return LocalSignals(self.actor(), AgentLocks(self._core.tables, self._core.clock))
 

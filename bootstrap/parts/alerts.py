@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from lifecycle.events.forwarding import EventForwarding
     from lifecycle.measures.current_activity import Activity
     from lifecycle.measures.workspace_metrics import WorkspaceState
+    from llmops.alerts.alert_evaluation import Evaluator
     from llmops.alerts.current_values import Sources
-    from llmops.alerts.evaluation import Evaluator
     from llmops.alerts.references import References
     from llmops.alerts.store import AlertStore
     from llmops.notifications.delivery import NotificationDelivery
@@ -123,7 +123,7 @@ class AlertServices:
     @cached_property
     def evaluator(self) -> Evaluator:
         """Evaluates alert rules."""
-        from llmops.alerts.evaluation import Evaluator
+        from llmops.alerts.alert_evaluation import Evaluator
 
         return Evaluator(self.store, self.sources, self._notifications.outbox, self._events.journal, self._core.clock)
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from bootstrap.parts.events import EventServices
     from bootstrap.parts.notifications import NotificationServices
+    from llmops.budgets.budget_events import BudgetEvents
     from llmops.budgets.budget_usage import BudgetUsageReader
     from llmops.budgets.call_budget import BudgetService
     from llmops.budgets.counters import BudgetCounters
-    from llmops.budgets.events import BudgetEvents
     from llmops.budgets.maintenance import BudgetMaintenance
     from llmops.budgets.store import BudgetStore
     from llmops.budgets.waiting_run_index import BudgetWaits
@@ -57,7 +57,7 @@ class BudgetServices:
     @cached_property
     def events(self) -> BudgetEvents:
         """Publishes events of budgets."""
-        from llmops.budgets.events import BudgetEvents
+        from llmops.budgets.budget_events import BudgetEvents
 
         return BudgetEvents(self._events.journal, self._notifications.outbox)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from lifecycle.loader.hit_rates import HitRates
     from lifecycle.measures.worker_counters import Measures
-    from lifecycle.registry.counts import LifecycleCounts
+    from lifecycle.registry.agent_counts import LifecycleCounts
     from llmops.capacity.worker_resources import RunTimes
     from llmops.metrics.shared import SharedMetrics
 
@@ -61,6 +61,6 @@ class MetricServices:
     @cached_property
     def lifecycle_counts(self) -> LifecycleCounts:
         """Counts of agents and of the steps in their life cycle."""
-        from lifecycle.registry.counts import LifecycleCounts
+        from lifecycle.registry.agent_counts import LifecycleCounts
 
         return LifecycleCounts(self._core.tables)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kernel.due_index import DueTimes
     from lifecycle.batches.batch_service import Batches
     from lifecycle.batches.store import BatchStore
-    from lifecycle.schedules.due import ScheduleRunner
+    from lifecycle.schedules.scheduled_submission import ScheduleRunner
     from lifecycle.schedules.store import Schedules
 
 
@@ -35,7 +35,7 @@ class PlannedRunServices:
     @cached_property
     def schedule_runner(self) -> ScheduleRunner:
         """Submits the runs of schedules."""
-        from lifecycle.schedules.due import ScheduleRunner
+        from lifecycle.schedules.scheduled_submission import ScheduleRunner
 
         return ScheduleRunner(self.schedules, self._due("schedule"), self._runs.submission, self._core.clock)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lifecycle.teams.handoff import Handoffs
     from lifecycle.teams.handoff_indexes import HandoffIndexes
     from lifecycle.teams.member_workload import Seats
-    from lifecycle.teams.people import People
+    from lifecycle.teams.person_actions import People
     from lifecycle.teams.person_notifications import Announcements
     from lifecycle.teams.status import TeamLog, TeamStatusReader
     from lifecycle.teams.team_metrics import TeamFiguresReader
@@ -117,7 +117,7 @@ class TeamServices:
     @cached_property
     def people(self) -> People:
         """Actions of people in sessions."""
-        from lifecycle.teams.people import People
+        from lifecycle.teams.person_actions import People
 
         return People(
             self.store,

@@ -18,8 +18,8 @@ from kernel.clock import Clock, hour_bucket
 from kernel.due_index import DueIndex, Entry, outlasted
 from kernel.errors import AppError, InvalidInput, RunFailed, Unavailable
 from kernel.journal import Event
-from lifecycle.approvals import model
-from lifecycle.approvals.model import MAX_REASON, Approval, Person, State, Verb, canonical
+from lifecycle.approvals import approval as model
+from lifecycle.approvals.approval import MAX_REASON, Approval, Person, State, Verb, canonical
 from lifecycle.approvals.policy import PolicyStore, StandingRule
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState
@@ -31,7 +31,7 @@ from lifecycle.conversations.team_assignment import NO_FREE_MEMBER, PERSON
 if TYPE_CHECKING:
     from lifecycle.approvals.requests import ApprovalRequests
     from lifecycle.approvals.store import ApprovalStore, Record
-    from lifecycle.conversations.submission import Send
+    from lifecycle.conversations.run_request import Send
     from lifecycle.sessions.pause import SessionPause
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from kernel.errors import AppError, RunFailed, Unavailable
-from lifecycle.approvals.model import (
+from lifecycle.approvals.approval import (
     MAX_ARGUMENTS_BYTES,
     ApprovalTerms,
     RunRef,

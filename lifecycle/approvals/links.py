@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from kernel.codec import JsonCodec
 from kernel.errors import Conflict, NotFound
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, Span, Tables, every
-from lifecycle.approvals.model import Approval, Person
+from lifecycle.approvals.approval import Approval, Person
 from lifecycle.approvals.policy import TABLE
 from lifecycle.approvals.requests import REQUESTED
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kernel.due_index import DueIndex
     from lifecycle.approvals.decisions import ApprovalDecisions, DecisionRequest
     from lifecycle.approvals.store import ApprovalStore, Record
-    from lifecycle.conversations.submission import Send
+    from lifecycle.conversations.run_request import Send
     from llmops.notifications.notification import Notification
 
 _LONGEST = timedelta(days=7)

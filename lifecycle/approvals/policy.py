@@ -18,7 +18,7 @@ from kernel.codec import JsonCodec, readable
 from kernel.errors import NotFound
 from kernel.preconditions import delete_row, put_row
 from kernel.tables import Row, Span, Tables, Upsert, first_rows
-from lifecycle.approvals.model import ApprovalTerms
+from lifecycle.approvals.approval import ApprovalTerms
 from lifecycle.specs.approvals import ApprovalRule, Pattern, covering
 from lifecycle.tools.argument_conditions import holds
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kernel.errors import Unavailable
+from lifecycle.approvals.approval import Approval, ApprovalTerms, Subject, requested
 from lifecycle.approvals.gate import excerpt_of, place_of
-from lifecycle.approvals.model import Approval, ApprovalTerms, Subject, requested
 from lifecycle.approvals.store import ApprovalStore, Record
 from llmops.notifications.notification import Notification
 

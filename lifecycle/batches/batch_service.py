@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from kernel.clock import Clock
     from kernel.due_index import DueThing, DueTimes
     from lifecycle.batches.store import BatchStore, StoredBatch, StoredItem
-    from lifecycle.conversations.submission import Send
-    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.conversations.run_request import Send
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.runs.run_queries import RunQueries
     from lifecycle.runs.run_submission import RunSubmission
 

@@ -20,7 +20,7 @@ from lifecycle.callbacks.delivery_status import CallbackRecord
 from lifecycle.callbacks.targets import LARGEST_MESSAGE, event_of, no_broker, report_id, report_of, shown
 from lifecycle.conversations.run_callbacks import Push, ends_of, reports_of
 from llmops.notifications.delivery import GIVE_UP_AFTER, DeliveryAttempt, attempt_of, next_attempt
-from llmops.notifications.history import DeliveryState
+from llmops.notifications.delivery_history import DeliveryState
 from llmops.notifications.signing import signed
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from kernel.codec import JsonCodec, readable
 from kernel.ids import newest_first
 from kernel.tables import Delete, Row, RowChanged, Span, Upsert, first_rows
 from lifecycle.conversations.run_callbacks import TABLE
-from llmops.notifications.history import DeliveryState
+from llmops.notifications.delivery_history import DeliveryState
 
 if TYPE_CHECKING:
     from kernel.tables import Tables

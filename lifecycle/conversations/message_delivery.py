@@ -21,8 +21,8 @@ from lifecycle.conversations.session_updates import outcome, state_event
 
 if TYPE_CHECKING:
     from kernel.journal import Event
+    from lifecycle.conversations.run_request import Submission
     from lifecycle.conversations.session_store import ConversationChange, StoredConversation
-    from lifecycle.conversations.submission import Submission
 
 SESSION_EXPIRED = "session_expired"
 """Error code of a run whose session ended before it could start."""

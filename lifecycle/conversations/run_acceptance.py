@@ -16,8 +16,8 @@ from lifecycle.conversations.session_change import ConversationChange, StoredCon
 from lifecycle.conversations.session_updates import state_event
 
 if TYPE_CHECKING:
+    from lifecycle.conversations.run_request import RunRequest
     from lifecycle.conversations.session import Session
-    from lifecycle.conversations.submission import RunRequest
     from lifecycle.conversations.team_assignment import TeamRun
     from lifecycle.registry.catalog import Agent
 

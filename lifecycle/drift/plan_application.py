@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from lifecycle.drift.inventory import Inventory
     from lifecycle.drift.plan_store import PlanStore, StoredPlan, Summary
     from lifecycle.registry.actor_operations import Operation
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.registry.catalog import Agent, Catalog
     from lifecycle.registry.providers import Providers
-    from lifecycle.registry.signals import AgentSignals
 
 _AT_ONCE = 16
 

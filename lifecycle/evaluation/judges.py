@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kernel.errors import Unavailable
 from kernel.strict_json import is_object
-from lifecycle.evaluation.framework import acknowledge
+from lifecycle.evaluation.framework_evaluation import acknowledge
 from lifecycle.evaluation.judge_costs import JUDGE, Judgement, JudgingCharges
 from lifecycle.evaluation.scorer import FOUNDRY
 from lifecycle.registry.providers import AttemptId
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lifecycle.conversations.run import Run
     from lifecycle.loader.agent_resolver import AgentResolver, LiveAgent
-    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.registry.actor_signals import AgentSignals
     from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy
 
 

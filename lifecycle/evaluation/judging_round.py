@@ -17,7 +17,7 @@ from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.evaluation.judge_costs import TRIES, Judgement, JudgingCharges, before_calls
 from lifecycle.evaluation.scorer import JUDGES, item_of
-from lifecycle.registry.signals import AgentSignals
+from lifecycle.registry.actor_signals import AgentSignals
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.evaluation.scoring import Part
 from llmops.facts.scores import Evaluation, Evaluations, PendingEvaluation

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lifecycle.evaluation.builtin_checks import BUILTIN, builtin_checks
-from lifecycle.evaluation.framework import acknowledge
+from lifecycle.evaluation.framework_evaluation import acknowledge
 from lifecycle.evaluation.judge_costs import JUDGE
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.evaluation.scoring import Score, sampled, score_of

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from lifecycle.loader.cache_records import CacheWatch
     from lifecycle.loader.eviction_policies import PolicyName
     from lifecycle.loader.usage_statistics import Key
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.registry.declarations import Pin
-    from lifecycle.registry.signals import AgentSignals
 
 _FIRST_LOOK_S = 0.01
 _LONGEST_LOOK_S = 0.25

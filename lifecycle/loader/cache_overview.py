@@ -10,8 +10,8 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from kernel.errors import InvalidInput
+from lifecycle.loader.cache_insights import LoaderFigures, insights_of
 from lifecycle.loader.eviction_policies import POLICIES, PolicyName
-from lifecycle.loader.insights import LoaderFigures, insights_of
 from lifecycle.loader.loader_statistics import ActivityReport, LoaderMetrics, reported
 from lifecycle.loader.simulation import Replay, clairvoyant, fitting_capacity, replay, static
 from lifecycle.loader.strategy_comparison import Compared, compared
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lifecycle.loader.agent_ranking import AccessHistory, Rankings
     from lifecycle.loader.agent_resolver import AgentResolver
     from lifecycle.loader.hit_rates import HitRates
-    from lifecycle.registry.counts import LifecycleCounts
+    from lifecycle.registry.agent_counts import LifecycleCounts
     from llmops.metrics.series import Series
     from llmops.metrics.shared import SharedMetrics
 

@@ -16,8 +16,8 @@ from lifecycle.registry.actor_operations import RecordUse
 if TYPE_CHECKING:
     from kernel.clock import Clock
     from lifecycle.loader.agent_resolver import AgentResolver, LiveAgent
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.registry.declarations import Pin
-    from lifecycle.registry.signals import AgentSignals
 
 log = logging.getLogger(__name__)
 Key = tuple[str, str]

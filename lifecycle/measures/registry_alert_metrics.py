@@ -16,7 +16,7 @@ from lifecycle.registry.audit import AuditStep
 if TYPE_CHECKING:
     from lifecycle.drift.plan_store import PlanStore
     from lifecycle.loader.hit_rates import HitRates
-    from lifecycle.registry.counts import LifecycleCounts
+    from lifecycle.registry.agent_counts import LifecycleCounts
     from llmops.alerts.metrics import Metric
 
 _STEPS: Mapping[Metric, AuditStep] = {

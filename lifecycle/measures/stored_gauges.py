@@ -9,7 +9,7 @@ from llmops.metrics.definitions import Metric
 
 if TYPE_CHECKING:
     from lifecycle.measures.current_activity import Current, Waiting
-    from lifecycle.registry.counts import LifecycleTotals
+    from lifecycle.registry.agent_counts import LifecycleTotals
     from lifecycle.teams.team_metrics import TeamFigures
     from llmops.capacity.pool_usage import PoolUsage
     from llmops.routing.deployment_health import State

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kernel.timer_status import TimerStatusStore
     from lifecycle.measures.current_activity import Activity
     from lifecycle.measures.registry_alert_metrics import RegistryAlarms
-    from lifecycle.registry.counts import LifecycleCounts
+    from lifecycle.registry.agent_counts import LifecycleCounts
     from lifecycle.teams.team_metrics import TeamFiguresReader
     from llmops.alerts.current_values import WorkspaceFigures
     from llmops.budgets.budget_usage import BudgetUsageReader

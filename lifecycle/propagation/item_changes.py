@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from kernel.due_index import Entry
     from lifecycle.configuration.layers import Content
     from lifecycle.configuration.sources import Composer
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.registry.catalog import Agent, Catalog
-    from lifecycle.registry.signals import AgentSignals
 
 FOLLOW_AT_ONCE = 200
 """Most agents that the request changing an item updates itself; the timer updates the others."""

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from lifecycle.configuration.dependents import Dependents
     from lifecycle.configuration.sources import Composer, Resolved, Sources
     from lifecycle.loader.agent_resolver import AgentResolver
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.registry.catalog import Agent, Catalog
     from lifecycle.registry.mcp_offers import OfferedTools
-    from lifecycle.registry.signals import AgentSignals
 
 log = logging.getLogger(__name__)
 

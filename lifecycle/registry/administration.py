@@ -18,8 +18,8 @@ from lifecycle.specs.spec import AgentSpec
 if TYPE_CHECKING:
     from kernel.clock import Clock
     from lifecycle.configuration.sources import Composer
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.registry.mcp_offers import OfferedTools
-    from lifecycle.registry.signals import AgentSignals
 
 
 class Administration:

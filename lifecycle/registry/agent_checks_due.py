@@ -18,8 +18,8 @@ from lifecycle.registry.record import AgentRecord, AgentState
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.registry.catalog import Catalog
-    from lifecycle.registry.signals import AgentSignals
 
 IDLE, SURPLUS, UNVERIFIED = "agent", "versions", "verify"
 """The registry's kinds in `kernel.due_index.DueIndex`."""

@@ -18,8 +18,8 @@ from lifecycle.registry.record import AgentState, retained
 if TYPE_CHECKING:
     from kernel.clock import Clock
     from kernel.due_index import DueIndex, Entry
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.registry.catalog import Agent, Catalog
-    from lifecycle.registry.signals import AgentSignals
 
 
 @dataclass(frozen=True, slots=True)

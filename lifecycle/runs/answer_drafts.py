@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kernel.errors import RunFailed
+from lifecycle.approvals.approval import State, rejection
 from lifecycle.approvals.gate import ANSWER, ApprovalGate, ApprovalPending
-from lifecycle.approvals.model import State, rejection
 from lifecycle.runs.stored_progress import dumped
 
 if TYPE_CHECKING:

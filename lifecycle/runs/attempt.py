@@ -30,7 +30,7 @@ from llmops.budgets.rules import Amounts, BudgetBlocked
 from llmops.budgets.waiting_run_index import BudgetWait
 from llmops.capacity.admission import AdmissionRequest
 from llmops.capacity.pools import PoolFull
-from llmops.routing.model import PROVIDER
+from llmops.routing.route import PROVIDER
 from llmops.spend.usage import Usage
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from lifecycle.conversations.session_store import ConversationStore, StoredConversation, Turn
     from lifecycle.loader.agent_resolver import LiveAgent
     from lifecycle.loader.use_reports import UsedAgents
-    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.runs.run_lease import RunLease
     from lifecycle.teams.handoff import RunHandoffs
     from llmops.spend.rate_store import RateStore

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from lifecycle.loader.agent_resolver import LiveAgent
     from lifecycle.loader.use_reports import UsedAgents
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.registry.declarations import Pin
-    from lifecycle.registry.signals import AgentSignals
     from lifecycle.specs.spec import AgentSpec
     from llmops.evaluation.scoring import Score
 

@@ -18,7 +18,7 @@ from lifecycle.specs.spending import reached
 from llmops.budgets.rules import BudgetBlocked, CostAttribution
 from llmops.budgets.waiting_run_index import APPROVAL
 from llmops.facts.attempt_fact import Call
-from llmops.routing.model import ROUTED, CallTarget
+from llmops.routing.route import ROUTED, CallTarget
 from llmops.spend.usage import Spend, Usage
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from lifecycle.conversations.session import APPROVAL, BUDGET, SessionState
 
 if TYPE_CHECKING:
     from lifecycle.approvals.decisions import ApprovalDecisions
+    from lifecycle.conversations.run_request import Send
     from lifecycle.conversations.session_store import ConversationStore
-    from lifecycle.conversations.submission import Send
     from lifecycle.runs.run_queries import RunQueries
     from lifecycle.sessions.pause import SessionPause
 

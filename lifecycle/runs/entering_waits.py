@@ -12,11 +12,11 @@ from llmops.budgets.waiting_run_index import APPROVAL, BudgetWaits
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
-    from lifecycle.approvals.model import Approval
+    from lifecycle.approvals.approval import Approval
     from lifecycle.approvals.requests import ApprovalRequests
     from lifecycle.conversations.run import Run
     from lifecycle.runs.attempt import RunAttempt
-    from llmops.budgets.events import BudgetEvents
+    from llmops.budgets.budget_events import BudgetEvents
 
 Blocked = BudgetBlocked | ApprovalPending
 """Why a run has to wait."""

@@ -12,9 +12,9 @@ from kernel.errors import Conflict, NotFound
 from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.run_request import Send, Submission, submission_of
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
-from lifecycle.conversations.submission import Send, Submission, submission_of
 
 if TYPE_CHECKING:
     from kernel.clock import Clock

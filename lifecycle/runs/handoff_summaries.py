@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lifecycle.conversations.run import Run
     from lifecycle.conversations.session import Session
     from lifecycle.loader.agent_resolver import LiveAgent
-    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.runs.attempt import AttemptFactory
     from lifecycle.runs.run_lease import RunLease
 

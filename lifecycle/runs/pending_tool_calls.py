@@ -288,7 +288,7 @@ def _tools(context: ChatContext) -> Mapping[str, FunctionTool]:
 
 def _calls(response: ChatResponse[Any], tools: Mapping[str, FunctionTool], version: str) -> list[RequestedCall]:
     """Return the calls of the app's tools that a response asks for."""
-    from lifecycle.tools.framework import terms_of  # noqa: PLC0415 - imports the framework
+    from lifecycle.tools.function_tools import terms_of  # noqa: PLC0415 - imports the framework
 
     return [
         RequestedCall(

@@ -14,7 +14,7 @@ from collections.abc import Awaitable
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from lifecycle.conversations.submission import Submission, submission_of
+from lifecycle.conversations.run_request import Submission, submission_of
 
 if TYPE_CHECKING:
     from lifecycle.conversations.run import Run

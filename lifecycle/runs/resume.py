@@ -15,7 +15,7 @@ from lifecycle.conversations.session_store import ConversationChange, Conversati
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
-    from lifecycle.conversations.submission import Send
+    from lifecycle.conversations.run_request import Send
     from lifecycle.runs.run_queries import RunQueries
     from lifecycle.sessions.pause import SessionPause
     from llmops.budgets.waiting_run_index import BudgetWait, BudgetWaits

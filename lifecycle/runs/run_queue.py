@@ -12,7 +12,7 @@ from lifecycle.conversations.session_priority import Priority
 from lifecycle.runs.message_signatures import Origin
 
 if TYPE_CHECKING:
-    from lifecycle.conversations.submission import Submission
+    from lifecycle.conversations.run_request import Submission
 
 
 class QueueMessage(Protocol):

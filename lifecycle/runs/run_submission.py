@@ -18,18 +18,18 @@ from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.message_delivery import may_have_overtaken, misuse
 from lifecycle.conversations.run import NOT_QUEUED, Run, RunState
 from lifecycle.conversations.run_and_session_indexes import Directory, RunPlace
+from lifecycle.conversations.run_request import RunRequest, Send, Submission, submission_of
 from lifecycle.conversations.session import IDLE_TIMEOUT, Limits, Session, SessionTerms
 from lifecycle.conversations.session_priority import Priority, check_priority
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.session_updates import session_ended
-from lifecycle.conversations.submission import RunRequest, Send, Submission, submission_of
 from lifecycle.conversations.team_assignment import TeamRun
 from lifecycle.registry.actor_operations import Ensure
 from lifecycle.registry.catalog import Agent, Catalog, disabled
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
-    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.sessions.start import SessionStart
     from lifecycle.teams.team_submission import Routed, TeamRouting
 

@@ -121,7 +121,7 @@ class ToolCalls:
         return step
 
     async def _step(self, context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]]) -> None:
-        from lifecycle.tools.framework import call_id_of, terms_of  # noqa: PLC0415 - cold start
+        from lifecycle.tools.function_tools import call_id_of, terms_of  # noqa: PLC0415 - cold start
 
         name, terms, arguments = context.function.name, terms_of(context.function), _plain(context.arguments)
         self._meter.guard.called(name, arguments)

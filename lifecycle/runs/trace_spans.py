@@ -12,7 +12,7 @@ from kernel.tracing import event, failed, resumed, span
 from lifecycle.conversations.run import Run, RunState
 
 if TYPE_CHECKING:
-    from lifecycle.conversations.submission import Submission
+    from lifecycle.conversations.run_request import Submission
 
 
 @contextmanager

@@ -35,9 +35,9 @@ from llmops.capacity.pools import PoolFull, PoolRefused
 if TYPE_CHECKING:
     from kernel.clock import Clock
     from kernel.journal import Event
+    from lifecycle.conversations.run_request import Submission
     from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
-    from lifecycle.conversations.submission import Submission
-    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.runs.entering_waits import Blocked, WaitingRuns
     from lifecycle.runs.run_submission import RunSubmission
     from lifecycle.teams.handoff_rules import Move

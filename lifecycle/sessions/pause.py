@@ -12,10 +12,10 @@ from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.run import RunState
+from lifecycle.conversations.run_request import Send, submission_of
 from lifecycle.conversations.session import Session, SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.session_updates import state_event
-from lifecycle.conversations.submission import Send, submission_of
 
 if TYPE_CHECKING:
     from kernel.clock import Clock

@@ -132,14 +132,14 @@ class Toolbox:
         check_context(self._context, wanted)
         if not wanted:
             return []
-        from lifecycle.tools.framework import framework_providers  # noqa: PLC0415 - cold start
+        from lifecycle.tools.function_tools import framework_providers  # noqa: PLC0415 - cold start
 
         return framework_providers(self._context, wanted)
 
     def _wrap(self, name: str) -> FunctionTool:
         from agent_framework import FunctionTool  # noqa: PLC0415 - cold start
 
-        from lifecycle.tools.framework import framework_tool  # noqa: PLC0415 - cold start
+        from lifecycle.tools.function_tools import framework_tool  # noqa: PLC0415 - cold start
 
         given = self._tools[name] if name in self._tools else handoff_tool(name)
         if not isinstance(given, FunctionTool):

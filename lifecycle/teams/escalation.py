@@ -15,8 +15,8 @@ from kernel.clock import Clock, hour_bucket
 from kernel.due_index import outlasted
 from kernel.errors import AppError, Conflict
 from kernel.journal import Event
+from lifecycle.approvals.approval import ApprovalTerms, State, Subject, digest, requested
 from lifecycle.approvals.gate import ApprovalPending, excerpt_of, place_of
-from lifecycle.approvals.model import ApprovalTerms, State, Subject, digest, requested
 from lifecycle.approvals.store import ApprovalStore, Record
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
@@ -27,8 +27,8 @@ from lifecycle.teams.member_routing import Wanted
 if TYPE_CHECKING:
     from kernel.due_index import DueIndex, Entry
     from lifecycle.approvals.requests import ApprovalRequests
+    from lifecycle.conversations.run_request import Send
     from lifecycle.conversations.session import Session
-    from lifecycle.conversations.submission import Send
     from lifecycle.conversations.team_assignment import PersonWait, Served
     from lifecycle.specs.team import EscalationLevel, Team
     from lifecycle.teams.person_notifications import Announcements

@@ -29,7 +29,7 @@ from lifecycle.teams.member_routing import Extension, Situation, Wanted
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
-    from lifecycle.conversations.submission import Send
+    from lifecycle.conversations.run_request import Send
     from lifecycle.teams.escalation import Escalations
     from lifecycle.teams.handoff_indexes import HandoffIndexes
     from lifecycle.teams.status import TeamLog

@@ -13,8 +13,8 @@ from lifecycle.teams.handoff_rules import Move, person_wait_of
 if TYPE_CHECKING:
     from kernel.due_index import DueIndex
     from lifecycle.conversations.run_and_session_indexes import Directory
+    from lifecycle.conversations.run_request import Send
     from lifecycle.conversations.session import Session
-    from lifecycle.conversations.submission import Send
     from lifecycle.conversations.version_pin_index import Pins
     from lifecycle.registry.catalog import Catalog
     from lifecycle.registry.declarations import Pin

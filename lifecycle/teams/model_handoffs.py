@@ -67,7 +67,7 @@ def note_text(note: Note) -> str:
 
 @lru_cache(maxsize=1_024)
 def _tool(name: str, description: str) -> FunctionTool:
-    from lifecycle.tools.framework import framework_tool  # noqa: PLC0415 - imports the framework
+    from lifecycle.tools.function_tools import framework_tool  # noqa: PLC0415 - imports the framework
 
     return framework_tool(handoff_tool(name), schema=SCHEMA, description=description)
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from kernel.clock import Clock
     from kernel.due_index import DueIndex
     from lifecycle.conversations.run_and_session_indexes import Directory
+    from lifecycle.conversations.run_request import RunRequest, Send
     from lifecycle.conversations.session_store import ConversationStore
-    from lifecycle.conversations.submission import RunRequest, Send
     from lifecycle.specs.team import Team
     from lifecycle.teams.handoff import Handoffs
     from lifecycle.teams.handoff_indexes import HandoffIndexes

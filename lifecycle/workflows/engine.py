@@ -22,7 +22,9 @@ from kernel.journal import Entry as Append
 from kernel.journal import Journal
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.workflows import workflow_rules as rules
-from lifecycle.workflows.run import (
+from lifecycle.workflows.step_runs import StepRuns, end_of, is_over
+from lifecycle.workflows.workflow_rules import CancelRequested, EffectsDone, Input, RunEnded, TimePassed
+from lifecycle.workflows.workflow_run import (
     RUN_ERASED,
     EffectKind,
     StepState,
@@ -30,12 +32,10 @@ from lifecycle.workflows.run import (
     Try,
     WorkflowRun,
 )
-from lifecycle.workflows.step_runs import StepRuns, end_of, is_over
-from lifecycle.workflows.workflow_rules import CancelRequested, EffectsDone, Input, RunEnded, TimePassed
 
 if TYPE_CHECKING:
-    from lifecycle.conversations.submission import Send
-    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.conversations.run_request import Send
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.workflows.definitions import Workflows
     from lifecycle.workflows.request import WorkflowRequest
     from lifecycle.workflows.store import StoredRun, WorkflowRuns

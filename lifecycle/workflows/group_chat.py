@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.errors import AppError
 from lifecycle.workflows.checkpoints import Checkpoints, TableCheckpointStorage
-from lifecycle.workflows.run import CHAT_FAILED, CHAT_LIMIT, ChatState, WorkflowRun
+from lifecycle.workflows.workflow_run import CHAT_FAILED, CHAT_LIMIT, ChatState, WorkflowRun
 
 if TYPE_CHECKING:
     from agent_framework import Agent, Message, Workflow

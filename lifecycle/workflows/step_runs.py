@@ -9,17 +9,25 @@ from typing import TYPE_CHECKING
 from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.ids import session_of_run
 from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.run_request import RunRequest, Send, check
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.submission import RunRequest, Send, check
 from lifecycle.sessions.erase import MayErase, OnHold
 from lifecycle.specs.workflow import Plan, Task, team_of
 from lifecycle.workflows import workflow_rules as rules
-from lifecycle.workflows.run import CANCELLED, RUN_ERASED, ChatState, Effect, EffectKind, StepState, WorkflowRun
 from lifecycle.workflows.workflow_rules import Input, RunEnded, RunRefused, TurnDecided
+from lifecycle.workflows.workflow_run import (
+    CANCELLED,
+    RUN_ERASED,
+    ChatState,
+    Effect,
+    EffectKind,
+    StepState,
+    WorkflowRun,
+)
 
 if TYPE_CHECKING:
     from lifecycle.conversations.session_store import ConversationStore
-    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.runs.cancel import RunCancel
     from lifecycle.runs.run_submission import RunSubmission
     from lifecycle.workflows.group_chat import GroupChats

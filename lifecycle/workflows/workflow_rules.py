@@ -15,7 +15,7 @@ from typing import Any
 from kernel.journal import Event
 from lifecycle.specs.workflow import Node, Plan, Task, parts_of, used_by
 from lifecycle.tools.argument_conditions import decided
-from lifecycle.workflows.run import (
+from lifecycle.workflows.workflow_run import (
     CANCELLED,
     CONDITION_UNDECIDED,
     STEP_FAILED,

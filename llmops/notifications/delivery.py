@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from kernel.codec import Unreadable, pass_over
 from kernel.errors import AppError, NotFound
+from llmops.notifications.delivery_history import Delivery, DeliveryHistory, DeliveryState
 from llmops.notifications.email import Mailer, email_of
-from llmops.notifications.history import Delivery, DeliveryHistory, DeliveryState
 from llmops.notifications.notification import Notification
 from llmops.notifications.receiver_formats import body_of, content_type_of
 from llmops.notifications.signing import signed

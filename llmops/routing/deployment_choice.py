@@ -18,7 +18,7 @@ from datetime import datetime
 
 from llmops.routing.deployment_health import Health, free_at, state
 from llmops.routing.deployment_quota import Remaining, Used, fits, free_from
-from llmops.routing.model import Deployment, Route
+from llmops.routing.route import Deployment, Route
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llmops.routing.model import Deployment
+    from llmops.routing.route import Deployment
 
 KEPT_MINUTES = 5
 """Minutes kept in an account, including the current one; shares are computed over them."""

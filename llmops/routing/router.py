@@ -21,7 +21,7 @@ from llmops.routing import deployment_health as breaker
 from llmops.routing.deployment_choice import NoneFree, Situation, choose
 from llmops.routing.deployment_health import BreakerChange, BreakerPolicy, Health
 from llmops.routing.deployment_quota import Account, Remaining, Used, minute_of
-from llmops.routing.model import CallTarget, Deployment, Route
+from llmops.routing.route import CallTarget, Deployment, Route
 from llmops.routing.store import Known, RouteStore, Shared
 from llmops.routing.worker_usage import Key, WorkerAccounts
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from llmops.routing import deployment_health as breaker
 from llmops.routing.deployment_health import Health
 from llmops.routing.deployment_quota import KEPT_MINUTES, Remaining, Used, fits, minute_of, together
-from llmops.routing.model import Deployment
+from llmops.routing.route import Deployment
 
 if TYPE_CHECKING:
     from kernel.clock import Clock

@@ -17,7 +17,7 @@ from bootstrap.services import Services
 from kernel.errors import NotFound, Unavailable
 from kernel.settings import Settings
 from kernel.tables import Page, Row, RowTooLarge, Span, Tables, Write, every
-from lifecycle.conversations.submission import Submission
+from lifecycle.conversations.run_request import Submission
 from lifecycle.registry.actor import AgentActor
 from lifecycle.registry.agent_checks_due import RetentionPolicy
 from lifecycle.registry.providers import ProviderVersion, VersionRequest

@@ -18,7 +18,7 @@ from lifecycle.callbacks.targets import report_of
 from lifecycle.conversations import run_rules
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.run_callbacks import Callback, RunEnds, ends_of
-from lifecycle.conversations.submission import RunRequest, Submission
+from lifecycle.conversations.run_request import RunRequest, Submission
 from llmops.notifications.signing import signed
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, spec

@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 NAMED_ELSEWHERE = {
     "lifecycle/runs/run_lease.py": "by those who call `note`, which are looked at",
     "lifecycle/registry/audit.py": "after the steps of the audit trail, which are looked at",
-    "llmops/budgets/events.py": "after its notifications, which are looked at",
-    "llmops/alerts/evaluation.py": "after its notifications, which are looked at",
+    "llmops/budgets/budget_events.py": "after its notifications, which are looked at",
+    "llmops/alerts/alert_evaluation.py": "after its notifications, which are looked at",
 }
 
 

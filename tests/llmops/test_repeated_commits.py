@@ -20,7 +20,7 @@ from llmops.capacity.scaling_forecast import ScalingPolicy
 from llmops.capacity.session_limit import SessionClaims
 from llmops.capacity.slice_messages import Request, Want
 from llmops.routing.deployment_health import Health
-from llmops.routing.model import Deployment, Route
+from llmops.routing.route import Deployment, Route
 from llmops.routing.router import Failure, RouteCall, Router
 from llmops.routing.store import RouteStore
 from llmops.spend.pricing import Rate

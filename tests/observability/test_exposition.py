@@ -14,7 +14,7 @@ from llmops.capacity.pools import Limits, Pool
 from llmops.metrics import definitions as metrics
 from llmops.metrics.exposition import exposition
 from llmops.metrics.series import added, observed
-from llmops.routing.model import Deployment, Route
+from llmops.routing.route import Deployment, Route
 from llmops.routing.router import Failure, RouteCall
 from tests.observability.conftest import Functions
 

@@ -9,8 +9,8 @@ from azure.servicebus.aio import ServiceBusClient
 
 from adapters.service_bus import ServiceBusQueue
 from kernel.errors import Unavailable
+from lifecycle.conversations.run_request import Submission
 from lifecycle.conversations.session_priority import Priority
-from lifecycle.conversations.submission import Submission
 from tests.servicebus.support import Emulator
 from tests.waiting import eventually
 

@@ -14,7 +14,7 @@ from kernel.strict_json import parse_json
 from triggers.http.error_responses import Unauthorized
 
 if TYPE_CHECKING:
-    from lifecycle.approvals.model import Person
+    from lifecycle.approvals.approval import Person
 
 DEFAULT_WORKSPACE = "default"
 _IDS = frozenset(
@@ -63,7 +63,7 @@ def person_of(headers: Mapping[str, str], settings: Settings) -> Person:
         headers: The request's headers, by lower-case name.
         settings: Determines the authentication mode.
     """
-    from lifecycle.approvals.model import Person  # noqa: PLC0415 - it imports pydantic
+    from lifecycle.approvals.approval import Person  # noqa: PLC0415 - it imports pydantic
 
     name = caller_of(headers.get("x-ms-client-principal-name"))
     if settings.auth_mode != "entra":

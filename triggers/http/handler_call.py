@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from bootstrap.services import Services
-    from lifecycle.approvals.model import Person
-    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.approvals.approval import Person
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.runs.run_queue import RunQueue
     from triggers.http.request_handling import Api
 

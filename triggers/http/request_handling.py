@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from bootstrap.services import Services
-    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.runs.run_queue import RunQueue
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ import pytest
 
 from kernel.errors import AppError, InvalidInput
 from kernel.tables import Span, every
+from lifecycle.approvals.approval import Person, State
 from lifecycle.approvals.decisions import DecisionRequest
-from lifecycle.approvals.model import Person, State
 from lifecycle.approvals.store import Record
 from lifecycle.conversations.run import Run
 from lifecycle.teams.handoff import HandoffRequest

@@ -13,7 +13,7 @@ from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import Session
 from lifecycle.teams.handoff import HandoffRequest
 from lifecycle.teams.member_routing import Wanted
-from lifecycle.teams.people import Caller
+from lifecycle.teams.person_actions import Caller
 from llmops.notifications.notification import NOTIFICATION, Notification
 from tests.lifecycle.teams.app import ANN, BOB, EVE, TeamApp, hands_over, path, team_app
 from tests.lifecycle.teams.kit import BILLING, MEMBERS, PEOPLE, TECH, TRIAGE, changed, team

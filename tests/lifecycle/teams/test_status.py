@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lifecycle.measures.stored_gauges import of_teams
 from lifecycle.teams.handoff import HandoffRequest
 from lifecycle.teams.member_routing import Wanted
-from lifecycle.teams.people import Caller
+from lifecycle.teams.person_actions import Caller
 from lifecycle.teams.status import HopRow, routes_of
 from llmops.metrics.exposition import exposition
 from tests.lifecycle.teams.app import ANN, team_app

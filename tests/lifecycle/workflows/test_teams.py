@@ -11,7 +11,7 @@ from kernel.errors import InvalidInput
 from lifecycle.conversations.run import Run
 from lifecycle.specs.team import Team
 from lifecycle.specs.workflow import WorkflowSpec
-from lifecycle.teams.people import Caller
+from lifecycle.teams.person_actions import Caller
 from tests.lifecycle.doubles import Fate
 from tests.lifecycle.workflows.world import WS, World
 

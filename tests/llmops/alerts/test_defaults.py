@@ -14,10 +14,10 @@ from bootstrap.services import Services
 from kernel.errors import Conflict, EtagMismatch, InvalidInput
 from kernel.tables import Span, every
 from kernel.timer_status import TimerRun
-from lifecycle.approvals.model import ApprovalTerms, RunRef, Subject, requested
+from lifecycle.approvals.approval import ApprovalTerms, RunRef, Subject, requested
 from lifecycle.approvals.store import Record
-from lifecycle.status.rules import Component
-from lifecycle.status.rules import alerts as alerts_component
+from lifecycle.status.health_rules import Component
+from lifecycle.status.health_rules import alerts as alerts_component
 from llmops.alerts.defaults import default_rules
 from llmops.alerts.rules import AlertRule
 from llmops.budgets.reservations import ReservationRequest, Settlement

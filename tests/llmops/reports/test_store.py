@@ -16,7 +16,7 @@ from llmops.facts.fact_store import Facts
 from llmops.notifications.notification import Notification
 from llmops.reports.daily import DailyCosts
 from llmops.reports.periods import parse_period
-from llmops.reports.store import ReportStore
+from llmops.reports.report_reader import ReportStore
 from tests.lifecycle.doubles import Crash, Fate, FatefulTables, ManualClock
 from tests.llmops.conftest import fact
 

@@ -14,7 +14,7 @@ from kernel.errors import InvalidInput
 from llmops.routing.deployment_choice import Chosen, NoneFree, Situation, choose
 from llmops.routing.deployment_health import Health
 from llmops.routing.deployment_quota import Account, Remaining, Used, fits, minute_of, read_remaining, together
-from llmops.routing.model import Deployment, Route, check_route
+from llmops.routing.route import Deployment, Route, check_route
 from tests.lifecycle.doubles import NOW
 
 LATER = NOW + timedelta(seconds=40)

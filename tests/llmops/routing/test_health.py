@@ -26,7 +26,7 @@ from llmops.routing.deployment_health import (
     succeeded,
     throttled,
 )
-from llmops.routing.model import Deployment, Route
+from llmops.routing.route import Deployment, Route
 from llmops.routing.router import Failure, RouteCall, Router, Try
 from llmops.routing.status import RouteStatuses
 from llmops.routing.store import RouteStore

@@ -41,7 +41,7 @@ from kernel import errors, ids
 from lifecycle.callbacks.target_changes import remove_push, set_push
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.run_callbacks import Callback
-from lifecycle.conversations.submission import RunRequest
+from lifecycle.conversations.run_request import RunRequest
 from lifecycle.runs.run_queries import RunFilter
 from triggers.http import protocol_runs
 from triggers.http.a2a.push import config_of, configs_of, found, of_task, push_of

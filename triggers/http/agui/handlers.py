@@ -7,12 +7,12 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import AppError, InvalidInput
+from lifecycle.approvals.approval import MAX_REASON
 from lifecycle.approvals.decisions import DecisionRequest
-from lifecycle.approvals.model import MAX_REASON
 from lifecycle.conversations.client_tool_values import ClientCall, ClientTool, ClientTools, ToolResult
 from lifecycle.conversations.run import RunState
+from lifecycle.conversations.run_request import RunRequest
 from lifecycle.conversations.session import EarlierMessage
-from lifecycle.conversations.submission import RunRequest
 from triggers.http import protocol_runs
 from triggers.http.agui.views import Message, Resume, RunInput
 from triggers.http.chat_messages import ChatRequest, split

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from llmops.notifications.history import DeliveryState
+from llmops.notifications.delivery_history import DeliveryState
 from triggers.http.base_models import Page, View
 
 

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from kernel.validation import NullsAsAbsent, text_or_list
-from lifecycle.conversations.submission import MetadataKey, MetadataValue
+from lifecycle.conversations.run_request import MetadataKey, MetadataValue
 from triggers.http.base_models import View
 
 Text = Annotated[str, StringConstraints(max_length=1_000_000)]

@@ -16,7 +16,7 @@ from llmops.spend.pricing import Rate, Rates
 from triggers.http.base_models import Body, Page, View
 
 if TYPE_CHECKING:
-    from lifecycle.optimization.replay import Replayed
+    from lifecycle.optimization.what_if_replay import Replayed
     from llmops.optimization.proposals import Measured, Optimization, OptimizationRequest, Proposal
 
 AgentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]

@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints, model_validator
 from kernel.errors import InvalidInput
 from kernel.ids import MODEL_NAME
 from llmops.routing.deployment_health import State
-from llmops.routing.model import MOST_DEPLOYMENTS, Deployment, DeploymentKind, Route
+from llmops.routing.route import MOST_DEPLOYMENTS, Deployment, DeploymentKind, Route
 from llmops.spend.pricing import Rate
 from triggers.http.base_models import Body, Page, View
 

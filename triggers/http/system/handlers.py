@@ -11,9 +11,9 @@ from kernel.errors import AppError
 from kernel.ids import agent_name
 from kernel.tables import Span
 from lifecycle.measures.current_activity import Current
-from lifecycle.registry.counts import LifecycleTotals
-from lifecycle.status.checks import Status
-from lifecycle.status.today import Today
+from lifecycle.registry.agent_counts import LifecycleTotals
+from lifecycle.status.health_checks import Status
+from lifecycle.status.workspace_readings import Today
 from llmops.spend.costs import check_range
 from triggers.http.agents.views import AgentStatsView
 from triggers.http.days import day_range

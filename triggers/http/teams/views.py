@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, StringConstraints
 
 from lifecycle.specs.team import Team
-from lifecycle.teams.people import MAX_REPLY_CHARS
+from lifecycle.teams.person_actions import MAX_REPLY_CHARS
 from triggers.http.base_models import Body, Page, View
 from triggers.http.sessions.views import SessionView
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Self
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.session_priority import Priority
 from lifecycle.specs.workflow import WorkflowSpec
-from lifecycle.workflows.run import StepState, WorkflowState
+from lifecycle.workflows.workflow_run import StepState, WorkflowState
 from triggers.http.base_models import Page, SpendView, View
 
 if TYPE_CHECKING:
     from lifecycle.configuration.store import ConfigurationItem
-    from lifecycle.workflows.run import StepRun, Try, WorkflowRun
+    from lifecycle.workflows.workflow_run import StepRun, Try, WorkflowRun
 
 
 class WorkflowView(View):

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lifecycle.registry.counts import LifecycleCounts, LifecycleTotals
+    from lifecycle.registry.agent_counts import LifecycleCounts, LifecycleTotals
     from llmops.facts.sum_reader import DayFigures, FactSums
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from kernel.codec import skipped
 from kernel.errors import AppError
 from kernel.tables import Span, Tables
-from lifecycle.status import rules
-from lifecycle.status.rules import Component, Health, overall
+from lifecycle.status import health_rules as rules
+from lifecycle.status.health_rules import Component, Health, overall
 from llmops.facts.performance_summary import PerformanceSummary
 from llmops.performance.monitor import total
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kernel.timer_status import TimerStatusStore
     from lifecycle.runs.dead_letters import DeadLetters
     from lifecycle.runs.run_queue import RunQueue
-    from lifecycle.status.today import Today
+    from lifecycle.status.workspace_readings import Today
     from llmops.facts.sum_reader import FactSums
 
 _PATIENCE_S = 5

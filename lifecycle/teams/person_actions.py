@@ -22,7 +22,7 @@ from lifecycle.teams.member_routing import Wanted
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
-    from lifecycle.conversations.submission import Send
+    from lifecycle.conversations.run_request import Send
     from lifecycle.specs.team import Member, Team
     from lifecycle.teams.handoff import HandoffRequest, Handoffs
     from lifecycle.teams.team_store import Teams

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from kernel.errors import Conflict, InvalidInput
 from kernel.ids import new_id
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.optimization.selection import AgentSelection, profile_of
+from lifecycle.optimization.agent_selection import AgentSelection, profile_of
 from lifecycle.registry.record import AgentState
 from llmops.facts.fact_store import days
 from llmops.facts.performance_summary import PerformanceSummary
@@ -32,10 +32,10 @@ from llmops.optimization.savings_rules import proposals_of
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
-    from lifecycle.optimization.instances import InstanceSavings
+    from lifecycle.optimization.instance_savings import InstanceSavings
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.registry.administration import Administration
     from lifecycle.registry.catalog import Agent
-    from lifecycle.registry.signals import AgentSignals
     from llmops.facts.attempt_fact import AttemptFact
     from llmops.optimization.store import OptimizationStore
     from llmops.spend.rate_store import RateStore

@@ -20,8 +20,8 @@ from lifecycle.schedules.store import LastDue
 if TYPE_CHECKING:
     from kernel.clock import Clock
     from kernel.due_index import DueThing, DueTimes
-    from lifecycle.conversations.submission import Send
-    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.conversations.run_request import Send
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.runs.run_submission import Accepted, RunSubmission
     from lifecycle.schedules.store import Schedule, Schedules
 
