@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 
 from adapters.tls import trusted
-from llmops.notifications.urls import is_public
+from llmops.notifications.webhook_addresses import is_public
 
 KEY = "agent-lifecycle/idempotency-key"
 """Key in a request's `_meta` that identifies a call; a repeated call has the same value."""

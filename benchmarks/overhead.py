@@ -24,7 +24,7 @@ from lifecycle.conversations.submission import RunRequest, Submission
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.specs.spec import AgentSpec
 from llmops.budgets.rules import Budget, Limit, parse_scope
-from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
+from llmops.facts.attempt_fact import AttemptFact, Attribution, Call, Ending, Timing
 from llmops.spend.usage import Usage
 
 _RUNS = 150

@@ -11,11 +11,11 @@ import azure.functions as func
 from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.tracing import attached
-from lifecycle.conversations.envelope import headers_of
-from lifecycle.conversations.priority import Priority
-from lifecycle.runs.provenance import SIGNATURE, Origin
-from lifecycle.runs.queue import RunQueue
-from triggers.http.api import MakeSignals
+from lifecycle.conversations.message_headers import headers_of
+from lifecycle.conversations.session_priority import Priority
+from lifecycle.runs.message_signatures import SIGNATURE, Origin
+from lifecycle.runs.run_queue import RunQueue
+from triggers.http.request_handling import MakeSignals
 from triggers.tracing import incoming
 
 if TYPE_CHECKING:

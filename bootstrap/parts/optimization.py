@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.scaling import ScalingServices
     from lifecycle.optimization.replay import HistoryReplay
     from lifecycle.optimization.service import Optimizations
-    from llmops.optimization.evidence import FactHistory
+    from llmops.optimization.rule_input import FactHistory
 
 
 @dataclass(eq=False)
@@ -54,6 +54,6 @@ class OptimizationServices:
 
     @cached_property
     def _history(self) -> FactHistory:
-        from llmops.optimization.evidence import FactHistory
+        from llmops.optimization.rule_input import FactHistory
 
         return FactHistory(self._core.tables)

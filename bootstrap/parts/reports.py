@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from bootstrap.parts.notifications import NotificationServices
     from bootstrap.parts.spend import SpendServices
-    from llmops.budgets.usage import BudgetUsage
+    from llmops.budgets.budget_usage import BudgetUsage
     from llmops.reports.store import ReportStore
 
 

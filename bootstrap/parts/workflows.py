@@ -53,7 +53,7 @@ class WorkflowServices:
         from lifecycle.workflows.checkpoints import Checkpoints
         from lifecycle.workflows.engine import WorkflowEngine
         from lifecycle.workflows.group_chat import GroupChats
-        from lifecycle.workflows.steps import StepRuns
+        from lifecycle.workflows.step_runs import StepRuns
 
         return WorkflowEngine(
             self.definitions,

@@ -18,9 +18,9 @@ from typing import Any, Literal
 from kernel.errors import Conflict, Forbidden, InvalidInput
 from lifecycle.specs.approvals import LINK, OnExpiry
 
-Kind = Literal["tool", "hosted", "budget", "answer"]
+Kind = Literal["tool", "hosted", "budget", "answer", "escalation"]
 """What waits: `tool` a tool call, `hosted` a tool call that the provider makes itself, `budget` a degradation step of
-the agent (`ask`), `answer` a draft of an answer."""
+the agent (`ask`), `answer` a draft of an answer, `escalation` a handoff by a team's escalation path."""
 Verb = Literal["approve", "reject", "amend"]
 
 MAX_ARGUMENTS_BYTES = 65_536
@@ -66,9 +66,9 @@ class Subject:
 
     Attributes:
         kind: See `Kind`.
-        tool: The tool; empty for a budget, `answer` for an answer.
+        tool: The tool; empty for a budget and an escalation, `answer` for an answer.
         call_id: The model's id of the call; for a budget, the number of the run's wait; for an answer, the number of
-            the draft.
+            the draft; for an escalation, its level.
         arguments_hash: SHA-256 (hex) of the arguments, as canonical JSON.
         version: The agent's version that makes the call.
         why: What demands the approval, for people to read.
@@ -267,7 +267,11 @@ def may_decide(approval: Approval, person: Person) -> bool:
 
 def possible(approval: Approval) -> Sequence[Verb]:
     """Return what can be decided: a call that the provider makes is made with these arguments or not at all."""
-    return ("approve", "reject") if approval.subject.kind in ("budget", "hosted") else ("approve", "reject", "amend")
+    return (
+        ("approve", "reject")
+        if approval.subject.kind in ("budget", "hosted", "escalation")
+        else ("approve", "reject", "amend")
+    )
 
 
 def decided(

@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lifecycle.cli.command import BadFile
 from lifecycle.cli.directory import KINDS, MANAGED_BY, AgentFile, KindFile, OfAgents
-from lifecycle.cli.server import Server
 from lifecycle.configuration.kinds import Kind
 from lifecycle.configuration.layers import AgentConfig
+
+if TYPE_CHECKING:
+    from lifecycle.cli.server import Server
 
 _LONGEST_VALUE = 40
 

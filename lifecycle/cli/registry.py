@@ -6,10 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lifecycle.cli.command import CommandFailed
-from lifecycle.cli.server import Server
+
+if TYPE_CHECKING:
+    from lifecycle.cli.server import Server
 
 _LOOK_EVERY_S = 0.5
 

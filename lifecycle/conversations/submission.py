@@ -13,11 +13,11 @@ from kernel import ids
 from kernel.errors import AppError, InvalidInput, TooLarge
 from kernel.strict_json import parse_json
 from kernel.validation import NO_SUCH_FIELD, NullsAsAbsent, unknown_fields, wrong_places
-from lifecycle.conversations import client_tools as tools
-from lifecycle.conversations.callback import Callback
-from lifecycle.conversations.client_tools import ClientTools
-from lifecycle.conversations.envelope import NO_HEADERS, MessageHeaders, NoCloudEvent, opened
-from lifecycle.conversations.priority import Priority
+from lifecycle.conversations import client_tool_values as tools
+from lifecycle.conversations.client_tool_values import ClientTools
+from lifecycle.conversations.message_headers import NO_HEADERS, MessageHeaders, NoCloudEvent, opened
+from lifecycle.conversations.run_callbacks import Callback
+from lifecycle.conversations.session_priority import Priority
 
 if TYPE_CHECKING:
     from lifecycle.conversations.run import Run

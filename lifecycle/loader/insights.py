@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lifecycle.loader.hit_rates import HitRateWindow
-from lifecycle.loader.metrics import LoaderMetrics
-from lifecycle.loader.strategies import Compared
-from llmops.notifications.notification import Severity
+from lifecycle.loader.loader_statistics import LoaderMetrics
+from lifecycle.loader.strategy_comparison import Compared
 from llmops.performance.insights import Insight
+
+if TYPE_CHECKING:
+    from llmops.notifications.notification import Severity
 
 FELL = 0.15
 """Fall of the hit rate compared with the day before, as a share of 1."""

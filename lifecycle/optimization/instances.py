@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from kernel.errors import AppError
-from llmops.optimization.app_rules import idle_instances, is_done, really_saved
-from llmops.optimization.model import MEASURED_AFTER, Measured, Proposal
+from llmops.optimization.instance_savings_rule import idle_instances, is_done, really_saved
+from llmops.optimization.proposals import MEASURED_AFTER, Measured, Proposal
 
 if TYPE_CHECKING:
     from llmops.capacity.scaler import Scaler

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
-from lifecycle.loader.overview import LoaderOverview
-from llmops.facts.model import AttemptFact
-from llmops.optimization.evidence import FactHistory
+from llmops.facts.attempt_fact import AttemptFact
 from llmops.optimization.what_if import Outcome
 from llmops.spend.pricing import Rates
-from llmops.spend.rate_store import RateStore
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.loader.cache_overview import LoaderOverview
+    from llmops.optimization.rule_input import FactHistory
+    from llmops.spend.rate_store import RateStore
 
 Rule = Callable[[Sequence[AttemptFact], Rates], Outcome]
 """Returns what facts would have been, given the workspace's present rates."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.record import AgentState, retained
 from llmops.capacity.pools import pool_of
-from llmops.capacity.store import PoolStore
-from llmops.optimization.model import AgentProfile, OptimizationRequest
+from llmops.optimization.proposals import AgentProfile, OptimizationRequest
+
+if TYPE_CHECKING:
+    from lifecycle.registry.catalog import Agent, Catalog
+    from llmops.capacity.pool_store import PoolStore
 
 _BYTES_A_TOKEN = 4
 

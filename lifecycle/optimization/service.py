@@ -6,23 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import reduce
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from kernel.clock import Clock
 from kernel.errors import Conflict, InvalidInput
 from kernel.ids import new_id
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.optimization.instances import InstanceSavings
 from lifecycle.optimization.selection import AgentSelection, profile_of
-from lifecycle.registry.administration import Administration
-from lifecycle.registry.catalog import Agent
 from lifecycle.registry.record import AgentState
-from lifecycle.registry.signals import AgentSignals
-from llmops.facts.model import AttemptFact
-from llmops.facts.store import days
-from llmops.facts.summary import PerformanceSummary
-from llmops.optimization.evidence import AgentHistory, FactHistory
-from llmops.optimization.model import (
+from llmops.facts.fact_store import days
+from llmops.facts.performance_summary import PerformanceSummary
+from llmops.optimization.proposals import (
     MEASURED_AFTER,
     MONTH_DAYS,
     MOST_PROPOSALS,
@@ -34,9 +27,18 @@ from llmops.optimization.model import (
     Proposal,
     recommend,
 )
-from llmops.optimization.rules import proposals_of
-from llmops.optimization.store import OptimizationStore
-from llmops.spend.rate_store import RateStore
+from llmops.optimization.rule_input import AgentHistory, FactHistory
+from llmops.optimization.savings_rules import proposals_of
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.optimization.instances import InstanceSavings
+    from lifecycle.registry.administration import Administration
+    from lifecycle.registry.catalog import Agent
+    from lifecycle.registry.signals import AgentSignals
+    from llmops.facts.attempt_fact import AttemptFact
+    from llmops.optimization.store import OptimizationStore
+    from llmops.spend.rate_store import RateStore
 
 _BYTES_A_TOKEN = 4
 

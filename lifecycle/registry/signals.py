@@ -16,15 +16,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
-from kernel.clock import Clock
 from kernel.errors import AppError
 from kernel.ids import new_id
 from kernel.tables import Delete, Replace, Row, RowChanged, RowExists, Tables, put
 from lifecycle.registry.record_store import TABLE
 
 if TYPE_CHECKING:
+    from kernel.clock import Clock
     from lifecycle.registry.actor import ActorState, AgentActor
-    from lifecycle.registry.operations import Operation
+    from lifecycle.registry.actor_operations import Operation
 
 
 LASTS = timedelta(seconds=30)

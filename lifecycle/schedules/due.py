@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kernel.due_index import DueThing, DueTimes
     from lifecycle.conversations.submission import Send
     from lifecycle.registry.signals import AgentSignals
-    from lifecycle.runs.submit import Accepted, RunSubmission
+    from lifecycle.runs.run_submission import Accepted, RunSubmission
     from lifecycle.schedules.store import Schedule, Schedules
 
 log = logging.getLogger(__name__)

@@ -6,19 +6,22 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from kernel.codec import skipped
 from kernel.errors import AppError
 from kernel.tables import Span, Tables
-from kernel.timer_status import TimerStatusStore
-from lifecycle.runs.dead_letters import DeadLetters
-from lifecycle.runs.queue import RunQueue
 from lifecycle.status import rules
 from lifecycle.status.rules import Component, Health, overall
-from lifecycle.status.today import Today
-from llmops.facts.figures import FactSums
-from llmops.facts.summary import PerformanceSummary
+from llmops.facts.performance_summary import PerformanceSummary
 from llmops.performance.monitor import total
+
+if TYPE_CHECKING:
+    from kernel.timer_status import TimerStatusStore
+    from lifecycle.runs.dead_letters import DeadLetters
+    from lifecycle.runs.run_queue import RunQueue
+    from lifecycle.status.today import Today
+    from llmops.facts.sum_reader import FactSums
 
 _PATIENCE_S = 5
 _RECENTLY = timedelta(minutes=15)

@@ -13,7 +13,7 @@ from kernel.clock import rfc3339
 if TYPE_CHECKING:
     from kernel.timer_status import TimerStatus
     from lifecycle.runs.failed_runs import DeadLetter
-    from llmops.facts.summary import PerformanceSummary
+    from llmops.facts.performance_summary import PerformanceSummary
 
 _NEWS = timedelta(days=1)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from lifecycle.registry.counts import LifecycleCounts, LifecycleTotals
-from llmops.facts.figures import DayFigures, FactSums
+if TYPE_CHECKING:
+    from lifecycle.registry.counts import LifecycleCounts, LifecycleTotals
+    from llmops.facts.sum_reader import DayFigures, FactSums
 
 
 class Today:

@@ -1,38 +1,31 @@
 """People in sessions: they claim one from the inbox, answer, return it to an agent, or release it.
 
-A person's answer ends the oldest waiting run, in one transaction with its two messages, like a model's. Sessions that
-wait too long follow their team's escalation path.
+A person's answer ends the oldest waiting run, in one transaction with its two messages, like a model's.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kernel.clock import Clock, hour_bucket
-from kernel.due_index import outlasted
-from kernel.errors import AppError, Conflict, Forbidden, InvalidInput, NotFound
+from kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Session, SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation, Turn
-from lifecycle.conversations.submission import Send
-from lifecycle.conversations.team import PersonWait, Served, TeamRun
-from lifecycle.conversations.transitions import outcome
-from lifecycle.specs.team import EscalationLevel, Member, Team
-from lifecycle.teams import moves
-from lifecycle.teams.handoff import HandoffRequest, Handoffs
-from lifecycle.teams.routing import Wanted
+from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation, Turn
+from lifecycle.conversations.session_updates import outcome
+from lifecycle.conversations.team_assignment import PersonWait, Served, TeamRun
+from lifecycle.teams import handoff_rules as moves
+from lifecycle.teams.member_routing import Wanted
 
 if TYPE_CHECKING:
-    from kernel.due_index import DueIndex, Entry
-    from lifecycle.teams.announcements import Announcements
-    from lifecycle.teams.store import Teams
-
-log = logging.getLogger(__name__)
+    from kernel.clock import Clock
+    from lifecycle.conversations.submission import Send
+    from lifecycle.specs.team import Member, Team
+    from lifecycle.teams.handoff import HandoffRequest, Handoffs
+    from lifecycle.teams.team_store import Teams
 
 MAX_REPLY_CHARS = 100_000
 
@@ -61,16 +54,12 @@ class People:
         teams: Teams,
         handoffs: Handoffs,
         conversations: ConversationStore,
-        announcements: Announcements,
-        due: DueIndex,
         record: Record,
         clock: Clock,
     ) -> None:
         self._teams = teams
         self._handoffs = handoffs
         self._conversations = conversations
-        self._announcements = announcements
-        self._due = due
         self._record = record
         self._clock = clock
 
@@ -194,79 +183,6 @@ class People:
             wanted = Wanted(last)
         asked = replace(request, wanted=wanted, by="person", source=served.member)
         return await self._handoffs.hand_over(workspace, session_id, asked, send)
-
-    async def sweep(self, send: Send) -> int:
-        """Escalate sessions that have waited too long, and notify of waiting ones; return how many were checked."""
-        count = 0
-        async for entry in self._due.until(self._clock()):
-            try:
-                await self._check_waiting(entry, send)
-            except AppError as error:
-                log.warning("conversation not checked: %s", error.code, extra={"event": "team.not_swept"})
-                continue
-            count += 1
-        return count
-
-    async def _check_waiting(self, entry: Entry, send: Send) -> None:
-        session = (await self._conversations.load(entry.workspace, entry.name)).session
-        served = session.served if session and not session.over else None
-        if session is None or served is None or served.person_wait is None:
-            if outlasted(entry, self._clock()):
-                await self._due.drop(entry.workspace, entry.name, entry.hour)
-            return
-        await self._announcements.waiting(session)
-        due = served.person_wait.due
-        if (
-            due is not None
-            and due <= self._clock()
-            and await self._escalated(session, served, served.person_wait, send)
-        ):
-            due = self._clock()
-        if due is None:
-            await self._due.drop(entry.workspace, entry.name, entry.hour)
-        elif hour_bucket(due) > entry.hour:
-            await self._due.add(entry.workspace, entry.name, due)
-            await self._due.drop(entry.workspace, entry.name, entry.hour)
-
-    async def _escalated(self, session: Session, served: Served, wait: PersonWait, send: Send) -> bool:
-        """Take a session to the next level of the path; return whether to check it again."""
-        team = (await self._teams.get(session.workspace, served.team)).team
-        level = team.level_after(wait.level)
-        if level is None or wait.claimed_by:
-            return False
-        await self._announcements.escalated(session, served, level.level, level.notification_channels)
-        if level.auto_escalate and level.target != served.member:
-            reason = f"nobody of {served.member} has taken it in time (level {level.level})"
-            wanted = Wanted(level.target)
-            request = HandoffRequest(wanted, "escalation", reason, level=level.level, source=served.member)
-            try:
-                after = await self._handoffs.hand_over(session.workspace, session.id, request, send)
-            except Conflict:
-                pass  # no member is free; the next level is tried when due
-            else:
-                await self._announcements.waiting(after)
-                return True
-        await self._record_level(session, team, level)
-        return True
-
-    async def _record_level(self, session: Session, team: Team, level: EscalationLevel) -> None:
-        """Record that a session has reached a level that did not move it."""
-
-        def decide(stored: StoredConversation) -> ConversationChange | None:
-            now, served = self._clock(), stored.session.served if stored.session else None
-            if (
-                stored.session is None
-                or served is None
-                or served.person_wait is None
-                or served.person_wait.level >= level.level
-            ):
-                return None
-            due = moves.person_wait_of(team, now, level.level).due
-            return ConversationChange(
-                _with_wait(stored.session, replace(served.person_wait, level=level.level, due=due))
-            )
-
-        await self._conversations.update(session.workspace, session.id, None, decide)
 
     async def _check(self, workspace: str, session_id: str, caller: Caller) -> tuple[Session, Team, Member]:
         """Return the session, its team and its member, after checking that the caller is one of the member's people.

@@ -10,7 +10,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from agent_framework import (
     AgentSession,
@@ -23,11 +23,13 @@ from agent_framework import (
 )
 
 from kernel.errors import Unavailable
-from lifecycle.tools.calling import call
 from lifecycle.tools.context import CURRENT
 from lifecycle.tools.definition import MAX_RESULT_BYTES, Tool, ToolTerms
+from lifecycle.tools.limited_calls import call
 from lifecycle.tools.results import cut
-from lifecycle.tools.sources import ContextSource
+
+if TYPE_CHECKING:
+    from lifecycle.tools.context_providers import ContextSource
 
 _TERMS = "terms"
 

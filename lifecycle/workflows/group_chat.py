@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import AppError
-from lifecycle.specs.workflow import GroupChat
 from lifecycle.workflows.checkpoints import Checkpoints, TableCheckpointStorage
 from lifecycle.workflows.run import CHAT_FAILED, CHAT_LIMIT, ChatState, WorkflowRun
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from agent_framework import Agent, Message, Workflow
 
     from lifecycle.registry.catalog import Catalog
+    from lifecycle.specs.workflow import GroupChat
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from kernel.journal import Event
-from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.session_priority import Priority
 from llmops.spend.usage import Spend
 
 _RUNS = uuid.UUID("5f0c0a52-0f0c-5c6e-9f0e-8b1f3b6a7d21")  # namespace of the ids of steps' runs

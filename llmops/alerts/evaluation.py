@@ -7,17 +7,19 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kernel.clock import Clock
 from kernel.ids import new_id
 from kernel.journal import Event, Journal
+from llmops.alerts.current_values import MetricReader, Sources
 from llmops.alerts.metrics import FIGURES, written
-from llmops.alerts.readings import MetricReader, Sources
 from llmops.alerts.rules import WORDS, Firing, Resolution, RuleStatus, State, closed, evaluated
-from llmops.alerts.store import Alert, AlertStatus, AlertStore
 from llmops.notifications.notification import Notification
-from llmops.notifications.outbox import Outbox
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from llmops.alerts.store import Alert, AlertStatus, AlertStore
+    from llmops.notifications.outbox import Outbox
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from llmops.budgets.rules import (
 )
 from llmops.budgets.store import BudgetStore
 from llmops.capacity.admission import Admission, AdmissionRequest, Capacity
-from llmops.facts.model import Call
+from llmops.facts.attempt_fact import Call
 
 log = logging.getLogger(__name__)
 

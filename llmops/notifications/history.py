@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, readable
 from kernel.ids import newest_first
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, first_rows
-from llmops.notifications.notification import Notification
+
+if TYPE_CHECKING:
+    from llmops.notifications.notification import Notification
 
 TABLE = "deliveries"
 

@@ -8,18 +8,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
-from kernel.clock import Clock
 from kernel.errors import NotFound
 from kernel.tables import Row, Tables, Upsert
-from llmops.budgets.usage import BudgetUsage
-from llmops.notifications.notification import Notification
 from llmops.reports.daily import TABLE, DailyCosts
 from llmops.reports.periods import Kind, Period, period_of
 from llmops.reports.report import HISTORY_DAYS, Report, report_of
 from llmops.reports.wording import announcement
 from llmops.spend.usage import Spend
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from llmops.budgets.budget_usage import BudgetUsage
+    from llmops.notifications.notification import Notification
 
 GRACE = timedelta(hours=1)
 """How long after its end a period is announced, so that calls under way at its end are included."""

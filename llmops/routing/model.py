@@ -7,11 +7,13 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from kernel.errors import InvalidInput
-from llmops.notifications.urls import target_of
+from llmops.notifications.webhook_addresses import target_of
 from llmops.spend.pricing import Rate
 
 PROVIDER = "route"
 """The provider of specs whose `model` is the name of a route."""
+ROUTED = "routed"
+"""Keyword argument of a model call that carries its `llmops.routing.router.Try`."""
 DeploymentKind = Literal["openai", "azure_openai", "offline"]
 MOST_DEPLOYMENTS = 16
 _AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com", ".azure.us", ".azure.cn")

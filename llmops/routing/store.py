@@ -16,9 +16,9 @@ from kernel.errors import NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.preconditions import delete_row, put_row
 from kernel.tables import Delete, Row, RowChanged, RowExists, Span, Tables, Upsert, Write, every, first_rows, put
-from llmops.routing.health import BreakerChange, Health, change
+from llmops.routing.deployment_health import BreakerChange, Health, change
+from llmops.routing.deployment_quota import Account, Remaining
 from llmops.routing.model import Route, check_route
-from llmops.routing.quota import Account, Remaining
 
 TABLE = "routes"
 _DECLARED = "declared"

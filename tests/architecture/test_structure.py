@@ -51,7 +51,7 @@ def test_importing_the_app_loads_what_indexing_needs_and_no_more() -> None:
     """What a function does is loaded when one runs; each of these would bring many more."""
     later = (
         "lifecycle.registry.actor",
-        "lifecycle.registry.operations",
+        "lifecycle.registry.actor_operations",
         "lifecycle.runs.worker",
         "llmops.budgets.call_budget",
     )

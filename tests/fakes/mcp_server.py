@@ -15,7 +15,7 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +203,7 @@ def hostile() -> Any:  # noqa: C901 - many small ways
     return Starlette(routes=[Route(f"/{name}", way, methods=["GET", "POST", "DELETE"]) for name, way in ways.items()])
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--ready-file", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
@@ -211,7 +211,7 @@ def main() -> None:
     parser.add_argument("--log", type=Path)
     parser.add_argument("--key", default="")
     parser.add_argument("--tls", default="")
-    wanted = parser.parse_args()
+    wanted = parser.parse_args(arguments)
     app = hostile() if wanted.mode == "hostile" else official(wanted.log, wanted.mode, wanted.key)
     listening = socket.create_server(("127.0.0.1", wanted.port))
     tls = wanted.tls or None

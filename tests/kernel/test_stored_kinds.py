@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import importlib
 import json
 import pkgutil
@@ -34,6 +35,8 @@ NUMBERS = st.sampled_from([0, 1, -5, 2**63, -(2**70), 10**400, 20.5, 20.0, float
 FLOATS = st.sampled_from([0.0, 1.5, -2.0, float("nan"), float("-inf")])
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)
 MOMENTS = st.sampled_from([datetime(2026, 11, 21, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
+NESTED = '{"v":1,"value":' + "[" * 5000
+DAMAGED = ("", "{", "null", "[]", '{"v":1}', '{"v":1,"value":{"\\ud800":1}}', NESTED, '{"a":NaN}')
 SAMPLES: Mapping[str, Any] = {
     "AgentSpec": spec(),
     "AlertRule": AlertRule(metric="error_rate", condition="gt", threshold=0.5, window_s=600),
@@ -58,6 +61,7 @@ def codecs() -> dict[str, JsonCodec[Any]]:
 CODECS = codecs()
 
 
+@functools.cache
 def strategy(kind: Any) -> st.SearchStrategy[Any]:
     """Return values of a type as a peer can make them: also those that its annotations do not allow."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
@@ -150,24 +154,19 @@ def test_what_is_written_is_read(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", CODECS)
-@pytest.mark.parametrize(
-    "text",
-    ["", "{", "null", "[]", '{"v":1}', '{"v":1,"value":{"\\ud800":1}}', '{"v":1,"value":' + "[" * 5000, '{"a":NaN}'],
-)
-def test_what_was_damaged_is_unreadable(name: str, text: str) -> None:
+def test_what_was_damaged_or_is_of_a_later_version_is_unreadable(name: str) -> None:
     """And nothing else; an empty list, or an object of which every field has a default, is a value."""
+    assert {text for text in DAMAGED if _is_read(name, text)} <= {"[]", '{"a":NaN}', '{"v":1}', "null"}
+    with pytest.raises(Unreadable, match="version 999"):
+        CODECS[name].load('{"v":999,"value":{}}')
+
+
+def _is_read(name: str, text: str) -> bool:
     try:
         CODECS[name].load(text)
     except Unreadable:
-        return
-    assert text in ("[]", '{"a":NaN}', '{"v":1}', "null")
-
-
-@pytest.mark.parametrize("name", CODECS)
-def test_a_later_version_is_said_to_be_one(name: str) -> None:
-    """It is not read as if it were ours, whatever it holds."""
-    with pytest.raises(Unreadable, match="version 999"):
-        CODECS[name].load('{"v":999,"value":{}}')
+        return False
+    return True
 
 
 def test_the_error_repeats_nothing_of_the_value() -> None:

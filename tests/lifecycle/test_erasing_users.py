@@ -12,7 +12,7 @@ from lifecycle.batches.rules import Item
 from lifecycle.batches.store import TABLE as BATCHES
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.submission import RunRequest
-from lifecycle.runs.queries import RunFilter
+from lifecycle.runs.run_queries import RunFilter
 from lifecycle.schedules.store import ScheduleRequest
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import CountingTables, Crash, Fate

@@ -21,7 +21,7 @@ from lifecycle.batches.rules import parse_lines
 from lifecycle.configuration.kinds import Kind, Ref
 from lifecycle.configuration.layers import Template
 from lifecycle.configuration.preferences import Preferences
-from lifecycle.conversations.callback import Callback
+from lifecycle.conversations.run_callbacks import Callback
 from lifecycle.conversations.submission import RunRequest
 from lifecycle.retention.policy import DataRetentionPolicy
 from lifecycle.schedules.store import ScheduleRequest

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kernel.errors import InvalidInput, TooLarge
-from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.session_priority import Priority
 from lifecycle.conversations.submission import RunRequest, Submission, check, parse_message
 
 ASCII = st.characters(codec="ascii")

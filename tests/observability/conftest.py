@@ -35,7 +35,7 @@ from tests.fakes.openai_server import FakeOpenAI
 from tests.lifecycle.doubles import quick_settings
 from triggers import queue
 from triggers.http import agents, runs, system
-from triggers.http.api import Api
+from triggers.http.request_handling import Api
 
 
 @dataclass

@@ -27,6 +27,8 @@ TEN_MB = "x" * 10_000_000
 class _Queue:
     """Takes messages; nobody works at them."""
 
+    def open(self) -> None: ...
+
     async def send(self, submission: Submission) -> None:
         return None
 

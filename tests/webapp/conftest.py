@@ -20,7 +20,7 @@ from tests.waiting import QUIET_S
 from tests.webapp.support import HOSTILE, LINKS, Reader
 
 _ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--renderer-process-limit=4")
-"""Tabs of one site share four processes: fifty of their own take a small machine longer than what they are to show."""
+"""Tabs of one site share four processes: one for each takes a small machine longer than what they are to show."""
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 

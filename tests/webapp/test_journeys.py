@@ -18,7 +18,7 @@ from tests.webapp.app_service import COOKIE, authentication
 from tests.webapp.support import HOSTILE, PATIENCE_MS, Reader
 
 pytestmark = [pytest.mark.xdist_group("webapp"), pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="session")]
-TABS, AT_ONCE = 50, 10
+TABS = 12
 LONG = " ".join(f"word{number}" for number in range(160))
 
 expect.set_options(timeout=PATIENCE_MS)
@@ -240,16 +240,14 @@ async def test_a_day_of_costs_leads_to_its_runs(api: Api, reader: Reader) -> Non
     await reader.see("No runs")
 
 
-@pytest.mark.timeout(400)
-async def test_fifty_tabs_follow_at_the_cost_of_one(browser: Browser, api: Api, app_stack: Stack) -> None:
+async def test_a_dozen_tabs_follow_at_the_cost_of_one(browser: Browser, api: Api, app_stack: Stack) -> None:
     """One tab asks for all, events and what waits; when it is closed another goes on, and none misses anything."""
     context = await browser.new_context()
     readers = [Reader(await context.new_page(), app_stack)]
     await readers[0].open("inbox")
     await expect(readers[0].page.locator(".conn")).to_have_text("Live")
     readers += await asyncio.gather(*(opened(context, app_stack) for _ in range(TABS - 1)))
-    for some in range(1, TABS, AT_ONCE):
-        await asyncio.gather(*(each.open("inbox") for each in readers[some : some + AT_ONCE]))
+    await asyncio.gather(*(each.open("inbox") for each in readers[1:]))
     for each in readers:
         await expect(each.page.locator(".conn")).to_have_text("Live")
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import ssl
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,18 @@ import pytest
 from tests.llmops.notifications.mail_servers import certificate
 from tests.waiting import QUIET_S
 
-SCRIPT = Path(__file__).parents[2] / "fakes/mcp_server.py"
+SERVERS = multiprocessing.get_context("forkserver")
+"""Makes the processes of servers from one that has imported the SDK, which takes longer than what they are to do."""
+SERVERS.set_forkserver_preload([__name__, "tests.fakes.mcp_server"])
 MODES = ("stateful", "stateless", "modern")
 """Those that most tests are run with, one after the other."""
+
+
+def serve(arguments: Sequence[str]) -> None:
+    """Be a server."""
+    from tests.fakes.mcp_server import main  # noqa: PLC0415 - in a process of its own only
+
+    main(arguments)
 
 
 @dataclass
@@ -32,7 +41,7 @@ class ServerProcess:
     tls: str = ""
     port: int = 0
     url: str = ""
-    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _process: BaseProcess | None = field(default=None, repr=False)
     _earlier: int = 0
 
     def start(self) -> None:
@@ -40,11 +49,12 @@ class ServerProcess:
         ready.unlink(missing_ok=True)
         options = ["--ready-file", str(ready), "--mode", self.mode, "--port", str(self.port), "--key", self.key]
         options += ["--tls", self.tls]
-        self._process = subprocess.Popen([sys.executable, str(SCRIPT), *options, "--log", str(self.log)])
+        self._process = SERVERS.Process(target=serve, args=([*options, "--log", str(self.log)],), daemon=True)
+        self._process.start()
         deadline = time.monotonic() + QUIET_S
         while not (ready.exists() and ready.read_text(encoding="utf-8")):
             assert time.monotonic() < deadline
-            assert self._process.poll() is None
+            assert self._process.is_alive()
             time.sleep(0.02)
         self.url = ready.read_text(encoding="utf-8")
         self.port = int(self.url.split(":")[2].split("/")[0])
@@ -64,7 +74,7 @@ class ServerProcess:
 
     def for_a_test(self) -> ServerProcess:
         """Return it, up, with no calls yet: a server serves one test after the other."""
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None or not self._process.is_alive():
             self.start()
         self._earlier = len(self._logged())
         return self
@@ -72,13 +82,14 @@ class ServerProcess:
     def ended(self) -> None:
         """Return once it has ended by itself."""
         assert self._process is not None
-        self._process.wait(60)
+        self._process.join(QUIET_S)
+        assert not self._process.is_alive()
 
     def kill(self) -> None:
         if self._process is None:
             return
         self._process.kill()
-        self._process.wait(60)
+        self.ended()
 
 
 @pytest.fixture(scope="session")

@@ -22,8 +22,8 @@ from llmops.alerts.defaults import default_rules
 from llmops.alerts.rules import AlertRule
 from llmops.budgets.reservations import ReservationRequest, Settlement
 from llmops.budgets.rules import Amounts, Budget, CostAttribution, Limit, Scope, applying
-from llmops.budgets.waits import BudgetWait
-from llmops.facts.store import Facts
+from llmops.budgets.waiting_run_index import BudgetWait
+from llmops.facts.fact_store import Facts
 from llmops.notifications.channels import ChannelRequest
 from tests.lifecycle.doubles import CountingTables, ManualClock, quick_settings, spec
 from tests.lifecycle.teams.app import team_app

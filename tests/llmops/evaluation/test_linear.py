@@ -2,7 +2,7 @@
 
 Two measures, neither of them a clock. Steps of Python: how many operations the interpreter counts for a text and for
 one twice as long. Steps inside the engine for patterns, which nobody counts: texts so long that a rule which is
-quadratic in them would take hours, so that the suite's own time limit ends it.
+quadratic in them takes thousands of times as long as a linear one, which the suite's own time limit ends.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ RULES: dict[str, Callable[[str], Any]] = {
     "length": lambda text: text_checks.length(text, 1, 2),
     "grounded": lambda text: grounded(text, text[: len(text) // 2]),
 }
+LONG = 300_000
+"""Characters: the square of it is 15 minutes at 10 ns a step, longer than any test may take."""
 HOSTILE = [
     "\n",
     " \n",
@@ -85,16 +87,17 @@ def steps(rule: Callable[[str], Any], text: str) -> int:
 
 
 @pytest.mark.parametrize("fragment", HOSTILE)
-@pytest.mark.parametrize("rule", RULES)
-def test_twice_the_text_takes_twice_the_steps(rule: str, fragment: str) -> None:
-    once, twice = (steps(RULES[rule], fragment * times) for times in (500, 1000))
+def test_twice_the_text_takes_twice_the_steps(fragment: str) -> None:
+    """By every rule; the least quadratic one would take more than 90,000 steps for the longer text."""
+    for name, rule in RULES.items():
+        once, twice = (steps(rule, fragment * times) for times in (150, 300))
 
-    assert twice <= 2.2 * once + 500
+        assert twice <= 2.2 * once + 500, name
 
 
 @pytest.mark.parametrize("fragment", HOSTILE)
-def test_hostile_texts_of_half_a_million_characters_are_checked(fragment: str) -> None:
-    text = (fragment * 500_000)[:500_000]
+def test_long_hostile_texts_are_checked(fragment: str) -> None:
+    text = (fragment * LONG)[:LONG]
     for rule in RULES.values():
         rule(text)
 

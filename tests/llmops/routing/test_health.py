@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from adapters.memory_tables import MemoryTables
 from kernel.journal import SHARDS, Event, Journal
 from kernel.tables import Write
-from llmops.routing.health import (
+from llmops.routing.deployment_health import (
     BreakerPolicy,
     Health,
     failed,

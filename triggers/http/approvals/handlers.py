@@ -12,7 +12,7 @@ from lifecycle.approvals.decisions import DecisionRequest
 from lifecycle.approvals.model import MAX_REASON
 from triggers.http.approvals.page import decided_page, decision_page
 from triggers.http.approvals.views import ApprovalPage, ApprovalView, DecisionBody, StandingPage, StandingView
-from triggers.http.call import Call, Reply, page_token
+from triggers.http.handler_call import Call, Reply, page_token
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.[0-9a-f]{16}")
 _DIGEST = re.compile(r"[0-9a-f]{32}")

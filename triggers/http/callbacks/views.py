@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from llmops.notifications.history import DeliveryState
-from triggers.http.views import Page, View
+from triggers.http.base_models import Page, View
 
 
 class CallbackView(View):

@@ -23,7 +23,7 @@ from triggers.http.protocol_runs import LONGEST_ANSWER_S, SubmittedRun
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
 
-    from triggers.http.call import Call
+    from triggers.http.handler_call import Call
 
     Context = ServerRequestContext[Any, Any]
     ToolAnswer = types.CallToolResult | types.InputRequiredResult | dict[str, Any]

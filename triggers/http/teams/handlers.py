@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, new_id, parse_run_id, run_id, session_id, team_name
 from lifecycle.conversations.submission import check
-from triggers.http.call import Call, Reply, at, index, page_token
-from triggers.http.principal import person_of
+from triggers.http.caller_identity import person_of
+from triggers.http.handler_call import Call, Reply, at, index, page_token
 from triggers.http.runs.handlers import wait_of
 from triggers.http.runs.views import RunView
 from triggers.http.sessions.views import SessionView
@@ -99,7 +99,7 @@ async def inbox_list(call: Call) -> Reply:
 
 async def sessions_handoff(call: Call) -> Reply:
     from lifecycle.teams.handoff import HandoffRequest  # noqa: PLC0415 - cold start
-    from lifecycle.teams.routing import Wanted  # noqa: PLC0415 - cold start
+    from lifecycle.teams.member_routing import Wanted  # noqa: PLC0415 - cold start
 
     body: HandoffBody = call.body
     if body.target is not None and body.target_specialization is not None:
@@ -140,7 +140,7 @@ async def sessions_reply(call: Call) -> Reply:
 
 async def sessions_return(call: Call) -> Reply:
     from lifecycle.teams.handoff import HandoffRequest  # noqa: PLC0415 - cold start
-    from lifecycle.teams.routing import Wanted  # noqa: PLC0415 - cold start
+    from lifecycle.teams.member_routing import Wanted  # noqa: PLC0415 - cold start
 
     body: ReturnBody = call.body
     wanted = Wanted(body.target)
