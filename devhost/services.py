@@ -109,9 +109,23 @@ def node() -> str:
 
 
 def start_azurite(
-    data_dir: Path, *, blob_port: int = 0, queue_port: int = 0, table_port: int = 0, timeout_s: float = 120.0
+    data_dir: Path,
+    *,
+    blob_port: int = 0,
+    queue_port: int = 0,
+    table_port: int = 0,
+    in_memory: bool = False,
+    timeout_s: float = 120.0,
 ) -> Azurite:
     """Start Azurite; a port of 0 means a free one.
+
+    Args:
+        data_dir: Directory of its data and its log.
+        blob_port: Port of blobs.
+        queue_port: Port of queues.
+        table_port: Port of tables.
+        in_memory: Write no data, which otherwise is all written again every five seconds in which some of it changed.
+        timeout_s: Longest wait for it in seconds.
 
     Raises:
         StartupError: Node.js is missing.
@@ -128,8 +142,7 @@ def start_azurite(
         "--silent",
         "--skipApiVersionCheck",
         "--disableTelemetry",
-        "--location",
-        data_dir,
+        *(["--inMemoryPersistence"] if in_memory else ["--location", data_dir]),
         *flags,
     ]
     child = Child("Azurite", command, log=data_dir / "azurite.log")

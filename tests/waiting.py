@@ -37,7 +37,7 @@ class Patience:
         elif now - self._since > self._quiet_s:
             raise AssertionError(f"{self._what}: still {seen!r} after {self._quiet_s:.0f} s")
         self._polls += 1
-        return min(_POLL_S * (1 + self._polls / 20), _LONGEST_POLL_S)
+        return min(_POLL_S * (1 + self._polls / 4), _LONGEST_POLL_S)
 
 
 async def eventually(

@@ -15,7 +15,7 @@ import pytest_asyncio
 from devhost.errors import StartupError
 from devhost.ports import free_port
 from devhost.services import node
-from tests.e2e.support import OPENAI_KEY, PATIENT, PROMPT, SIGNING_KEY, Api, Stack, start_fake_openai
+from tests.e2e.support import OPENAI_KEY, PATIENT, PROMPT, SIGNING_KEY, Api, MemoryStack, Stack, start_fake_openai
 from tests.waiting import QUIET_S
 
 
@@ -42,7 +42,7 @@ def stack(emulators: None, openai_url: str) -> Iterator[Stack]:
     """Run the stack for all tests that leave it running; what it has logged in the end must be fit to be read."""
     with tempfile.TemporaryDirectory(prefix="e2e-") as directory:
         email = {"EMAIL_FROM": "agents@example.org", "SMTP_HOST": "127.0.0.1", "SMTP_SECURITY": "none"}
-        with Stack(Path(directory), OPENAI_BASE_URL=openai_url, SMTP_PORT=str(free_port()), **email) as running:
+        with MemoryStack(Path(directory), OPENAI_BASE_URL=openai_url, SMTP_PORT=str(free_port()), **email) as running:
             yield running
         secrets = (PROMPT, OPENAI_KEY, SIGNING_KEY, "AccountKey", "SharedAccessKey")
         leaks = [secret for secret in secrets if secret in running.log()]

@@ -117,6 +117,8 @@ class Reply:
 class Stack:
     """Azurite, the Service Bus emulator and the app's host on one data directory; each can be killed and restarted."""
 
+    in_memory = False
+
     def __init__(self, directory: Path, **settings: str) -> None:
         self._directory = directory
         self.settings = settings
@@ -127,7 +129,7 @@ class Stack:
     def __enter__(self) -> Self:
         with ExitStack() as parts:
             parts.callback(self._stop, "azurite")
-            self.azurite: Azurite = start_azurite(self._directory / "azurite")
+            self.azurite: Azurite = start_azurite(self._directory / "azurite", in_memory=self.in_memory)
             parts.callback(self._stop, "bus")
             self.start_bus()
             parts.callback(self._stop, "host")
@@ -239,6 +241,12 @@ class Stack:
             service.get_table_client(table) as client,
         ):
             return [row async for row in client.query_entities(text, parameters=where)]
+
+
+class MemoryStack(Stack):
+    """A stack whose Azurite is never stopped: it keeps everything in memory, and need not write all of it again."""
+
+    in_memory = True
 
 
 class Api:

@@ -26,9 +26,9 @@ async def test_runs_at_once_against_one_cap_never_spend_more(fresh_api: Api, fre
     fresh_stack.start_host()
 
     async def settled() -> bool:
-        states = [(await api.get(f"runs/{run['id']}"))["state"] for run in runs]
+        states = [run["state"] for run in (await api.get("runs?limit=200"))["items"]]
         seen.append(states)
-        return set(states) <= {"succeeded", "waiting"}
+        return len(states) == RUNS and set(states) <= {"succeeded", "waiting"}
 
     seen: list[list[str]] = []
     await eventually(settled, progress=lambda: seen[-1], what="the runs")

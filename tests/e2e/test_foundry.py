@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from devhost.processes import Child
-from tests.e2e.support import PROJECT, Api, Reply, Stack, eventually
+from tests.e2e.support import PROJECT, Api, MemoryStack, Reply, Stack, eventually
 from tests.waiting import QUIET_S
 
 AGENTS = 40
@@ -66,7 +66,7 @@ def foundry_stack(project: Project) -> Iterator[Stack]:
     """Run the app with the project."""
     with (
         tempfile.TemporaryDirectory(prefix="e2e-") as directory,
-        Stack(Path(directory), FOUNDRY_PROJECT_ENDPOINT=project.endpoint, PRUNE_GRACE_S="3600") as running,
+        MemoryStack(Path(directory), FOUNDRY_PROJECT_ENDPOINT=project.endpoint, PRUNE_GRACE_S="3600") as running,
     ):
         yield running
 

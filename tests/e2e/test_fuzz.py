@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import PATIENT, Stack
+from tests.e2e.support import PATIENT, MemoryStack, Stack
 from tests.waiting import QUIET_S
 
 _OWN = Path(__file__).parents[2] / ".venv-fuzz" / "bin"
@@ -30,7 +30,10 @@ expected-statuses = ["2xx", "400", "403", "404", "409", "412", "413", "503"]
 @pytest.fixture(scope="module")
 def fuzzed(emulators: None) -> Iterator[Stack]:
     """Run a stack of its own: the runs that a fuzzer makes go on for minutes, and would keep others from theirs."""
-    with tempfile.TemporaryDirectory(prefix="e2e-") as directory, Stack(Path(directory), **PATIENT) as running:
+    with (
+        tempfile.TemporaryDirectory(prefix="e2e-") as directory,
+        MemoryStack(Path(directory), **PATIENT) as running,
+    ):
         yield running
 
 

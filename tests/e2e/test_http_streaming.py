@@ -18,7 +18,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from openai import AsyncOpenAI
 
-from tests.e2e.support import PROMPT, Api, Stack
+from tests.e2e.support import PROMPT, Api, MemoryStack, Stack
 from tests.e2e.test_a2a import connected as a2a_connected
 from tests.e2e.test_a2a import message
 from tests.waiting import QUIET_S, eventually
@@ -32,7 +32,7 @@ ENDLESS: dict[str, Any] = {"simulate": {"reply": "One two three. " * 500, "strea
 def streaming(emulators: None) -> Iterator[Stack]:
     """Run a host whose answers are streamed."""
     with tempfile.TemporaryDirectory(prefix="e2e-") as directory:
-        with Stack(Path(directory), HTTP_STREAMING="true") as running:
+        with MemoryStack(Path(directory), HTTP_STREAMING="true") as running:
             yield running
         assert PROMPT not in running.log()
 

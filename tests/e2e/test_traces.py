@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.support import PROMPT, Api, Stack, eventually
+from tests.e2e.support import PROMPT, Api, MemoryStack, Stack, eventually
 from tests.waiting import QUIET_S
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -93,7 +93,7 @@ def exporting(emulators: None, openai_url: str, receiver: Receiver) -> Iterator[
     """A stack whose host exports to the receiver."""
     with (
         tempfile.TemporaryDirectory(prefix="e2e-") as directory,
-        Stack(
+        MemoryStack(
             Path(directory),
             OPENAI_BASE_URL=openai_url,
             OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url,

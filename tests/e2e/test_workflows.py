@@ -185,18 +185,3 @@ async def test_what_is_wrong_with_a_workflow_is_said_and_changes_nothing(api: Ap
     assert (elsewhere.status, hidden.status, hidden.code) == (404, 404, "workflow_run_not_found")
     assert (no_id.status, no_id.code) == (400, "invalid_run_id")
     assert (deleted.status, gone.status, gone.code) == (204, 404, "workflow_not_found")
-
-
-async def test_a_killed_host_goes_on_with_its_workflow_runs(fresh_api: Api, fresh_stack: Stack) -> None:
-    """Each step is still one run, and the workflow run ends once."""
-    await fresh_api.declare("writer", simulate={"latency_ms": 300})
-    steps = [{"name": f"s{n}", "agent": "writer", "prompt": "{input}"} for n in range(3)]
-    await fresh_api.call("PUT", "workflows/chain", {"steps": steps})
-    idents = [(await fresh_api.call("POST", "workflows/chain/runs", {"input": PROMPT})).json()["id"] for _ in range(6)]
-    fresh_stack.kill_host()
-    fresh_stack.start_host()
-    runs = [await ended(fresh_api, ident) for ident in idents]
-
-    assert [run["state"] for run in runs] == ["succeeded"] * 6
-    assert {len(step["tries"]) for run in runs for step in run["steps"]} == {1}
-    assert len((await fresh_api.get("runs?limit=200"))["items"]) == 18

@@ -15,7 +15,7 @@ from playwright.async_api import Browser, BrowserContext, async_playwright
 
 from devhost.errors import StartupError
 from devhost.services import node
-from tests.e2e.support import Api, Stack
+from tests.e2e.support import Api, MemoryStack, Stack
 from tests.waiting import QUIET_S
 from tests.webapp.support import HOSTILE, LINKS, Reader
 
@@ -45,7 +45,10 @@ def app_stack(chromium: str) -> Iterator[Stack]:
         node()
     except StartupError as error:
         missing(str(error))
-    with tempfile.TemporaryDirectory(prefix="webapp-") as directory, Stack(Path(directory), RUN_LEASE_S="2") as running:
+    with (
+        tempfile.TemporaryDirectory(prefix="webapp-") as directory,
+        MemoryStack(Path(directory), RUN_LEASE_S="2") as running,
+    ):
         yield running
 
 
