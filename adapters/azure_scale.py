@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kernel.errors import AppError, Conflict, Forbidden, NotFound, Unavailable
-from llmops.capacity.scaling import FLEX, SiteScale
+from llmops.capacity.scaling_forecast import FLEX, SiteScale
 
 if TYPE_CHECKING:
     from azure.core import AsyncPipelineClient
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.core.rest import AsyncHttpResponse, HttpRequest
 
-    from llmops.capacity.scaling import Platform
+    from llmops.capacity.scaling_forecast import Platform
 
 SITE = re.compile(
     r"/subscriptions/[0-9a-f-]{36}/resourceGroups/(?P<group>[\w().-]{1,90})/providers/Microsoft\.Web/sites/(?P<name>[\w-]{2,60})",

@@ -11,7 +11,7 @@ from kernel.errors import Unavailable
 from kernel.tracing import carrier, parent_of
 
 if TYPE_CHECKING:
-    from lifecycle.registry.operations import Operation
+    from lifecycle.registry.actor_operations import Operation
 
 ENTITY = "agent"
 """Name of the entity function."""
@@ -27,7 +27,7 @@ class DurableSignals:
 
     async def send(self, workspace: str, name: str, operation: Operation) -> None:
         """Send the operation; it is stored durably once this returns, and applied some time later."""
-        from lifecycle.registry.operations import to_signal  # noqa: PLC0415 - cold start
+        from lifecycle.registry.actor_operations import to_signal  # noqa: PLC0415 - cold start
 
         kind, values = to_signal(operation)
         values |= {CONTEXT: carrier()}  # an entity function gets no trace context of its own

@@ -11,13 +11,13 @@ import uuid
 from typing import TYPE_CHECKING, Any, Self
 
 from kernel.errors import AppError, InvalidInput, Unavailable
-from llmops.notifications.email import Email
 
 if TYPE_CHECKING:
     from azure.communication.email.aio import EmailClient
     from azure.core.exceptions import HttpResponseError
 
     from adapters.identity import AppIdentity
+    from llmops.notifications.email import Email
 
 _ASKED_FOR_S = 40.0
 """How long the state of an email is polled, in seconds; one still being sent then counts as sent."""

@@ -16,9 +16,9 @@ from adapters.identity import AppIdentity
 from kernel.errors import Unavailable
 from lifecycle.callbacks.delivery import Replies, Reply
 from lifecycle.callbacks.targets import no_broker
-from llmops.notifications.bodies import CLOUD_EVENT
 from llmops.notifications.channels import QUEUE_SCHEME
 from llmops.notifications.delivery import Answer
+from llmops.notifications.receiver_formats import CLOUD_EVENT
 
 if TYPE_CHECKING:
     from adapters.webhooks import HttpWebhooks

@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import AppError, Conflict, Unavailable
-from llmops.capacity.scaling import FUNCTION, LOCAL, SiteScale
+from llmops.capacity.scaling_forecast import FUNCTION, LOCAL, SiteScale
 
 if TYPE_CHECKING:
-    from llmops.capacity.scaling import Platform
+    from llmops.capacity.scaling_forecast import Platform
 
 _LOAD_S = 60.0
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import httpx2
 
-from llmops.notifications.urls import is_public
+from adapters.tls import trusted
+from llmops.notifications.webhook_addresses import is_public
 
 KEY = "agent-lifecycle/idempotency-key"
 """Key in a request's `_meta` that identifies a call; a repeated call has the same value."""
@@ -39,7 +40,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     def __init__(self, *, allow_private: bool, resolve: Resolve, trusts: ssl.SSLContext | None = None) -> None:
         self._allow_private = allow_private
         self._resolve = resolve
-        self._inner = httpx2.AsyncHTTPTransport(verify=trusts or True, trust_env=False)
+        self._inner = httpx2.AsyncHTTPTransport(verify=trusts or trusted(environment=False), trust_env=False)
         self.not_made: set[str] = set()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:

@@ -11,15 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from adapters.addresses import look_up
+from adapters.dns_lookup import look_up
 from kernel.errors import InvalidInput, RunFailed, Unavailable
 from kernel.ids import new_id
-from lifecycle.specs.hosted_tools import Mcp
 from lifecycle.specs.servers import RemoteTool, local_name
-from lifecycle.tools.calling import ToolFailed
 from lifecycle.tools.context import CURRENT, Setting
 from lifecycle.tools.definition import TIMEOUT_S, Tool, ToolTerms
-from llmops.notifications.urls import target_of
+from lifecycle.tools.limited_calls import ToolFailed
+from llmops.notifications.webhook_addresses import target_of
 
 if TYPE_CHECKING:
     import ssl
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from adapters.mcp_connection import McpConnection
     from adapters.mcp_http import Resolve
+    from lifecycle.specs.hosted_tools import Mcp
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class McpServers:
 
     async def tools(self, server: Mcp) -> Sequence[FunctionTool]:
         """Return the server's tools for an agent, named after the server's label and the tool."""
-        from lifecycle.tools.framework import framework_tool  # noqa: PLC0415 - cold start
+        from lifecycle.tools.function_tools import framework_tool  # noqa: PLC0415 - cold start
 
         connected = self._server(server)
         terms = ToolTerms(server.timeout_s or TIMEOUT_S, server.rule)

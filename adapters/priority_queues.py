@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from lifecycle.conversations.priority import Priority
-from lifecycle.runs.queue import DeadMessage, QueueMessage, RunQueue
+from lifecycle.conversations.session_priority import Priority
 
 if TYPE_CHECKING:
-    from lifecycle.conversations.submission import Submission
+    from lifecycle.conversations.run_request import Submission
+    from lifecycle.runs.run_queue import DeadMessage, QueueMessage, RunQueue
 
 _ORDER = (Priority.NORMAL, Priority.HIGH, Priority.LOW)
 
@@ -29,6 +29,10 @@ class PriorityQueues:
         self._order = [priority for priority in _ORDER if priority in queues]
         self._queues = [queues[priority] for priority in self._order]
         self._count = len(self._queues)
+
+    def open(self) -> None:
+        """Connect in the background to the queue that most runs are sent to."""
+        self._queues[0].open()
 
     async def send(self, submission: Submission, at: datetime | None = None) -> None:
         """Put the submission on the queue of its priority, delivered from that time on; None for at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from llmops.capacity.resources import ProcessSample
+from llmops.capacity.worker_resources import ProcessSample
 
 _CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Files of control groups, version 2 and 1 (docs.kernel.org/admin-guide/cgroup-v2.html); absent elsewhere."""

@@ -7,20 +7,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from adapters.tls import bundled
 from kernel.errors import AppError, NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.tracing import PRODUCER, carrier, span
-from lifecycle.conversations.envelope import headers_of
-from lifecycle.conversations.priority import Priority
-from lifecycle.runs.provenance import SIGNATURE, Origin, sign
-from lifecycle.runs.queue import DeadMessage, QueueMessage
+from lifecycle.conversations.message_headers import headers_of
+from lifecycle.conversations.session_priority import Priority
+from lifecycle.runs.message_signatures import SIGNATURE, Origin, sign
+from lifecycle.runs.run_queue import DeadMessage, QueueMessage
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage
     from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
 
-    from lifecycle.conversations.submission import Submission
+    from lifecycle.conversations.run_request import Submission
 
 SUBJECT = "agent.run"
 CONTENT_TYPE = "application/json"
@@ -35,7 +36,7 @@ _LONGEST_SEARCH = 1000
 class ServiceBusQueue:
     """Sends runs, and handles dead letters, whose ids are their sequence numbers.
 
-    The client and its connection are created on first use and kept.
+    The client and its connection are created on first use, or by `open`, and kept.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class ServiceBusQueue:
         self._redriving = asyncio.Lock()
         self._client: ServiceBusClient | None = None
         self._senders: list[ServiceBusSender] = []
+        self._opening: asyncio.Task[ServiceBusSender] | None = None
         self._peeking = asyncio.Lock()
         self._peeker: ServiceBusReceiver | None = None
 
@@ -61,7 +63,7 @@ class ServiceBusQueue:
         def connect() -> ServiceBusClient:
             from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415 - 0.2 s that a cold start need not pay
 
-            return ServiceBusClient.from_connection_string(connection)
+            return ServiceBusClient.from_connection_string(connection, ssl_context=bundled())
 
         return cls(connect, queue, priority, signing_key)
 
@@ -79,9 +81,23 @@ class ServiceBusQueue:
         def connect() -> ServiceBusClient:
             from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415 - 0.2 s that a cold start need not pay
 
-            return ServiceBusClient(namespace, credential)
+            return ServiceBusClient(namespace, credential, ssl_context=bundled())
 
         return cls(connect, queue, priority, signing_key)
+
+    def open(self) -> None:
+        """Connect in the background, unless it is connected; the first `send` then does not wait as long.
+
+        The SDK takes about half a second to open its first sender, most of it in pauses between polls.
+        """
+        if self._client is None and self._opening is None:
+            self._opening = asyncio.create_task(self._opened())
+            self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())  # the next `send` tries
+
+    async def _opened(self) -> ServiceBusSender:
+        await asyncio.to_thread(bundled)
+        sender = self._connected().get_queue_sender(self._queue)
+        return await sender.__aenter__()
 
     async def send(self, submission: Submission, at: datetime | None = None) -> None:
         """Put the submission on the queue, as one message with SessionId = session; the run's id is in its body.
@@ -139,6 +155,10 @@ class ServiceBusQueue:
 
     async def aclose(self) -> None:
         """Close the connection."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+            self._opening = None
         while self._senders:
             await self._senders.pop().close()
         if self._peeker is not None:
@@ -162,13 +182,27 @@ class ServiceBusQueue:
     async def _send_message(self, message: ServiceBusMessage) -> None:
         async with self._slots:
             # A sender serves one task at a time and waits for the broker, so several are kept.
-            sender = self._senders.pop() if self._senders else self._connected().get_queue_sender(self._queue)
+            sender = await self._sender()
             try:
                 await sender.send_messages(message)
             except _failures() as error:
                 await sender.close()
                 raise _unavailable() from error
             self._senders.append(sender)
+
+    async def _sender(self) -> ServiceBusSender:
+        if self._senders:
+            return self._senders.pop()
+        opening, self._opening = self._opening, None
+        if opening is None or (opening.done() and opening.exception()):
+            return self._connected().get_queue_sender(self._queue)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            self._opening = opening
+            raise
+        except _failures() as error:
+            raise _unavailable() from error
 
     def _connected(self) -> ServiceBusClient:
         if self._client is None:

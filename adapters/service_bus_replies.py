@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from adapters.tls import bundled
 from kernel.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class ServiceBusReplies:
         def connect() -> ServiceBusClient:
             from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415 - few workers ever reply
 
-            return ServiceBusClient.from_connection_string(connection)
+            return ServiceBusClient.from_connection_string(connection, ssl_context=bundled())
 
         return cls(connect)
 
@@ -42,7 +43,7 @@ class ServiceBusReplies:
         def connect() -> ServiceBusClient:
             from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415 - few workers ever reply
 
-            return ServiceBusClient(namespace, credential)
+            return ServiceBusClient(namespace, credential, ssl_context=bundled())
 
         return cls(connect)
 

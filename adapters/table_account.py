@@ -68,9 +68,14 @@ class SharedKey(SansIOHTTPPolicy[Any, Any]):
 class Dated(SansIOHTTPPolicy[Any, Any]):
     """Sets the date of each attempt of a request: the service refuses requests older than 15 minutes."""
 
+    def __init__(self) -> None:
+        self._second, self._date = 0, ""
+
     def on_request(self, request: PipelineRequest[Any]) -> None:
         """Set x-ms-date."""
-        request.http_request.headers["x-ms-date"] = format_date_time(time.time())
+        if (now := int(time.time())) != self._second:
+            self._second, self._date = now, format_date_time(now)
+        request.http_request.headers["x-ms-date"] = self._date
 
 
 def from_connection_string(text: str) -> Account:

@@ -15,9 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 _BOUNDARY = re.compile(r'multipart/mixed\s*;(?:.*;)?\s*boundary=(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)
-_DASHES = re.compile(
-    rb"(?:\A|\r?\n)--([^\r\n]*)"
-)  # a pattern containing the boundary would have to be compiled each time
+_CR, _LF = b"\r\n"
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?:[ \r\n]|\Z)")
 _XML_CODE = re.compile(rb"<(?:\w+:)?code>(\w+)<", re.IGNORECASE)
@@ -91,17 +89,21 @@ def _responses(content_type: str, body: bytes) -> list[Answer]:
 
 def _sections(body: bytes, boundary: bytes) -> list[bytes]:
     """Return the sections between boundary lines; the last must be closed."""
+    mark = b"--" + boundary
     sections: list[bytes] = []
     start: int | None = None
-    for found in _DASHES.finditer(body):
-        line = found[1].rstrip(b" \t")
-        if line not in (boundary, boundary + b"--"):
-            continue
-        if start is not None:
-            sections.append(body[start : found.start()])
-        if line != boundary:
-            return sections
-        start = found.end()
+    at = body.find(mark)
+    while at >= 0:
+        line_end = body.find(b"\n", at)
+        line = body[at + len(mark) : line_end if line_end >= 0 else len(body)].rstrip(b" \t\r")
+        if line in (b"", b"--") and (at == 0 or body[at - 1] == _LF):
+            if start is not None:
+                end = at - 1 if body[at - 2 : at - 1] != b"\r" else at - 2
+                sections.append(body[start:end])
+            if line:
+                return sections
+            start = line_end if line_end >= 0 else len(body)
+        at = body.find(mark, at + len(mark))
     raise UnreadableAnswer
 
 
@@ -123,10 +125,14 @@ def _response(content: bytes) -> Answer:
 
 
 def _cut(text: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return what is before the first empty line, that line (empty for none), and what is after it."""
+    usual, bare = text.find(b"\n\r\n"), text.find(b"\n\n")
+    if usual > 0 and text[usual - 1] == _CR and (bare < 0 or bare > usual):
+        return text[: usual - 1], text[usual - 1 : usual + 3], text[usual + 3 :]
     found = _BLANK_LINE.search(text)
     return (text[: found.start()], found[0], text[found.end() :]) if found else (text, b"", b"")
 
 
 def _headers(head: bytes) -> dict[str, str]:
-    pairs = (line.partition(b":") for line in head.split(b"\n"))
-    return {name.strip().lower().decode("latin-1"): value.strip().decode("latin-1") for name, _, value in pairs}
+    pairs = (line.partition(":") for line in head.decode("latin-1").split("\n"))
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}

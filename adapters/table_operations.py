@@ -12,14 +12,17 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 from uuid import uuid4
 
-from adapters.table_answers import Answer
 from adapters.table_entities import to_entity, to_filter
 from adapters.table_rules import place
 from kernel.errors import Unavailable
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Upsert, Write
+
+if TYPE_CHECKING:
+    from adapters.table_answers import Answer
 
 _READ = {
     "Accept": "application/json;odata=minimalmetadata"

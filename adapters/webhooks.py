@@ -14,10 +14,10 @@ from typing import Any
 
 import httpcore2
 
-from adapters.addresses import look_up
+from adapters.dns_lookup import look_up
 from kernel.errors import Unavailable
 from llmops.notifications.delivery import Answer
-from llmops.notifications.urls import is_public, refused, target_of
+from llmops.notifications.webhook_addresses import is_public, refused, target_of
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Returns the addresses of a name, for a port; raises OSError when there are none."""

@@ -21,10 +21,10 @@ from benchmarks.measure import CountingTables, Result
 from devhost.services import start_azurite
 from kernel.tables import Insert, Span, Tables, every
 from llmops.evaluation.scoring import Score
-from llmops.facts.figures import FactSums
-from llmops.facts.folding import FactAggregation
-from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
-from llmops.facts.store import SHARDS, TABLE, StoredFact, home_of, kept_of, kept_row, new_row, partition
+from llmops.facts.attempt_fact import AttemptFact, Attribution, Call, Ending, Timing
+from llmops.facts.fact_store import SHARDS, TABLE, StoredFact, home_of, kept_of, kept_row, new_row, partition
+from llmops.facts.sum_reader import FactSums
+from llmops.facts.summing import FactAggregation
 from llmops.facts.sums import costs_of
 from llmops.spend.costs import Group
 from llmops.spend.usage import Spend, Usage

@@ -17,7 +17,7 @@ from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Tables
 from llmops.budgets.counters import BudgetCounters
 from llmops.budgets.reservations import Intent, ReservationRequest, ReservationResult, Settlement
 from llmops.budgets.rules import Amounts, AppliedLimit, CostAttribution, Limit
-from llmops.facts.model import Call
+from llmops.facts.attempt_fact import Call
 from llmops.spend.usage import Usage
 
 _WORKERS = (1, 8, 64)

@@ -2,8 +2,9 @@
 
 python -m benchmarks.capacity [RUNS] [SEED]
 
-Workers ask for slots by the rule that ships (`llmops.capacity.slices.divided`), about once a second each; first come,
-first served is one queue in front of all slots, which no system of several workers has without a request for each run.
+Workers ask for slots by the rule that ships (`llmops.capacity.slice_division.divided`), about once a second each; first
+come, first served is one queue in front of all slots, which no system of several workers has without a request for each
+run.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from itertools import islice
 from operator import attrgetter
 
 from benchmarks.measure import Result
-from llmops.capacity.exchange import Request, State, Want
 from llmops.capacity.pools import NOTHING, Amounts, Limits, Pool, Share
-from llmops.capacity.slices import LASTS_S, divided
+from llmops.capacity.slice_division import LASTS_S, divided
+from llmops.capacity.slice_messages import Request, State, Want
 
 DAY_S = 86_400.0
 WORKERS = 5

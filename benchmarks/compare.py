@@ -130,7 +130,7 @@ async def started(name: str, root: Path, data: Path, parts: ExitStack) -> Side:
         "TablesConnection": azurite.connection_string,
         "ServiceBusConnection": bus.connection_string,
         "PYTHONPATH": str(root),
-        **_bytecode(root, data / "bytecode"),
+        **_bytecode(root),
     }
     host = parts.enter_context(start_host(root, settings, state_dir=data / "host", timeout_s=180))
     http = aiohttp.ClientSession(host.url, connector=aiohttp.TCPConnector(limit=0))
@@ -141,13 +141,15 @@ async def started(name: str, root: Path, data: Path, parts: ExitStack) -> Side:
     return Side(name, host, http, _asked, first_s=time.perf_counter() - began)
 
 
-def _bytecode(root: Path, directory: Path) -> dict[str, str]:
-    """Compile a tree if its deployment does, and return the settings under which an instance has what is deployed."""
-    settings = {"PYTHONPYCACHEPREFIX": str(directory), "PYTHONDONTWRITEBYTECODE": "1"}
+def _bytecode(root: Path) -> dict[str, str]:
+    """Compile a tree if its deployment does, and return the settings under which an instance has what is deployed.
+
+    The libraries' bytecode is there in both cases: pip writes it.
+    """
+    settings = {"PYTHONDONTWRITEBYTECODE": "1"}
     if "compileall" in (root / "azure.yaml").read_text(encoding="utf-8"):
         packages = ("adapters", "bootstrap", "kernel", "lifecycle", "llmops", "triggers")
-        command = [sys.executable, "-m", "compileall", "-q", *packages, "function_app.py"]
-        subprocess.run(command, cwd=root, env={**os.environ, **settings}, check=True)
+        subprocess.run([sys.executable, "-m", "compileall", "-q", *packages, "function_app.py"], cwd=root, check=True)
     return settings
 
 

@@ -16,7 +16,7 @@ from devhost.services import Azurite, start_azurite
 from kernel.journal import Entry, Event, Journal
 from kernel.settings import Settings
 from lifecycle.conversations.session import Session
-from lifecycle.conversations.store import ConversationChange, StoredConversation
+from lifecycle.conversations.session_store import ConversationChange, StoredConversation
 from lifecycle.events.streams import SessionStream, Stream, WorkspaceStream
 
 _FOLLOWERS = (1, 50, 200)

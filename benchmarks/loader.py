@@ -17,10 +17,10 @@ from pathlib import Path
 from benchmarks.measure import Result
 from bootstrap.services import Services
 from kernel.settings import Settings
-from lifecycle.loader.activity import ActivityBook, Use
-from lifecycle.loader.files import AgentConfiguration, LoaderFiles
-from lifecycle.loader.policies import POLICIES
+from lifecycle.loader.agent_files import AgentConfiguration, LoaderFiles
+from lifecycle.loader.eviction_policies import POLICIES
 from lifecycle.loader.simulation import clairvoyant, replay, static
+from lifecycle.loader.usage_statistics import ActivityBook, Use
 from lifecycle.specs.spec import AgentSpec
 from tests.fakes.openai_server import FakeOpenAI
 from tests.lifecycle.loader.requests import daily, scanned, shifting, zipf
@@ -59,7 +59,7 @@ import asyncio, sys, time
 from bootstrap.services import Services
 from kernel.ids import new_id
 from kernel.settings import Settings
-from lifecycle.conversations.submission import RunRequest
+from lifecycle.conversations.run_request import RunRequest
 from lifecycle.specs.spec import AgentSpec
 
 async def main(url, how):

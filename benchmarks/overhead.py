@@ -20,11 +20,11 @@ from bootstrap.services import Services
 from kernel.ids import new_id
 from kernel.settings import Settings
 from kernel.tracing import PRODUCER, carrier, event, parent_of, span
-from lifecycle.conversations.submission import RunRequest, Submission
-from lifecycle.registry.signals import AgentSignals
+from lifecycle.conversations.run_request import RunRequest, Submission
+from lifecycle.registry.actor_signals import AgentSignals
 from lifecycle.specs.spec import AgentSpec
 from llmops.budgets.rules import Budget, Limit, parse_scope
-from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
+from llmops.facts.attempt_fact import AttemptFact, Attribution, Call, Ending, Timing
 from llmops.spend.usage import Usage
 
 _RUNS = 150

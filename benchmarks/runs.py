@@ -23,7 +23,7 @@ from devhost.services import Azurite, ServiceBus, start_azurite, start_host, sta
 from kernel.ids import new_id
 from kernel.settings import Settings
 from kernel.tables import Insert, Row
-from lifecycle.conversations.submission import RunRequest, Submission
+from lifecycle.conversations.run_request import RunRequest, Submission
 from lifecycle.specs.spec import AgentSpec
 
 ROOT = Path(__file__).parent.parent

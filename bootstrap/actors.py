@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from adapters.durable_signals import DurableSignals, parse_entity_key, sent_in
 from bootstrap.services import Services
-from kernel.settings import Settings
 
 if TYPE_CHECKING:
+    from kernel.settings import Settings
     from lifecycle.registry.actor import ActorState, AgentActor
-    from lifecycle.registry.operations import Operation
+    from lifecycle.registry.actor_operations import Operation
 
 T = TypeVar("T")
 

@@ -9,12 +9,12 @@ from adapters.identity import AppIdentity
 from adapters.priority_queues import PriorityQueues
 from adapters.service_bus import ServiceBusQueue
 from kernel.settings import InvalidSettings, Settings
-from kernel.tables import Tables
-from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.session_priority import Priority
 
 if TYPE_CHECKING:
     from adapters.service_bus_replies import ServiceBusReplies
     from kernel.large_texts import LargeTexts
+    from kernel.tables import Tables
 
 
 def azure_tables(settings: Settings) -> Tables:

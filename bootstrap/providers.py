@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from adapters.identity import AppIdentity
 from adapters.providers.extension import ExtensionProvider
@@ -11,14 +12,16 @@ from adapters.providers.foundry import FoundryProvider, Project
 from adapters.providers.offline import OfflineProvider
 from adapters.providers.openai import Endpoint, OpenAIProvider
 from adapters.providers.routed import Reach, RoutedProvider
-from kernel.clock import Clock
 from kernel.errors import ProviderRejected
-from kernel.settings import Settings
-from kernel.tables import Tables
-from lifecycle.extensions.definition import ChatClientMaker
 from lifecycle.registry.providers import AgentProvider, Providers
-from lifecycle.specs.tools import Toolbox
-from llmops.routing.router import Router
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from kernel.settings import Settings
+    from kernel.tables import Tables
+    from lifecycle.extensions.definition import ChatClientMaker
+    from lifecycle.specs.tools import Toolbox
+    from llmops.routing.router import Router
 
 
 class KnownProviders(dict[str, AgentProvider]):

@@ -41,11 +41,11 @@ from bootstrap.parts.spend import SpendServices
 from bootstrap.parts.status import StatusServices
 from bootstrap.parts.teams import TeamServices
 from bootstrap.parts.workflows import WorkflowServices
-from kernel.clock import Clock
 from kernel.settings import Secret, Settings
 
 if TYPE_CHECKING:
     from bootstrap.library import ProductionAgentManager
+    from kernel.clock import Clock
     from kernel.large_texts import LargeTexts
     from kernel.tables import Tables
     from lifecycle.conversations.run import Run
@@ -203,7 +203,13 @@ class Services:
     def teams(self) -> TeamServices:
         """Teams of agents and people."""
         return TeamServices(
-            self.core, self.notifications, self.extensions, self.configuration, self.conversations, self.agents
+            self.core,
+            self.notifications,
+            self.extensions,
+            self.configuration,
+            self.conversations,
+            self.agents,
+            self.approvals,
         )
 
     @cached_property

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from kernel.settings import Settings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kernel.settings import Settings
 
 
 def start_telemetry(settings: Settings) -> None:

@@ -86,7 +86,7 @@ class Host:
         self._arguments = arguments
         self._state = arguments.root / arguments.state
         load_app_settings(arguments.root, os.environ)
-        self._options = load_host_options(arguments.root, os.cpu_count() or 1)
+        self._options = load_host_options(arguments.root, os.cpu_count() or 1, os.environ)
         self._listener = bind(arguments.host, arguments.port, "--port (0 takes a free one)")
         rpc_ports = itertools.chain([arguments.rpc_port], _RPC_FALLBACK)
         self._rpc_listener = bind_first("127.0.0.1", rpc_ports, "--rpc-port")

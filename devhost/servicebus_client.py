@@ -28,16 +28,21 @@ _log = logging.getLogger("devhost.servicebus")
 def connect(connection: ServiceBusConnection) -> ServiceBusClient:
     """Return a client without retries of its own, because the trigger has its own retry and log policy.
 
-    The TLS context is created once: by default the SDK creates one for every connection and reads all certificates
+    All have the same TLS context: by default the SDK creates one for every connection and reads all certificates
     again, even for an unencrypted port.
     """
     complete_decoder()
-    options: dict[str, Any] = {"retry_total": 0, "ssl_context": ssl.create_default_context(cafile=certifi.where())}
+    options: dict[str, Any] = {"retry_total": 0, "ssl_context": _authorities()}
     if connection.connection_string:
         return ServiceBusClient.from_connection_string(connection.connection_string, **options)
     from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - slow to import and seldom needed
 
     return ServiceBusClient(connection.fully_qualified_namespace or "", DefaultAzureCredential(), **options)
+
+
+@functools.cache
+def _authorities() -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certifi.where())
 
 
 class Outage:

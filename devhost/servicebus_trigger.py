@@ -44,8 +44,9 @@ from devhost.settings import ServiceBusOptions
 _POLL_S = 60.0
 #: Seconds a session may look for its next message before it gives way to a waiting one.
 _GRACE_S = 0.02
-#: Slots kept waiting, so that a burst finds receivers that are already connected, while there may be more slots.
-_STANDBY = 8
+#: Slots kept waiting, so that a burst finds receivers that are already connected, while there may be more slots; and
+#: those of a queue that nothing comes from: the SDK looks five times a second whether something has come.
+_STANDBY, _QUIET_STANDBY = 8, 2
 #: Slots of a session queue beyond `maxConcurrentSessions`; with fewer waiting, idle sessions are let go.
 _SPARE = 2
 #: Seconds between taking a session and making room for the next: connecting again would delay the first message.
@@ -102,7 +103,7 @@ class ServiceBusTrigger:
 
     def start(self) -> None:
         """Connect the first slots in the background; more follow when these are busy."""
-        for _ in range(min(_STANDBY, self._limit)):
+        for _ in range(min(_QUIET_STANDBY, self._limit)):
             self._add_slot()
 
     def quiesce(self) -> None:
@@ -133,7 +134,9 @@ class ServiceBusTrigger:
     def _add_slot(self) -> None:
         slot = asyncio.create_task(self._slot())
         self._slots.add(slot)
+        self._waiting.add(slot)  # it is about to
         slot.add_done_callback(self._slots.discard)
+        slot.add_done_callback(self._waiting.discard)
 
     async def _slot(self) -> None:
         backoff_s = _FIRST_BACKOFF_S
@@ -145,6 +148,8 @@ class ServiceBusTrigger:
             except OperationTimeoutError:
                 # No session came. A broker that responds at once must not be polled in a tight loop.
                 self._outage.end()
+                if len(self._waiting) >= _QUIET_STANDBY:
+                    return
                 await asyncio.sleep(max(0.0, 1.0 - (time.monotonic() - started)))
             except SessionLockLostError as error:
                 _log.warning("A session of queue '%s' was lost: %s", self._queue, brief(error))
@@ -174,11 +179,12 @@ class ServiceBusTrigger:
             closing.add_done_callback(self._closing.discard)
 
     def _make_room(self) -> None:
-        """Keep slots waiting: add one, or at the limit release the session that has been idle longest."""
+        """Keep slots waiting: add what is missing, or at the limit release the session that has been idle longest."""
         if self._stopping or len(self._waiting) >= _STANDBY:
             return
         if len(self._slots) < self._limit:
-            self._add_slot()
+            for _ in range(min(_STANDBY - len(self._waiting), self._limit - len(self._slots))):
+                self._add_slot()
         elif len(self._waiting) < _SPARE and (idle := [held for held in self._held if held.idle_since is not None]):
             min(idle, key=lambda held: held.idle_since or 0.0).release.set()
 

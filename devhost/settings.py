@@ -12,6 +12,7 @@ from devhost.errors import StartupError
 from devhost.timespan import parse_timespan
 
 MAX_WORKERS = 10
+_HOST_PREFIX = "azurefunctionsjobhost__"
 _PERCENT_NAME = re.compile(r"%([^%\s]+)%")
 
 
@@ -138,17 +139,20 @@ def worker_count(asked: int | None, environ: Mapping[str, str]) -> int:
     return int(text)
 
 
-def load_host_options(root: Path, cpu_count: int) -> HostOptions:
-    """Read host.json of an app.
+def load_host_options(root: Path, cpu_count: int, environ: Mapping[str, str]) -> HostOptions:
+    """Read host.json of an app, and the settings that replace values of it, as on the platform.
+
+    `AzureFunctionsJobHost__extensions__serviceBus__maxConcurrentSessions` replaces that value, for example.
 
     Args:
         root: The app's directory.
+        environ: The app settings.
         cpu_count: Cores of this machine; the host's concurrency defaults are multiples of it.
 
     Raises:
         StartupError: host.json is malformed.
     """
-    content = read_json(root / "host.json")
+    content = _replaced(read_json(root / "host.json"), environ)
     extensions = content.get("extensions") or {}
     bus, durable, http = (extensions.get(key) or {} for key in ("serviceBus", "durableTask", "http"))
     timeout = str(content.get("functionTimeout") or "00:30:00")
@@ -161,7 +165,7 @@ def load_host_options(root: Path, cpu_count: int) -> HostOptions:
                 max_concurrent_calls=int(bus.get("maxConcurrentCalls", 16 * cpu_count)),
                 max_auto_lock_renewal_s=_seconds(bus, "maxAutoLockRenewalDuration", timedelta(minutes=5)),
                 session_idle_timeout_s=_seconds(bus, "sessionIdleTimeout", timedelta(minutes=1)),
-                auto_complete_messages=bool(bus.get("autoCompleteMessages", True)),
+                auto_complete_messages=str(bus.get("autoCompleteMessages", True)).lower() == "true",
             ),
             durable=DurableOptions(
                 hub_name=str(durable.get("hubName", "TestHubName")),
@@ -171,6 +175,27 @@ def load_host_options(root: Path, cpu_count: int) -> HostOptions:
         )
     except (TypeError, ValueError) as error:
         raise StartupError(f"{root / 'host.json'}: {error}") from error
+
+
+def _replaced(content: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return host.json with the values that app settings give; names match in any case."""
+    for name, value in environ.items():
+        if not name.lower().startswith(_HOST_PREFIX):
+            continue
+        *parents, last = name[len(_HOST_PREFIX) :].split("__")
+        section = content
+        for parent in parents:
+            key = _key(section, parent)
+            if not isinstance(section.get(key), dict):
+                section[key] = {}
+            section = section[key]
+        section[_key(section, last)] = value
+    return content
+
+
+def _key(section: Mapping[str, Any], name: str) -> str:
+    """Return the name as the section spells it."""
+    return next((key for key in section if key.lower() == name.lower()), name)
 
 
 def _seconds(section: Mapping[str, Any], key: str, default: timedelta) -> float:

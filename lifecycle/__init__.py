@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bootstrap.library import ManagerStats, ProductionAgent, ProductionAgentManager, Progress
-    from lifecycle.loader.active import ActiveAgent
-    from lifecycle.loader.activity import LearningRules
-    from lifecycle.loader.files import AgentConfiguration
+    from lifecycle.loader.agent_files import AgentConfiguration
+    from lifecycle.loader.agents_in_use import ActiveAgent
     from lifecycle.loader.library import LazyAgentLoader
-    from lifecycle.loader.limits import LoaderNumbers
+    from lifecycle.loader.setting_limits import LoaderNumbers
+    from lifecycle.loader.usage_statistics import LearningRules
     from lifecycle.specs.spec import AgentSpec
 
 __all__ = [
@@ -28,12 +28,12 @@ __all__ = [
 ]
 
 _MODULES = {
-    "ActiveAgent": "lifecycle.loader.active",
-    "AgentConfiguration": "lifecycle.loader.files",
+    "ActiveAgent": "lifecycle.loader.agents_in_use",
+    "AgentConfiguration": "lifecycle.loader.agent_files",
     "AgentSpec": "lifecycle.specs.spec",
     "LazyAgentLoader": "lifecycle.loader.library",
-    "LearningRules": "lifecycle.loader.activity",
-    "LoaderNumbers": "lifecycle.loader.limits",
+    "LearningRules": "lifecycle.loader.usage_statistics",
+    "LoaderNumbers": "lifecycle.loader.setting_limits",
 }
 _COMPOSED = {"ManagerStats", "ProductionAgent", "ProductionAgentManager", "Progress"}
 

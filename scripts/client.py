@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from triggers.app import RESOURCES
-from triggers.http.api import Operation
 from triggers.http.openapi import describe
+from triggers.http.request_handling import Operation
 
 MODELS = Path(__file__).parents[1] / "clients/python/agent_lifecycle_client/models.py"
 _HEADER = '"""The API\'s values, generated from its openapi.json by `make client`. Do not edit."""'

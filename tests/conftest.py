@@ -8,11 +8,14 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadGroupScheduling
 
 ROOT = Path(__file__).parents[1]
+_LONGEST = tuple(f"tests/{name}/" for name in ("webapp", "chaos", "e2e", "devhost", "infra", "packaging", "servicebus"))
 
 # No test is about how fast the machine is that it runs on.
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -30,6 +33,27 @@ def pytest_configure(config: pytest.Config) -> None:
     directory.parent.mkdir(exist_ok=True)
     config.option.basetemp = str(directory)
     config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+
+
+class ModulesTogether(LoadGroupScheduling):
+    """Gives a module's tests to one worker, so that no second one starts the processes that they share."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        group = super()._split_scope(nodeid)
+        return nodeid.partition("::")[0] if group == nodeid else group
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ModulesTogether:
+    """Spread the tests over the workers by module, and those marked with an `xdist_group` by that."""
+    config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
+    return ModulesTogether(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest where there are several workers, so that none of them has it left in the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -46,8 +46,8 @@ from triggers.http import (
 from triggers.http import (
     timers as timers_api,
 )
-from triggers.http.api import Api
-from triggers.http.host import stream_answers
+from triggers.http.functions_http import stream_answers
+from triggers.http.request_handling import Api
 
 RESOURCES = (
     agents,

@@ -19,7 +19,7 @@ from kernel.tracing import attached
 
 if TYPE_CHECKING:
     from lifecycle.registry.actor import ActorState
-    from lifecycle.registry.operations import Operation
+    from lifecycle.registry.actor_operations import Operation
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def register(blueprint: df.Blueprint, actors: Actors) -> None:
 
     @blueprint.entity_trigger(context_name="context", entity_name="agent")
     def agent(context: df.DurableEntityContext) -> None:  # pyright: ignore[reportUnusedFunction] - registered
-        from lifecycle.registry.operations import from_signal  # noqa: PLC0415 - cold start
+        from lifecycle.registry.actor_operations import from_signal  # noqa: PLC0415 - cold start
 
         try:
             values = context.get_input() or {}

@@ -11,16 +11,16 @@ import azure.functions as func
 from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.tracing import attached
-from lifecycle.conversations.envelope import headers_of
-from lifecycle.conversations.priority import Priority
-from lifecycle.runs.provenance import SIGNATURE, Origin
-from lifecycle.runs.queue import RunQueue
-from triggers.http.api import MakeSignals
+from lifecycle.conversations.message_headers import headers_of
+from lifecycle.conversations.session_priority import Priority
+from lifecycle.runs.message_signatures import SIGNATURE, Origin
+from lifecycle.runs.run_queue import RunQueue
+from triggers.http.request_handling import MakeSignals
 from triggers.tracing import incoming
 
 if TYPE_CHECKING:
     from lifecycle.conversations.run import Run
-    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.registry.actor_signals import AgentSignals
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
         context: func.Context,
         priority: Priority,
     ) -> None:
-        from lifecycle.conversations.submission import parse_message  # noqa: PLC0415 - imports pydantic: cold start
+        from lifecycle.conversations.run_request import parse_message  # noqa: PLC0415 - imports pydantic: cold start
 
         deliveries = message.delivery_count or 1
         requeue, signals = services.runs.requeue(run_queue.send), make_signals(client)

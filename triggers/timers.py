@@ -21,12 +21,12 @@ import azure.functions as func
 from kernel.errors import AppError
 from kernel.timer_status import TimerRun
 from lifecycle.schedules.rules import covering, interval, is_due, until_next
-from triggers.http.api import MakeSignals
+from triggers.http.request_handling import MakeSignals
 
 if TYPE_CHECKING:
     from bootstrap.services import Services
-    from lifecycle.registry.signals import AgentSignals
-    from lifecycle.runs.queue import RunQueue
+    from lifecycle.registry.actor_signals import AgentSignals
+    from lifecycle.runs.run_queue import RunQueue
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ async def _tend_budgets(now: Round) -> Done:
     done = await now.services.budgets.maintenance.run()
     resumed = await now.services.runs.resume.resume_all(now.queue.send)
     settled = await now.services.approvals.decisions.sweep(now.queue.send)
-    people = await now.services.teams.people.sweep(now.queue.send)
+    people = await now.services.teams.waiting_for_people.sweep(now.queue.send)
     assigned = await now.services.teams.waiting_sessions.sweep(now.queue.send)
     taken_on = await now.services.workflows.engine.sweep(now.signals, now.queue.send)
     sampled = await now.services.capacity.sampler.run(now.services.core.clock())

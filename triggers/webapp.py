@@ -22,8 +22,8 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from kernel.settings import Settings
-from triggers.http.host import answer_to, request_of
-from triggers.http.problems import not_allowed
+from triggers.http.error_responses import not_allowed
+from triggers.http.functions_http import answer_to, request_of
 
 ROOT = Path(__file__).parents[1] / "webapp"
 ENTRA = "/.auth/login/aad"

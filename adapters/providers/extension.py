@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from adapters.providers.failures import causes, own_error, unknown_error
 from adapters.providers.stateless import StatelessProvider
-from kernel.clock import Clock
 from kernel.errors import AppError, ProviderRejected, Unavailable
-from lifecycle.extensions.definition import ChatClientMaker
-from lifecycle.registry.providers import ProviderVersion
-from lifecycle.specs.spec import AgentSpec
-from lifecycle.specs.tools import Toolbox
-from lifecycle.tools.context import Setting
 
 if TYPE_CHECKING:
     from agent_framework import Agent
+
+    from kernel.clock import Clock
+    from lifecycle.extensions.definition import ChatClientMaker
+    from lifecycle.registry.providers import ProviderVersion
+    from lifecycle.specs.spec import AgentSpec
+    from lifecycle.specs.tools import Toolbox
+    from lifecycle.tools.context import Setting
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from adapters.providers.foundry_versions import definition_of, metadata_of
-from kernel.clock import Clock
 from kernel.errors import AppError, ProviderRejected
-from lifecycle.registry.providers import ProviderAgent, ProviderVersion, VersionRequest
-from lifecycle.specs.spec import AgentSpec
 from lifecycle.specs.tools import Toolbox, builtin_tools
 
 if TYPE_CHECKING:
@@ -24,6 +21,9 @@ if TYPE_CHECKING:
 
     from adapters.providers.foundry_client import FoundryClients
     from adapters.providers.foundry_evaluation import FoundryEvaluation
+    from kernel.clock import Clock
+    from lifecycle.registry.providers import ProviderAgent, ProviderVersion, VersionRequest
+    from lifecycle.specs.spec import AgentSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

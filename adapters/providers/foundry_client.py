@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from agent_framework import (
     ChatMiddlewareLayer,
@@ -22,15 +22,17 @@ from azure.core.pipeline.policies import SansIOHTTPPolicy
 from openai import AsyncOpenAI, NotFoundError
 
 from adapters.identity import AppIdentity
-from adapters.providers.answers import WHOLE_ANSWER, usage_details
-from adapters.providers.foundry import Project
+from adapters.providers.connection_warmup import warm
 from adapters.providers.foundry_agents import ProjectAgents
+from adapters.providers.incomplete_answers import WHOLE_ANSWER, usage_details
 from adapters.providers.model_http import ModelHttp
-from adapters.providers.warming import warm
-from kernel.clock import Clock
-from lifecycle.registry.providers import ProviderVersion
 from lifecycle.runs.hosted_calls import REASON
-from lifecycle.specs.spec import AgentSpec
+
+if TYPE_CHECKING:
+    from adapters.providers.foundry import Project
+    from kernel.clock import Clock
+    from lifecycle.registry.providers import ProviderVersion
+    from lifecycle.specs.spec import AgentSpec
 
 _CONNECT_S = 5
 _READ_S = 30

@@ -11,7 +11,7 @@ from agent_framework.foundry import FoundryEvals
 from openai import AsyncOpenAI, OpenAIError
 
 from kernel.errors import AppError
-from lifecycle.evaluation.framework import acknowledge
+from lifecycle.evaluation.framework_evaluation import acknowledge
 
 log = logging.getLogger(__name__)
 

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import InvalidInput
-from lifecycle.registry.providers import VersionRequest
 from lifecycle.specs.hosted_tools import CodeInterpreter, FileSearch, HostedTool, Mcp, WebSearch
-from lifecycle.specs.output_format import ResponseFormat
-from lifecycle.specs.spec import AgentSpec
 
 if TYPE_CHECKING:
     from agent_framework import FunctionTool
+
+    from lifecycle.registry.providers import VersionRequest
+    from lifecycle.specs.output_format import ResponseFormat
+    from lifecycle.specs.spec import AgentSpec
 
 OWNER = "maf-owner"
 WORKSPACE = "maf-workspace"

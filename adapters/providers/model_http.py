@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 from openai import APIConnectionError, APITimeoutError, Timeout
 
 from adapters.providers.openai_failures import named_wait_s, unusable_answer
-from kernel.clock import Clock
+from adapters.tls import trusted
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
 
 _CONNECT_S = 5.0
 KEPT_OPEN_S = 60.0
@@ -45,7 +48,8 @@ class ModelHttp(httpx2.AsyncClient):
     ) -> None:
         timeout = Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s))
         limits = httpx2.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=KEPT_OPEN_S)
-        super().__init__(timeout=timeout, limits=limits, transport=transport, follow_redirects=True)
+        verify = trusted(environment=True)
+        super().__init__(verify=verify, timeout=timeout, limits=limits, transport=transport, follow_redirects=True)
         self._clock = clock
         self._stateful = stateful
 
@@ -60,7 +64,7 @@ class ModelHttp(httpx2.AsyncClient):
             raise APITimeoutError(request) from error
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
             if not _BROKEN.get():
-                error.never_sent = True  # pyright: ignore[reportAttributeAccessIssue] - see lifecycle.runs.costing
+                error.never_sent = True  # pyright: ignore[reportAttributeAccessIssue] - see lifecycle.runs.call_costs
             raise
         except httpx2.TransportError as error:
             _BROKEN.set(True)

@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from adapters.providers.failures import own_error, unknown_error
-from kernel.clock import Clock
 from kernel.errors import AppError, Unavailable
 from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, every, put
 from lifecycle.registry.providers import ProviderAgent, ProviderVersion, VersionRequest
@@ -22,6 +21,8 @@ from lifecycle.specs.tools import Toolbox, builtin_tools
 
 if TYPE_CHECKING:
     from agent_framework import Agent, FunctionTool
+
+    from kernel.clock import Clock
 
 TABLE = "offlineagents"
 """The provider's table. Partition = provider name, row key = version; counters in the partition `<name>!counts`."""

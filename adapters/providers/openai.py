@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adapters.providers.stateless import StatelessProvider
-from kernel.clock import Clock
 from kernel.errors import AppError, ProviderRejected
-from lifecycle.registry.providers import ProviderVersion
-from lifecycle.specs.spec import AgentSpec
 from lifecycle.specs.tools import Toolbox, builtin_tools
 
 if TYPE_CHECKING:
     from agent_framework import Agent
     from azure.core.credentials_async import AsyncTokenCredential
     from openai import AsyncOpenAI
+
+    from kernel.clock import Clock
+    from lifecycle.registry.providers import ProviderVersion
+    from lifecycle.specs.spec import AgentSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +102,7 @@ class OpenAIProvider(StatelessProvider):
             AppError: The endpoint, or an MCP server, cannot be reached.
         """
         if (client := self._client) is not None:
-            from adapters.providers.warming import warm  # noqa: PLC0415 - imports openai
+            from adapters.providers.connection_warmup import warm  # noqa: PLC0415 - imports openai
 
             try:
                 await warm(client, spec.model)

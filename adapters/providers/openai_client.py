@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from agent_framework import Agent, ContextProvider, FunctionTool, Message, UsageDetails
 from agent_framework.openai import OpenAIChatCompletionClient
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 
-from adapters.providers.answers import WHOLE_ANSWER, usage_details
+from adapters.providers.incomplete_answers import WHOLE_ANSWER, usage_details
 from adapters.providers.model_http import ModelHttp
-from adapters.providers.openai import Endpoint
 from adapters.providers.openai_answers import mend
-from kernel.clock import Clock
-from lifecycle.registry.providers import ProviderVersion
-from lifecycle.specs.output_format import ResponseFormat
-from lifecycle.specs.spec import AgentSpec
+
+if TYPE_CHECKING:
+    from adapters.providers.openai import Endpoint
+    from kernel.clock import Clock
+    from lifecycle.registry.providers import ProviderVersion
+    from lifecycle.specs.output_format import ResponseFormat
+    from lifecycle.specs.spec import AgentSpec
 
 _ENTRA_SCOPE = "https://cognitiveservices.azure.com/.default"
 _OPENAI_HOSTS = (".openai.com", ".azure.com", ".azure.us", ".azure.cn")

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 from adapters.identity import AppIdentity
 from adapters.providers.openai import Endpoint
 from adapters.providers.stateless import StatelessProvider
-from kernel.clock import Clock
 from kernel.errors import AppError, ProviderRejected
-from lifecycle.registry.providers import ProviderVersion
-from lifecycle.specs.spec import AgentSpec
-from lifecycle.specs.tools import Toolbox
 from lifecycle.tools.context import Setting
-from llmops.routing.model import PROVIDER, Deployment, origin_of
-from llmops.routing.router import Router
+from llmops.routing.route import PROVIDER, Deployment, origin_of
 
 if TYPE_CHECKING:
     from agent_framework import Agent
 
     from adapters.providers.routed_client import Deployments
+    from kernel.clock import Clock
+    from lifecycle.registry.providers import ProviderVersion
+    from lifecycle.specs.spec import AgentSpec
+    from lifecycle.specs.tools import Toolbox
+    from llmops.routing.router import Router
 
 
 @dataclass(frozen=True, slots=True)

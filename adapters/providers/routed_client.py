@@ -27,27 +27,27 @@ from agent_framework import (
     ResponseStream,
 )
 
-from adapters.addresses import look_up
+from adapters.dns_lookup import look_up
 from adapters.mcp_http import GuardedTransport
-from adapters.providers.answers import WHOLE_ANSWER
+from adapters.providers.connection_warmup import warm
 from adapters.providers.failures import causes
+from adapters.providers.incomplete_answers import WHOLE_ANSWER
 from adapters.providers.model_http import ModelHttp
 from adapters.providers.offline_client import OfflineChatClient
 from adapters.providers.openai_client import chat_client, connect, options_of
 from adapters.providers.openai_failures import translate
-from adapters.providers.warming import warm
-from kernel.clock import Clock
 from kernel.errors import AppError, InternalError, Unavailable
 from lifecycle.registry.providers import AttemptId, ProviderVersion
 from lifecycle.specs.spec import AgentSpec, Simulation
-from llmops.routing.model import Deployment
-from llmops.routing.quota import read_remaining
-from llmops.routing.router import ROUTED, Failure, RouteCall, Router, Try
+from llmops.routing.deployment_quota import read_remaining
+from llmops.routing.route import ROUTED, Deployment
+from llmops.routing.router import Failure, RouteCall, Router, Try
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
     from adapters.providers.routed import Reach
+    from kernel.clock import Clock
 
 CallNext = Callable[[], Awaitable[None]]
 _BYTES_A_TOKEN = 4

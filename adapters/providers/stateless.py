@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kernel.clock import Clock
 from lifecycle.registry.providers import ProviderAgent, ProviderVersion, VersionRequest
-from lifecycle.specs.spec import AgentSpec
-from lifecycle.specs.tools import Toolbox
 
 if TYPE_CHECKING:
     from agent_framework import FunctionTool
+
+    from kernel.clock import Clock
+    from lifecycle.specs.spec import AgentSpec
+    from lifecycle.specs.tools import Toolbox
 
 
 class StatelessProvider:

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ValidationError
 
-from bootstrap.library.progress import OnProgress
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, new_id
-from lifecycle.conversations.run import Run
-from lifecycle.conversations.session import Session
-from lifecycle.conversations.store import Turn
-from lifecycle.conversations.submission import RunRequest
-from lifecycle.runs.deltas import Delta
+from lifecycle.conversations.run_request import RunRequest
 from lifecycle.specs.spec import AgentSpec
 
 if TYPE_CHECKING:
     from bootstrap.library.manager import ProductionAgentManager
+    from bootstrap.library.progress import OnProgress
+    from lifecycle.conversations.run import Run
+    from lifecycle.conversations.session import Session
+    from lifecycle.conversations.session_store import Turn
+    from lifecycle.runs.run_following import Delta
 
 
 class ProductionAgent:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
 from bootstrap.library.agent import ProductionAgent
@@ -19,15 +19,17 @@ from kernel.errors import AppError, InvalidInput, NotFound, RunFailed
 from kernel.ids import new_id
 from kernel.settings import Settings
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.session import Session
-from lifecycle.conversations.store import Turn
-from lifecycle.conversations.submission import RunRequest, Submission, check, submission_of
-from lifecycle.registry.catalog import Agent
+from lifecycle.conversations.run_request import RunRequest, Submission, check, submission_of
 from lifecycle.registry.record import AgentState
-from lifecycle.runs.deltas import Delta, deltas, events_of
+from lifecycle.runs.run_following import Delta, deltas, events_of
 from lifecycle.sessions.transcript import exported, transcript_of
-from lifecycle.specs.spec import AgentSpec
 from lifecycle.tools.definition import Tool, tool
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.session import Session
+    from lifecycle.conversations.session_store import Turn
+    from lifecycle.registry.catalog import Agent
+    from lifecycle.specs.spec import AgentSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from kernel.journal import Event
 from lifecycle.conversations.run import Stage
+
+if TYPE_CHECKING:
+    from kernel.journal import Event
 
 
 @dataclass(frozen=True, slots=True)

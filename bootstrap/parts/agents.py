@@ -15,26 +15,26 @@ if TYPE_CHECKING:
     from bootstrap.parts.extensions import ExtensionServices
     from bootstrap.parts.metrics import MetricServices
     from bootstrap.parts.routing import RoutingServices
-    from lifecycle.loader.overview import LoaderOverview
+    from lifecycle.loader.agent_ranking import Learned, Rankings
+    from lifecycle.loader.agent_resolver import AgentResolver
+    from lifecycle.loader.cache_overview import LoaderOverview
+    from lifecycle.loader.cache_records import CacheWatch
+    from lifecycle.loader.cache_resizing import CacheSizer
     from lifecycle.loader.preloader import Preloader
-    from lifecycle.loader.ranking import Learned, Rankings
-    from lifecycle.loader.resolver import AgentResolver
-    from lifecycle.loader.sizer import CacheSizer
-    from lifecycle.loader.strategies import Strategy
-    from lifecycle.loader.uses import UseRecorder
-    from lifecycle.loader.watch import CacheWatch
-    from lifecycle.propagation.changes import ConfigurationChanges
+    from lifecycle.loader.strategy_comparison import Strategy
+    from lifecycle.loader.use_reports import UseRecorder
+    from lifecycle.propagation.item_changes import ConfigurationChanges
     from lifecycle.propagation.propagation import Propagation
     from lifecycle.registry.actor import AgentActor
+    from lifecycle.registry.actor_signals import LocalSignals
     from lifecycle.registry.administration import Administration
+    from lifecycle.registry.agent_checks_due import RetentionPolicy, Verification
     from lifecycle.registry.catalog import Catalog
-    from lifecycle.registry.offers import OfferedTools
+    from lifecycle.registry.mcp_offers import OfferedTools
     from lifecycle.registry.providers import AgentProvider
     from lifecycle.registry.prune import Prune
-    from lifecycle.registry.retention import RetentionPolicy, Verification
-    from lifecycle.registry.signals import LocalSignals
     from lifecycle.registry.versions import Versions
-    from lifecycle.teams.store import Memberships
+    from lifecycle.teams.team_store import Memberships
 
 
 @dataclass(eq=False)
@@ -75,7 +75,7 @@ class AgentServices:
     @cached_property
     def resolver(self) -> AgentResolver:
         """Gets or creates agents, with this process's cache."""
-        from lifecycle.loader.resolver import AgentResolver
+        from lifecycle.loader.agent_resolver import AgentResolver
 
         return AgentResolver(
             self.catalog,
@@ -93,7 +93,7 @@ class AgentServices:
     def _strategy(self) -> Strategy:
         """This worker's cache strategy: one of those compared, or the only one."""
         from kernel.ids import new_id
-        from lifecycle.loader.strategies import Strategy, read_strategies, strategy_of
+        from lifecycle.loader.strategy_comparison import Strategy, read_strategies, strategy_of
 
         settings = self._core.settings
         several = read_strategies(settings.loader_strategies, settings.preload_share)
@@ -101,8 +101,8 @@ class AgentServices:
 
     @cached_property
     def _cache_watch(self) -> CacheWatch:
-        from lifecycle.loader.preloads import Preloads
-        from lifecycle.loader.watch import CacheWatch
+        from lifecycle.loader.cache_records import CacheWatch
+        from lifecycle.loader.preload_outcomes import Preloads
 
         settings = self._core.settings
         watch = CacheWatch(
@@ -117,8 +117,8 @@ class AgentServices:
     @cached_property
     def rankings(self) -> Rankings:
         """The ranking of agents by how worthwhile it is to hold them."""
-        from lifecycle.loader.activity import LearningRules
-        from lifecycle.loader.ranking import LearningPolicy, Rankings
+        from lifecycle.loader.agent_ranking import LearningPolicy, Rankings
+        from lifecycle.loader.usage_statistics import LearningRules
 
         settings = self._core.settings
         rules = LearningRules(
@@ -135,7 +135,7 @@ class AgentServices:
     @cached_property
     def preloader(self) -> Preloader:
         """Opens agents before they are asked for."""
-        from bootstrap.first_run import prepare
+        from bootstrap.first_run_imports import prepare
         from lifecycle.loader.preloader import Preloader, PreloadPolicy
 
         settings = self._core.settings
@@ -155,8 +155,8 @@ class AgentServices:
     @cached_property
     def _cache_sizer(self) -> CacheSizer:
         from adapters.process import ProcessSampler
-        from lifecycle.loader.sizer import CacheSizer
-        from lifecycle.loader.sizing import SizeBounds
+        from lifecycle.loader.cache_resizing import CacheSizer
+        from lifecycle.loader.cache_size_rules import SizeBounds
 
         settings, sample = self._core.settings, ProcessSampler()
 
@@ -171,8 +171,8 @@ class AgentServices:
     @cached_property
     def loader_overview(self) -> LoaderOverview:
         """Reads the performance of the workers' caches."""
-        from lifecycle.loader.overview import LoaderOverview
-        from lifecycle.loader.ranking import AccessHistory
+        from lifecycle.loader.agent_ranking import AccessHistory
+        from lifecycle.loader.cache_overview import LoaderOverview
 
         return LoaderOverview(
             self.rankings,
@@ -196,7 +196,7 @@ class AgentServices:
     @cached_property
     def use_recorder(self) -> UseRecorder:
         """Reports uses of agents to their actors."""
-        from lifecycle.loader.uses import UseRecorder
+        from lifecycle.loader.use_reports import UseRecorder
 
         return self._core.closes(UseRecorder(self._core.clock, self._core.elapsed, self._core.settings.use_lag))
 
@@ -218,7 +218,7 @@ class AgentServices:
     @cached_property
     def offered_tools(self) -> OfferedTools:
         """Stores and compares the tools that MCP servers offer."""
-        from lifecycle.registry.offers import OfferedTools
+        from lifecycle.registry.mcp_offers import OfferedTools
 
         return OfferedTools(self._core.tables, self._extensions.tool_servers)
 
@@ -241,7 +241,7 @@ class AgentServices:
     @cached_property
     def configuration_changes(self) -> ConfigurationChanges:
         """Changes the items that agents are composed of."""
-        from lifecycle.propagation.changes import ConfigurationChanges
+        from lifecycle.propagation.item_changes import ConfigurationChanges
 
         return ConfigurationChanges(
             self._configuration.items,
@@ -254,8 +254,8 @@ class AgentServices:
     @cached_property
     def prune(self) -> Prune:
         """Retires idle agents."""
+        from lifecycle.registry.agent_checks_due import IDLE, SURPLUS
         from lifecycle.registry.prune import Prune, PrunePolicy
-        from lifecycle.registry.retention import IDLE, SURPLUS
 
         settings = self._core.settings
         # Retire only what has been unused for longer than any worker may use its cached copy without reading.
@@ -280,14 +280,14 @@ class AgentServices:
     @cached_property
     def memberships(self) -> Memberships:
         """The teams that agents are members of."""
-        from lifecycle.teams.store import Memberships
+        from lifecycle.teams.team_store import Memberships
 
         return Memberships(self._core.tables, self._configuration.items, self._core.clock)
 
     @cached_property
     def verification(self) -> Verification:
         """Has agents checked at their providers."""
-        from lifecycle.registry.retention import UNVERIFIED, Verification
+        from lifecycle.registry.agent_checks_due import UNVERIFIED, Verification
 
         due, sample = self._core.due(UNVERIFIED), self._core.settings.verify_sample
         return Verification(self.catalog, due, self._look_after, sample=sample, clock=self._core.clock)
@@ -321,17 +321,17 @@ class AgentServices:
 
     @cached_property
     def _local_signals(self) -> LocalSignals:
-        from lifecycle.registry.signals import LocalSignals
+        from lifecycle.registry.actor_signals import LocalSignals
 
         if not self._core.shared:
             return LocalSignals(self.actor())
-        from lifecycle.registry.signals import AgentLocks
+        from lifecycle.registry.actor_signals import AgentLocks
 
         return LocalSignals(self.actor(), AgentLocks(self._core.tables, self._core.clock))
 
     @cached_property
     def _look_after(self) -> RetentionPolicy:
-        from lifecycle.registry.retention import RetentionPolicy
+        from lifecycle.registry.agent_checks_due import RetentionPolicy
 
         settings = self._core.settings
         # A run continues with the version it began with, which its worker may have cached.

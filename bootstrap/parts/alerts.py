@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from bootstrap.parts.spend import SpendServices
     from bootstrap.parts.teams import TeamServices
     from lifecycle.events.forwarding import EventForwarding
-    from lifecycle.measures.activity import Activity
-    from lifecycle.measures.state import WorkspaceState
-    from llmops.alerts.evaluation import Evaluator
-    from llmops.alerts.readings import Sources
+    from lifecycle.measures.current_activity import Activity
+    from lifecycle.measures.workspace_metrics import WorkspaceState
+    from llmops.alerts.alert_evaluation import Evaluator
+    from llmops.alerts.current_values import Sources
     from llmops.alerts.references import References
     from llmops.alerts.store import AlertStore
     from llmops.notifications.delivery import NotificationDelivery
@@ -91,16 +91,16 @@ class AlertServices:
     @cached_property
     def activity(self) -> Activity:
         """Reads recent activity in a workspace."""
-        from lifecycle.measures.activity import Activity
+        from lifecycle.measures.current_activity import Activity
 
         return Activity(self._events.daily_counts, self._metrics.workers, self._budgets.waits, self._approvals.store)
 
     @cached_property
     def workspace_state(self) -> WorkspaceState:
         """Reads the present state of a workspace."""
-        from lifecycle.drift.store import PlanStore
-        from lifecycle.measures.alarms import RegistryAlarms
-        from lifecycle.measures.state import WorkspaceState
+        from lifecycle.drift.plan_store import PlanStore
+        from lifecycle.measures.registry_alert_metrics import RegistryAlarms
+        from lifecycle.measures.workspace_metrics import WorkspaceState
 
         registry = RegistryAlarms(self._metrics.lifecycle_counts, PlanStore(self._core.tables), self._metrics.hit_rates)
         return WorkspaceState(
@@ -116,14 +116,14 @@ class AlertServices:
     @cached_property
     def sources(self) -> Sources:
         """The sources of metrics for alert rules."""
-        from llmops.alerts.readings import Sources
+        from llmops.alerts.current_values import Sources
 
         return Sources(self._spend.figures, self._spend.daily_costs, self.workspace_state.sources, self._workspaces)
 
     @cached_property
     def evaluator(self) -> Evaluator:
         """Evaluates alert rules."""
-        from llmops.alerts.evaluation import Evaluator
+        from llmops.alerts.alert_evaluation import Evaluator
 
         return Evaluator(self.store, self.sources, self._notifications.outbox, self._events.journal, self._core.clock)
 

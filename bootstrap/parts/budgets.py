@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from bootstrap.parts.events import EventServices
     from bootstrap.parts.notifications import NotificationServices
+    from llmops.budgets.budget_events import BudgetEvents
+    from llmops.budgets.budget_usage import BudgetUsageReader
     from llmops.budgets.call_budget import BudgetService
     from llmops.budgets.counters import BudgetCounters
-    from llmops.budgets.events import BudgetEvents
     from llmops.budgets.maintenance import BudgetMaintenance
     from llmops.budgets.store import BudgetStore
-    from llmops.budgets.usage import BudgetUsageReader
-    from llmops.budgets.waits import BudgetWaits
+    from llmops.budgets.waiting_run_index import BudgetWaits
     from llmops.spend.rate_store import RateStore
 
 
@@ -57,7 +57,7 @@ class BudgetServices:
     @cached_property
     def events(self) -> BudgetEvents:
         """Publishes events of budgets."""
-        from llmops.budgets.events import BudgetEvents
+        from llmops.budgets.budget_events import BudgetEvents
 
         return BudgetEvents(self._events.journal, self._notifications.outbox)
 
@@ -91,13 +91,13 @@ class BudgetServices:
     @cached_property
     def waits(self) -> BudgetWaits:
         """The index of runs that wait for a budget."""
-        from llmops.budgets.waits import BudgetWaits
+        from llmops.budgets.waiting_run_index import BudgetWaits
 
         return BudgetWaits(self._core.tables, self.store, self.counters, self.rates, self._core.clock)
 
     @cached_property
     def usage(self) -> BudgetUsageReader:
         """Reads the usage of budgets."""
-        from llmops.budgets.usage import BudgetUsageReader
+        from llmops.budgets.budget_usage import BudgetUsageReader
 
         return BudgetUsageReader(self.store, self.counters, self._core.clock)

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from bootstrap.parts.events import EventServices
     from bootstrap.parts.metrics import MetricServices
     from llmops.capacity.admission import Capacity
-    from llmops.capacity.resources import ResourceReader, ResourceSampler
-    from llmops.capacity.sessions import SessionClaims
-    from llmops.capacity.store import PoolStore
-    from llmops.capacity.usage import PoolUsageReader
+    from llmops.capacity.pool_store import PoolStore
+    from llmops.capacity.pool_usage import PoolUsageReader
+    from llmops.capacity.session_limit import SessionClaims
+    from llmops.capacity.worker_resources import ResourceReader, ResourceSampler
 
 
 @dataclass(eq=False)
@@ -31,14 +31,14 @@ class CapacityServices:
     @cached_property
     def pools(self) -> PoolStore:
         """Stores pools and their use."""
-        from llmops.capacity.store import PoolStore
+        from llmops.capacity.pool_store import PoolStore
 
         return PoolStore(self._core.tables, self._core.clock, self._core.budget_trust)
 
     @cached_property
     def sessions(self) -> SessionClaims:
         """The open sessions of pools."""
-        from llmops.capacity.sessions import SessionClaims
+        from llmops.capacity.session_limit import SessionClaims
 
         return SessionClaims(self._core.tables, self._core.clock, self._conversations.directory.open_sessions)
 
@@ -53,20 +53,20 @@ class CapacityServices:
     @cached_property
     def usage(self) -> PoolUsageReader:
         """Reads the usage of pools."""
-        from llmops.capacity.usage import PoolUsageReader
+        from llmops.capacity.pool_usage import PoolUsageReader
 
         return PoolUsageReader(self.pools, self.sessions, self._core.clock)
 
     @cached_property
     def resources(self) -> ResourceReader:
         """Reads the use of memory, CPU and pools."""
-        from llmops.capacity.resources import ResourceReader
+        from llmops.capacity.worker_resources import ResourceReader
 
         return ResourceReader(self._metrics.workers, self.usage, self._core.tables, self._core.clock)
 
     @cached_property
     def sampler(self) -> ResourceSampler:
         """Takes samples of resource use."""
-        from llmops.capacity.resources import ResourceSampler
+        from llmops.capacity.worker_resources import ResourceSampler
 
         return ResourceSampler(self.resources, self.pools, self.sessions, self._core.tables, self._events.journal)

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from bootstrap.parts.spend import SpendServices
     from kernel.journal import Event
     from lifecycle.callbacks.delivery import CallbackDelivery
-    from lifecycle.callbacks.records import CallbackRecords
-    from lifecycle.conversations.directory import Directory
+    from lifecycle.callbacks.delivery_status import CallbackRecords
     from lifecycle.conversations.long_texts import LongTexts
-    from lifecycle.conversations.pins import Pins
-    from lifecycle.conversations.remains import Remains
     from lifecycle.conversations.run import Run
+    from lifecycle.conversations.run_and_session_indexes import Directory
     from lifecycle.conversations.session import Session
-    from lifecycle.conversations.store import ConversationStore
+    from lifecycle.conversations.session_store import ConversationStore
+    from lifecycle.conversations.unreadable_sessions import Remains
+    from lifecycle.conversations.version_pin_index import Pins
     from lifecycle.events.publisher import Publisher
     from lifecycle.events.retention import EventRetention
     from lifecycle.events.subscriptions import Subscribers
     from lifecycle.runs.fact_writer import FactWriter, ReportToWorkflow
-    from lifecycle.runs.queries import CompletionWaiters
+    from lifecycle.runs.run_queries import CompletionWaiters
     from lifecycle.sessions.pause import SessionPause
 
 
@@ -53,7 +53,7 @@ class ConversationServices:
     @cached_property
     def store(self) -> ConversationStore:
         """Stores sessions with their runs, turns and events."""
-        from lifecycle.conversations.store import ConversationStore
+        from lifecycle.conversations.session_store import ConversationStore
 
         return ConversationStore(
             self._core.tables,
@@ -98,7 +98,7 @@ class ConversationServices:
     @cached_property
     def callback_records(self) -> CallbackRecords:
         """Reads the delivery of callbacks."""
-        from lifecycle.callbacks.records import CallbackRecords
+        from lifecycle.callbacks.delivery_status import CallbackRecords
 
         return CallbackRecords(self._core.tables)
 
@@ -106,7 +106,7 @@ class ConversationServices:
     def callbacks(self) -> CallbackDelivery:
         """Sends callbacks at the end of runs."""
         from lifecycle.callbacks.delivery import CallbackDelivery, CallbackSender
-        from lifecycle.conversations.callback import RunEnds
+        from lifecycle.conversations.run_callbacks import RunEnds
 
         notifications, clock = self._notifications, self._core.clock
         sender = CallbackSender(notifications.targets, notifications.webhooks, notifications.replies, clock)
@@ -143,29 +143,29 @@ class ConversationServices:
     @cached_property
     def waiters(self) -> CompletionWaiters:
         """Wakes those in this process that wait for a run to end."""
-        from lifecycle.runs.queries import CompletionWaiters
+        from lifecycle.runs.run_queries import CompletionWaiters
 
         return CompletionWaiters()
 
     @cached_property
     def directory(self) -> Directory:
         """The index of runs and sessions."""
-        from lifecycle.conversations.directory import Directory
+        from lifecycle.conversations.run_and_session_indexes import Directory
 
         return Directory(self._core.tables, self._core.clock)
 
     @cached_property
     def remains(self) -> Remains:
         """What can be known of sessions whose own rows cannot be read."""
-        from lifecycle.conversations.remains import Remains
-        from lifecycle.conversations.rows import SessionRows
+        from lifecycle.conversations.session_rows import SessionRows
+        from lifecycle.conversations.unreadable_sessions import Remains
 
         return Remains(self._core.tables, SessionRows(self._long_texts), self.directory)
 
     @cached_property
     def pins(self) -> Pins:
         """Which sessions are pinned to which versions."""
-        from lifecycle.conversations.pins import Pins
+        from lifecycle.conversations.version_pin_index import Pins
 
         return Pins(self._core.tables, self.store, self._core.clock)
 

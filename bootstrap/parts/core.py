@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from kernel.clock import Clock
 from kernel.key_encoding import AnyKeys
-from kernel.settings import Settings
 
 if TYPE_CHECKING:
+    from kernel.clock import Clock
     from kernel.due_index import DueIndex
     from kernel.large_texts import LargeTexts, Texts
+    from kernel.settings import Settings
     from kernel.tables import Tables
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bootstrap.parts.agents import AgentServices
     from bootstrap.parts.core import Core
-    from lifecycle.drift.plan_service import Plans
+    from lifecycle.drift.plan_application import Plans
 
 
 @dataclass(eq=False)
@@ -23,8 +23,8 @@ class DriftServices:
     def plans(self) -> Plans:
         """Makes and applies plans."""
         from lifecycle.drift.inventory import Inventory
-        from lifecycle.drift.plan_service import Plans
-        from lifecycle.drift.store import PlanStore
+        from lifecycle.drift.plan_application import Plans
+        from lifecycle.drift.plan_store import PlanStore
 
         agents = self._agents
         owner = self._core.settings.registry_owner

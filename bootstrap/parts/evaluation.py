@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from bootstrap.parts.agents import AgentServices
     from bootstrap.parts.core import Core
     from bootstrap.parts.extensions import ExtensionServices
-    from lifecycle.evaluation.comparison import VersionComparison
     from lifecycle.evaluation.scorer import AnswerScorer
+    from lifecycle.evaluation.version_comparison import VersionComparison
     from llmops.evaluation.policy import FoundryPolicy
     from llmops.facts.scores import Evaluations
 
@@ -43,7 +43,7 @@ class EvaluationServices:
     @cached_property
     def comparison(self) -> VersionComparison:
         """Compares versions by their scores."""
-        from lifecycle.evaluation.comparison import VersionComparison
+        from lifecycle.evaluation.version_comparison import VersionComparison
 
         return VersionComparison(self._agents.catalog, self.scores)
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from lifecycle.loader.hit_rates import HitRates
-    from lifecycle.measures.workers import Measures
-    from lifecycle.registry.counts import LifecycleCounts
-    from llmops.capacity.resources import RunTimes
+    from lifecycle.measures.worker_counters import Measures
+    from lifecycle.registry.agent_counts import LifecycleCounts
+    from llmops.capacity.worker_resources import RunTimes
     from llmops.metrics.shared import SharedMetrics
 
 
@@ -26,8 +26,8 @@ class MetricServices:
     def workers(self) -> SharedMetrics:
         """Metrics shared between workers."""
         from adapters.process import ProcessSampler
-        from llmops.capacity.resources import ProcessMeasure
-        from llmops.metrics.exposition import Instruments
+        from llmops.capacity.worker_resources import ProcessMeasure
+        from llmops.metrics.instruments import Instruments
         from llmops.metrics.shared import SharedMetrics
 
         interval = timedelta(seconds=self._core.settings.metrics_every)
@@ -39,14 +39,14 @@ class MetricServices:
     @cached_property
     def run_times(self) -> RunTimes:
         """How long this process has carried out runs."""
-        from llmops.capacity.resources import RunTimes
+        from llmops.capacity.worker_resources import RunTimes
 
         return RunTimes()
 
     @cached_property
     def measures(self) -> Measures:
         """Records metrics from events."""
-        from lifecycle.measures.workers import Measures
+        from lifecycle.measures.worker_counters import Measures
 
         timeout = timedelta(seconds=self._core.settings.run_timeout)
         return Measures(self.workers, self._core.clock, timeout, self.run_times)
@@ -61,6 +61,6 @@ class MetricServices:
     @cached_property
     def lifecycle_counts(self) -> LifecycleCounts:
         """Counts of agents and of the steps in their life cycle."""
-        from lifecycle.registry.counts import LifecycleCounts
+        from lifecycle.registry.agent_counts import LifecycleCounts
 
         return LifecycleCounts(self._core.tables)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kernel.settings import Settings
     from lifecycle.callbacks.targets import CallbackTargets
     from llmops.notifications.channels import ChannelStore, EmailPolicy
-    from llmops.notifications.history import DeliveryHistory
+    from llmops.notifications.delivery_history import DeliveryHistory
     from llmops.notifications.outbox import Outbox
 
 
@@ -113,6 +113,6 @@ class NotificationServices:
     @cached_property
     def deliveries(self) -> DeliveryHistory:
         """Stores the delivery history."""
-        from llmops.notifications.history import DeliveryHistory
+        from llmops.notifications.delivery_history import DeliveryHistory
 
         return DeliveryHistory(self._core.tables)

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from bootstrap.parts.capacity import CapacityServices
     from bootstrap.parts.core import Core
     from bootstrap.parts.scaling import ScalingServices
-    from lifecycle.optimization.replay import HistoryReplay
-    from lifecycle.optimization.service import Optimizations
-    from llmops.optimization.evidence import FactHistory
+    from lifecycle.optimization.savings_service import Optimizations
+    from lifecycle.optimization.what_if_replay import HistoryReplay
+    from llmops.optimization.rule_input import FactHistory
 
 
 @dataclass(eq=False)
@@ -30,9 +30,9 @@ class OptimizationServices:
     @cached_property
     def proposals(self) -> Optimizations:
         """Makes, applies and measures savings proposals."""
-        from lifecycle.optimization.instances import InstanceSavings
-        from lifecycle.optimization.selection import AgentSelection
-        from lifecycle.optimization.service import Optimizations
+        from lifecycle.optimization.agent_selection import AgentSelection
+        from lifecycle.optimization.instance_savings import InstanceSavings
+        from lifecycle.optimization.savings_service import Optimizations
         from llmops.optimization.store import OptimizationStore
 
         return Optimizations(
@@ -48,12 +48,12 @@ class OptimizationServices:
     @cached_property
     def what_if(self) -> HistoryReplay:
         """Replays recorded facts under other terms."""
-        from lifecycle.optimization.replay import HistoryReplay
+        from lifecycle.optimization.what_if_replay import HistoryReplay
 
         return HistoryReplay(self._history, self._budgets.rates, self._agents.loader_overview, self._core.clock)
 
     @cached_property
     def _history(self) -> FactHistory:
-        from llmops.optimization.evidence import FactHistory
+        from llmops.optimization.rule_input import FactHistory
 
         return FactHistory(self._core.tables)

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from bootstrap.parts.runs import RunServices
     from kernel.due_index import DueTimes
-    from lifecycle.batches.running import Batches
+    from lifecycle.batches.batch_service import Batches
     from lifecycle.batches.store import BatchStore
-    from lifecycle.schedules.due import ScheduleRunner
+    from lifecycle.schedules.scheduled_submission import ScheduleRunner
     from lifecycle.schedules.store import Schedules
 
 
@@ -35,7 +35,7 @@ class PlannedRunServices:
     @cached_property
     def schedule_runner(self) -> ScheduleRunner:
         """Submits the runs of schedules."""
-        from lifecycle.schedules.due import ScheduleRunner
+        from lifecycle.schedules.scheduled_submission import ScheduleRunner
 
         return ScheduleRunner(self.schedules, self._due("schedule"), self._runs.submission, self._core.clock)
 
@@ -49,7 +49,7 @@ class PlannedRunServices:
     @cached_property
     def batches(self) -> Batches:
         """Submits and reads batches of runs."""
-        from lifecycle.batches.running import Batches
+        from lifecycle.batches.batch_service import Batches
 
         return Batches(
             self.batch_store, self._due("batch"), self._runs.submission, self._runs.queries, self._core.clock

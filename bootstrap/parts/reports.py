@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from bootstrap.parts.notifications import NotificationServices
     from bootstrap.parts.spend import SpendServices
-    from llmops.budgets.usage import BudgetUsage
-    from llmops.reports.store import ReportStore
+    from llmops.budgets.budget_usage import BudgetUsage
+    from llmops.reports.report_reader import ReportStore
 
 
 _MOST_BUDGETS = 50
@@ -31,7 +31,7 @@ class ReportServices:
     @cached_property
     def store(self) -> ReportStore:
         """Reads reports of days, weeks and months."""
-        from llmops.reports.store import ReportStore
+        from llmops.reports.report_reader import ReportStore
 
         return ReportStore(
             self._core.tables, self._spend.daily_costs, self._standing, self._notifications.outbox.put, self._core.clock

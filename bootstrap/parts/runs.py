@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from lifecycle.runs.cancel import RunCancel
     from lifecycle.runs.dead_letters import DeadLetters
     from lifecycle.runs.failed_runs import FailedRunStore
-    from lifecycle.runs.provenance import Provenance
-    from lifecycle.runs.queries import RunList, RunQueries
-    from lifecycle.runs.queue import RunQueue
+    from lifecycle.runs.message_signatures import Provenance
     from lifecycle.runs.requeue import Requeue, SendAt
     from lifecycle.runs.resume import RunResume
-    from lifecycle.runs.steps import RunSteps
-    from lifecycle.runs.submit import RunSubmission
+    from lifecycle.runs.run_queries import RunList, RunQueries
+    from lifecycle.runs.run_queue import RunQueue
+    from lifecycle.runs.run_submission import RunSubmission
+    from lifecycle.runs.run_timeline import RunSteps
     from lifecycle.runs.worker import RunWorker
     from llmops.facts.scores import Evaluation
 
@@ -58,7 +58,7 @@ class RunServices:
     @cached_property
     def submission(self) -> RunSubmission:
         """Accepts runs."""
-        from lifecycle.runs.submit import RunSubmission, SubmitPolicy
+        from lifecycle.runs.run_submission import RunSubmission, SubmitPolicy
 
         return RunSubmission(
             self._agents.catalog,
@@ -84,7 +84,7 @@ class RunServices:
     @cached_property
     def worker(self) -> RunWorker:
         """Carries out runs."""
-        from lifecycle.runs.waiting import WaitingRuns
+        from lifecycle.runs.entering_waits import WaitingRuns
         from lifecycle.runs.worker import RunPolicy, RunWorker
 
         settings = self._core.settings
@@ -115,9 +115,9 @@ class RunServices:
     @cached_property
     def attempts(self) -> AttemptFactory:
         """Creates attempts at runs."""
-        from lifecycle.loader.uses import UsedAgents
+        from lifecycle.loader.use_reports import UsedAgents
         from lifecycle.runs.attempt import AttemptFactory, AttemptPolicy
-        from lifecycle.runs.guard import GuardPolicy
+        from lifecycle.runs.runaway_guard import GuardPolicy
         from lifecycle.runs.tool_calls import ToolRules
 
         settings = self._core.settings
@@ -150,7 +150,7 @@ class RunServices:
     @cached_property
     def judges(self) -> JudgeEvaluation:
         """Asks judges about answers."""
-        from lifecycle.evaluation.charging import ATTEMPT, JUDGE, JudgingCharges
+        from lifecycle.evaluation.judge_costs import ATTEMPT, JUDGE, JudgingCharges
         from lifecycle.evaluation.judges import agent_judge, foundry_judge
         from lifecycle.evaluation.judging_round import JudgeEvaluation
         from lifecycle.evaluation.scorer import FOUNDRY
@@ -177,7 +177,7 @@ class RunServices:
     @cached_property
     def queries(self) -> RunQueries:
         """Reads runs by their id."""
-        from lifecycle.runs.queries import RunQueries
+        from lifecycle.runs.run_queries import RunQueries
 
         return RunQueries(
             self._conversations.store, self._conversations.directory, self._conversations.waiters, self._core.clock
@@ -194,14 +194,14 @@ class RunServices:
     @cached_property
     def list(self) -> RunList:
         """Lists runs."""
-        from lifecycle.runs.queries import RunList
+        from lifecycle.runs.run_queries import RunList
 
         return RunList(self._conversations.store, self._conversations.directory)
 
     @cached_property
     def steps(self) -> RunSteps:
         """Reads the steps of runs."""
-        from lifecycle.runs.steps import RunSteps
+        from lifecycle.runs.run_timeline import RunSteps
 
         return RunSteps(self.queries, self._spend.facts, self._core.clock)
 
@@ -232,14 +232,14 @@ class RunServices:
     @cached_property
     def provenance(self) -> Provenance:
         """Which workspaces a message's sender may name."""
-        from lifecycle.runs.provenance import Provenance, parse_queue_pins
+        from lifecycle.runs.message_signatures import Provenance, parse_queue_pins
 
         key = self._core.settings.queue_signing_key.get_secret_value()
         return Provenance(key, parse_queue_pins(self._core.settings.queue_workspaces))
 
     @cached_property
     def _failed_run_letters(self) -> FailedRunStore:
-        from lifecycle.conversations.failures import FailedRuns
+        from lifecycle.conversations.failed_run_index import FailedRuns
         from lifecycle.runs.failed_runs import FailedRunStore
 
         return FailedRunStore(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.teams import TeamServices
     from lifecycle.conversations.run import Run
     from lifecycle.conversations.session import Session
-    from lifecycle.retention.round import RetentionRounds
+    from lifecycle.retention.retention_round import RetentionRounds
     from lifecycle.retention.store import RetentionStore
     from lifecycle.sessions.end import SessionEnd
     from lifecycle.sessions.erase import SessionErasure
@@ -148,10 +148,10 @@ class SessionServices:
     @cached_property
     def retention_rounds(self) -> RetentionRounds:
         """Deletes data whose retention time is over."""
-        from lifecycle.retention.days import FactDays
-        from lifecycle.retention.parts import SessionParts
-        from lifecycle.retention.round import RetentionRounds
-        from llmops.facts.store import FactDeletion
+        from lifecycle.retention.fact_deletion import FactDays
+        from lifecycle.retention.retention_round import RetentionRounds
+        from lifecycle.retention.session_parts import SessionParts
+        from llmops.facts.fact_store import FactDeletion
 
         store, directory = self._conversations.store, self._conversations.directory
         facts = FactDeletion(self._core.tables)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from bootstrap.parts.performance import PerformanceServices
     from bootstrap.parts.spend import SpendServices
     from lifecycle.status.analytics import AnalyticsReader
-    from lifecycle.status.checks import SystemStatus
-    from lifecycle.status.today import Today
+    from lifecycle.status.health_checks import SystemStatus
+    from lifecycle.status.workspace_readings import Today
 
 
 @dataclass(eq=False)
@@ -35,7 +35,7 @@ class StatusServices:
     @cached_property
     def system(self) -> SystemStatus:
         """Determines the status of the system."""
-        from lifecycle.status.checks import SystemStatus
+        from lifecycle.status.health_checks import SystemStatus
 
         return SystemStatus(
             self._core.tables,
@@ -55,7 +55,7 @@ class StatusServices:
 
     def today(self, workspace: str) -> Today:
         """Return a workspace's day so far; what of it is asked for is read once."""
-        from lifecycle.status.today import Today
+        from lifecycle.status.workspace_readings import Today
 
         return Today(workspace, self._core.clock(), self._spend.figures, self._metrics.lifecycle_counts)
 

@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bootstrap.parts.agents import AgentServices
+    from bootstrap.parts.approvals import ApprovalServices
     from bootstrap.parts.configuration import ConfigurationServices
     from bootstrap.parts.conversations import ConversationServices
     from bootstrap.parts.core import Core
     from bootstrap.parts.extensions import ExtensionServices
     from bootstrap.parts.notifications import NotificationServices
     from lifecycle.conversations.session import Session
-    from lifecycle.teams.announcements import Announcements
-    from lifecycle.teams.figures import TeamFiguresReader
+    from lifecycle.teams.escalation import Escalations, WaitingForPeople
     from lifecycle.teams.handoff import Handoffs
     from lifecycle.teams.handoff_indexes import HandoffIndexes
-    from lifecycle.teams.inbox import Inbox
-    from lifecycle.teams.people import People
-    from lifecycle.teams.seats import Seats
+    from lifecycle.teams.member_workload import Seats
+    from lifecycle.teams.person_actions import People
+    from lifecycle.teams.person_notifications import Announcements
     from lifecycle.teams.status import TeamLog, TeamStatusReader
-    from lifecycle.teams.store import Teams
-    from lifecycle.teams.submit import TeamRouting, WaitingSessions
+    from lifecycle.teams.team_metrics import TeamFiguresReader
+    from lifecycle.teams.team_store import Teams
+    from lifecycle.teams.team_submission import TeamRouting, WaitingSessions
+    from lifecycle.teams.waiting_session_indexes import Inbox
 
 
 @dataclass(eq=False)
@@ -36,11 +38,12 @@ class TeamServices:
     _configuration: ConfigurationServices
     _conversations: ConversationServices
     _agents: AgentServices
+    _approvals: ApprovalServices
 
     @cached_property
     def store(self) -> Teams:
         """Stores teams."""
-        from lifecycle.teams.store import Teams
+        from lifecycle.teams.team_store import Teams
 
         return Teams(
             self._agents.memberships,
@@ -55,21 +58,21 @@ class TeamServices:
     @cached_property
     def seats(self) -> Seats:
         """Counts members' open conversations."""
-        from lifecycle.teams.seats import Seats
+        from lifecycle.teams.member_workload import Seats
 
         return Seats(self._core.tables, self._conversations.store, self._core.clock)
 
     @cached_property
     def inbox(self) -> Inbox:
         """The index of sessions that wait for people, or for a free member."""
-        from lifecycle.teams.inbox import Inbox
+        from lifecycle.teams.waiting_session_indexes import Inbox
 
         return Inbox(self._core.tables, self._conversations.store, self._core.clock)
 
     @cached_property
     def routing(self) -> TeamRouting:
         """Decides which member of a team a run goes to."""
-        from lifecycle.teams.submit import TeamRouting
+        from lifecycle.teams.team_submission import TeamRouting
 
         return TeamRouting(
             self.store,
@@ -84,7 +87,7 @@ class TeamServices:
     @cached_property
     def waiting_sessions(self) -> WaitingSessions:
         """Assigns waiting sessions to members with a free seat."""
-        from lifecycle.teams.submit import WaitingSessions
+        from lifecycle.teams.team_submission import WaitingSessions
 
         return WaitingSessions(
             self.store,
@@ -105,7 +108,7 @@ class TeamServices:
             self.store,
             self._places,
             self._conversations.store,
-            self._announcements,
+            self._escalations,
             self._log,
             self._extensions.loaded.conditions,
             self._core.clock,
@@ -114,15 +117,27 @@ class TeamServices:
     @cached_property
     def people(self) -> People:
         """Actions of people in sessions."""
-        from lifecycle.teams.people import People
+        from lifecycle.teams.person_actions import People
 
         return People(
             self.store,
             self.handoffs,
             self._conversations.store,
-            self._announcements,
-            self._core.due("team"),
             self._conversations.recorder.record,
+            self._core.clock,
+        )
+
+    @cached_property
+    def waiting_for_people(self) -> WaitingForPeople:
+        """Escalates sessions that wait too long for a person."""
+        from lifecycle.teams.escalation import WaitingForPeople
+
+        return WaitingForPeople(
+            self.store,
+            self.handoffs,
+            self._conversations.store,
+            self._escalations,
+            self._core.due("team"),
             self._core.clock,
         )
 
@@ -136,7 +151,7 @@ class TeamServices:
     @cached_property
     def figures(self) -> TeamFiguresReader:
         """Reads figures of teams, for metrics and alert rules."""
-        from lifecycle.teams.figures import TeamFiguresReader
+        from lifecycle.teams.team_metrics import TeamFiguresReader
 
         return TeamFiguresReader(self.store, self.seats, self.inbox, self._log, self._core.clock)
 
@@ -154,8 +169,14 @@ class TeamServices:
         return TeamLog(self._core.tables, self._core.clock)
 
     @cached_property
+    def _escalations(self) -> Escalations:
+        from lifecycle.teams.escalation import Escalations
+
+        return Escalations(self._announcements, self._approvals.store, self._approvals.requests, self._core.clock)
+
+    @cached_property
     def _announcements(self) -> Announcements:
-        from lifecycle.teams.announcements import Announcements
+        from lifecycle.teams.person_notifications import Announcements
 
         return Announcements(self.store, self._notifications.outbox)
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from bootstrap.parts.events import EventServices
     from bootstrap.parts.runs import RunServices
     from bootstrap.parts.sessions import SessionServices
-    from lifecycle.conversations.submission import Send
-    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.conversations.run_request import Send
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.workflows.definitions import Workflows
     from lifecycle.workflows.engine import WorkflowEngine
     from lifecycle.workflows.store import WorkflowRuns
@@ -53,7 +53,7 @@ class WorkflowServices:
         from lifecycle.workflows.checkpoints import Checkpoints
         from lifecycle.workflows.engine import WorkflowEngine
         from lifecycle.workflows.group_chat import GroupChats
-        from lifecycle.workflows.steps import StepRuns
+        from lifecycle.workflows.step_runs import StepRuns
 
         return WorkflowEngine(
             self.definitions,

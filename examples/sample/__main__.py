@@ -31,7 +31,7 @@ from kernel.ids import new_id
 from kernel.settings import Settings
 from llmops.budgets.reservations import Intent, ReservationRequest, Settlement
 from llmops.budgets.rules import Amounts, AppliedLimit, CostAttribution, applying
-from llmops.facts.model import AttemptFact
+from llmops.facts.attempt_fact import AttemptFact
 
 AT_ONCE = 8
 """Facts written concurrently."""

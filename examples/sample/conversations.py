@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 
 from bootstrap.services import Services
 from kernel.journal import Event
-from lifecycle.conversations.accounting import Costs, after
-from lifecycle.conversations.changes import ConversationChange, StoredConversation, Turn
-from lifecycle.conversations.directory import Directory, RunPlace
+from lifecycle.conversations.attempt_costs import Costs, after
 from lifecycle.conversations.long_texts import LongTexts
 from lifecycle.conversations.run import Attempt, Dispatch, Result, Run, RunError, RunInput, RunState, Stage, Times
+from lifecycle.conversations.run_and_session_indexes import Directory, RunPlace
 from lifecycle.conversations.session import IDLE_TIMEOUT, End, Session, SessionState
-from lifecycle.conversations.store import ConversationStore
-from lifecycle.conversations.transitions import stage_event, state_event
-from llmops.facts.model import AttemptFact, Ending
+from lifecycle.conversations.session_change import ConversationChange, StoredConversation, Turn
+from lifecycle.conversations.session_store import ConversationStore
+from lifecycle.conversations.session_updates import stage_event, state_event
+from llmops.facts.attempt_fact import AttemptFact, Ending
 from llmops.spend.usage import Spend
 
 AT_ONCE = 16

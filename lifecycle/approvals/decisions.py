@@ -12,24 +12,27 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock, hour_bucket
 from kernel.due_index import DueIndex, Entry, outlasted
 from kernel.errors import AppError, InvalidInput, RunFailed, Unavailable
 from kernel.journal import Event
-from lifecycle.approvals import model
-from lifecycle.approvals.model import MAX_REASON, Approval, Person, State, Verb, canonical
+from lifecycle.approvals import approval as model
+from lifecycle.approvals.approval import MAX_REASON, Approval, Person, State, Verb, canonical
 from lifecycle.approvals.policy import PolicyStore, StandingRule
-from lifecycle.approvals.requests import ApprovalRequests
-from lifecycle.approvals.store import ApprovalStore, Record
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
-from lifecycle.conversations.submission import Send
-from lifecycle.conversations.transitions import outcome
-from lifecycle.sessions.pause import SessionPause
+from lifecycle.conversations.session import Session, SessionState
+from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
+from lifecycle.conversations.session_updates import outcome
+from lifecycle.conversations.team_assignment import NO_FREE_MEMBER, PERSON
+
+if TYPE_CHECKING:
+    from lifecycle.approvals.requests import ApprovalRequests
+    from lifecycle.approvals.store import ApprovalStore, Record
+    from lifecycle.conversations.run_request import Send
+    from lifecycle.sessions.pause import SessionPause
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +127,7 @@ class ApprovalDecisions:
                     lambda found, one=record.approval: self._applied_to_run(found, one),
                 )
         session = stored.session
-        if session is not None and self._waits_for_none(stored) and session.state is SessionState.WAITING:
+        if session is not None and _waits_to_go_on(session) and self._waits_for_none(stored):
             await self._pause.resume(workspace, place.session_id, send)
         return any(record.approval.open for record in current)
 
@@ -266,6 +269,11 @@ def _event(approval: Approval, run: Run) -> Event:
         return Event("approval.withdrawn", data, at)
     data |= {"decision": decision.decision} | ({"by": decision.by} if decision.by else {})
     return Event("approval.decided", data, at)
+
+
+def _waits_to_go_on(session: Session) -> bool:
+    """Return whether a session waits, but not for somebody to take it: that is no matter of approvals."""
+    return session.state is SessionState.WAITING and session.pause_reason not in (PERSON, NO_FREE_MEMBER)
 
 
 def _awaits(run: Run | None) -> Sequence[str]:

@@ -6,11 +6,10 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from kernel.clock import Clock
 from kernel.errors import AppError, RunFailed, Unavailable
-from lifecycle.approvals.model import (
+from lifecycle.approvals.approval import (
     MAX_ARGUMENTS_BYTES,
     ApprovalTerms,
     RunRef,
@@ -29,8 +28,11 @@ from lifecycle.approvals.policy import PolicyStore, need, rules_for
 from lifecycle.approvals.store import ApprovalStore, Record, cut
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run
 from lifecycle.specs.approvals import ApprovalRule, unasked, unasked_because
-from lifecycle.specs.hosted_tools import Mcp
 from lifecycle.tools.definition import Approval
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.specs.hosted_tools import Mcp
 
 log = logging.getLogger(__name__)
 

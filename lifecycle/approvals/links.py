@@ -14,19 +14,22 @@ import re
 import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.codec import JsonCodec
-from kernel.due_index import DueIndex
 from kernel.errors import Conflict, NotFound
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, Span, Tables, every
-from lifecycle.approvals.decisions import ApprovalDecisions, DecisionRequest
-from lifecycle.approvals.model import Approval, Person
+from lifecycle.approvals.approval import Approval, Person
 from lifecycle.approvals.policy import TABLE
 from lifecycle.approvals.requests import REQUESTED
-from lifecycle.approvals.store import ApprovalStore, Record
-from lifecycle.conversations.submission import Send
-from llmops.notifications.notification import Notification
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from kernel.due_index import DueIndex
+    from lifecycle.approvals.decisions import ApprovalDecisions, DecisionRequest
+    from lifecycle.approvals.store import ApprovalStore, Record
+    from lifecycle.conversations.run_request import Send
+    from llmops.notifications.notification import Notification
 
 _LONGEST = timedelta(days=7)
 _PLACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?![0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.[0-9a-f]{16}")

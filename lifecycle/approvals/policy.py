@@ -10,19 +10,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from kernel.clock import Clock
 from kernel.codec import JsonCodec, readable
 from kernel.errors import NotFound
 from kernel.preconditions import delete_row, put_row
 from kernel.tables import Row, Span, Tables, Upsert, first_rows
-from lifecycle.approvals.model import ApprovalTerms
+from lifecycle.approvals.approval import ApprovalTerms
 from lifecycle.specs.approvals import ApprovalRule, Pattern, covering
-from lifecycle.tools.conditions import holds
-from lifecycle.tools.definition import Approval as ToolApproval
+from lifecycle.tools.argument_conditions import holds
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.tools.definition import Approval as ToolApproval
 
 TABLE = "approvals"
 _MOST_STANDING = 1_000

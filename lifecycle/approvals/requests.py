@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
-from kernel.due_index import DueIndex
 from kernel.errors import Unavailable
+from lifecycle.approvals.approval import Approval, ApprovalTerms, Subject, requested
 from lifecycle.approvals.gate import excerpt_of, place_of
-from lifecycle.approvals.model import Approval, ApprovalTerms, Subject, requested
 from lifecycle.approvals.store import ApprovalStore, Record
-from lifecycle.conversations.run import Run
 from llmops.notifications.notification import Notification
-from llmops.notifications.outbox import Outbox
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from kernel.due_index import DueIndex
+    from lifecycle.conversations.run import Run
+    from llmops.notifications.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +59,7 @@ def notification_of(approval: Approval) -> Notification:
     """Return the notification of a pending approval; the delivery timer adds the link that decides."""
     place, subject = approval.place, approval.subject
     call = f"call {subject.tool}"
-    whats = {"tool": call, "hosted": call, "answer": "give its answer"}
+    whats = {"tool": call, "hosted": call, "answer": "give its answer", "escalation": "have its conversation escalated"}
     purpose = whats.get(subject.kind, "go on beyond a share of its budget")
     facts = {"Approval": approval.id, "Agent": place.agent, "Run": place.run_id, "Session": place.session_id}
     if approval.due is not None:

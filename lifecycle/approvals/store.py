@@ -14,7 +14,7 @@ from typing import Any
 from kernel.codec import JsonCodec, readable
 from kernel.errors import NotFound
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Write, every, first_rows
-from lifecycle.approvals.model import Approval, State
+from lifecycle.approvals.approval import Approval, State
 from lifecycle.approvals.policy import TABLE
 
 MAX_RESULT_CHARS = 200_000

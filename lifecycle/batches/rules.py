@@ -14,7 +14,7 @@ from kernel.errors import AppError, InvalidInput, TooLarge
 from kernel.ids import agent_name, run_id
 from kernel.strict_json import parse_json
 from kernel.validation import unknown_fields, wrong_places
-from lifecycle.conversations.submission import RunRequest, check
+from lifecycle.conversations.run_request import RunRequest, check
 
 MAX_LINES = 10_000
 MAX_BYTES = 10_000_000

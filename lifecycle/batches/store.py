@@ -28,7 +28,7 @@ from kernel.tables import (
     first_rows,
 )
 from lifecycle.batches.rules import Batch, Item
-from lifecycle.conversations.submission import RunRequest
+from lifecycle.conversations.run_request import RunRequest
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -6,11 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from kernel.clock import rfc3339
-from lifecycle.conversations.callback import A2A_OLD
+from lifecycle.conversations.run_callbacks import A2A_OLD
 
 if TYPE_CHECKING:
-    from lifecycle.conversations.callback import Push
     from lifecycle.conversations.run import Run
+    from lifecycle.conversations.run_callbacks import Push
 
 _STATES = {
     "running": "working",

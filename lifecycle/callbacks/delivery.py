@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING, Protocol
 from kernel.codec import if_readable
 from kernel.errors import AppError, Conflict, NotFound
 from lifecycle.callbacks.a2a import headers_of, notification_of
-from lifecycle.callbacks.records import CallbackRecord
+from lifecycle.callbacks.delivery_status import CallbackRecord
 from lifecycle.callbacks.targets import LARGEST_MESSAGE, event_of, no_broker, report_id, report_of, shown
-from lifecycle.conversations.callback import Push, ends_of, reports_of
+from lifecycle.conversations.run_callbacks import Push, ends_of, reports_of
 from llmops.notifications.delivery import GIVE_UP_AFTER, DeliveryAttempt, attempt_of, next_attempt
-from llmops.notifications.history import DeliveryState
+from llmops.notifications.delivery_history import DeliveryState
 from llmops.notifications.signing import signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kernel.clock import Clock
-    from lifecycle.callbacks.records import CallbackRecords
+    from lifecycle.callbacks.delivery_status import CallbackRecords
     from lifecycle.callbacks.targets import CallbackTargets
-    from lifecycle.conversations.callback import Callback, RunEnd, RunEnds
     from lifecycle.conversations.run import Run
-    from lifecycle.conversations.store import ConversationStore
+    from lifecycle.conversations.run_callbacks import Callback, RunEnd, RunEnds
+    from lifecycle.conversations.session_store import ConversationStore
     from llmops.notifications.delivery import Webhooks
 
 log = logging.getLogger(__name__)

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 from kernel.clock import rfc3339
 from kernel.errors import InvalidInput, Unavailable
 from kernel.ids import is_text
-from lifecycle.conversations.callback import A2A, A2A_OLD, Push
+from lifecycle.conversations.run_callbacks import A2A, A2A_OLD, Push
 from llmops.notifications.signing import check_secret
 
 if TYPE_CHECKING:
-    from lifecycle.conversations.callback import Callback
     from lifecycle.conversations.run import Run
+    from lifecycle.conversations.run_callbacks import Callback
     from llmops.notifications.channels import UrlCheck
 
 Setting = Callable[[str], str | None]

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from lifecycle.cli import plan as planning
-from lifecycle.cli.changes import Change, ChangeKind
 from lifecycle.cli.command import FAILED, NOTHING_TO_DO, SOMETHING_LEFT, Command, CommandFailed
-from lifecycle.cli.registry import RegistryPlan, apply_plan, follow, make_plan
+from lifecycle.cli.drift_plans import RegistryPlan, apply_plan, follow, make_plan
+from lifecycle.cli.planned_changes import Change, ChangeKind
 from lifecycle.cli.report import show, show_outcome
 from lifecycle.cli.server import Server
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TextIO
 
 from lifecycle.cli.agent_md import Reading
-from lifecycle.cli.changes import Change, ChangeKind, changes_of, kind_changes, look
 from lifecycle.cli.command import NOTHING_TO_DO, SOMETHING_LEFT, Command
 from lifecycle.cli.directory import KINDS, MANAGED_BY, read_directory, read_kind
-from lifecycle.cli.registry import make_plan
+from lifecycle.cli.drift_plans import make_plan
+from lifecycle.cli.planned_changes import Change, ChangeKind, changes_of, kind_changes, look
 from lifecycle.cli.report import show
 from lifecycle.cli.server import Server
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from lifecycle.cli.changes import Change, ChangeKind
-from lifecycle.cli.registry import RegistryPlan
+from lifecycle.cli.planned_changes import Change, ChangeKind
+
+if TYPE_CHECKING:
+    from lifecycle.cli.drift_plans import RegistryPlan
 
 _SIGNS = {
     "create": "+",

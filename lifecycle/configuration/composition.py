@@ -13,17 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from kernel.errors import InvalidInput
 from kernel.validation import wrong_places
-from lifecycle.configuration.layers import Capability, Personality
 from lifecycle.configuration.merging import DEFAULT, Merged, Origin, OriginValue
 from lifecycle.configuration.rendering import Section, as_text, sections
-from lifecycle.specs.hosted_tools import HostedTool
 from lifecycle.specs.spec import AgentSpec
+
+if TYPE_CHECKING:
+    from lifecycle.configuration.layers import Capability, Personality
+    from lifecycle.specs.hosted_tools import HostedTool
 
 
 @dataclass(frozen=True, slots=True)

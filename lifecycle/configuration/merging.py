@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from lifecycle.configuration.layers import Guideline, Layer
+if TYPE_CHECKING:
+    from lifecycle.configuration.layers import Guideline, Layer
 
 _BY_KEY = ("labels", "guidelines", "capabilities")
 _ADDED = ("more_instructions", "prohibited")

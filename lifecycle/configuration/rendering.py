@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from lifecycle.configuration.layers import Capability, Guideline, Personality
 from lifecycle.configuration.merging import Merged, Origin
+
+if TYPE_CHECKING:
+    from lifecycle.configuration.layers import Capability, Guideline, Personality
 
 _UP_TO = (20, 40, 60, 80, 100)
 """Upper bounds, inclusive, of very low, low, middle, high and very high."""

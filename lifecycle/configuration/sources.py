@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kernel.errors import InvalidInput, one_of
 from lifecycle.configuration.composition import Effective, composed
@@ -15,12 +15,14 @@ from lifecycle.configuration.dependents import Dependent, DependentKind, Depende
 from lifecycle.configuration.kinds import OVERRIDES, Kind, Ref, references
 from lifecycle.configuration.layers import AgentConfig, Capability, Content, Overrides, Personality, Template
 from lifecycle.configuration.merging import NOTHING, Merged, Origin
-from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore
 from lifecycle.specs.output_format import check_response_format
 from lifecycle.specs.servers import ToolServers
-from lifecycle.specs.spec import AgentSpec
 from lifecycle.specs.tools import Tools, check_context, check_tools
-from llmops.evaluation.policy import EvaluationPolicy
+
+if TYPE_CHECKING:
+    from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore
+    from lifecycle.specs.spec import AgentSpec
+    from llmops.evaluation.policy import EvaluationPolicy
 
 T = TypeVar("T", bound=Content)
 

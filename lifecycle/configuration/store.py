@@ -17,13 +17,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import NotFound, TooLarge
 from kernel.preconditions import check_match, write_row
 from kernel.tables import Insert, Row, RowTooLarge, Span, Tables, first_rows
 from lifecycle.configuration.kinds import CONTENT, STORED, Kind, Ref, StoredContent
-from lifecycle.configuration.layers import Content
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.configuration.layers import Content
 
 _FOLDERS = {Kind.TEMPLATE: "templates", Kind.PERSONALITY: "personalities", Kind.CAPABILITY: "capabilities"}
 

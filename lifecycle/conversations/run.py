@@ -1,4 +1,4 @@
-"""A run: one query to an agent and its one answer. Pure rules; storage is `lifecycle.conversations.store`.
+"""A run: one query to an agent and its one answer. Pure rules; storage is `lifecycle.conversations.session_store`.
 
 queued ──claim──► running ──► succeeded
   ▲  └─cancel─┐      │├─────► failed
@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from lifecycle.conversations.accounting import Costs
-from lifecycle.conversations.callback import Callback
-from lifecycle.conversations.client_tools import ClientCall, ClientTools
-from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.team import TeamRun
+from lifecycle.conversations.attempt_costs import Costs
+from lifecycle.conversations.client_tool_values import ClientCall, ClientTools
+from lifecycle.conversations.run_callbacks import Callback
+from lifecycle.conversations.session_priority import Priority
+from lifecycle.conversations.team_assignment import TeamRun
 from llmops.evaluation.scoring import Score
-from llmops.facts.model import Call, Ending, ToolCall
+from llmops.facts.attempt_fact import Call, Ending, ToolCall
 from llmops.spend.usage import Spend
 
 

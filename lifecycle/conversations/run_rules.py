@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.errors import AppError
-from lifecycle.conversations import accounting
-from lifecycle.conversations.client_tools import TOOL_CALLS, ClientCall, described, results_text
+from lifecycle.conversations import attempt_costs as accounting
+from lifecycle.conversations.client_tool_values import TOOL_CALLS, ClientCall, described, results_text
 from lifecycle.conversations.run import (
     APPROVAL_NEEDED,
     Attempt,
@@ -20,9 +20,12 @@ from lifecycle.conversations.run import (
     RunState,
     Stage,
 )
-from lifecycle.conversations.team import TeamRun
 from llmops.evaluation.scoring import Score
-from llmops.facts.model import Call, Ending, ToolCall
+from llmops.facts.attempt_fact import Call, Ending, ToolCall
+
+if TYPE_CHECKING:
+    from kernel.errors import AppError
+    from lifecycle.conversations.team_assignment import TeamRun
 
 WORKER_LOST = "worker_lost"
 """Error code of an attempt whose worker died without recording the reason."""
@@ -100,8 +103,8 @@ def renewed(run: Run, now: datetime, lease: timedelta) -> Run:
     return run if run.lease is None else replace(run, lease=replace(run.lease, until=now + lease))
 
 
-def calling(run: Run, calls: Sequence[Call], following: Call, tools: Sequence[ToolCall] = ()) -> Run:
-    """Return the run with its attempt's calls so far, and the model call that is about to be made."""
+def calling(run: Run, calls: Sequence[Call], following: Call | None, tools: Sequence[ToolCall] = ()) -> Run:
+    """Return the run with its attempt's calls so far, and the model call that is about to be made, if one is."""
     effort = replace(run.last.effort, calls=tuple(calls), tools=tuple(tools))
     return replace(run, last=replace(run.last, effort=effort, open=following))
 

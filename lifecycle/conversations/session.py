@@ -7,9 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from lifecycle.configuration.preferences import Preferences
-from lifecycle.conversations.client_tools import ClientCall
-from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.team import Served
+from lifecycle.conversations.client_tool_values import ClientCall
+from lifecycle.conversations.session_priority import Priority
+from lifecycle.conversations.team_assignment import Served
 from lifecycle.registry.declarations import Pin
 from llmops.spend.usage import Spend
 

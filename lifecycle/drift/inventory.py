@@ -6,14 +6,17 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, InvalidInput
 from kernel.ids import workspace_name
-from lifecycle.drift.plan import Plan
-from lifecycle.drift.planner import AWAY, ProviderSnapshot, plan_of
-from lifecycle.registry.catalog import Agent, Catalog
-from lifecycle.registry.offers import OfferedTools
-from lifecycle.registry.providers import ProviderAgent, Providers, ProviderVersion
+from lifecycle.drift.drift_plan import AWAY, ProviderSnapshot, plan_of
+
+if TYPE_CHECKING:
+    from lifecycle.drift.drift_plan import Plan
+    from lifecycle.registry.catalog import Agent, Catalog
+    from lifecycle.registry.mcp_offers import OfferedTools
+    from lifecycle.registry.providers import ProviderAgent, Providers, ProviderVersion
 
 _AT_ONCE = 8
 

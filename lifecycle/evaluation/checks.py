@@ -27,7 +27,7 @@ from functools import lru_cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 
-from lifecycle.evaluation.framework import acknowledge
+from lifecycle.evaluation.framework_evaluation import acknowledge
 from llmops.evaluation.scoring import Part
 
 if TYPE_CHECKING:

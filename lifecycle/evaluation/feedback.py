@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import Conflict, NotFound, Unavailable
+from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, Event, StoredConversation
+from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from llmops.evaluation.scoring import FEEDBACK, Score
-from llmops.facts.scores import Evaluation, Evaluations
-from llmops.facts.store import Facts, kept_of
+from llmops.facts.fact_store import Facts, kept_of
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from llmops.facts.scores import Evaluation, Evaluations
 
 HELPFUL, NOT_HELPFUL = 100, 0
 

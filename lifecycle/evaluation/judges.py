@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kernel.errors import Unavailable
 from kernel.strict_json import is_object
-from lifecycle.conversations.run import Run
-from lifecycle.evaluation.charging import JUDGE, Judgement, JudgingCharges
-from lifecycle.evaluation.framework import acknowledge
+from lifecycle.evaluation.framework_evaluation import acknowledge
+from lifecycle.evaluation.judge_costs import JUDGE, Judgement, JudgingCharges
 from lifecycle.evaluation.scorer import FOUNDRY
-from lifecycle.loader.resolver import AgentResolver, LiveAgent
 from lifecycle.registry.providers import AttemptId
-from lifecycle.registry.signals import AgentSignals
-from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy
 from llmops.evaluation.scoring import Part
 from llmops.spend.usage import Usage, read_usage
 
 if TYPE_CHECKING:
     from agent_framework import EvalItem, EvalItemResult, EvalResults, EvalScoreResult, Evaluator
+
+    from lifecycle.conversations.run import Run
+    from lifecycle.loader.agent_resolver import AgentResolver, LiveAgent
+    from lifecycle.registry.actor_signals import AgentSignals
+    from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy
 
 
 BEST = 5

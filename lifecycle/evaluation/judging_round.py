@@ -9,23 +9,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import AppError, InternalError, Unavailable
+from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, Event, StoredConversation
-from lifecycle.evaluation.charging import TRIES, Judgement, JudgingCharges, before_calls
+from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
+from lifecycle.evaluation.judge_costs import TRIES, Judgement, JudgingCharges, before_calls
 from lifecycle.evaluation.scorer import JUDGES, item_of
-from lifecycle.registry.catalog import Catalog
-from lifecycle.registry.signals import AgentSignals
+from lifecycle.registry.actor_signals import AgentSignals
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.evaluation.scoring import Part
-from llmops.facts.model import Call
 from llmops.facts.scores import Evaluation, Evaluations, PendingEvaluation
 
 if TYPE_CHECKING:
     from agent_framework import EvalItem
+
+    from kernel.clock import Clock
+    from lifecycle.registry.catalog import Catalog
+    from llmops.facts.attempt_fact import Call
 
 log = logging.getLogger(__name__)
 

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lifecycle.conversations.run import Run
-from lifecycle.evaluation.builtin import BUILTIN, builtin_checks
-from lifecycle.evaluation.charging import JUDGE
-from lifecycle.evaluation.checks import CheckRunner, Checks
-from lifecycle.evaluation.framework import acknowledge
-from lifecycle.loader.resolver import LiveAgent
-from lifecycle.specs.spec import AgentSpec
+from lifecycle.evaluation.builtin_checks import BUILTIN, builtin_checks
+from lifecycle.evaluation.framework_evaluation import acknowledge
+from lifecycle.evaluation.judge_costs import JUDGE
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.evaluation.scoring import Score, sampled, score_of
 
 if TYPE_CHECKING:
     from agent_framework import EvalItem, Message
+
+    from lifecycle.conversations.run import Run
+    from lifecycle.evaluation.checks import CheckRunner, Checks
+    from lifecycle.loader.agent_resolver import LiveAgent
+    from lifecycle.specs.spec import AgentSpec
 
 FOUNDRY = "foundry"
 JUDGES = (JUDGE, FOUNDRY)

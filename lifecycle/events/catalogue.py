@@ -122,6 +122,17 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
             "The member that a conversation was handed to has begun with it",
             {"team": "the team", "target": "the member", "agent": "its agent; empty for people"} | _RUN,
         ),
+        "handoff.limit_reached": Kind(
+            "A run was handed over as often as its team allows; it stays with the member",
+            _RUN | {"team": "the team", "target": "the member that has it", "hops": "how often it was handed over"},
+        ),
+        "handoff.summarized": Kind(
+            "A conversation was summed up for the agent that takes it over", _ATTEMPT | {"agent": "who summed it up"}
+        ),
+        "handoff.not_summarized": Kind(
+            "A conversation could not be summed up; the agent that takes it over is told its last runs",
+            _ATTEMPT | {"agent": "who was to sum it up"} | _CODE,
+        ),
         "person.claimed": Kind("A person has taken a conversation", _PERSON | {"member": "for which member"}),
         "person.released": Kind("A person has put a conversation back into the inbox", _PERSON | {"member": "whose"}),
         "person.replied": Kind("A person has answered a run", _RUN | _PERSON),

@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import TYPE_CHECKING
 
 from kernel.clock import hour_bucket
 from kernel.journal import SHARDS, TABLE, Event, Journal
@@ -28,7 +29,9 @@ from kernel.tables import (
     put,
 )
 from lifecycle.events import waiting_runs
-from lifecycle.events.waiting_runs import WaitingRuns
+
+if TYPE_CHECKING:
+    from lifecycle.events.waiting_runs import WaitingRuns
 
 _NEXT = "daily_counts!next"
 _ALL = "daily_counts!all"

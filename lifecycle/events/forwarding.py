@@ -22,9 +22,9 @@ from kernel.errors import AppError, NotFound
 from kernel.event_versions import schema_of
 from kernel.journal import SHARDS
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, every
-from llmops.notifications.bodies import CLOUD_EVENTS_BATCH, source_of
 from llmops.notifications.delivery import FIRST_PAUSE, LONGEST_PAUSE, attempt_of
 from llmops.notifications.notification import matches
+from llmops.notifications.receiver_formats import CLOUD_EVENTS_BATCH, source_of
 from llmops.notifications.signing import signed
 
 if TYPE_CHECKING:

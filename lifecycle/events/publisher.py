@@ -12,15 +12,18 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
-from kernel.due_index import DueIndex
 from kernel.errors import AppError
 from kernel.journal import Entry, Event, Journal, OutOfOrder
 from lifecycle.conversations.session import Session, SessionState
-from lifecycle.conversations.store import ConversationStore
 from lifecycle.events.catalogue import in_workspace_stream
-from lifecycle.events.pending import EventRange, Numbered, Pending
+from lifecycle.events.unpublished import EventRange, Numbered, Pending
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from kernel.due_index import DueIndex
+    from lifecycle.conversations.session_store import ConversationStore
 
 log = logging.getLogger(__name__)
 

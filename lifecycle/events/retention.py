@@ -9,15 +9,18 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket
 from kernel.codec import Unreadable, pass_over
-from kernel.due_index import DueIndex, Entry
 from kernel.journal import SHARDS_PARTITION, TABLE
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, every, first_rows
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import ConversationStore
-from lifecycle.events.daily_counts import DailyEventCounts
+
+if TYPE_CHECKING:
+    from kernel.due_index import DueIndex, Entry
+    from lifecycle.conversations.session_store import ConversationStore
+    from lifecycle.events.daily_counts import DailyEventCounts
 
 
 async def shards(tables: Tables) -> AsyncIterator[str]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kernel.errors import InvalidInput, NotFound
 from kernel.journal import SHARDS, Event, Journal
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import ConversationStore
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.session_store import ConversationStore
 
 Position = tuple[int, ...]
 """For each shard, the number of the next event to read."""

@@ -6,12 +6,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from kernel.errors import AppError
 from kernel.journal import Event
-from lifecycle.conversations.session import Session
+from lifecycle.events.stream_cache import NewEvents, Tail, merged, passed
 from lifecycle.events.streams import Position, Stream, session_key, unknown
-from lifecycle.events.tail import NewEvents, Tail, merged, passed
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.session import Session
 
 log = logging.getLogger(__name__)
 

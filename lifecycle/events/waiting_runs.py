@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from kernel.journal import Event
 from kernel.tables import Delete, Row, Upsert
+
+if TYPE_CHECKING:
+    from kernel.journal import Event
 
 PREFIX = "wait!"
 _WAITS = "run.waiting"

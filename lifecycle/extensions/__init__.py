@@ -12,7 +12,7 @@ The setting EXTENSIONS names the modules; docs/tools.md describes them.
 from lifecycle.evaluation.checks import check
 from lifecycle.extensions.definition import chat_client
 from lifecycle.tools.context import ToolContext
+from lifecycle.tools.context_providers import context_provider
 from lifecycle.tools.definition import tool
-from lifecycle.tools.sources import context_provider
 
 __all__ = ["ToolContext", "chat_client", "check", "context_provider", "tool"]

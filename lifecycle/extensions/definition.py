@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lifecycle.tools.sources import named
+from lifecycle.tools.context_providers import named
 
 _RESERVED = frozenset({"offline", "openai", "foundry", "route"})
 

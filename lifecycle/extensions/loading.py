@@ -12,12 +12,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lifecycle.evaluation.builtin import BUILTIN
+from lifecycle.evaluation.builtin_checks import BUILTIN
 from lifecycle.evaluation.checks import Check
 from lifecycle.extensions.definition import ChatClientMaker
-from lifecycle.teams.conditions import HandoffCondition
+from lifecycle.teams.extension_conditions import HandoffCondition
+from lifecycle.tools.context_providers import ContextSource
 from lifecycle.tools.definition import Tool
-from lifecycle.tools.sources import ContextSource
 
 log = logging.getLogger(__name__)
 

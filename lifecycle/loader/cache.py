@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Generic, Literal, TypeVar
 
-from lifecycle.loader.policies import Policy, PolicyName, make_policy
+from lifecycle.loader.eviction_policies import Policy, PolicyName, make_policy
 
 K = TypeVar("K")
 V = TypeVar("V")

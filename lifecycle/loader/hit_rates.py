@@ -10,12 +10,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, rfc3339
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
-from lifecycle.loader.ranking import TABLE
+from lifecycle.loader.agent_ranking import TABLE
 from llmops.metrics.definitions import LOOKUPS, STRATEGY_LOOKUPS
-from llmops.metrics.shared import SharedMetrics
+
+if TYPE_CHECKING:
+    from llmops.metrics.shared import SharedMetrics
 
 KEPT_FOR = timedelta(days=2)
 MIN_LOOKUPS = 100

@@ -16,22 +16,24 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 from weakref import WeakValueDictionary
 
-from kernel.clock import Clock
 from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.ids import agent_name
-from lifecycle.loader.active import ActiveAgent
-from lifecycle.loader.activity import ActivityBook, Key, Use, companions, ended
-from lifecycle.loader.background import Background
+from lifecycle.loader.agent_files import AgentConfiguration, LoaderFiles, checked
+from lifecycle.loader.agents_in_use import ActiveAgent
+from lifecycle.loader.background_tasks import Background
 from lifecycle.loader.cache import AgentCache, Cause
-from lifecycle.loader.files import AgentConfiguration, LoaderFiles, checked
-from lifecycle.loader.limits import LoaderNumbers, check_limits, check_numbers
-from lifecycle.loader.metrics import ActivityReport, LoaderMetrics, reported
-from lifecycle.loader.plan import Plan, optimized
-from lifecycle.loader.policies import PolicyName
-from lifecycle.loader.preloads import Preloads
+from lifecycle.loader.cache_plan import Plan, optimized
+from lifecycle.loader.loader_statistics import ActivityReport, LoaderMetrics, reported
+from lifecycle.loader.preload_outcomes import Preloads
+from lifecycle.loader.setting_limits import LoaderNumbers, check_limits, check_numbers
+from lifecycle.loader.usage_statistics import ActivityBook, Key, Use, companions, ended
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.loader.eviction_policies import PolicyName
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +100,7 @@ class LazyAgentLoader(Generic[A]):
         self._loads = 0
         self._failures = 0
         self._uses: list[tuple[str, object]] = []
-        self._unsaved = 0
-        self._closed = False
+        self._unsaved, self._closed = 0, False
 
     async def add_agent_configuration(self, configuration: AgentConfiguration) -> None:
         """Add or replace a configuration. A live agent of the old configuration is not used again.

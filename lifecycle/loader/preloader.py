@@ -15,15 +15,18 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import AppError
-from lifecycle.loader.activity import Key, companions
-from lifecycle.loader.plan import Plan, optimized
-from lifecycle.loader.ranking import Ranking, Rankings
-from lifecycle.loader.resolver import AgentResolver, LiveAgent
-from lifecycle.loader.sizer import CacheSizer
-from lifecycle.loader.watch import CacheWatch
+from lifecycle.loader.cache_plan import Plan, optimized
+from lifecycle.loader.usage_statistics import Key, companions
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.loader.agent_ranking import Ranking, Rankings
+    from lifecycle.loader.agent_resolver import AgentResolver, LiveAgent
+    from lifecycle.loader.cache_records import CacheWatch
+    from lifecycle.loader.cache_resizing import CacheSizer
 
 log = logging.getLogger(__name__)
 

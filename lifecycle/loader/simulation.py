@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
-from lifecycle.loader.policies import Policy, PolicyName, make_policy
+from lifecycle.loader.eviction_policies import Policy, PolicyName, make_policy
 
 _ENOUGH = 0.01
 """Least gain in hit rate (share of requests) for which a larger cache is worth its memory."""

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from kernel.due_index import DueIndex
     from lifecycle.configuration.dependents import Dependents
     from lifecycle.configuration.sources import Composer, Resolved, Sources
-    from lifecycle.loader.resolver import AgentResolver
+    from lifecycle.loader.agent_resolver import AgentResolver
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.registry.catalog import Agent, Catalog
-    from lifecycle.registry.offers import OfferedTools
-    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.registry.mcp_offers import OfferedTools
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ class Propagation:
 
     async def _redeclared(self, agent: Agent, resolved: Resolved, signals: AgentSignals) -> Agent | None:
         """Return the agent with its new declaration stored; None if it was declared again since it was read."""
-        from lifecycle.registry.operations import Ensure  # noqa: PLC0415 - cold start
+        from lifecycle.registry.actor_operations import Ensure  # noqa: PLC0415 - cold start
 
         await self._composer.enter(
             agent.workspace, agent.name, resolved.versions.keys() - agent.declaration.sources.keys()

@@ -9,23 +9,26 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket
 from kernel.due_index import DueIndex
 from kernel.errors import AppError
 from kernel.tables import RowChanged, RowExists, Tables
 from kernel.tracing import Attributes, span
+from lifecycle.registry.actor_effects import Decision, Effect
+from lifecycle.registry.actor_operations import Operation, Sweep
+from lifecycle.registry.agent_checks_due import IDLE, SURPLUS, UNVERIFIED, RetentionPolicy, due_times
 from lifecycle.registry.agent_history import AgentHistory
 from lifecycle.registry.audit import AgentEvents, AuditStep
-from lifecycle.registry.effects import Decision, Effect
-from lifecycle.registry.operations import Operation, Sweep
+from lifecycle.registry.life_cycle_rules import apply
 from lifecycle.registry.provider_effects import ProviderEffects
-from lifecycle.registry.providers import Providers, ProviderVersion
 from lifecycle.registry.record import AgentRecord, Failure, new_record
 from lifecycle.registry.record_store import RecordStore
-from lifecycle.registry.retention import IDLE, SURPLUS, UNVERIFIED, RetentionPolicy, due_times
-from lifecycle.registry.rules import apply
-from lifecycle.registry.transitions import failed, failure_step, remember
+from lifecycle.registry.record_transitions import failed, failure_step, remember
+
+if TYPE_CHECKING:
+    from lifecycle.registry.providers import Providers, ProviderVersion
 
 log = logging.getLogger(__name__)
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import Conflict
 from kernel.ids import new_id
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.configuration.sources import Composer
+from lifecycle.registry.actor_operations import Disable, Enable, Ensure, Remove, Restore, Retire, Verify
 from lifecycle.registry.audit import AuditStep
 from lifecycle.registry.catalog import Agent, Catalog, disabled
-from lifecycle.registry.offers import OfferedTools
-from lifecycle.registry.operations import Disable, Enable, Ensure, Remove, Restore, Retire, Verify
 from lifecycle.registry.record import AgentState, retained
-from lifecycle.registry.signals import AgentSignals
 from lifecycle.specs.spec import AgentSpec
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.configuration.sources import Composer
+    from lifecycle.registry.actor_signals import AgentSignals
+    from lifecycle.registry.mcp_offers import OfferedTools
 
 
 class Administration:

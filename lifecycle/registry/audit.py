@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from kernel.errors import Unavailable
 from kernel.journal import Event, Journal
-from kernel.tables import Tables
+
+if TYPE_CHECKING:
+    from kernel.tables import Tables
 
 
 class AuditStep(StrEnum):

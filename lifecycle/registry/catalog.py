@@ -10,25 +10,28 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.codec import JsonCodec, readable
 from kernel.errors import Conflict, EtagMismatch, NotFound, TooLarge
 from kernel.tables import Insert, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, Write, every, put
-from lifecycle.configuration.layers import AgentConfig
+from lifecycle.registry.agent_counts import change_row, declaration_change
 from lifecycle.registry.agent_history import AgentHistory, EarlierDeclaration
 from lifecycle.registry.audit import AgentEvents, AuditStep
-from lifecycle.registry.counts import change_row, declaration_change
 from lifecycle.registry.declarations import Declaration, declared
 from lifecycle.registry.record import AgentRecord, AgentState
 from lifecycle.registry.record_store import SUFFIX, TABLE, load_record
-from lifecycle.specs.spec import AgentSpec
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.configuration.layers import AgentConfig
+    from lifecycle.specs.spec import AgentSpec
 
 _DECLARATION = JsonCodec(Declaration)
 _RECENT = 1000
 """How many recently read agents a process caches."""
 _FIRST = "0"
-"""Sorts before every agent's name; smaller keys are rows of `lifecycle.registry.counts`."""
+"""Sorts before every agent's name; smaller keys are rows of `lifecycle.registry.agent_counts`."""
 
 
 @dataclass(frozen=True, slots=True)

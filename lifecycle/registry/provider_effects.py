@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
-from lifecycle.registry.agent_history import AgentHistory
-from lifecycle.registry.effects import (
+from lifecycle.registry.actor_effects import (
     Deactivate,
     Decision,
     Deprovision,
@@ -18,11 +17,11 @@ from lifecycle.registry.effects import (
     MakePinnedVersion,
     Provision,
 )
-from lifecycle.registry.operations import Operation, Trim
+from lifecycle.registry.actor_operations import Operation, Trim
+from lifecycle.registry.life_cycle_rules import deactivate, provision
 from lifecycle.registry.providers import Providers, ProviderVersion, VersionRequest
 from lifecycle.registry.record import AgentRecord, same
-from lifecycle.registry.rules import deactivate, provision
-from lifecycle.registry.transitions import (
+from lifecycle.registry.record_transitions import (
     deactivated,
     deprovisioned,
     discarded,
@@ -31,6 +30,10 @@ from lifecycle.registry.transitions import (
     provisioned,
 )
 from lifecycle.specs.spec import AgentSpec, fingerprint, provider_name
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.registry.agent_history import AgentHistory
 
 log = logging.getLogger(__name__)
 

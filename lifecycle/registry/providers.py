@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kernel.errors import AppError
 from lifecycle.specs.spec import AgentSpec
 
 if TYPE_CHECKING:
     from agent_framework import FunctionTool, SupportsAgentRun
+
+    from kernel.errors import AppError
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from kernel.codec import Unreadable, pass_over
 from kernel.due_index import outlasted
 from kernel.ids import new_id
+from lifecycle.registry.agent_checks_due import RetentionPolicy, surplus_due
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.record import AgentState, retained
-from lifecycle.registry.retention import RetentionPolicy, surplus_due
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
     from kernel.due_index import DueIndex, Entry
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.registry.catalog import Agent, Catalog
-    from lifecycle.registry.signals import AgentSignals
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class PrunePolicy:
     Attributes:
         look_after: After which times agents and versions are due.
         keep_new_for: An agent younger than this is kept, even if unused.
-        use_lag: How late a use may be noticed: reported late (`lifecycle.loader.uses`), or made with a worker's cached
-            agent.
+        use_lag: How late a use may be noticed: reported late (`lifecycle.loader.use_reports`), or made with a worker's
+            cached agent.
         grace: How long a retired agent's versions stay at the provider.
     """
 
@@ -184,7 +184,7 @@ class Prune:
 
     async def run(self, signals: AgentSignals, workspace: str | None = None) -> Sequence[Verdict]:
         """Carry out the decisions and return them. Agents used meanwhile are not pruned."""
-        from lifecycle.registry.operations import Retire, Trim  # noqa: PLC0415 - cold start
+        from lifecycle.registry.actor_operations import Retire, Trim  # noqa: PLC0415 - cold start
 
         verdicts = await self.plan(workspace)
         for verdict in verdicts:

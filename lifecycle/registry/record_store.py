@@ -6,7 +6,7 @@ from datetime import datetime
 
 from kernel.codec import JsonCodec
 from kernel.tables import Insert, Row, Tables, Write, put
-from lifecycle.registry.counts import LifecycleCounts, change, change_row
+from lifecycle.registry.agent_counts import LifecycleCounts, change, change_row
 from lifecycle.registry.record import AgentRecord
 
 TABLE = "agents"

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, rfc3339
 from kernel.errors import Conflict, NotFound
 from lifecycle.registry.agent_history import AgentHistory, line_key
-from lifecycle.registry.audit import AuditEntry
-from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.providers import ProviderVersion
-from lifecycle.registry.prune import PinnedSessions
-from lifecycle.registry.record import AgentRecord
-from lifecycle.registry.retention import RetentionPolicy
 from lifecycle.specs.spec import AgentSpec, fingerprint
+
+if TYPE_CHECKING:
+    from lifecycle.registry.agent_checks_due import RetentionPolicy
+    from lifecycle.registry.audit import AuditEntry
+    from lifecycle.registry.catalog import Agent, Catalog
+    from lifecycle.registry.prune import PinnedSessions
+    from lifecycle.registry.record import AgentRecord
 
 
 @dataclass(frozen=True, slots=True)

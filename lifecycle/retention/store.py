@@ -11,17 +11,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable, readable
 from kernel.errors import NotFound
 from kernel.ids import new_id, newest_first
 from kernel.journal import Event, Journal
 from kernel.preconditions import delete_row, put_row
 from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
-from lifecycle.conversations.session import Session
 from lifecycle.retention.policy import DataRetentionPolicy, HoldScope, LegalHold, Part, hold_on
 from lifecycle.sessions.erase import OnHold
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.conversations.session import Session
 
 TABLE = "retention"
 _WORKSPACES = "_workspaces"

@@ -6,44 +6,45 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kernel.clock import Clock
-from kernel.errors import AppError
 from lifecycle.approvals.gate import ApprovalPending
-from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.run import Effort, Run, Stage
 from lifecycle.conversations.run_rules import Answer, given_texts, user_message
 from lifecycle.conversations.session import ProviderConversation, RetainedConversation, Session
-from lifecycle.conversations.store import ConversationStore, StoredConversation, Turn
-from lifecycle.loader.resolver import LiveAgent
-from lifecycle.loader.uses import UsedAgents
+from lifecycle.conversations.session_priority import Priority
 from lifecycle.registry.providers import AttemptId
-from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs import client_tools
+from lifecycle.runs.answer_drafts import Drafts, Reviewed, drafts_of, with_draft
+from lifecycle.runs.answer_streaming import stream_updates
 from lifecycle.runs.attempt_policy import AttemptPolicy, Prepared, ScoreAnswer, check_whole, let_go, translated
-from lifecycle.runs.drafts import Drafts, Reviewed, drafts_of, with_draft
-from lifecycle.runs.history import compacted, estimate, preference_messages, token_limit
+from lifecycle.runs.call_metering import CallMeter, CallTotals, MeterPolicy, charged, estimated
+from lifecycle.runs.handoff_summaries import sum_up
 from lifecycle.runs.hosted_calls import HostedCalls
-from lifecycle.runs.lease import RunLease
-from lifecycle.runs.metering import CallMeter, CallTotals, MeterPolicy, charged, estimated
+from lifecycle.runs.model_history import compacted, estimate, preference_messages, token_limit
 from lifecycle.runs.pending_tool_calls import PendingToolCalls
-from lifecycle.runs.progress import Progress, dumped, loaded
-from lifecycle.runs.streaming import stream_updates
-from lifecycle.runs.summaries import Summary
+from lifecycle.runs.stored_progress import Progress, dumped, loaded
 from lifecycle.runs.tool_calls import ToolCalls
-from lifecycle.teams.calls import brief, handoff_middleware, handoff_tools
-from lifecycle.teams.handoff import HandedOver, RunHandoffs
+from lifecycle.teams.model_handoffs import brief, handoff_middleware, handoff_tools
 from lifecycle.tools.context import CURRENT
 from llmops.budgets.call_budget import BudgetService, reserve_for
 from llmops.budgets.rules import Amounts, BudgetBlocked
-from llmops.budgets.waits import BudgetWait
+from llmops.budgets.waiting_run_index import BudgetWait
 from llmops.capacity.admission import AdmissionRequest
 from llmops.capacity.pools import PoolFull
-from llmops.routing.model import PROVIDER
-from llmops.spend.rate_store import RateStore
+from llmops.routing.route import PROVIDER
 from llmops.spend.usage import Usage
 
 if TYPE_CHECKING:
     from agent_framework import AgentResponse, ChatResponse, Message
+
+    from kernel.clock import Clock
+    from kernel.errors import AppError
+    from lifecycle.conversations.session_store import ConversationStore, StoredConversation, Turn
+    from lifecycle.loader.agent_resolver import LiveAgent
+    from lifecycle.loader.use_reports import UsedAgents
+    from lifecycle.registry.actor_signals import AgentSignals
+    from lifecycle.runs.run_lease import RunLease
+    from lifecycle.teams.handoff import RunHandoffs
+    from llmops.spend.rate_store import RateStore
 
 _OVERHEAD_BYTES = 16
 _BYTES_A_TOKEN = 4
@@ -135,7 +136,7 @@ class RunAttempt:
         self._holding: PendingToolCalls | None = None
         self._tokens = 0
         self._meter: CallMeter | None = None
-        self._meters: Sequence[CallMeter] = ()  # the one with all calls first
+        self._meters: list[CallMeter] = []  # that of the summary first, if there is one
         self._tools: ToolCalls | None = None
         self._version = ""
         self._draft = ""
@@ -145,13 +146,11 @@ class RunAttempt:
     @property
     def effort(self) -> Effort:
         """What it has done so far: its model calls, including an open one, and its tool calls."""
-        metered = self._meters[0].totals if self._meters else CallTotals()
-        open_call = (metered.open,) if metered.open else ()
         return Effort(
-            (*metered.calls, *open_call),
+            tuple(call for meter in self._meters for call in meter.totals.begun),
             (*(self._tools.made if self._tools else ()), *(self._holding.hosted.made if self._holding else ())),
             self._version,
-            metered.finish_reason,
+            self._meter.totals.finish_reason if self._meter else "",
             self.resumed,
         )
 
@@ -191,11 +190,6 @@ class RunAttempt:
         """
         try:
             return await self._answered()
-        except HandedOver as handed:
-            summary = Summary(self._maker, self._lease, self._signals)
-            move = await summary.added(handed.move, self._meter)
-            self._meters = [meter for meter in (summary.meter, self._meter) if meter is not None]
-            raise HandedOver(move) from None
         finally:
             for meter in self._meters:
                 meter.leave()
@@ -214,6 +208,7 @@ class RunAttempt:
         )
         self._version = live.version.version
         try:
+            await sum_up(maker, lease, self._signals, self._meters)
             history = await self._history_for_model(live)
             before = self._before = loaded(run.costs.progress, self._conversation)
             within = bool(before.messages) and self._conversation is not None
@@ -222,7 +217,7 @@ class RunAttempt:
                 return await self._approved(live, reviewed.text)
             messages = [*messages, reviewed.rejected] if reviewed.rejected else messages
             meter = self._meter = await self._metering(live)
-            self._meters = [meter]
+            self._meters.append(meter)
             lease.enter(Stage.RUNNING)
             response = await self._call_model(live, messages, meter)
         except Exception as error:
@@ -279,7 +274,7 @@ class RunAttempt:
         answered before. With tool calls that wait for a decision, it holds these, and continues with their results.
         After any other failure its content is unknown.
         """
-        called = bool(self.effort.spend.calls)
+        called = self._meter is not None and bool(self._meter.totals.spend.calls)
         waits = isinstance(error, (BudgetBlocked, ApprovalPending, PoolFull))
         if waits and called and self._conversation is not None:
             return ProviderConversation(self._conversation, self._lease.session.turns, self._tokens)
@@ -373,7 +368,11 @@ class RunAttempt:
         # Estimates take a token for four characters; a reservation must not be less than what is sent.
         held_tokens = held.tokens * _BYTES_A_TOKEN if held and held.id == self._conversation else 0
         policy = MeterPolicy(
-            maker.policy.guard.of(live.spec.runaway), maker.policy.output_tokens, held_tokens, run.dispatch.approved
+            maker.policy.guard.of(live.spec.runaway),
+            maker.policy.output_tokens,
+            held_tokens,
+            run.dispatch.approved,
+            first=1 + sum(len(meter.totals.calls) for meter in self._meters),
         )
         await budget.enter()
         return CallMeter(run.workspace, live, budget, maker.rates, self._lease, maker.clock, policy)

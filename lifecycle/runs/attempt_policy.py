@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Protocol
 from kernel.errors import AppError, InternalError, RunFailed, Unavailable
 from kernel.ids import new_id
 from lifecycle.conversations.run import Run, Stage
-from lifecycle.conversations.store import Turn
-from lifecycle.loader.resolver import LiveAgent
-from lifecycle.registry.operations import KeepVersion, Verify
-from lifecycle.runs.guard import GuardPolicy
+from lifecycle.conversations.session_store import Turn
+from lifecycle.registry.actor_operations import KeepVersion, Verify
+from lifecycle.runs.runaway_guard import GuardPolicy
 from lifecycle.runs.tool_calls import ToolRules
 from lifecycle.teams.handoff import HandedOver
-from llmops.evaluation.scoring import Score
-from llmops.facts.model import Call
+from llmops.facts.attempt_fact import Call
 
 if TYPE_CHECKING:
     from agent_framework import Message
 
-    from lifecycle.loader.uses import UsedAgents
+    from lifecycle.loader.agent_resolver import LiveAgent
+    from lifecycle.loader.use_reports import UsedAgents
+    from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.registry.declarations import Pin
-    from lifecycle.registry.signals import AgentSignals
     from lifecycle.specs.spec import AgentSpec
+    from llmops.evaluation.scoring import Score
 
 log = logging.getLogger(__name__)
 

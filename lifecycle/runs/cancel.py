@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from kernel.errors import AppError
-from lifecycle.approvals.decisions import ApprovalDecisions
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import APPROVAL, BUDGET, SessionState
-from lifecycle.conversations.store import ConversationStore
-from lifecycle.conversations.submission import Send
-from lifecycle.runs.queries import RunQueries
-from lifecycle.sessions.pause import SessionPause
+
+if TYPE_CHECKING:
+    from lifecycle.approvals.decisions import ApprovalDecisions
+    from lifecycle.conversations.run_request import Send
+    from lifecycle.conversations.session_store import ConversationStore
+    from lifecycle.runs.run_queries import RunQueries
+    from lifecycle.sessions.pause import SessionPause
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from typing import TYPE_CHECKING, Any, cast
 
 from kernel.errors import InvalidInput
-from lifecycle.conversations.client_tools import MAX_CALLS, ClientCall, call_id, results_of
+from lifecycle.conversations.client_tool_values import MAX_CALLS, ClientCall, call_id, results_of
 from lifecycle.conversations.run_rules import user_message
 
 if TYPE_CHECKING:
     from agent_framework import (
         AgentResponse,
         ChatContext,
+        ChatMiddleware,
         ChatResponse,
         ChatResponseUpdate,
         Content,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     )
 
     from lifecycle.conversations.run import Run
-    from lifecycle.conversations.store import Turn
+    from lifecycle.conversations.session_store import Turn
 
 _CALL = "function_call"
 _RESULT = "function_result"
@@ -110,12 +111,12 @@ def calls_of(run: Run, response: AgentResponse[Any]) -> tuple[ClientCall, ...]:
     )
 
 
-def own_first(run: Run) -> Callable[[Any, Callable[[], Awaitable[None]]], Awaitable[None]]:
+def own_first(run: Run) -> ChatMiddleware:
     """Return chat middleware that drops calls of client tools from responses that also call the agent's own tools.
 
     Executing only its own calls would leave the response half done; the model asks again once it has their results.
     """
-    from agent_framework import chat_middleware  # noqa: PLC0415 - cold start
+    from lifecycle.tools.middleware import chat_middleware  # noqa: PLC0415 - cold start
 
     given = run.input.client_tools
     names = {tool.name for tool in given.offered} if given else set[str]()

@@ -5,24 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from kernel.clock import Clock
 from kernel.errors import AppError, Conflict, InternalError, InvalidInput, NotFound
 from kernel.journal import Event, Journal
 from lifecycle.conversations import run_rules as runs
-from lifecycle.conversations.dispatch import misuse
-from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.message_delivery import misuse
 from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.run_request import Submission, parse_message, submission_of
 from lifecycle.conversations.run_rules import WORKER_LOST
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
-from lifecycle.conversations.submission import Submission, parse_message, submission_of
-from lifecycle.conversations.transitions import outcome
-from lifecycle.runs.fact_writer import FactWriter
+from lifecycle.conversations.session_updates import outcome
 from lifecycle.runs.failed_runs import DeadLetter, FailedRunStore, redriven
-from lifecycle.runs.provenance import Provenance
-from lifecycle.runs.queue import DeadMessage, QueueMessage, RunQueue
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.conversations.session_priority import Priority
+    from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
+    from lifecycle.runs.fact_writer import FactWriter
+    from lifecycle.runs.message_signatures import Provenance
+    from lifecycle.runs.run_queue import DeadMessage, QueueMessage, RunQueue
 
 _PAGE = 100
 _REMOVED_AT_ONCE = 20

@@ -10,14 +10,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from lifecycle.conversations.run import Attempt, Run, RunState
-from lifecycle.conversations.store import ConversationStore
-from lifecycle.runs.queries import CompletionWaiters
-from llmops.budgets.reservations import Intent
-from llmops.facts.model import AttemptFact, Attribution, Call, Continuation, Ending, Timing
-from llmops.facts.store import Facts
+from llmops.facts.attempt_fact import AttemptFact, Attribution, Call, Continuation, Ending, Timing
 from llmops.spend.usage import Usage
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.session_store import ConversationStore
+    from lifecycle.runs.run_queries import CompletionWaiters
+    from llmops.budgets.reservations import Intent
+    from llmops.facts.fact_store import Facts
 
 log = logging.getLogger(__name__)
 

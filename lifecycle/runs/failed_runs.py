@@ -6,17 +6,20 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import Conflict, NotFound
 from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
-from lifecycle.conversations.directory import Directory
-from lifecycle.conversations.failures import FailedRun, FailedRuns
 from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.run_request import Send, Submission, submission_of
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
-from lifecycle.conversations.submission import Send, Submission, submission_of
+from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.conversations.failed_run_index import FailedRun, FailedRuns
+    from lifecycle.conversations.run_and_session_indexes import Directory
 
 
 @dataclass(frozen=True, slots=True)

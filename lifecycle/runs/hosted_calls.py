@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kernel.clock import Clock
 from kernel.strict_json import is_list
 from lifecycle.approvals.gate import Allowed, ApprovalGate, Rejected, RequestedCall
-from lifecycle.conversations.run import Run
 from lifecycle.runs.tool_calls import shown
-from lifecycle.specs.hosted_tools import Mcp
 from lifecycle.specs.servers import local_name
 from lifecycle.tools.definition import ToolTerms
-from llmops.facts.model import ToolCall
+from llmops.facts.attempt_fact import ToolCall
 
 if TYPE_CHECKING:
     from agent_framework import ChatResponse, Content, Message
+
+    from kernel.clock import Clock
+    from lifecycle.conversations.run import Run
+    from lifecycle.specs.hosted_tools import Mcp
 
 REASON = "reason"
 """Property of an answer to a request with the reason why a call may not be made."""

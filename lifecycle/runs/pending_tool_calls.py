@@ -17,13 +17,10 @@ from kernel.errors import AppError
 from kernel.strict_json import is_object
 from lifecycle.approvals.gate import Allowed, ApprovalGate, ApprovalPending, Pending, Rejected, RequestedCall
 from lifecycle.approvals.store import Record
-from lifecycle.conversations.run import Run
 from lifecycle.runs.hosted_calls import HostedCalls, is_request, requests_of
-from lifecycle.runs.metering import CallMeter
-from lifecycle.runs.progress import Progress
 from lifecycle.runs.tool_calls import text_of
-from lifecycle.tools.calling import ToolFailed
 from lifecycle.tools.context import CURRENT
+from lifecycle.tools.limited_calls import ToolFailed
 
 if TYPE_CHECKING:
     from agent_framework import (
@@ -36,7 +33,10 @@ if TYPE_CHECKING:
         ResponseStream,
     )
 
-    from lifecycle.loader.resolver import LiveAgent
+    from lifecycle.conversations.run import Run
+    from lifecycle.loader.agent_resolver import LiveAgent
+    from lifecycle.runs.call_metering import CallMeter
+    from lifecycle.runs.stored_progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class PendingToolCalls:
 
     def chat_middleware(self) -> Any:
         """Return chat middleware for Agent Framework; it goes outside the metering middleware."""
-        from agent_framework import chat_middleware  # noqa: PLC0415 - cold start
+        from lifecycle.tools.middleware import chat_middleware  # noqa: PLC0415 - cold start
 
         @chat_middleware
         async def hold(context: ChatContext, call_next: CallNext) -> None:
@@ -133,7 +133,7 @@ class PendingToolCalls:
 
     def answers_middleware(self) -> Any:
         """Return chat middleware for Agent Framework; it goes next to the model, and stores what will be sent."""
-        from agent_framework import chat_middleware  # noqa: PLC0415 - cold start
+        from lifecycle.tools.middleware import chat_middleware  # noqa: PLC0415 - cold start
 
         @chat_middleware
         async def answer(context: ChatContext, call_next: CallNext) -> None:
@@ -145,7 +145,9 @@ class PendingToolCalls:
 
     def function_middleware(self) -> Any:
         """Return function middleware for Agent Framework; it goes directly around an approved call."""
-        from agent_framework import MiddlewareFailure, function_middleware  # noqa: PLC0415 - cold start
+        from agent_framework import MiddlewareFailure  # noqa: PLC0415 - cold start
+
+        from lifecycle.tools.middleware import function_middleware  # noqa: PLC0415 - cold start
 
         @function_middleware
         async def note(context: FunctionInvocationContext, call_next: CallNext) -> None:
@@ -286,7 +288,7 @@ def _tools(context: ChatContext) -> Mapping[str, FunctionTool]:
 
 def _calls(response: ChatResponse[Any], tools: Mapping[str, FunctionTool], version: str) -> list[RequestedCall]:
     """Return the calls of the app's tools that a response asks for."""
-    from lifecycle.tools.framework import terms_of  # noqa: PLC0415 - imports the framework
+    from lifecycle.tools.function_tools import terms_of  # noqa: PLC0415 - imports the framework
 
     return [
         RequestedCall(

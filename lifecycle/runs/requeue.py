@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from lifecycle.conversations.run import Run
-from lifecycle.conversations.submission import Submission, submission_of
-from lifecycle.sessions.pause import SessionPause
+from lifecycle.conversations.run_request import Submission, submission_of
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.run import Run
+    from lifecycle.sessions.pause import SessionPause
 
 
 class SendAt(Protocol):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import AppError, Conflict, NotFound
 from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
-from lifecycle.conversations.submission import Send
-from lifecycle.runs.queries import RunQueries
-from lifecycle.sessions.pause import SessionPause
-from llmops.budgets.waits import BudgetWait, BudgetWaits
+from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.conversations.run_request import Send
+    from lifecycle.runs.run_queries import RunQueries
+    from lifecycle.sessions.pause import SessionPause
+    from llmops.budgets.waiting_run_index import BudgetWait, BudgetWaits
 
 log = logging.getLogger(__name__)
 

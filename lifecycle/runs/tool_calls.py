@@ -9,20 +9,21 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from kernel.clock import Clock
 from kernel.errors import AppError, RunFailed
 from kernel.strict_json import is_list
 from lifecycle.approvals.gate import Allowed, ApprovalGate, Gate, Pending, Rejected, RequestedCall, no_approvals
-from lifecycle.conversations.run import Run
-from lifecycle.runs.metering import CallMeter
 from lifecycle.teams.handoff import Handoffs
-from lifecycle.tools.calling import ToolFailed
 from lifecycle.tools.context import CURRENT, Setting, ToolContext
-from lifecycle.tools.definition import ToolTerms
-from llmops.facts.model import ToolCall
+from lifecycle.tools.limited_calls import ToolFailed
+from llmops.facts.attempt_fact import ToolCall
 
 if TYPE_CHECKING:
-    from agent_framework import FunctionInvocationContext
+    from agent_framework import FunctionInvocationContext, FunctionMiddleware
+
+    from kernel.clock import Clock
+    from lifecycle.conversations.run import Run
+    from lifecycle.runs.call_metering import CallMeter
+    from lifecycle.tools.definition import ToolTerms
 
 HIDDEN = "[hidden]"
 """Replaces an argument that is not shown."""
@@ -103,9 +104,11 @@ class ToolCalls:
             self._repeats,
         )
 
-    def middleware(self) -> Callable[[FunctionInvocationContext, Callable[[], Awaitable[None]]], Awaitable[None]]:
+    def middleware(self) -> FunctionMiddleware:
         """Return function middleware for Agent Framework, which calls it around every function tool."""
-        from agent_framework import MiddlewareFailure, function_middleware  # noqa: PLC0415 - cold start
+        from agent_framework import MiddlewareFailure  # noqa: PLC0415 - cold start
+
+        from lifecycle.tools.middleware import function_middleware  # noqa: PLC0415 - cold start
 
         @function_middleware
         async def step(context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]]) -> None:
@@ -118,7 +121,7 @@ class ToolCalls:
         return step
 
     async def _step(self, context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]]) -> None:
-        from lifecycle.tools.framework import call_id_of, terms_of  # noqa: PLC0415 - cold start
+        from lifecycle.tools.function_tools import call_id_of, terms_of  # noqa: PLC0415 - cold start
 
         name, terms, arguments = context.function.name, terms_of(context.function), _plain(context.arguments)
         self._meter.guard.called(name, arguments)

@@ -8,36 +8,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import AppError, Cancelled, NotFound, TooLarge, Unavailable
 from kernel.ids import new_id
-from kernel.journal import Event
 from lifecycle.approvals.gate import ApprovalPending
-from lifecycle.conversations import dispatch
+from lifecycle.conversations import message_delivery as dispatch
 from lifecycle.conversations import run_rules as runs
-from lifecycle.conversations.dispatch import DispatchDecision
+from lifecycle.conversations.message_delivery import DispatchDecision
 from lifecycle.conversations.run import Run, RunState, Stage
 from lifecycle.conversations.run_rules import Answer
 from lifecycle.conversations.session import Session, SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
-from lifecycle.conversations.submission import Submission
-from lifecycle.conversations.transitions import outcome, stage_event, turns_of
-from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs import spans
+from lifecycle.conversations.session_updates import outcome, stage_event, turns_of
+from lifecycle.runs import trace_spans as spans
+from lifecycle.runs.answer_drafts import REJECTED
 from lifecycle.runs.attempt import AttemptFactory, Prepared, RunAttempt
 from lifecycle.runs.attempt_policy import defect
-from lifecycle.runs.drafts import REJECTED
 from lifecycle.runs.fact_writer import FactWriter, ended_attempts
-from lifecycle.runs.lease import RunLease
 from lifecycle.runs.requeue import Requeue, last_attempt, retry_delay_s, tries
-from lifecycle.runs.submit import RunSubmission
-from lifecycle.runs.waiting import Blocked, WaitingRuns
-from lifecycle.teams import moves
+from lifecycle.runs.run_lease import RunLease
+from lifecycle.teams import handoff_rules as moves
 from lifecycle.teams.handoff import HandedOver
-from lifecycle.teams.moves import Move
 from llmops.budgets.rules import BudgetBlocked
 from llmops.capacity.pools import PoolFull, PoolRefused
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from kernel.journal import Event
+    from lifecycle.conversations.run_request import Submission
+    from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
+    from lifecycle.registry.actor_signals import AgentSignals
+    from lifecycle.runs.entering_waits import Blocked, WaitingRuns
+    from lifecycle.runs.run_submission import RunSubmission
+    from lifecycle.teams.handoff_rules import Move
 
 log = logging.getLogger(__name__)
 

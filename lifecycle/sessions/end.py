@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket
 from kernel.codec import if_readable
-from kernel.due_index import DueIndex, Entry
 from kernel.errors import Conflict, NotFound
 from lifecycle.conversations import run_rules as runs
-from lifecycle.conversations.directory import Directory
-from lifecycle.conversations.dispatch import SESSION_EXPIRED, too_late
+from lifecycle.conversations.message_delivery import SESSION_EXPIRED, too_late
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import BY_REQUEST, IDLE_TIMEOUT, Session, SessionState
 from lifecycle.conversations.session_rules import next_look, overdue
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
-from lifecycle.conversations.transitions import outcome, session_ended
+from lifecycle.conversations.session_updates import outcome, session_ended
+
+if TYPE_CHECKING:
+    from kernel.due_index import DueIndex, Entry
+    from lifecycle.conversations.run_and_session_indexes import Directory
+    from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 
 Record = Callable[[Run], Awaitable[None]]
 """Writes the facts of a run's ended attempts."""

@@ -11,25 +11,28 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.codec import Unreadable
-from kernel.due_index import DueIndex, Entry
 from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.journal import Event, Journal
 from lifecycle.conversations import run_rules as runs
-from lifecycle.conversations.directory import Directory
-from lifecycle.conversations.remains import Remains
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Receipt, Session, SessionState
 from lifecycle.conversations.session_rules import erased, erasing
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
+from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.events.publisher import source_of
-from lifecycle.registry.providers import Providers
-from lifecycle.sessions.end import Record
-from llmops.budgets.call_budget import BudgetService
-from llmops.evaluation.scoring import Score
-from llmops.facts.forgetting import RunRedaction
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from kernel.due_index import DueIndex, Entry
+    from lifecycle.conversations.run_and_session_indexes import Directory
+    from lifecycle.conversations.unreadable_sessions import Remains
+    from lifecycle.registry.providers import Providers
+    from lifecycle.sessions.end import Record
+    from llmops.budgets.call_budget import BudgetService
+    from llmops.evaluation.scoring import Score
+    from llmops.facts.fact_erasure import RunRedaction
 
 log = logging.getLogger(__name__)
 

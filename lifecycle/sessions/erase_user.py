@@ -19,16 +19,19 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket, rfc3339
-from kernel.due_index import DueIndex
 from kernel.errors import AppError, NotFound
 from kernel.journal import Event, Journal
-from lifecycle.configuration.user_preferences import UserPreferenceStore
-from lifecycle.conversations.directory import Directory, RunEntry
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
+from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.sessions.erase import OnHold, SessionErasure
+
+if TYPE_CHECKING:
+    from kernel.due_index import DueIndex
+    from lifecycle.configuration.user_preferences import UserPreferenceStore
+    from lifecycle.conversations.run_and_session_indexes import Directory, RunEntry
 
 log = logging.getLogger(__name__)
 

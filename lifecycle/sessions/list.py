@@ -11,9 +11,9 @@ from kernel.codec import if_readable
 from lifecycle.conversations.session import SessionState
 
 if TYPE_CHECKING:
-    from lifecycle.conversations.directory import Directory
+    from lifecycle.conversations.run_and_session_indexes import Directory
     from lifecycle.conversations.session import Session
-    from lifecycle.conversations.store import ConversationStore
+    from lifecycle.conversations.session_store import ConversationStore
 
 MOST_LOOKED_AT = 200
 """Most sessions read for one page when filtering by state, which no index has."""

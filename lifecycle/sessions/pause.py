@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
-from kernel.due_index import DueIndex
 from kernel.errors import AppError, Conflict, NotFound
 from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.run import RunState
+from lifecycle.conversations.run_request import Send, submission_of
 from lifecycle.conversations.session import Session, SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
-from lifecycle.conversations.submission import Send, submission_of
-from lifecycle.conversations.transitions import state_event
+from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
+from lifecycle.conversations.session_updates import state_event
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from kernel.due_index import DueIndex
 
 log = logging.getLogger(__name__)
 

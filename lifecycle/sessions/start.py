@@ -12,19 +12,19 @@ from kernel.errors import Conflict
 from kernel.ids import new_id
 from lifecycle.configuration.preferences import Preferences, preferring
 from lifecycle.conversations import session_rules as sessions
-from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.session import EarlierMessage, Limits, Session, SessionTerms
-from lifecycle.conversations.store import ConversationChange, StoredConversation, Turn
-from lifecycle.conversations.transitions import state_event
+from lifecycle.conversations.session_priority import Priority
+from lifecycle.conversations.session_store import ConversationChange, StoredConversation, Turn
+from lifecycle.conversations.session_updates import state_event
 from lifecycle.registry.catalog import disabled
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
     from kernel.due_index import DueIndex
     from lifecycle.configuration.user_preferences import UserPreferenceStore
-    from lifecycle.conversations.directory import Directory
-    from lifecycle.conversations.pins import Pins
-    from lifecycle.conversations.store import ConversationStore
+    from lifecycle.conversations.run_and_session_indexes import Directory
+    from lifecycle.conversations.session_store import ConversationStore
+    from lifecycle.conversations.version_pin_index import Pins
     from lifecycle.registry.catalog import Catalog
 
 

@@ -11,7 +11,7 @@ from kernel.errors import TooLarge
 from kernel.journal import Event
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import Session
-from lifecycle.conversations.store import ConversationStore, Turn
+from lifecycle.conversations.session_store import ConversationStore, Turn
 from llmops.spend.usage import Spend
 
 T = TypeVar("T")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
-from lifecycle.specs.hosted_tools import Mcp
 from lifecycle.specs.servers import local_name
-from lifecycle.tools.conditions import MAX_LENGTH, check_condition, holds
+from lifecycle.tools.argument_conditions import MAX_LENGTH, check_condition, holds
+
+if TYPE_CHECKING:
+    from lifecycle.specs.hosted_tools import Mcp
 
 OnExpiry = Literal["reject", "escalate", "keep"]
 LINK = "link"

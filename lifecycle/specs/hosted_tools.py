@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from kernel.strict_json import is_mapping
-from lifecycle.tools.conditions import MAX_LENGTH, check_condition
+from lifecycle.tools.argument_conditions import MAX_LENGTH, check_condition
 from lifecycle.tools.definition import Approval, When
 
 ToolName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]

@@ -38,6 +38,8 @@ ContextPolicy = Literal["full", "last", "summary", "none"]
 Overflow = Literal["queue", "backup", "refuse"]
 
 MAX_MEMBERS = 50
+SUMMARIZER_HAS_TOOLS = "summarizer_has_tools"
+"""Error code for a summarizer whose agent has tools, whose calls a summary does not control."""
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -78,6 +80,13 @@ _NEEDS: Mapping[str, str] = {
 }
 
 
+def _check_parameters(condition: str, parameters: Parameters) -> None:
+    needed = _NEEDS.get(condition)
+    if needed is not None and not getattr(parameters, needed):
+        msg = f"{condition} needs parameters.{needed}"
+        raise ValueError(msg)
+
+
 class HandoffTrigger(_Value):
     """When a member hands a session over, and to which member.
 
@@ -104,10 +113,7 @@ class HandoffTrigger(_Value):
         if (self.target is None) == (self.target_specialization is None):
             msg = "set either target or target_specialization"
             raise ValueError(msg)
-        needed = _NEEDS.get(self.condition)
-        if needed is not None and not getattr(self.parameters, needed):
-            msg = f"{self.condition} needs parameters.{needed}"
-            raise ValueError(msg)
+        _check_parameters(self.condition, self.parameters)
         return self
 
 
@@ -219,21 +225,42 @@ class Member(_Value):
 
 
 class EscalationLevel(_Value):
-    """A level of the escalation path of sessions that wait too long for a person.
+    """A level of a team's escalation path.
 
     Attributes:
         level: Its number on the path, from 1.
         target: The member that gets the session.
-        after_s: Seconds that the previous level has; at level 1, the person first asked.
+        target_specialization: Instead of a target, the specialization of members that get it.
+        condition: When an agent's session reaches this level, like a trigger's condition. None for a level that is
+            reached by waiting: by sessions that no person has claimed within `after_s`.
+        parameters: Parameters of the condition.
+        after_s: Seconds that the previous level has; at the first one, the person first asked.
         notification_channels: Channels to notify; empty for every channel that wants the event.
         auto_escalate: Whether the session is moved; if not, only the channels are notified.
+        requires_approval: Whether one of the team's `approvers` has to approve that it is moved.
     """
 
     level: int = Field(ge=1, le=20)
-    target: MemberName
+    target: MemberName | None = None
+    target_specialization: Label | None = None
+    condition: Condition | Extended | None = None
+    parameters: Parameters = Parameters()
     after_s: int = Field(default=900, ge=1, le=2_592_000)
     notification_channels: tuple[AgentName, ...] = Field(default=(), max_length=20)
     auto_escalate: bool = True
+    requires_approval: bool = False
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.target is None) == (self.target_specialization is None):
+            msg = "set either target or target_specialization"
+            raise ValueError(msg)
+        if self.condition is not None:
+            _check_parameters(self.condition, self.parameters)
+        if self.requires_approval and self.condition in ("quality_below", "failures"):
+            msg = f"{self.condition} is known only after the agent was asked; then there is no time for an approval"
+            raise ValueError(msg)
+        return self
 
 
 class HandoffPolicy(_Value):
@@ -241,14 +268,12 @@ class HandoffPolicy(_Value):
 
     Attributes:
         context: What the next agent gets of the conversation: `full` history, the `last` runs, a `summary` by the model
-            that hands over, or `none`. The run's query and the handoff's note are always included.
+            that hands over or by the summarizer, or `none`. The run's query and the handoff's note are always included.
         last_turns: Number of runs that `last` includes.
-        summarizer: Agent, without tools, that writes the `summary` if the model that hands over gave none. None for no
-            such agent: the next one then gets the last runs.
+        summarizer: Agent, without tools, that writes the `summary` for the next agent if no model that handed over gave
+            one. None for no such agent: the next one then gets the last runs.
         max_hops: Most handoffs of one run.
         max_returns: How often one run may return to the same member.
-        when_impossible: What happens to a run that no member can take: it stays with its member (`stay`), or fails
-            (`fail`).
     """
 
     context: ContextPolicy = "full"
@@ -256,7 +281,6 @@ class HandoffPolicy(_Value):
     summarizer: AgentName | None = None
     max_hops: int = Field(default=5, ge=1, le=20)
     max_returns: int = Field(default=1, ge=0, le=10)
-    when_impossible: Literal["stay", "fail"] = "stay"
 
 
 class Team(_Value):
@@ -268,10 +292,11 @@ class Team(_Value):
         overflow: What happens to a session that no member is free for: it waits (`queue`), goes to members with role
             `backup` and waits if these are busy too (`backup`), or is refused.
         handoff: How sessions are handed over.
-        escalation_path: Who gets a session that waits too long for a person.
+        escalation_path: Who gets a session that waits too long for a person, or that meets a condition.
         out_of_hours: If a person is not available: the `next` member is chosen, or the session waits.
         requires_human_approval: Whether every answer waits for an approval.
-        approvers: Who may approve answers: `user:…`, `role:…`, `group:…` or `link`; empty for anybody in the workspace.
+        approvers: Who may approve answers and escalations: `user:…`, `role:…`, `group:…` or `link`; empty for anybody
+            in the workspace.
         idle_timeout_s: Seconds without a run after which a session ends.
     """
 
@@ -298,8 +323,8 @@ class Team(_Value):
         return next((member for member in self.members if member.name == name), None)
 
     def level_after(self, level: int) -> EscalationLevel | None:
-        """Return the next level of the escalation path; None after the last."""
-        later = [each for each in self.escalation_path if each.level > level]
+        """Return the next level of the escalation path that is reached by waiting; None after the last."""
+        later = [each for each in self.escalation_path if each.level > level and each.condition is None]
         return min(later, key=lambda each: each.level, default=None)
 
     @property
@@ -339,11 +364,16 @@ def _wrong(team: Team) -> Iterator[str]:
 def _wrong_path(team: Team) -> Iterator[str]:
     if (again := _repeated(level.level for level in team.escalation_path)) is not None:
         yield f"escalation_path has two levels {again}"
-    if (again := _repeated(level.target for level in team.escalation_path)) is not None:
+    waited = [level.target for level in team.escalation_path if level.target and level.condition is None]
+    if (again := _repeated(waited)) is not None:
         yield f"escalation_path goes in a circle: it comes to {again!r} twice"
+    special = {member.specialization for member in team.members}
     for level in team.escalation_path:
-        if team.find(level.target) is None:
+        if level.target is not None and team.find(level.target) is None:
             yield f"escalation_path level {level.level}: there is no member {level.target!r}"
+        wanted = level.target_specialization
+        if wanted is not None and wanted not in special:
+            yield f"escalation_path level {level.level}: no member has the specialization {wanted!r}"
 
 
 def _wrong_target(team: Team, member: Member, trigger: HandoffTrigger) -> str | None:

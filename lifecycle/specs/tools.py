@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from kernel.clock import Clock, rfc3339
 from kernel.errors import InvalidInput, RunFailed, one_of
-from lifecycle.specs.hosted_tools import HostedTool, Mcp
-from lifecycle.specs.servers import ToolServers
 from lifecycle.tools.definition import Tool, defined
 from lifecycle.tools.handoff import handoff_tool, is_handoff
-from lifecycle.tools.sources import ContextSource
 
 if TYPE_CHECKING:
     from agent_framework import ContextProvider, FunctionTool
+
+    from lifecycle.specs.hosted_tools import HostedTool, Mcp
+    from lifecycle.specs.servers import ToolServers
+    from lifecycle.tools.context_providers import ContextSource
 
 Tools = Mapping[str, "Callable[..., Any] | Tool | FunctionTool"]
 """Tools by their names in specs."""
@@ -131,14 +132,14 @@ class Toolbox:
         check_context(self._context, wanted)
         if not wanted:
             return []
-        from lifecycle.tools.framework import framework_providers  # noqa: PLC0415 - cold start
+        from lifecycle.tools.function_tools import framework_providers  # noqa: PLC0415 - cold start
 
         return framework_providers(self._context, wanted)
 
     def _wrap(self, name: str) -> FunctionTool:
         from agent_framework import FunctionTool  # noqa: PLC0415 - cold start
 
-        from lifecycle.tools.framework import framework_tool  # noqa: PLC0415 - cold start
+        from lifecycle.tools.function_tools import framework_tool  # noqa: PLC0415 - cold start
 
         given = self._tools[name] if name in self._tools else handoff_tool(name)
         if not isinstance(given, FunctionTool):

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from lifecycle.tools.conditions import MAX_LENGTH, check_condition, without_texts
+from lifecycle.tools.argument_conditions import MAX_LENGTH, check_condition, without_texts
 
 MAX_STEPS = 32
 """Most agents of a workflow, including aggregators."""
@@ -33,6 +33,14 @@ _STEPS = re.compile(r"(?<![\w.])steps\b(?:\s*\.\s*([a-z][a-z0-9_]*)(?:\s*\.\s*([
 
 StepName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 AgentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
+
+Asked = Annotated[str, StringConstraints(pattern=r"^(?:team:)?[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
+"""An agent, or `team:NAME`."""
+
+
+def team_of(asked: str) -> str | None:
+    """Return the team's name in `team:NAME`; None for an agent."""
+    return asked.removeprefix("team:") if asked.startswith("team:") else None
 
 
 def parts_of(prompt: str) -> Iterator[str | tuple[str, str]]:
@@ -84,20 +92,20 @@ class Task(BaseModel):
     """A request to an agent, and what to do if it fails.
 
     Attributes:
-        agent: The agent.
+        agent: The agent; `team:NAME` for the member of a team that the query is routed to, which can be a person.
         prompt: The query: text with `{input}` and `{steps.NAME.answer}` of earlier steps.
         timeout_s: Seconds until the answer, including the wait for a worker; None for the limit of runs.
         retries: How often to ask again after a run that failed or timed out.
-        fallback: The agent to ask once after that; None for none.
+        fallback: The agent, or `team:NAME`, to ask once after that; None for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    agent: AgentName
+    agent: Asked
     prompt: Prompt = "{input}"
     timeout_s: int | None = Field(default=None, ge=1, le=2_592_000)
     retries: int = Field(default=0, ge=0, le=5)
-    fallback: AgentName | None = None
+    fallback: Asked | None = None
 
     @model_validator(mode="after")
     def _other_fallback(self) -> Self:
@@ -234,7 +242,18 @@ class WorkflowSpec(BaseModel):
 
     @property
     def agents(self) -> Mapping[str, str]:
-        """The agents that it uses, each with the JSON pointer of one use."""
+        """The agents that it uses, each with the JSON pointer of one use; without those of teams."""
+        return {name: pointer for name, pointer in self.asked.items() if team_of(name) is None}
+
+    @property
+    def teams(self) -> Mapping[str, str]:
+        """The teams that it uses, each with the JSON pointer of one use."""
+        named = ((team_of(name), pointer) for name, pointer in self.asked.items())
+        return {name: pointer for name, pointer in named if name is not None}
+
+    @property
+    def asked(self) -> Mapping[str, str]:
+        """Whom its steps ask, agents and `team:NAME`, each with the JSON pointer of one use."""
         found: dict[str, str] = {}
         for index, step in enumerate(self.steps):
             tasks: list[tuple[str, Task]] = []

@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 from lifecycle.events.daily_counts import DailyEventCounts, handoffs_of
-from lifecycle.measures.activity import Activity, Current
-from lifecycle.registry.counts import LifecycleTotals
-from lifecycle.status.today import Today
-from llmops.facts.summary import PerformanceSummary
+from lifecycle.measures.current_activity import Activity, Current
+from lifecycle.registry.agent_counts import LifecycleTotals
+from llmops.facts.performance_summary import PerformanceSummary
 from llmops.performance.monitor import PerformanceReader, by_agent
+
+if TYPE_CHECKING:
+    from lifecycle.status.workspace_readings import Today
 
 _STARTED = "session.state_changed:started"
 _ENDED = "session.state_changed:ended"

@@ -19,20 +19,21 @@ from typing import TYPE_CHECKING
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import APPROVAL, Session, SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
-from lifecycle.conversations.submission import Send
-from lifecycle.conversations.team import HandoffBy, Note, Served
+from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
+from lifecycle.conversations.team_assignment import HandoffBy, Note, Served
 from lifecycle.specs.team import ContextPolicy, Member, Team
-from lifecycle.teams import moves, routing
-from lifecycle.teams.moves import Move
-from lifecycle.teams.routing import Extension, Situation, Wanted
+from lifecycle.teams import handoff_rules as moves
+from lifecycle.teams import member_routing as routing
+from lifecycle.teams.handoff_rules import Move
+from lifecycle.teams.member_routing import Extension, Situation, Wanted
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
-    from lifecycle.teams.announcements import Announcements
+    from lifecycle.conversations.run_request import Send
+    from lifecycle.teams.escalation import Escalations
     from lifecycle.teams.handoff_indexes import HandoffIndexes
     from lifecycle.teams.status import TeamLog
-    from lifecycle.teams.store import Teams
+    from lifecycle.teams.team_store import Teams
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class Handoffs:
         teams: Teams,
         places: HandoffIndexes,
         conversations: ConversationStore,
-        announcements: Announcements,
+        escalations: Escalations,
         team_log: TeamLog,
         extensions: Mapping[str, Extension],
         clock: Clock,
@@ -90,7 +91,7 @@ class Handoffs:
         self._teams = teams
         self._places = places
         self._conversations = conversations
-        self._announcements = announcements
+        self._escalations = escalations
         self._log = team_log
         self._extensions = extensions
         self._clock = clock
@@ -152,7 +153,7 @@ class Handoffs:
         """Remove outdated entries: those of the previous member, or if the handoff did not happen, of the next one."""
         await self._places.leave(before, after, move)
         if move.member.human:
-            await self._announcements.waiting(after)
+            await self._escalations.announcements.waiting(after)
 
     async def hand_over(self, workspace: str, session_id: str, request: HandoffRequest, send: Send) -> Session:
         """Hand a session over; a run that is running is finished by its present member.
@@ -200,7 +201,8 @@ class Handoffs:
             run = stored.run
             if run is not None and run.state in (RunState.WAITING, RunState.QUEUED):
                 run = moves.hopped(run, move, now, aim=after.agent)
-                return ConversationChange(after, run, events=moves.initiated(after, move, run, now))
+                events = [*moves.initiated(after, move, run, now), *moves.limited(run, move, now)]
+                return ConversationChange(after, run, events=events)
             return ConversationChange(after, events=moves.initiated(after, move, None, now))
 
         stored = await self._conversations.update(session.workspace, session.id, run_id, decide)
@@ -241,6 +243,24 @@ class Handoffs:
             return None
         return HandoffRequest(routing.wanted_by(trigger), "trigger", routing.trigger_reason(trigger))
 
+    async def escalated(
+        self, handoffs: RunHandoffs, session: Session, run: Run, situation: Situation, conditions: Sequence[str]
+    ) -> HandoffRequest | None:
+        """Return the request of a level of the escalation path; None if no condition holds, or it does not move.
+
+        Raises:
+            ApprovalPending: The level requires an approval that is not decided yet.
+        """
+        team, served = handoffs.team, session.served
+        level = routing.escalates(team, handoffs.member, situation, conditions, self._extensions)
+        if level is None or served is None:
+            return None
+        if not await self._escalations.reached(session, served, run, team, level):
+            return None
+        wanted = Wanted(level.target, level.target_specialization)
+        reason = f"level {level.level} of the escalation path ({level.condition})"
+        return HandoffRequest(wanted, "escalation", reason, level=level.level)
+
 
 class RunHandoffs:
     """The possible handoffs of one attempt at a run.
@@ -266,7 +286,8 @@ class RunHandoffs:
         """Evaluate triggers before the model is called.
 
         Raises:
-            HandedOver: A trigger fires, and a member takes over.
+            HandedOver: A trigger fires, or a level of the escalation path is reached, and a member takes over.
+            ApprovalPending: The level requires an approval.
         """
         await self._triggered(self._situation(), routing.BEFORE)
 
@@ -293,10 +314,11 @@ class RunHandoffs:
         """
         team = self._run.team
         situation = replace(self._situation(), failures=(team.failures if team else 0) + 1)
-        request = self._handoffs.fired(self.member, situation, routing.FAILED)
-        if request is None and last:
-            request = HandoffRequest(Wanted(), "failure", f"{self.member.name} could not answer")
-        return await self.to(request) if request is not None else None
+        request = await self._requested(situation, routing.FAILED)
+        move = await self.to(request) if request is not None else None
+        if move is None and last:
+            move = await self.to(HandoffRequest(Wanted(), "failure", f"{self.member.name} could not answer"))
+        return move
 
     async def finish(self, before: Session, after: Session, move: Move) -> None:
         """Remove outdated entries after the run was handed over, or was not."""
@@ -305,18 +327,27 @@ class RunHandoffs:
     async def to(self, request: HandoffRequest, summary: str = "") -> Move | None:
         """Return the requested move, or the one by the team's policy; None if there is none."""
         choices = await self._handoffs.candidates(self._session, self.team, request.wanted)
-        possible = [choice for choice in choices if self._may_go_to(choice.member)]
+        possible = [choice for choice in choices if self._may_go_to(choice.member, request.by)]
         return await self._handoffs.choose(self._session, self.team, possible, request, summary)
 
     async def _triggered(self, situation: Situation, conditions: Sequence[str]) -> None:
-        request = self._handoffs.fired(self.member, situation, conditions)
+        request = await self._requested(situation, conditions)
         move = await self.to(request) if request is not None else None
         if move is not None:
             raise HandedOver(move)
 
-    def _may_go_to(self, target: Member) -> bool:
+    async def _requested(self, situation: Situation, conditions: Sequence[str]) -> HandoffRequest | None:
+        """Return the request of a trigger, else of the escalation path; None for none."""
+        request = self._handoffs.fired(self.member, situation, conditions)
+        if request is not None or not self.team.escalation_path:
+            return request
+        return await self._handoffs.escalated(self, self._session, self._run, situation, conditions)
+
+    def _may_go_to(self, target: Member, by: HandoffBy = "model") -> bool:
         hops = self._run.team.hops if self._run.team else ()
         first = hops[0].source if hops else self.member.name
+        if by == "failure" and (target.human or target.name in routing.failed_before(hops)):
+            return target.human  # whom nothing can fail, however often it was handed over
         return routing.may_go_on(self.team, first, hops, target.name)
 
     def _situation(self) -> Situation:

@@ -8,20 +8,20 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from lifecycle.conversations.session import Session
-from lifecycle.registry.declarations import Pin
-from lifecycle.specs.team import Member, Team
-from lifecycle.teams.moves import Move, person_wait_of
+from lifecycle.teams.handoff_rules import Move, person_wait_of
 
 if TYPE_CHECKING:
     from kernel.due_index import DueIndex
-    from lifecycle.conversations.directory import Directory
-    from lifecycle.conversations.pins import Pins
-    from lifecycle.conversations.submission import Send
+    from lifecycle.conversations.run_and_session_indexes import Directory
+    from lifecycle.conversations.run_request import Send
+    from lifecycle.conversations.session import Session
+    from lifecycle.conversations.version_pin_index import Pins
     from lifecycle.registry.catalog import Catalog
+    from lifecycle.registry.declarations import Pin
     from lifecycle.sessions.pause import SessionPause
-    from lifecycle.teams.inbox import Inbox
-    from lifecycle.teams.seats import Seats
+    from lifecycle.specs.team import Member, Team
+    from lifecycle.teams.member_workload import Seats
+    from lifecycle.teams.waiting_session_indexes import Inbox
 
 
 class HandoffIndexes:

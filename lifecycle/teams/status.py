@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from lifecycle.conversations.session import Session
 from lifecycle.specs.team import Member, Team
-from lifecycle.teams.moves import Move
-from lifecycle.teams.seats import TABLE, Seat, Seats, home
+from lifecycle.teams.member_workload import TABLE, Seat, Seats, home
 
 if TYPE_CHECKING:
-    from lifecycle.teams.inbox import Inbox
-    from lifecycle.teams.store import Teams
+    from kernel.clock import Clock
+    from lifecycle.teams.handoff_rules import Move
+    from lifecycle.teams.team_store import Teams
+    from lifecycle.teams.waiting_session_indexes import Inbox
 
 KEPT_FOR = timedelta(days=30)
 WINDOW = timedelta(days=7)
@@ -260,7 +260,8 @@ def insights_of(routes: Sequence[Route], members: Sequence[MemberStatus], waitin
     if full:
         found.append(f"Full: {', '.join(full)}.")
     if waiting_for_member:
-        found.append(f"{waiting_for_member} conversations wait for a free member.")
+        waiting = "1 conversation waits" if waiting_for_member == 1 else f"{waiting_for_member} conversations wait"
+        found.append(f"{waiting} for a free member.")
     return found
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, overload
 
 from kernel.strict_json import is_object
-from lifecycle.tools.conditions import check_condition
+from lifecycle.tools.argument_conditions import check_condition
 from lifecycle.tools.context import ToolContext
 
 MAX_RESULT_BYTES = 65_536

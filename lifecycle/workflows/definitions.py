@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from kernel.errors import InvalidInput
 from lifecycle.configuration.kinds import Kind, Ref
 from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore, unknown
-from lifecycle.registry.catalog import Catalog
 from lifecycle.specs.workflow import Plan, WorkflowSpec, plan_of
+
+if TYPE_CHECKING:
+    from lifecycle.registry.catalog import Catalog
 
 _MOST_KNOWN = 256
 
@@ -28,11 +31,12 @@ class Workflows:
         """Declare the workflow, and return it and whether it is new. Declaring the same again changes nothing.
 
         Raises:
-            InvalidInput: It names agents that do not exist (code `unknown_agent`).
+            InvalidInput: It names agents or teams that do not exist (codes `unknown_agent`, `unknown_team`).
             EtagMismatch: `if_match` is given and the workflow was changed since.
             TooLarge: It does not fit a row.
         """
         await self._check_agents(workspace, spec)
+        await self._check_teams(workspace, spec)
         before, item = await self._items.change(workspace, _ref(name), spec, if_match)
         return item, before.content is None
 
@@ -107,6 +111,15 @@ class Workflows:
             fields = {spec.agents[name]: f"There is no agent {name!r}." for name in missing}
             msg = f"The workflow names agents that do not exist: {', '.join(missing)}."
             raise InvalidInput(msg, code="unknown_agent", fields=fields)
+
+    async def _check_teams(self, workspace: str, spec: WorkflowSpec) -> None:
+        names = list(spec.teams)
+        found = await asyncio.gather(*(self._items.find(workspace, Ref(Kind.TEAM, name)) for name in names))
+        missing = [name for name, item in zip(names, found, strict=True) if item.content is None]
+        if missing:
+            fields = {spec.teams[name]: f"There is no team {name!r}." for name in missing}
+            msg = f"The workflow names teams that do not exist: {', '.join(missing)}."
+            raise InvalidInput(msg, code="unknown_team", fields=fields)
 
 
 def _ref(name: str) -> Ref:

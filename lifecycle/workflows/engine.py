@@ -13,6 +13,7 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket
 from kernel.due_index import DueIndex, Entry, outlasted
@@ -20,13 +21,10 @@ from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.journal import Entry as Append
 from kernel.journal import Journal
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.submission import Send
-from lifecycle.registry.signals import AgentSignals
-from lifecycle.workflows import rules
-from lifecycle.workflows.definitions import Workflows
-from lifecycle.workflows.request import WorkflowRequest
-from lifecycle.workflows.rules import CancelRequested, EffectsDone, Input, RunEnded, TimePassed
-from lifecycle.workflows.run import (
+from lifecycle.workflows import workflow_rules as rules
+from lifecycle.workflows.step_runs import StepRuns, end_of, is_over
+from lifecycle.workflows.workflow_rules import CancelRequested, EffectsDone, Input, RunEnded, TimePassed
+from lifecycle.workflows.workflow_run import (
     RUN_ERASED,
     EffectKind,
     StepState,
@@ -34,8 +32,13 @@ from lifecycle.workflows.run import (
     Try,
     WorkflowRun,
 )
-from lifecycle.workflows.steps import StepRuns, end_of, is_over
-from lifecycle.workflows.store import StoredRun, WorkflowRuns
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.run_request import Send
+    from lifecycle.registry.actor_signals import AgentSignals
+    from lifecycle.workflows.definitions import Workflows
+    from lifecycle.workflows.request import WorkflowRequest
+    from lifecycle.workflows.store import StoredRun, WorkflowRuns
 
 log = logging.getLogger(__name__)
 

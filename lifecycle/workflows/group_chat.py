@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import AppError
-from lifecycle.specs.workflow import GroupChat
 from lifecycle.workflows.checkpoints import Checkpoints, TableCheckpointStorage
-from lifecycle.workflows.run import CHAT_FAILED, CHAT_LIMIT, ChatState, WorkflowRun
+from lifecycle.workflows.workflow_run import CHAT_FAILED, CHAT_LIMIT, ChatState, WorkflowRun
 
 if TYPE_CHECKING:
     from agent_framework import Agent, Message, Workflow
 
     from lifecycle.registry.catalog import Catalog
+    from lifecycle.specs.workflow import GroupChat
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from kernel.errors import AppError, InvalidInput
 from kernel.strict_json import parse_json
 from kernel.validation import NO_SUCH_FIELD, NullsAsAbsent, unknown_fields, wrong_places
 from lifecycle.configuration.kinds import Kind, item_name
-from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.submission import MetadataKey, MetadataValue, RunRequest, check
+from lifecycle.conversations.run_request import MetadataKey, MetadataValue, RunRequest, check
+from lifecycle.conversations.session_priority import Priority
 
 
 class WorkflowRequest(NullsAsAbsent):

@@ -15,7 +15,7 @@ from kernel.codec import JsonCodec, if_readable
 from kernel.ids import newest_first
 from kernel.large_texts import LargeText, Owner, Texts
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables, first_rows
-from lifecycle.workflows.run import WorkflowRun
+from lifecycle.workflows.workflow_run import WorkflowRun
 
 TABLE = "workflowruns"
 SHARDS = 8

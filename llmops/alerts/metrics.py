@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from kernel.money import MICRO_USD_PER_USD
-from llmops.facts.summary import PerformanceSummary
+from llmops.facts.performance_summary import PerformanceSummary
 
 OutcomeMetric = Literal[
     "latency_mean_ms",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kernel.errors import InvalidInput
-from llmops.alerts.rules import AlertRule
-from llmops.notifications.channels import Channel, ChannelStore
+
+if TYPE_CHECKING:
+    from llmops.alerts.rules import AlertRule
+    from llmops.notifications.channels import Channel, ChannelStore
 
 AgentExists = Callable[[str, str], Awaitable[bool]]
 """Returns whether the workspace has an agent of that name."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable, readable
 from kernel.errors import Conflict, NotFound
 from kernel.preconditions import change_row, check_match, write_row
@@ -28,6 +28,9 @@ from kernel.tables import (
     put,
 )
 from llmops.alerts.rules import FIRED, AlertRule, Firing, State
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
 
 TABLE = "alerts"
 MOST = 200

@@ -12,8 +12,8 @@ from datetime import timedelta
 
 from kernel.clock import Clock
 from kernel.errors import Unavailable
+from llmops.budgets.budget_events import BudgetEvents
 from llmops.budgets.counters import BudgetCounters
-from llmops.budgets.events import BudgetEvents
 from llmops.budgets.reservations import Intent, Reservation, ReservationRequest, Settlement
 from llmops.budgets.rules import (
     Amounts,
@@ -27,7 +27,7 @@ from llmops.budgets.rules import (
 )
 from llmops.budgets.store import BudgetStore
 from llmops.capacity.admission import Admission, AdmissionRequest, Capacity
-from llmops.facts.model import Call
+from llmops.facts.attempt_fact import Call
 
 log = logging.getLogger(__name__)
 

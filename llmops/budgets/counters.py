@@ -9,7 +9,7 @@ A reservation and its counters change in one transaction, guarded by the counter
 process share a transaction, so that only different processes can collide.
 
 A process that loses such a collision must read the counters before it tries again, while the winner, which knows them,
-can commit again at once. `llmops.budgets.turns` keeps the first from starving.
+can commit again at once. `llmops.budgets.counter_turns` keeps the first from starving.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable
 from kernel.errors import Unavailable
 from kernel.tables import MAX_WRITES, Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Write, every, put
+from llmops.budgets.counter_turns import Turns
 from llmops.budgets.reservations import Reservation, ReservationRequest, ReservationResult, Settlement
 from llmops.budgets.rules import Amounts, Counter, Refusal, granted
 from llmops.budgets.store import TABLE
-from llmops.budgets.turns import Turns
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
 
 _CONFLICTS_BEFORE_GIVING_UP = 40
 _CONFLICTS_BEFORE_QUEUEING = 2

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from kernel.codec import Unreadable
 from kernel.errors import Unavailable
-from llmops.budgets.call_budget import BudgetService
+
+if TYPE_CHECKING:
+    from llmops.budgets.call_budget import BudgetService
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from llmops.budgets.rules import Amounts, AppliedLimit, CostAttribution, Counter, Refusal
-from llmops.facts.model import Call
+from llmops.facts.attempt_fact import Call
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.codec import JsonCodec, readable
 from kernel.errors import NotFound
 from kernel.preconditions import delete_row, put_row
 from kernel.tables import Row, Span, Tables, Upsert, every, first_rows
 from llmops.budgets.rules import Budget, Scope, check
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
 
 TABLE = "budgets"
 _BUDGET = JsonCodec(Budget)

@@ -17,7 +17,7 @@ from kernel.errors import Conflict, Forbidden
 from kernel.journal import Event
 from kernel.preconditions import put_row
 from kernel.tables import Row, RowChanged, RowExists, put
-from llmops.capacity.scaling import (
+from llmops.capacity.scaling_forecast import (
     FLEX,
     WEEKS,
     Load,
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from kernel.clock import Clock
     from kernel.journal import Journal
     from kernel.tables import Tables
-    from llmops.capacity.resources import ResourceReader
-    from llmops.facts.figures import FactSums
+    from llmops.capacity.worker_resources import ResourceReader
+    from llmops.facts.sum_reader import FactSums
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from kernel.errors import AppError, NotFound
-from llmops.capacity.demand import Demand
-from llmops.capacity.exchange import Grant, Request, State, Want
 from llmops.capacity.pools import DIMENSIONS, NOTHING, Amounts, NeverFits, Pool, PoolFull
-from llmops.capacity.slices import LASTS_S, available, expected_wait_s
+from llmops.capacity.slice_division import LASTS_S, available, expected_wait_s
+from llmops.capacity.slice_messages import Grant, Request, State, Want
+from llmops.capacity.worker_demand import Demand
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Scores of answers: pending judges, the changes that judges make, and lists of scores by answer and by day.
 
-The rows are those of `llmops.facts.store`; an answer's fact holds its current score.
+The rows are those of `llmops.facts.fact_store`; an answer's fact holds its current score.
 """
 
 from __future__ import annotations
@@ -9,19 +9,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kernel.clock import Clock
 from kernel.codec import all_readable
 from kernel.errors import Unavailable
 from kernel.ids import newest_first
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
-from llmops.evaluation.score_distribution import ScoreDistribution
 from llmops.evaluation.scoring import Part, Score, with_parts
-from llmops.facts.figures import FactSums
-from llmops.facts.folding import DAY_SUM, FactAggregation, score_change_row, scores_home
-from llmops.facts.model import Call
-from llmops.facts.store import (
+from llmops.facts.attempt_fact import Call
+from llmops.facts.fact_store import (
     NOTED_CALLS,
     SHARDS,
     TABLE,
@@ -33,7 +29,13 @@ from llmops.facts.store import (
     partition,
     shard,
 )
+from llmops.facts.sum_reader import FactSums
+from llmops.facts.summing import DAY_SUM, FactAggregation, score_change_row, scores_home
 from llmops.facts.sums import DaySum, added, changes
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from llmops.evaluation.score_distribution import ScoreDistribution
 
 _CURSOR = re.compile(r"\d{4}-\d{2}-\d{2}![0-9a-f]{12}![0-9a-f-]{36}!\d{4}")
 

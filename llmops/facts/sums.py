@@ -4,8 +4,8 @@ Every sum is a row in the partition of its facts, `{kind}!…`: `cost!{workspace
 of one group; `hour!{workspace}!{agent}!{hour}!{version}`     what an agent's version did in an hour;
 `slot!{workspace}!{agent}!{minute}!{version}`   the same by minute; `score!{workspace}!{agent}!{version}`           the
 day's scores of a version; `access!{ten minutes}`                          which agents were used, in order
-(`llmops.facts.accesses`); `folded!`                                       the number of facts and score changes added
-in this partition.
+(`llmops.facts.agent_access_sums`); `folded!`                                       the number of facts and score
+changes added in this partition.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernel.codec import JsonCodec, Unreadable
-from kernel.tables import Row, Scalar
 from llmops.evaluation.score_distribution import ScoreDistribution
-from llmops.evaluation.scoring import Score
-from llmops.facts.accesses import AccessSum, access_key, access_of
-from llmops.facts.model import AttemptFact, Call
-from llmops.facts.summary import PerformanceSummary, summary_of
+from llmops.facts.agent_access_sums import AccessSum, access_key, access_of
+from llmops.facts.performance_summary import PerformanceSummary, summary_of
 from llmops.spend.costs import Group, add_up
 from llmops.spend.usage import Spend
+
+if TYPE_CHECKING:
+    from kernel.tables import Row, Scalar
+    from llmops.evaluation.scoring import Score
+    from llmops.facts.attempt_fact import AttemptFact, Call
 
 HOUR, MINUTE = "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M"
 OVERALL = "overall"

@@ -1,20 +1,15 @@
-"""Metrics in Prometheus text format (prometheus.io/docs/instrumenting/exposition_formats), by `prometheus_client`.
-
-Passing values to OpenTelemetry, which exports them if an exporter is configured and drops them otherwise.
-"""
+"""Metrics in Prometheus text format (prometheus.io/docs/instrumenting/exposition_formats), by `prometheus_client`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
-from opentelemetry.metrics import Counter, Histogram, UpDownCounter, get_meter
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
-from kernel.tracing import SCOPE
 from llmops.metrics.definitions import Metric
 from llmops.metrics.series import Numbers
 
@@ -56,36 +51,3 @@ def _family(metric: Metric, samples: Sequence[Sample]) -> Family:
     for _, labels, (value, *_) in samples:
         family.add_metric(labels, value * metric.scale)
     return family
-
-
-_UNITS = {"seconds": "s", "usd": "{USD}"}
-
-
-class Instruments:
-    """One OpenTelemetry instrument per metric, created on first use."""
-
-    def __init__(self) -> None:
-        self._meter = get_meter(SCOPE)
-        self._made: dict[str, Counter | Histogram | UpDownCounter] = {}
-
-    def push(self, metric: Metric, value: float, labels: tuple[str, ...]) -> None:
-        """Record a value with the values of the metric's labels."""
-        instrument = self._made.get(metric.name)
-        if instrument is None:
-            instrument = self._made[metric.name] = self._make(metric)
-        attributes = dict(zip(metric.labels, labels, strict=True))
-        if isinstance(instrument, Histogram):
-            instrument.record(value * metric.scale, attributes)
-        else:
-            instrument.add(value * metric.scale, attributes)
-
-    def _make(self, metric: Metric) -> Counter | Histogram | UpDownCounter:
-        unit = _UNITS.get(metric.unit, "1")
-        if metric.kind == "histogram":
-            bounds = list(metric.buckets)
-            return self._meter.create_histogram(
-                metric.name, unit, metric.help, explicit_bucket_boundaries_advisory=bounds
-            )
-        if metric.kind == "gauge":
-            return self._meter.create_up_down_counter(metric.name, unit, metric.help)
-        return self._meter.create_counter(metric.name, unit, metric.help)

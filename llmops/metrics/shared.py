@@ -12,13 +12,16 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import Unavailable
 from kernel.ids import new_id
 from kernel.tables import Delete, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, every, put
 from llmops.metrics.definitions import Metric
 from llmops.metrics.series import Key, Numbers, Series, added, dump, gathered, lasting, limited, load, observed, without
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
 
 log = logging.getLogger(__name__)
 

@@ -9,17 +9,19 @@ import re
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable
 from kernel.errors import Conflict, InvalidInput, NotFound
 from kernel.preconditions import change_row, check_match, delete_row
 from kernel.tables import Row, Span, Tables, Write, every, put
-from llmops.notifications.bodies import Format, format_of
 from llmops.notifications.email import check_recipients
 from llmops.notifications.notification import STREAMED, check_patterns, matches
+from llmops.notifications.receiver_formats import Format, format_of
 from llmops.notifications.signing import check_secret
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
 
 TABLE = "channels"
 QUEUE_SCHEME = "queue:"

@@ -8,18 +8,20 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from kernel.clock import Clock
 from kernel.codec import Unreadable, pass_over
 from kernel.errors import AppError, NotFound
-from llmops.notifications.bodies import body_of, content_type_of
-from llmops.notifications.channels import Channel, ChannelStore
+from llmops.notifications.delivery_history import Delivery, DeliveryHistory, DeliveryState
 from llmops.notifications.email import Mailer, email_of
-from llmops.notifications.history import Delivery, DeliveryHistory, DeliveryState
 from llmops.notifications.notification import Notification
-from llmops.notifications.outbox import Due, Outbox
+from llmops.notifications.receiver_formats import body_of, content_type_of
 from llmops.notifications.signing import signed
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from llmops.notifications.channels import Channel, ChannelStore
+    from llmops.notifications.outbox import Due, Outbox
 
 log = logging.getLogger(__name__)
 

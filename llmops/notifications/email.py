@@ -14,11 +14,13 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 from html import escape
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kernel.clock import rfc3339
 from kernel.errors import InvalidInput
-from llmops.notifications.notification import Notification
+
+if TYPE_CHECKING:
+    from llmops.notifications.notification import Notification
 
 MAX_RECIPIENTS = 20
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")

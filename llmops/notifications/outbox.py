@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.codec import readable
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Write, every, first_rows
 from llmops.notifications.notification import EVENTS, NOTIFICATION, Notification
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
 
 TABLE = "outbox"
 KEEP_FOR = timedelta(days=30)

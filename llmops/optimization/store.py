@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from kernel.codec import JsonCodec, readable
 from kernel.errors import EtagMismatch, NotFound
 from kernel.tables import Insert, Replace, Row, RowChanged, Span, Tables, first_rows
-from llmops.optimization.model import Optimization
+from llmops.optimization.proposals import Optimization
 
 TABLE = "optimizations"
 _CODEC = JsonCodec(Optimization)

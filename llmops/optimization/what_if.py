@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from llmops.facts.model import AttemptFact
-from llmops.spend.pricing import Rates
+if TYPE_CHECKING:
+    from llmops.facts.attempt_fact import AttemptFact
+    from llmops.spend.pricing import Rates
 
 Figures = Mapping[str, float | None]
 Unit = Literal["usd", "tokens", "calls", "runs"]

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from kernel.money import format_usd
-from llmops.facts.summary import PerformanceSummary
+from llmops.facts.performance_summary import PerformanceSummary
 from llmops.notifications.notification import Severity
 from llmops.performance.monitor import Performance
 from llmops.spend.costs import add_up

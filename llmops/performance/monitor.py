@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from kernel.errors import InvalidInput
-from llmops.facts.figures import FactSums
-from llmops.facts.summary import PerformanceSummary
-from llmops.facts.sums import Cell
+from llmops.facts.performance_summary import PerformanceSummary
 from llmops.performance.sla import Attainment, SlaTarget, attainment
+
+if TYPE_CHECKING:
+    from llmops.facts.sum_reader import FactSums
+    from llmops.facts.sums import Cell
 
 LONGEST_RANGE_DAYS = 92
 _HOURLY_UP_TO_DAYS = 3

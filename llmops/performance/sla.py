@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmops.facts.summary import PerformanceSummary
+if TYPE_CHECKING:
+    from llmops.facts.performance_summary import PerformanceSummary
 
 LATENCY_SHARE = 0.95
 """Share of answers that must come within the latency target."""

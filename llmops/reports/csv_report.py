@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from llmops.reports.report import Report
-from llmops.spend.usage import Spend
+if TYPE_CHECKING:
+    from llmops.reports.report import Report
+    from llmops.spend.usage import Spend
 
 COLUMNS = (
     "period",

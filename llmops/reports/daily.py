@@ -14,18 +14,21 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, all_readable
 from kernel.ids import new_id
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Upsert, Write, every
 from llmops.facts import sums as facts
-from llmops.facts.figures import FactSums
-from llmops.facts.folding import LATE_DAYS, NOTHING, OPEN_DAYS, FactAggregation
-from llmops.facts.store import days
+from llmops.facts.fact_store import days
+from llmops.facts.sum_reader import FactSums
+from llmops.facts.summing import LATE_DAYS, NOTHING, OPEN_DAYS, FactAggregation
 from llmops.facts.sums import CostSum
 from llmops.reports.report import Day, day_of
-from llmops.spend.costs import Group
 from llmops.spend.usage import Spend
+
+if TYPE_CHECKING:
+    from llmops.spend.costs import Group
 
 TABLE = "reports"
 MOST_NAMES = 1000

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
-from llmops.reports.report import Report
 from llmops.reports.wording import quantity, share, signed_usd, usd
-from llmops.spend.usage import Spend
+
+if TYPE_CHECKING:
+    from llmops.reports.report import Report
+    from llmops.spend.usage import Spend
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --bar: #2f6fde; }

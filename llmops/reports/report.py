@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from statistics import median
 
-from llmops.budgets.usage import BudgetUsage
+from llmops.budgets.budget_usage import BudgetUsage
 from llmops.reports.forecast import Forecast, forecast
 from llmops.reports.periods import Period, period_of
 from llmops.spend.costs import Group, add_up

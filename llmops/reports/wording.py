@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from llmops.budgets.usage import BudgetUsage
+from typing import TYPE_CHECKING
+
 from llmops.notifications.notification import Notification
-from llmops.reports.report import Report
+
+if TYPE_CHECKING:
+    from llmops.budgets.budget_usage import BudgetUsage
+    from llmops.reports.report import Report
 
 
 def usd(micro_usd: int) -> str:

@@ -13,24 +13,24 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from kernel.clock import Clock
 from kernel.errors import AppError, NotFound, ProviderRejected, Unavailable
 from kernel.journal import Event
-from llmops.routing import health as breaker
-from llmops.routing.accounts import Key, WorkerAccounts
-from llmops.routing.choice import NoneFree, Situation, choose
-from llmops.routing.health import BreakerChange, BreakerPolicy, Health
-from llmops.routing.model import CallTarget, Deployment, Route
-from llmops.routing.quota import Account, Remaining, Used, minute_of
+from llmops.routing import deployment_health as breaker
+from llmops.routing.deployment_choice import NoneFree, Situation, choose
+from llmops.routing.deployment_health import BreakerChange, BreakerPolicy, Health
+from llmops.routing.deployment_quota import Account, Remaining, Used, minute_of
+from llmops.routing.route import CallTarget, Deployment, Route
 from llmops.routing.store import Known, RouteStore, Shared
+from llmops.routing.worker_usage import Key, WorkerAccounts
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
 
 log = logging.getLogger(__name__)
 
 _UNPUBLISHED_FOR = timedelta(seconds=30)
-ROUTED = "routed"
-"""Keyword argument of a model call that carries its `Try`."""
 
 Outcome = Literal["answered", "throttled", "failed", "denied", "dropped"]
 """Outcome of a try. `denied`: the deployment rejects this app's credentials, or does not have the model."""

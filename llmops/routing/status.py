@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
-from llmops.routing import health as breaker
-from llmops.routing.health import Health
-from llmops.routing.model import Deployment
-from llmops.routing.quota import KEPT_MINUTES, Remaining, Used, fits, minute_of, together
-from llmops.routing.store import Known, RouteStore
+from llmops.routing import deployment_health as breaker
+from llmops.routing.deployment_health import Health
+from llmops.routing.deployment_quota import KEPT_MINUTES, Remaining, Used, fits, minute_of, together
+from llmops.routing.route import Deployment
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from llmops.routing.store import Known, RouteStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from kernel.errors import NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.preconditions import delete_row, put_row
 from kernel.tables import Delete, Row, RowChanged, RowExists, Span, Tables, Upsert, Write, every, first_rows, put
-from llmops.routing.health import BreakerChange, Health, change
-from llmops.routing.model import Route, check_route
-from llmops.routing.quota import Account, Remaining
+from llmops.routing.deployment_health import BreakerChange, Health, change
+from llmops.routing.deployment_quota import Account, Remaining
+from llmops.routing.route import Route, check_route
 
 TABLE = "routes"
 _DECLARED = "declared"
@@ -113,7 +113,7 @@ class RouteStore:
         The state of its deployments is kept, except of those whose declaration changed.
 
         Raises:
-            InvalidInput: The route is not valid (`llmops.routing.model.check_route`).
+            InvalidInput: The route is not valid (`llmops.routing.route.check_route`).
             EtagMismatch: It has changed since the caller read it.
         """
         check_route(route, allow_private=self._allow_private)

@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable, readable
 from kernel.errors import NotFound
 from kernel.preconditions import delete_row, put_row
 from kernel.tables import Row, Span, Tables, Upsert, every, first_rows
 from llmops.spend.pricing import Rate, Rates
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
 
 TABLE = "prices"
 _RATE = JsonCodec(Rate)

@@ -66,10 +66,10 @@ async def test_a_run_goes_through_few_classes_and_the_document_names_them() -> N
     await worker.aclose()
     await app.aclose()
     document = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    model = ["RunWorker", *gate.path]  # which runs an attempt as a task of its own: the stack begins there
-    paths = [
-        ["run_agent", *path, end] for path, end in [(model, "agent"), *((path, "tables") for path in tables.paths)]
-    ]
+    found = [(gate.path, "agent"), *((path, "tables") for path in tables.paths)]
+    # RunWorker runs an attempt as a task of its own: there the stack begins, also for a first call that was not stored
+    # with the claim, as on a slow machine, where the agent is looked up again.
+    paths = [["run_agent", *dict.fromkeys(["RunWorker", *path]), end] for path, end in found]
 
     for path in paths:
         assert len(path) - 2 <= MOST_HOPS, path

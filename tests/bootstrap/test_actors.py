@@ -11,7 +11,7 @@ import pytest
 from bootstrap.actors import Actors
 from bootstrap.services import Services
 from kernel.settings import Settings
-from lifecycle.registry.operations import Ensure, RecordUse
+from lifecycle.registry.actor_operations import Ensure, RecordUse
 from tests.lifecycle.doubles import NOW, spec
 
 

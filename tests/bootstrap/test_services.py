@@ -15,7 +15,7 @@ from bootstrap.services import Services, system_clock
 from kernel.clock import Clock
 from kernel.large_texts import Owner
 from kernel.settings import InvalidSettings, Settings
-from lifecycle.conversations.submission import RunRequest
+from lifecycle.conversations.run_request import RunRequest
 from lifecycle.specs.spec import AgentSpec
 from llmops.reports.periods import period_of
 from tests.lifecycle.doubles import ManualClock, quick_settings

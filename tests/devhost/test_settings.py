@@ -85,7 +85,7 @@ def test_host_json_is_honoured(tmp_path: Path) -> None:
     extensions = {"http": {"routePrefix": ""}, "serviceBus": bus, "durableTask": {"hubName": "Hub"}}
     (tmp_path / "host.json").write_text(json.dumps({"functionTimeout": "-1", "extensions": extensions}))
 
-    options = load_host_options(tmp_path, 2)
+    options = load_host_options(tmp_path, 2, {})
 
     assert (options.route_prefix, options.function_timeout_s, options.durable.hub_name) == ("", None, "Hub")
     assert (
@@ -95,9 +95,19 @@ def test_host_json_is_honoured(tmp_path: Path) -> None:
     ) == (3, 2.0, 1800.0)
 
 
+def test_app_settings_replace_values_of_host_json(tmp_path: Path) -> None:
+    """Whatever their case, and sections that the file has not."""
+    (tmp_path / "host.json").write_text(json.dumps({"extensions": {"serviceBus": {"maxConcurrentSessions": 64}}}))
+    settings = {"extensions__serviceBus__MaxConcurrentSessions": "2", "extensions__durableTask__hubName": "Hub"}
+
+    options = load_host_options(tmp_path, 1, {f"AzureFunctionsJobHost__{key}": settings[key] for key in settings})
+
+    assert (options.service_bus.max_concurrent_sessions, options.durable.hub_name) == (2, "Hub")
+
+
 def test_without_host_json_the_defaults_are_the_hosts(tmp_path: Path) -> None:
     """Concurrency defaults grow with the cores."""
-    options = load_host_options(tmp_path, 2)
+    options = load_host_options(tmp_path, 2, {})
 
     assert (options.route_prefix, options.function_timeout_s) == ("api", 1800.0)
     assert (
@@ -112,4 +122,4 @@ def test_a_bad_time_span_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "host.json").write_text('{"functionTimeout": "soon"}')
 
     with pytest.raises(StartupError, match=r"host\.json: 'soon' is not a time span"):
-        load_host_options(tmp_path, 1)
+        load_host_options(tmp_path, 1, {})

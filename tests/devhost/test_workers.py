@@ -24,7 +24,7 @@ from adapters.local_scale import LocalScale
 from devhost.services import PROJECT, ServiceBus, start_host, start_service_bus
 from devhost.workers.control import WorkerControl
 from kernel.errors import AppError, Conflict
-from llmops.capacity.scaling import ScalingPolicy, SiteScale, commands
+from llmops.capacity.scaling_forecast import ScalingPolicy, SiteScale, commands
 from tests.lifecycle.app import App
 from tests.waiting import QUIET_S, eventually_now
 

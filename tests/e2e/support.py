@@ -71,7 +71,12 @@ SETTINGS = {
     "NOTIFY_SCHEDULE": NEVER,
     "PLANNED_RUNS_SCHEDULE": NEVER,
 }
-PATIENT = {"RUN_MAX_ATTEMPTS": "20"}
+HANDS = 8
+"""Sessions of a queue that are worked on at a time, in the stack whose parts are killed."""
+PATIENT = {
+    "RUN_MAX_ATTEMPTS": "20",
+    "AzureFunctionsJobHost__extensions__serviceBus__maxConcurrentSessions": str(HANDS),
+}
 """Settings of a stack whose parts are killed: on a slow machine leases and locks are over before the work is, too."""
 
 

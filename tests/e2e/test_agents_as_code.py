@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import os
 import pty
-import subprocess
 import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from azure.data.tables.aio import TableServiceClient
 
 from devhost.services import PROJECT
+from lifecycle.cli.main import main
 from tests.e2e.support import Api, Stack
 from tests.waiting import QUIET_S
 
@@ -26,21 +28,12 @@ spec:
 
 
 async def lifecycle(stack: Stack, api: Api, *words: str, url: str | None = None) -> tuple[int, str, str]:
-    """Run the command line as a person does, and return exit code, output and errors."""
-    command = [
-        sys.executable,
-        "-m",
-        "lifecycle",
-        *words,
-        "--url",
-        url or stack.host.url,
-        "--workspace",
-        str(api.workspace),
-    ]
-    done = await asyncio.to_thread(
-        subprocess.run, command, cwd=PROJECT, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-    )
-    return done.returncode, done.stdout, done.stderr
+    """Run a command in this process, and return exit code, output and errors."""
+    where = ("--url", url or stack.host.url, "--workspace", str(api.workspace))
+    out, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stderr(errors):
+        code = await asyncio.to_thread(main, [*words, *where], {}, out)
+    return code, out.getvalue(), errors.getvalue()
 
 
 async def test_a_directory_is_planned_and_applied(stack: Stack, api: Api, tmp_path: Path) -> None:
@@ -117,7 +110,10 @@ async def test_what_goes_wrong_is_said(stack: Stack, api: Api, tmp_path: Path) -
 
 
 async def test_what_changed_since_it_was_shown_is_not_overwritten(stack: Stack, api: Api, tmp_path: Path) -> None:
-    """Somebody declares the agent while the question is on the screen: the answer `yes` changes nothing."""
+    """Somebody declares the agent while the question is on the screen: the answer `yes` changes nothing.
+
+    Run as a person does, in a terminal.
+    """
     await api.declare("a", instructions="One.")
     (tmp_path / "a.yaml").write_text(FILE.format(name="a", instructions="Two."))
     command = [sys.executable, "-m", "lifecycle", "apply", str(tmp_path), "--url", stack.host.url]
@@ -178,9 +174,9 @@ async def test_plans_over_http(api: Api) -> None:
 
 async def test_a_team_and_a_workflow_are_planned_and_applied_with_their_agents(stack: Stack, api: Api) -> None:
     """The example's; agents first, and then nothing is left to do."""
-    planned = await lifecycle(stack, api, "plan", "examples/teams")
-    applied = await lifecycle(stack, api, "apply", "examples/teams", "--yes")
-    again = await lifecycle(stack, api, "plan", "examples/teams")
+    planned = await lifecycle(stack, api, "plan", str(PROJECT / "examples/teams"))
+    applied = await lifecycle(stack, api, "apply", str(PROJECT / "examples/teams"), "--yes")
+    again = await lifecycle(stack, api, "plan", str(PROJECT / "examples/teams"))
 
     assert planned[0] == 2
     assert "+  team support" in planned[1]

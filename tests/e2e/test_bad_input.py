@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import uuid
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.e2e.support import OPENAI_KEY, PROMPT, Api, Stack, plan_fault
 
@@ -138,14 +140,23 @@ MISSING: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.fixture
-async def unchanged(api: Api) -> Any:
-    """Make an agent with a conversation, and check in the end that nothing came to it."""
-    await api.declare("a")
-    await api.answer("a", session_id="s")
-    before = await _everything(api)
-    yield
-    assert await _everything(api) == before
+@pytest.fixture(scope="module")
+def untouched() -> tuple[str, list[Any]]:
+    """Return the workspace that nothing in this module changes, and what was found in it."""
+    return f"ws-{uuid.uuid4().hex[:12]}", []
+
+
+@pytest_asyncio.fixture
+async def unchanged(api: Api, untouched: tuple[str, list[Any]]) -> AsyncIterator[Api]:
+    """Yield the API of a workspace with an agent and a conversation, and check in the end that nothing came to it."""
+    workspace, found = untouched
+    there = api.elsewhere(workspace)
+    if not found:
+        await there.declare("a")
+        await there.answer("a", session_id="s")
+        found.append(await _everything(there))
+    yield there
+    assert [await _everything(there)] == found
 
 
 async def _everything(api: Api) -> Any:
@@ -155,49 +166,49 @@ async def _everything(api: Api) -> Any:
 
 
 @pytest.mark.parametrize("name", BODIES)
-async def test_a_body_that_is_no_json_is_refused(api: Api, unchanged: None, name: str) -> None:
+async def test_a_body_that_is_no_json_is_refused(unchanged: Api, name: str) -> None:
     """Every endpoint that takes a body says `malformed_json`."""
     for method, path in (("PUT", "agents/b"), ("POST", "agents/a/runs"), ("POST", "sessions")):
-        reply = await api.call(method, path, BODIES[name])
+        reply = await unchanged.call(method, path, BODIES[name])
 
         assert (reply.status, reply.code) == (400, "malformed_json"), path
 
 
 @pytest.mark.parametrize("name", WRONG_SPECS)
-async def test_a_wrong_spec_is_refused(api: Api, unchanged: None, name: str) -> None:
+async def test_a_wrong_spec_is_refused(unchanged: Api, name: str) -> None:
     """A spec that breaks a rule is refused, for a new agent and for one that is there, saying where it is wrong."""
     for agent in ("a", "b"):
-        reply = await api.call("PUT", f"agents/{agent}", json.dumps(WRONG_SPECS[name]).encode())
+        reply = await unchanged.call("PUT", f"agents/{agent}", json.dumps(WRONG_SPECS[name]).encode())
 
         assert (reply.status, reply.code) == (400, OF_ITS_OWN.get(name, "invalid_input"))
         assert all(set(error) == {"pointer", "detail"} for error in reply.json()["errors"])
 
 
 @pytest.mark.parametrize("name", WRONG_RUNS)
-async def test_a_wrong_run_is_refused(api: Api, unchanged: None, name: str) -> None:
+async def test_a_wrong_run_is_refused(unchanged: Api, name: str) -> None:
     """A run request that breaks a rule is refused before anything is stored."""
     body, code = WRONG_RUNS[name]
 
-    reply = await api.call("POST", "agents/a/runs", body, Prefer="wait=5")
+    reply = await unchanged.call("POST", "agents/a/runs", body, Prefer="wait=5")
 
     assert (reply.status, reply.code) == (400, code)
 
 
 @pytest.mark.parametrize("query", ["x" * 65_537, "é" * 32_769], ids=["bytes", "UTF-8"])
-async def test_an_oversized_query_is_refused(api: Api, unchanged: None, query: str) -> None:
+async def test_an_oversized_query_is_refused(unchanged: Api, query: str) -> None:
     """What is over the limit, in bytes of UTF-8, is 413."""
-    reply = await api.call("POST", "agents/a/runs", {"query": query})
+    reply = await unchanged.call("POST", "agents/a/runs", {"query": query})
 
     assert (reply.status, reply.code) == (413, "query_too_large")
     assert len(reply.body) < 1000
 
 
 @pytest.mark.parametrize("name", WRONG_SESSIONS)
-async def test_a_wrong_session_is_refused(api: Api, unchanged: None, name: str) -> None:
+async def test_a_wrong_session_is_refused(unchanged: Api, name: str) -> None:
     """A session that breaks a rule is refused."""
     body, code = WRONG_SESSIONS[name]
 
-    reply = await api.call("POST", "sessions", body)
+    reply = await unchanged.call("POST", "sessions", body)
 
     assert (reply.status, reply.code) == (400, code)
 
@@ -212,9 +223,9 @@ async def test_a_wrong_session_is_refused(api: Api, unchanged: None, name: str) 
         ("Idempotency-Key", "ä", "invalid_idempotency_key"),
     ],
 )
-async def test_a_wrong_header_is_refused(api: Api, unchanged: None, header: str, value: str, code: str) -> None:
+async def test_a_wrong_header_is_refused(unchanged: Api, header: str, value: str, code: str) -> None:
     """Headers are checked as bodies are."""
-    reply = await api.call("POST", "agents/a/runs", {"query": PROMPT}, **{header: value})
+    reply = await unchanged.call("POST", "agents/a/runs", {"query": PROMPT}, **{header: value})
 
     assert (reply.status, reply.code) == (400, code)
 
@@ -241,15 +252,15 @@ async def test_a_wrong_event_id_is_refused(api: Api, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
-async def test_a_bad_agent_name_is_refused(api: Api, unchanged: None, name: str) -> None:
+async def test_a_bad_agent_name_is_refused(unchanged: Api, name: str) -> None:
     """Names that could mean anything to storage, URLs or filters reach none of them."""
     replies = [
-        await api.call("PUT", f"agents/{name}", {"model": "x"}),
-        await api.call("GET", f"agents/{name}"),
-        await api.call("DELETE", f"agents/{name}"),
-        await api.call("GET", f"agents/{name}/stats"),
-        await api.call("POST", f"agents/{name}/runs", {"query": PROMPT}),
-        await api.call("POST", f"agents/{name}/retire"),
+        await unchanged.call("PUT", f"agents/{name}", {"model": "x"}),
+        await unchanged.call("GET", f"agents/{name}"),
+        await unchanged.call("DELETE", f"agents/{name}"),
+        await unchanged.call("GET", f"agents/{name}/stats"),
+        await unchanged.call("POST", f"agents/{name}/runs", {"query": PROMPT}),
+        await unchanged.call("POST", f"agents/{name}/retire"),
     ]
 
     for reply in replies:

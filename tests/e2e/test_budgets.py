@@ -1,4 +1,4 @@
-"""Budgets over the wire: 64 callers against one cap, waiting, resuming, and what is refused."""
+"""Budgets over the wire: many callers against one cap, waiting, resuming, and what is refused."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from urllib.parse import quote
 
 from tests.e2e.support import PROMPT, Api, Stack, eventually
 
+RUNS = 20
+"""More than the cap allows; tests/lifecycle/test_budgets.py has 64 with workers that die at any step."""
 
-async def test_64_runs_against_one_cap_never_spend_more(fresh_api: Api, fresh_stack: Stack) -> None:
+
+async def test_runs_at_once_against_one_cap_never_spend_more(fresh_api: Api, fresh_stack: Stack) -> None:
     """The host is killed in the middle; in the end the budget has counted what the ledger has, and the rest waits."""
     api = fresh_api
     await api.declare("a", max_output_tokens=60, simulate={"latency_ms": 150})
-    cap = 1500
+    cap = 500
     put = await api.call("PUT", "budgets/workspace", {"limits": [{"unit": "tokens", "period": "total", "limit": cap}]})
     assert put.status == 201, put.json()
-    runs = await asyncio.gather(*(api.submit("a", f"{PROMPT} {n}") for n in range(64)))
+    runs = await asyncio.gather(*(api.submit("a", f"{PROMPT} {n}") for n in range(RUNS)))
     await eventually(lambda: _some_spent(api))
     fresh_stack.kill_host()
     fresh_stack.start_host()
@@ -28,7 +31,7 @@ async def test_64_runs_against_one_cap_never_spend_more(fresh_api: Api, fresh_st
         return set(states) <= {"succeeded", "waiting"}
 
     seen: list[list[str]] = []
-    await eventually(settled, progress=lambda: seen[-1], what="64 runs")
+    await eventually(settled, progress=lambda: seen[-1], what="the runs")
     await fresh_stack.run_timer("tend_budgets")
     await eventually(settled, progress=lambda: seen[-1], what="what the timer has resumed")
     ended = [await api.get(f"runs/{run['id']}") for run in runs]

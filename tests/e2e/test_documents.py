@@ -56,9 +56,12 @@ def test_every_command_of_a_document_succeeds(stack: Stack, tmp_path: Path, docu
     script = commands(document, "sh").replace("http://127.0.0.1:7071", stack.host.url)
     script = re.sub(r"^make .*$", "", script, flags=re.MULTILINE).replace("curl -s ", "curl -s --fail-with-body ")
 
+    own_python = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=tmp_path,
+        env={**os.environ, "PATH": own_python},
         capture_output=True,
         text=True,
         check=False,

@@ -19,6 +19,8 @@ from devhost.processes import Child
 from tests.e2e.support import PROJECT, Api, Reply, Stack, eventually
 from tests.waiting import QUIET_S
 
+AGENTS = 40
+
 
 class Project:
     """The stand-in for a Foundry project, from outside."""
@@ -84,7 +86,7 @@ async def declare(api: Api, name: str, **spec: Any) -> None:
 
 
 async def insist(api: Api, path: str, body: Any = None, **headers: str) -> Reply:
-    """Post until it is taken: on a slow machine a thousand at once are more than storage answers in time (503)."""
+    """Post until it is taken: on a slow machine many at once are more than storage answers in time (503)."""
 
     async def post() -> Any:
         reply = await api.call("POST", path, body, **headers)
@@ -93,22 +95,25 @@ async def insist(api: Api, path: str, body: Any = None, **headers: str) -> Reply
     return await eventually(post, what=path)
 
 
-async def test_a_thousand_first_uses_make_one_agent(foundry: Api, project: Project) -> None:
-    """All at once, fifty of them runs, while the project takes its time: one create call, one version."""
+async def test_fifty_first_uses_make_one_agent(foundry: Api, project: Project) -> None:
+    """All at once, five of them runs, while the project takes its time: one create call, one version.
+
+    A thousand at once are in tests/lifecycle/test_production.py.
+    """
     await declare(foundry, "wanted")
     before = Counter(await project.shown("counts"))
     await project.slow(0.2)
     runs = [
         insist(foundry, "agents/wanted/runs", {"query": f"{number}?"}, Idempotency_Key=f"first {number}")
-        for number in range(50)
+        for number in range(5)
     ]
-    looks = [insist(foundry, "agents/wanted/prewarm") for _ in range(950)]
+    looks = [insist(foundry, "agents/wanted/prewarm") for _ in range(45)]
     replies = await asyncio.gather(*runs, *looks)
-    assert Counter(reply.status for reply in replies) == {202: 1000}
+    assert Counter(reply.status for reply in replies) == {202: 50}
     await project.slow(0)
-    ended = await asyncio.gather(*(foundry.ended(reply.json()["id"]) for reply in replies[:50]))
+    ended = await asyncio.gather(*(foundry.ended(reply.json()["id"]) for reply in replies[:5]))
     made = await foundry.get("agents/wanted")
-    # An agent's signals are applied in order: once this one is, the thousand before it are.
+    # An agent's signals are applied in order: once this one is, the fifty before it are.
     await foundry.call("POST", "agents/wanted/verify")
 
     async def verified() -> Any:
@@ -118,19 +123,20 @@ async def test_a_thousand_first_uses_make_one_agent(foundry: Api, project: Proje
     agent = await eventually(verified)
     counts = Counter(await project.shown("counts"))
 
-    assert Counter(run["state"] for run in ended) == {"succeeded": 50}
+    assert Counter(run["state"] for run in ended) == {"succeeded": 5}
     assert counts["create_version"] - before["create_version"] == 1
     assert len(await project.versions(agent["version"]["name"])) == 1
     assert (agent["state"], agent["health"]["status"]) == ("active", "ok")
 
 
-async def test_two_hundred_agents_in_a_storm_make_two_hundred_versions(foundry: Api, project: Project) -> None:
+async def test_agents_in_a_storm_make_one_version_each(foundry: Api, project: Project) -> None:
     """A quarter of the create calls is throttled or fails, some after they took effect; nothing is made twice."""
-    names = [f"storm-{number}" for number in range(200)]
+    names = [f"storm-{number}" for number in range(AGENTS)]
+    faults = AGENTS // 10
     for fault in ("throttled", "unavailable"):
-        await project.fail(fault, on="create_version", times=20, retry_after_s=0.05)
-        await project.fail(fault, on="list_versions", times=20, retry_after_s=0.05)
-    await project.fail("unavailable", on="create_version", times=20, after=True)
+        await project.fail(fault, on="create_version", times=faults, retry_after_s=0.05)
+        await project.fail(fault, on="list_versions", times=faults, retry_after_s=0.05)
+    await project.fail("unavailable", on="create_version", times=faults, after=True)
 
     await asyncio.gather(*(declare(foundry, name, instructions=name) for name in names))
     await asyncio.gather(*(foundry.call("POST", f"agents/{name}/prewarm") for name in names))
@@ -141,13 +147,13 @@ async def test_two_hundred_agents_in_a_storm_make_two_hundred_versions(foundry: 
             if agent["state"] == "failed":
                 await foundry.call("POST", f"agents/{agent['name']}/prewarm")
         made.append(sum(agent["state"] == "active" for agent in agents))
-        return made[-1] == 200
+        return made[-1] == AGENTS
 
     made: list[int] = []
     await eventually(active, progress=lambda: max(made), what="active agents")
     versions = await project.versions(f"{foundry.workspace}-storm-")
 
-    assert len({version["name"] for version in versions}) == len(versions) == 200
+    assert len({version["name"] for version in versions}) == len(versions) == AGENTS
 
 
 async def test_an_agent_is_changed_rolled_back_retired_and_restored(

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
-from devhost.services import PROJECT
-from tests.e2e.support import PRIORITY_QUEUE, PROMPT, QUEUE, Api, Stack, eventually
+from tests.e2e.support import HANDS, PRIORITY_QUEUE, PROMPT, QUEUE, Api, Stack, eventually
 
-HANDS = json.loads((PROJECT / "host.json").read_text())["extensions"]["serviceBus"]["maxConcurrentSessions"]
 SLOW_S = 600  # until it is cancelled
 
 

@@ -10,7 +10,7 @@ from examples.sample.conversations import converse
 from examples.sample.facts import DAYS, facts
 from lifecycle.sessions.list import Filter
 from llmops.budgets.rules import Budget, Limit, Scope
-from llmops.facts.store import home_of, key_of
+from llmops.facts.fact_store import home_of, key_of
 from llmops.spend.costs import costs_of, group_by
 from tests.lifecycle.doubles import ManualClock, make_services
 

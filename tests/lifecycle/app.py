@@ -15,15 +15,15 @@ from kernel.errors import AppError
 from kernel.ids import new_id
 from kernel.tables import Tables
 from lifecycle.conversations.run import Run
+from lifecycle.conversations.run_request import RunRequest, Submission
 from lifecycle.conversations.session import Session
-from lifecycle.conversations.store import Turn
-from lifecycle.conversations.submission import RunRequest, Submission
+from lifecycle.conversations.session_store import Turn
+from lifecycle.registry.actor_signals import LocalSignals
 from lifecycle.registry.providers import ProviderVersion
-from lifecycle.registry.signals import LocalSignals
-from lifecycle.runs.submit import Accepted
+from lifecycle.runs.run_submission import Accepted
 from lifecycle.specs.spec import AgentSpec
-from llmops.facts.model import AttemptFact, Call
-from llmops.facts.store import StoredFact
+from llmops.facts.attempt_fact import AttemptFact, Call
+from llmops.facts.fact_store import StoredFact
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import (
     Crash,

@@ -17,12 +17,12 @@ from bootstrap.services import Services
 from kernel.errors import NotFound, Unavailable
 from kernel.settings import Settings
 from kernel.tables import Page, Row, RowTooLarge, Span, Tables, Write, every
-from lifecycle.conversations.submission import Submission
+from lifecycle.conversations.run_request import Submission
 from lifecycle.registry.actor import AgentActor
+from lifecycle.registry.agent_checks_due import RetentionPolicy
 from lifecycle.registry.providers import ProviderVersion, VersionRequest
-from lifecycle.registry.retention import RetentionPolicy
-from lifecycle.runs.provenance import Origin
-from lifecycle.runs.queue import DeadMessage, QueueMessage
+from lifecycle.runs.message_signatures import Origin
+from lifecycle.runs.run_queue import DeadMessage, QueueMessage
 from lifecycle.specs.spec import AgentSpec
 
 T = TypeVar("T")
@@ -214,6 +214,10 @@ class MemoryQueue:
     letters: dict[int, DeadMessage] = field(default_factory=dict[int, DeadMessage])
     refuse: bool = False
     page: int = 100
+    opened: int = 0
+
+    def open(self) -> None:
+        self.opened += 1
 
     async def send(self, submission: Submission, at: datetime | None = None) -> None:
         if self.refuse:

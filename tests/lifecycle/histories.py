@@ -8,8 +8,7 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
-from lifecycle.registry.audit import AuditStep
-from lifecycle.registry.operations import (
+from lifecycle.registry.actor_operations import (
     Disable,
     Enable,
     Ensure,
@@ -22,6 +21,7 @@ from lifecycle.registry.operations import (
     Retire,
     Verify,
 )
+from lifecycle.registry.audit import AuditStep
 from lifecycle.registry.record import AgentRecord
 from tests.lifecycle.doubles import NOW, spec
 

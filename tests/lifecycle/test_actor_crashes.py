@@ -15,7 +15,7 @@ from kernel.due_index import TABLE as DUE
 from kernel.errors import ProviderRejected, Unavailable
 from kernel.tables import Span, every
 from lifecycle.registry.actor import ActorState, AgentActor
-from lifecycle.registry.operations import (
+from lifecycle.registry.actor_operations import (
     Disable,
     Ensure,
     KeepVersion,

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from kernel.errors import Conflict, InvalidInput, NotFound, RunFailed
-from lifecycle.conversations.submission import RunRequest
+from lifecycle.conversations.run_request import RunRequest
 from lifecycle.registry.record import AgentState
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import live_versions, spec

@@ -10,7 +10,7 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Span, every
-from lifecycle.registry.signals import LASTS, AgentLocks
+from lifecycle.registry.actor_signals import LASTS, AgentLocks
 from tests.lifecycle.doubles import Crash, Fate, FatefulTables, ManualClock
 from tests.waiting import eventually
 

@@ -26,7 +26,7 @@ from lifecycle.batches.rules import (
     room,
 )
 from lifecycle.batches.store import TABLE
-from lifecycle.conversations.submission import RunRequest
+from lifecycle.conversations.run_request import RunRequest
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, spec
 

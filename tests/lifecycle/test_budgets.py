@@ -17,8 +17,8 @@ from bootstrap.services import Services
 from kernel.errors import AppError, Conflict, Unavailable
 from kernel.tables import Delete, Page, Row, Span, Write, every
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.submission import Submission
-from lifecycle.runs.progress import MOST_BYTES, Progress, dumped, loaded
+from lifecycle.conversations.run_request import Submission
+from lifecycle.runs.stored_progress import MOST_BYTES, Progress, dumped, loaded
 from llmops.budgets.rules import Budget, Limit, parse_scope
 from llmops.spend.pricing import Rate
 from llmops.spend.usage import Spend

@@ -13,12 +13,12 @@ from aiohttp import web
 
 from kernel.errors import Conflict, InvalidInput, NotFound, Unavailable
 from lifecycle.callbacks.delivery import CallbackDelivery, CallbackSender, Reply
-from lifecycle.callbacks.records import CallbackRecord
+from lifecycle.callbacks.delivery_status import CallbackRecord
 from lifecycle.callbacks.targets import report_of
 from lifecycle.conversations import run_rules
-from lifecycle.conversations.callback import Callback, RunEnds, ends_of
 from lifecycle.conversations.run import Run
-from lifecycle.conversations.submission import RunRequest, Submission
+from lifecycle.conversations.run_callbacks import Callback, RunEnds, ends_of
+from lifecycle.conversations.run_request import RunRequest, Submission
 from llmops.notifications.signing import signed
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, spec

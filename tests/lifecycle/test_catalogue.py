@@ -15,10 +15,10 @@ from lifecycle.registry.audit import AuditStep
 
 ROOT = Path(__file__).parents[2]
 NAMED_ELSEWHERE = {
-    "lifecycle/runs/lease.py": "by those who call `note`, which are looked at",
+    "lifecycle/runs/run_lease.py": "by those who call `note`, which are looked at",
     "lifecycle/registry/audit.py": "after the steps of the audit trail, which are looked at",
-    "llmops/budgets/events.py": "after its notifications, which are looked at",
-    "llmops/alerts/evaluation.py": "after its notifications, which are looked at",
+    "llmops/budgets/budget_events.py": "after its notifications, which are looked at",
+    "llmops/alerts/alert_evaluation.py": "after its notifications, which are looked at",
 }
 
 
@@ -52,7 +52,7 @@ def test_every_event_that_is_told_is_in_the_catalogue() -> None:
             assert name or path in NAMED_ELSEWHERE, f"{path}:{call.lineno} names an event with an expression"
             if name is None:
                 continue
-        elif called(call) == "note" and ast.unparse(call.func).endswith("_lease.note"):
+        elif called(call) == "note" and ast.unparse(call.func).endswith("lease.note"):
             name, data = text(argument(call, 0, "name")), argument(call, 1, "data")
         elif called(call) == "Notification" and path in NAMED_ELSEWHERE:
             name, data = text(argument(call, 2, "event")), None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kernel.errors import AppError, InvalidInput, TooLarge
-from lifecycle.conversations.client_tools import (
+from lifecycle.conversations.client_tool_values import (
     ClientTool,
     ClientTools,
     ToolResult,

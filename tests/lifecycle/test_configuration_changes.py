@@ -14,10 +14,10 @@ from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound, TooLar
 from kernel.tables import RowChanged, RowExists, Span, Tables, every
 from lifecycle.configuration.kinds import CONTENT, OVERRIDES, Kind, Ref
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.propagation.changes import Changed
+from lifecycle.propagation.item_changes import Changed
 from lifecycle.propagation.propagation import SETTLED
+from lifecycle.registry.actor_operations import Operation
 from lifecycle.registry.catalog import Agent
-from lifecycle.registry.operations import Operation
 from lifecycle.specs.spec import AgentSpec
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, FatefulTables, ManualClock, make_services, spec
 

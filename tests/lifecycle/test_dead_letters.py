@@ -11,7 +11,7 @@ from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.tables import Span, every
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.submission import Submission
+from lifecycle.conversations.run_request import Submission
 from lifecycle.runs.dead_letters import DeadLetters
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import Crash, Fate, spec

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.errors import InvalidInput
-from lifecycle.conversations.envelope import NO_HEADERS, MessageHeaders, headers_of
-from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.submission import Submission, parse_message
+from lifecycle.conversations.message_headers import NO_HEADERS, MessageHeaders, headers_of
+from lifecycle.conversations.run_request import Submission, parse_message
+from lifecycle.conversations.session_priority import Priority
 
 ASKED = {"agent": "bot", "query": "Hello"}
 

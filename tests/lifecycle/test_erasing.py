@@ -18,7 +18,7 @@ from kernel.tables import Span, every
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import ProviderConversations, Receipt, RetainedConversation
 from lifecycle.conversations.session_rules import erasing
-from lifecycle.conversations.store import ConversationChange, StoredConversation
+from lifecycle.conversations.session_store import ConversationChange, StoredConversation
 from lifecycle.sessions.start import SessionOptions
 from llmops.budgets.rules import Budget, Limit, Scope
 from llmops.evaluation.policy import EvaluationPolicy, JudgePolicy

@@ -11,8 +11,8 @@ from kernel.tables import Span, every
 from lifecycle.batches.rules import Item
 from lifecycle.batches.store import TABLE as BATCHES
 from lifecycle.conversations.run import RunState
-from lifecycle.conversations.submission import RunRequest
-from lifecycle.runs.queries import RunFilter
+from lifecycle.conversations.run_request import RunRequest
+from lifecycle.runs.run_queries import RunFilter
 from lifecycle.schedules.store import ScheduleRequest
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import CountingTables, Crash, Fate

@@ -8,8 +8,8 @@ from kernel.due_index import TABLE as DUE
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
 from kernel.tables import Span, every
-from lifecycle.conversations.directory import OPEN
 from lifecycle.conversations.run import RunState
+from lifecycle.conversations.run_and_session_indexes import OPEN
 from lifecycle.conversations.session import Session, SessionState
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, spec

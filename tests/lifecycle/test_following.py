@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from kernel.errors import InvalidInput, NotFound
 from kernel.journal import SHARDS, Event
 from lifecycle.conversations.session import Counters, Session
+from lifecycle.events.stream_cache import NewEvents
 from lifecycle.events.streams import (
     Position,
     Stream,
@@ -22,7 +23,6 @@ from lifecycle.events.streams import (
     workspace_position,
 )
 from lifecycle.events.subscriptions import AT_ONCE, Subscribers
-from lifecycle.events.tail import NewEvents
 from tests.waiting import QUIET_S
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)

@@ -21,7 +21,7 @@ from lifecycle.events.catalogue import CATALOGUE
 from lifecycle.events.forwarding import EventForwarding
 from llmops.notifications.channels import ChannelRequest, ChannelStore
 from llmops.notifications.delivery import NotificationDelivery
-from llmops.notifications.history import DeliveryHistory
+from llmops.notifications.delivery_history import DeliveryHistory
 from llmops.notifications.notification import EVENTS, STREAMED, Notification
 from llmops.notifications.outbox import Outbox
 from tests.lifecycle.app import App

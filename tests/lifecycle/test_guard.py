@@ -12,7 +12,7 @@ from adapters.providers.offline_client import Answer, OfflineChatClient
 from kernel.errors import RunFailed
 from lifecycle.conversations.run import RunState
 from lifecycle.registry.providers import ProviderVersion
-from lifecycle.runs.guard import Guard, GuardPolicy
+from lifecycle.runs.runaway_guard import Guard, GuardPolicy
 from lifecycle.specs.spec import AgentSpec, Simulation
 from lifecycle.specs.spending import Runaway
 from lifecycle.specs.tools import Toolbox

@@ -11,10 +11,10 @@ import pytest
 from kernel.errors import Conflict, NotFound, TooLarge, Unavailable
 from kernel.ids import new_id
 from kernel.tables import Span, every
-from lifecycle.conversations.directory import OPEN
 from lifecycle.conversations.run import RunState
-from lifecycle.conversations.store import TABLE as CONVERSATIONS
-from lifecycle.conversations.submission import RunRequest
+from lifecycle.conversations.run_and_session_indexes import OPEN
+from lifecycle.conversations.run_request import RunRequest
+from lifecycle.conversations.session_store import TABLE as CONVERSATIONS
 from lifecycle.sessions.list import Filter
 from lifecycle.sessions.start import SessionOptions
 from tests.lifecycle.app import App, abandon

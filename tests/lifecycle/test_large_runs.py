@@ -14,8 +14,8 @@ from kernel.errors import NotFound
 from kernel.ids import new_id
 from kernel.tables import Span, every
 from lifecycle.conversations.run import RunState
-from lifecycle.conversations.store import TABLE
-from lifecycle.conversations.submission import RunRequest
+from lifecycle.conversations.run_request import RunRequest
+from lifecycle.conversations.session_store import TABLE
 from lifecycle.sessions.transcript import transcript_of
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import Crash, Fate, FatefulProvider, spec

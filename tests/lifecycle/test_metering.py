@@ -11,8 +11,8 @@ from openai import APITimeoutError, RateLimitError
 
 from kernel.errors import ProviderRejected
 from lifecycle.conversations.run import RunState
-from lifecycle.runs.costing import refused
-from lifecycle.runs.estimating import sent
+from lifecycle.runs.call_costs import refused
+from lifecycle.runs.call_estimates import sent
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import TOOLED, App
 from tests.lifecycle.doubles import CountingTables, spec

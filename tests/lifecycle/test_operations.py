@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.registry.operations import (
+from lifecycle.registry.actor_operations import (
     Disable,
     Enable,
     Ensure,

@@ -11,8 +11,8 @@ import pytest
 
 from kernel.errors import Conflict, InvalidInput, NotFound
 from llmops.capacity.pools import Limits, Pool
-from llmops.facts.model import AttemptFact
-from llmops.optimization.model import Optimization, OptimizationRequest
+from llmops.facts.attempt_fact import AttemptFact
+from llmops.optimization.proposals import Optimization, OptimizationRequest
 from llmops.optimization.what_if import OtherLimits, other_limit, other_prices
 from llmops.spend.pricing import Rate
 from llmops.spend.usage import Usage

@@ -10,8 +10,8 @@ import pytest
 
 from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from lifecycle.conversations.run import Run
+from lifecycle.conversations.run_request import Submission
 from lifecycle.conversations.session import Limits, SessionState
-from lifecycle.conversations.submission import Submission
 from lifecycle.sessions.start import SessionOptions
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import Crash, Fate, spec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from llmops.facts.store import SHARDS
+from llmops.facts.fact_store import SHARDS
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables
 

@@ -10,9 +10,9 @@ import pytest
 
 from lifecycle.conversations.run import Run, RunState
 from llmops.capacity.admission import AdmissionRequest
+from llmops.capacity.pool_usage import PoolUsage
 from llmops.capacity.pools import Limits, Pool, PoolFull, PoolRefused, Share
-from llmops.capacity.sessions import SessionsFull
-from llmops.capacity.usage import PoolUsage
+from llmops.capacity.session_limit import SessionsFull
 from tests.lifecycle.app import TOOLED, App, Gate
 from tests.lifecycle.doubles import spec
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from adapters.priority_queues import PriorityQueues
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound
 from kernel.ids import new_id
-from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.run import RunState
-from lifecycle.conversations.submission import RunRequest, Submission, parse_message
+from lifecycle.conversations.run_request import RunRequest, Submission, parse_message
+from lifecycle.conversations.session_priority import Priority
 from lifecycle.runs.failed_runs import DeadLetter
 from lifecycle.sessions.start import SessionOptions
 from tests.lifecycle.app import App

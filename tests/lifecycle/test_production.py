@@ -13,7 +13,7 @@ from kernel.errors import InvalidInput, NotFound, RunFailed, TooLarge, Unavailab
 from kernel.settings import Settings
 from kernel.tables import Span
 from lifecycle import ProductionAgentManager
-from lifecycle.conversations.submission import RunRequest
+from lifecycle.conversations.run_request import RunRequest
 from lifecycle.specs.spec import AgentSpec, Simulation
 from tests.waiting import QUIET_S, eventually
 

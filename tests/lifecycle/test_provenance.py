@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kernel.errors import InvalidInput
 from kernel.settings import InvalidSettings, Settings
-from lifecycle.runs.provenance import Origin, Provenance, parse_queue_pins, sign
+from lifecycle.runs.message_signatures import Origin, Provenance, parse_queue_pins, sign
 
 KEY = "k" * 32
 BODY = b'{"agent":"a"}'

@@ -11,10 +11,10 @@ from kernel.due_index import TABLE as DUE
 from kernel.due_index import DueIndex
 from kernel.errors import Unavailable
 from kernel.tables import Span, every
-from lifecycle.registry.operations import RecordUse, Remove, Retire
+from lifecycle.registry.actor_operations import RecordUse, Remove, Retire
+from lifecycle.registry.agent_checks_due import IDLE
 from lifecycle.registry.prune import Action, Verdict
 from lifecycle.registry.record import AgentState
-from lifecycle.registry.retention import IDLE
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, Fate, FatefulProvider, live_versions, make_actor, spec
 

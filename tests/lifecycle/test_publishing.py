@@ -18,10 +18,10 @@ from kernel.errors import Unavailable
 from kernel.ids import new_id
 from kernel.journal import SHARDS, Event
 from lifecycle.conversations.run import Run
-from lifecycle.conversations.store import ConversationChange, StoredConversation
-from lifecycle.conversations.submission import RunRequest, submission_of
-from lifecycle.events.pending import EventRange, Pending
+from lifecycle.conversations.run_request import RunRequest, submission_of
+from lifecycle.conversations.session_store import ConversationChange, StoredConversation
 from lifecycle.events.publisher import Publisher
+from lifecycle.events.unpublished import EventRange, Pending
 from tests.lifecycle.app import TOOLED, App, abandon
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate
 from tests.waiting import eventually

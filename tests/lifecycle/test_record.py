@@ -12,8 +12,8 @@ from kernel.errors import AppError, Unavailable
 from kernel.tables import Span, Write, every
 from lifecycle.conversations.run import Run
 from llmops.budgets.rules import Budget, Limit, parse_scope
-from llmops.facts.model import AttemptFact
-from llmops.facts.store import kept_of
+from llmops.facts.attempt_fact import AttemptFact
+from llmops.facts.fact_store import kept_of
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import TOOLED, App, abandon
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, spec

@@ -13,12 +13,22 @@ from hypothesis import strategies as st
 
 from adapters.memory_tables import MemoryTables
 from lifecycle.registry.actor import ActorState, AgentActor
-from lifecycle.registry.effects import Deactivate, Deprovision, Inspect, Provision
-from lifecycle.registry.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Restore, Retire, Verify
+from lifecycle.registry.actor_effects import Deactivate, Deprovision, Inspect, Provision
+from lifecycle.registry.actor_operations import (
+    Disable,
+    Enable,
+    Ensure,
+    Operation,
+    RecordUse,
+    Remove,
+    Restore,
+    Retire,
+    Verify,
+)
+from lifecycle.registry.life_cycle_rules import apply
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.record import AgentRecord, AgentState, Failure, new_record
-from lifecycle.registry.rules import apply
-from lifecycle.registry.transitions import REMEMBERED_OPERATIONS, deactivated, failed, provisioned, remember
+from lifecycle.registry.record_transitions import REMEMBERED_OPERATIONS, deactivated, failed, provisioned, remember
 from lifecycle.specs.spec import AgentSpec, fingerprint
 from tests.lifecycle.doubles import (
     NOW,

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from lifecycle.registry.actor import ActorState
-from lifecycle.registry.operations import Operation, RecordUse, Sweep, Trim
+from lifecycle.registry.actor_operations import Operation, RecordUse, Sweep, Trim
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.record import AgentRecord, AgentState
 from lifecycle.specs.spec import fingerprint

@@ -21,14 +21,14 @@ from lifecycle.batches.rules import parse_lines
 from lifecycle.configuration.kinds import Kind, Ref
 from lifecycle.configuration.layers import Template
 from lifecycle.configuration.preferences import Preferences
-from lifecycle.conversations.callback import Callback
-from lifecycle.conversations.submission import RunRequest
+from lifecycle.conversations.run_callbacks import Callback
+from lifecycle.conversations.run_request import RunRequest
 from lifecycle.retention.policy import DataRetentionPolicy
 from lifecycle.schedules.store import ScheduleRequest
 from lifecycle.specs.team import Team
 from lifecycle.specs.workflow import WorkflowSpec
 from llmops.notifications.channels import ChannelRequest
-from llmops.notifications.history import DeliveryState
+from llmops.notifications.delivery_history import DeliveryState
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import RepeatingTables
 from tests.llmops.notifications.support import Receiver

@@ -9,7 +9,7 @@ import pytest
 
 from kernel.errors import Unavailable
 from lifecycle.conversations.run import RunState
-from lifecycle.conversations.submission import Submission
+from lifecycle.conversations.run_request import Submission
 from llmops.budgets.rules import Budget, Limit, parse_scope
 from tests.lifecycle.app import App
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from lifecycle.conversations.run import RunState
 from llmops.budgets.rules import Budget, Limit, parse_scope
-from llmops.routing.model import Deployment, Route
+from llmops.routing.route import Deployment, Route
 from llmops.spend.pricing import Rate
 from tests.fakes.openai_server import FakeOpenAI
 from tests.lifecycle.app import App

@@ -11,7 +11,7 @@ import pytest
 
 from kernel.errors import Unavailable
 from lifecycle.conversations.run import Run
-from lifecycle.conversations.submission import RunRequest, submission_of
+from lifecycle.conversations.run_request import RunRequest, submission_of
 from lifecycle.specs.spec import AgentSpec
 from llmops.budgets.rules import Budget, Limit, Scope
 from tests.lifecycle.app import TOOLED, App, abandon

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from kernel.tables import Span, every
 from lifecycle.conversations.run import RunState
-from lifecycle.runs.queries import MOST_LOOKED_AT, RunFilter
+from lifecycle.runs.run_queries import MOST_LOOKED_AT, RunFilter
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, spec
 

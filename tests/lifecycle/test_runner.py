@@ -9,7 +9,7 @@ import pytest
 from kernel.errors import AppError, Conflict, InternalError, InvalidInput, NotFound, Unavailable
 from kernel.ids import new_id
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.submission import Submission
+from lifecycle.conversations.run_request import Submission
 from lifecycle.runs.requeue import retry_delay_s
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import TOOLED, App, Gate

@@ -13,8 +13,8 @@ from lifecycle.configuration.preferences import Preferences
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import Limits, Session, SessionState, SessionTerms
 from lifecycle.conversations.session_rules import is_idle
-from lifecycle.conversations.store import Turn
-from lifecycle.runs.history import compacted, fits
+from lifecycle.conversations.session_store import Turn
+from lifecycle.runs.model_history import compacted, fits
 from lifecycle.sessions.list import Filter
 from lifecycle.sessions.start import SessionOptions
 from lifecycle.sessions.transcript import transcript_of

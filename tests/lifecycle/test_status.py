@@ -13,9 +13,9 @@ from kernel.journal import SHARDS, TABLE, Event
 from kernel.tables import Span, every
 from kernel.timer_status import TimerRun, TimerStatus
 from lifecycle.events.daily_counts import DailyEventCounts, handoffs_of, kind_of
-from lifecycle.status import rules
-from lifecycle.status.rules import Component, Health, overall
-from llmops.facts.summary import PerformanceSummary
+from lifecycle.status import health_rules as rules
+from lifecycle.status.health_rules import Component, Health, overall
+from llmops.facts.performance_summary import PerformanceSummary
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import NOW, spec
 

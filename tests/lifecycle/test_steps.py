@@ -9,7 +9,7 @@ import pytest
 from kernel.errors import NotFound
 from kernel.ids import new_id
 from lifecycle.conversations.run import RunState
-from lifecycle.runs.steps import Step
+from lifecycle.runs.run_timeline import Step
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.approvals.kit import PayingApp, asking, decide, waiting
 from tests.lifecycle.doubles import Crash, Fate, spec

@@ -12,7 +12,7 @@ import pytest
 from kernel.errors import Unavailable
 from kernel.journal import Event
 from lifecycle.conversations.run import Run
-from lifecycle.conversations.submission import RunRequest, submission_of
+from lifecycle.conversations.run_request import RunRequest, submission_of
 from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.app import TOOLED, App, abandon
 from tests.lifecycle.doubles import Crash, Fate, spec

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kernel.errors import InvalidInput, TooLarge
-from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.submission import RunRequest, Submission, check, parse_message
+from lifecycle.conversations.run_request import RunRequest, Submission, check, parse_message
+from lifecycle.conversations.session_priority import Priority
 
 ASCII = st.characters(codec="ascii")
 BODY = {"agent": "bot", "query": "Hello", "run_id": "order-7"}

@@ -14,8 +14,8 @@ from kernel.errors import Unavailable
 from kernel.ids import new_id
 from kernel.tables import Row, Write
 from lifecycle.conversations.run import RunState
+from lifecycle.conversations.run_request import RunRequest
 from lifecycle.conversations.session import Limits
-from lifecycle.conversations.submission import RunRequest
 from lifecycle.sessions.start import SessionOptions
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, spec

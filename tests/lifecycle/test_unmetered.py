@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.conversations.run import RunState
-from lifecycle.runs.estimating import SentInput, charge_of_answer, charge_of_unfinished, sent
+from lifecycle.runs.call_estimates import SentInput, charge_of_answer, charge_of_unfinished, sent
 from llmops.spend.costs import costs_of
 from llmops.spend.pricing import Rate
 from llmops.spend.tokens import count_tokens

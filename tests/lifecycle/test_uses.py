@@ -7,9 +7,9 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from kernel.errors import Unavailable
-from lifecycle.loader.uses import UseRecorder
-from lifecycle.registry.operations import Operation, RecordUse
-from lifecycle.registry.signals import AgentSignals
+from lifecycle.loader.use_reports import UseRecorder
+from lifecycle.registry.actor_operations import Operation, RecordUse
+from lifecycle.registry.actor_signals import AgentSignals
 from tests.lifecycle.doubles import ManualClock
 from tests.waiting import eventually
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from lifecycle.registry.agent_checks_due import UNVERIFIED
 from lifecycle.registry.record import AgentState
-from lifecycle.registry.retention import UNVERIFIED
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, live_versions, spec
 

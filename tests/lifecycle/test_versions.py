@@ -11,8 +11,8 @@ import pytest
 from kernel.errors import Conflict, NotFound, ProviderRejected, Unavailable
 from kernel.tables import Span, every
 from lifecycle.conversations.run import Run
+from lifecycle.registry.actor_operations import KeepVersion, Retire
 from lifecycle.registry.agent_history import DECLARATIONS_KEPT, TABLE
-from lifecycle.registry.operations import KeepVersion, Retire
 from lifecycle.registry.prune import Action
 from lifecycle.sessions.start import SessionOptions
 from lifecycle.specs.spec import fingerprint

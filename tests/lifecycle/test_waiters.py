@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from lifecycle.conversations.run import RunState
-from lifecycle.runs.queries import CompletionWaiters
+from lifecycle.runs.run_queries import CompletionWaiters
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables
 

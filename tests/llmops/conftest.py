@@ -11,7 +11,7 @@ from adapters.memory_tables import MemoryTables
 from llmops.budgets.reservations import Intent
 from llmops.budgets.rules import CostAttribution
 from llmops.evaluation.scoring import Score
-from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
+from llmops.facts.attempt_fact import AttemptFact, Attribution, Call, Ending, Timing
 from llmops.spend.usage import Spend, Usage
 from tests.lifecycle.doubles import NOW
 

@@ -13,14 +13,14 @@ from llmops.alerts.rules import AlertRule, RuleStatus, State
 from llmops.alerts.store import AlertStore
 from llmops.budgets.rules import Budget, Limit, Scope
 from llmops.budgets.store import BudgetStore
-from llmops.capacity.exchange import Request, Want
+from llmops.capacity.pool_store import PoolStore
 from llmops.capacity.pools import Amounts, Limits, Pool
 from llmops.capacity.scaler import ScalingStore
-from llmops.capacity.scaling import ScalingPolicy
-from llmops.capacity.sessions import SessionClaims
-from llmops.capacity.store import PoolStore
-from llmops.routing.health import Health
-from llmops.routing.model import Deployment, Route
+from llmops.capacity.scaling_forecast import ScalingPolicy
+from llmops.capacity.session_limit import SessionClaims
+from llmops.capacity.slice_messages import Request, Want
+from llmops.routing.deployment_health import Health
+from llmops.routing.route import Deployment, Route
 from llmops.routing.router import Failure, RouteCall, Router
 from llmops.routing.store import RouteStore
 from llmops.spend.pricing import Rate

@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import azure.durable_functions as df
@@ -30,13 +29,13 @@ from devhost.durable.protocol import client_binding
 from devhost.index import index_functions
 from devhost.invoke import Invoker, Outcome
 from devhost.servicebus_message import trace_parent, trigger_value
-from devhost.services import start_service_bus
+from devhost.services import ServiceBus, start_service_bus
 from tests.e2e.support import QUEUE, topology
 from tests.fakes.openai_server import FakeOpenAI
 from tests.lifecycle.doubles import quick_settings
 from triggers import queue
 from triggers.http import agents, runs, system
-from triggers.http.api import Api
+from triggers.http.request_handling import Api
 
 
 @dataclass
@@ -198,15 +197,21 @@ async def model() -> AsyncIterator[FakeOpenAI]:
         yield fake
 
 
+@pytest.fixture(scope="session")
+def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceBus]:
+    """Run the emulator; each run has a session of its own, so that no test takes another's message."""
+    with start_service_bus(topology(3), tmp_path_factory.mktemp("bus")) as running:
+        yield running
+
+
 @pytest_asyncio.fixture
-async def functions(model: FakeOpenAI, tmp_path: Path) -> AsyncIterator[Functions]:
+async def functions(model: FakeOpenAI, bus: ServiceBus) -> AsyncIterator[Functions]:
     """The app's functions; the emulator is the real one."""
-    with start_service_bus(topology(3), tmp_path / "bus") as bus:
-        settings = quick_settings(OPENAI_BASE_URL=model.base_url, OPENAI_API_KEY="k")
-        services = Services(MemoryTables(), settings)
-        run_queue = ServiceBusQueue.from_connection_string(bus.connection_string, QUEUE)
-        async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(ServiceBusClient.from_connection_string(bus.connection_string))
-            stack.push_async_callback(services.aclose)
-            stack.push_async_callback(run_queue.aclose)
-            yield Functions(services, run_queue, client)
+    settings = quick_settings(OPENAI_BASE_URL=model.base_url, OPENAI_API_KEY="k")
+    services = Services(MemoryTables(), settings)
+    run_queue = ServiceBusQueue.from_connection_string(bus.connection_string, QUEUE)
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(ServiceBusClient.from_connection_string(bus.connection_string))
+        stack.push_async_callback(services.aclose)
+        stack.push_async_callback(run_queue.aclose)
+        yield Functions(services, run_queue, client)

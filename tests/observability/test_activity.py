@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from kernel.tables import MAX_WRITES
 from lifecycle.conversations.run import RunState
-from lifecycle.measures.activity import Current, Waiting
-from lifecycle.measures.gauges import samples
-from lifecycle.runs.queries import RunFilter
+from lifecycle.measures.current_activity import Current, Waiting
+from lifecycle.measures.stored_gauges import samples
+from lifecycle.runs.run_queries import RunFilter
 from llmops.alerts.metrics import WHOLE_WORKSPACE
 from llmops.budgets.rules import Budget, Limit, Scope
 from tests.lifecycle.app import App, Gate

@@ -8,13 +8,13 @@ import pytest
 from prometheus_client import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
-from lifecycle.measures.gauges import STORED
+from lifecycle.measures.stored_gauges import STORED
 from llmops.capacity.admission import AdmissionRequest
 from llmops.capacity.pools import Limits, Pool
 from llmops.metrics import definitions as metrics
 from llmops.metrics.exposition import exposition
 from llmops.metrics.series import added, observed
-from llmops.routing.model import Deployment, Route
+from llmops.routing.route import Deployment, Route
 from llmops.routing.router import Failure, RouteCall
 from tests.observability.conftest import Functions
 

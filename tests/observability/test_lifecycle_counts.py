@@ -10,10 +10,10 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.tables import Span, Tables, every
-from lifecycle.registry.counts import TABLE, LifecycleCounts, LifecycleTotals, add, change
-from lifecycle.registry.operations import Ensure, Remove, Retire
+from lifecycle.registry.actor_operations import Ensure, Remove, Retire
+from lifecycle.registry.actor_signals import LocalSignals
+from lifecycle.registry.agent_counts import TABLE, LifecycleCounts, LifecycleTotals, add, change
 from lifecycle.registry.record import AgentState, new_record
-from lifecycle.registry.signals import LocalSignals
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables, ManualClock, quick_settings, spec
 
 

@@ -1,12 +1,18 @@
 """The app's own queue over the wire."""
 
+import asyncio
 from collections.abc import Callable
 
+import pytest
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
 
 from adapters.service_bus import ServiceBusQueue
+from kernel.errors import Unavailable
+from lifecycle.conversations.run_request import Submission
+from lifecycle.conversations.session_priority import Priority
 from tests.servicebus.support import Emulator
+from tests.waiting import eventually
 
 
 async def test_dead_messages_are_all_seen_at_every_look(start_emulator: Callable[..., Emulator]) -> None:
@@ -24,3 +30,79 @@ async def test_dead_messages_are_all_seen_at_every_look(start_emulator: Callable
     await queue.aclose()
 
     assert looks == [[1, 2, 3], [1, 2, 3], [1, 2, 3], [2, 3]]
+
+
+def submission(number: int) -> Submission:
+    return Submission(agent="a", run_id=f"r{number}", session_id=f"s{number}", query="?")
+
+
+async def test_a_queue_that_is_opened_ahead_of_time_sends_every_run_once(
+    start_emulator: Callable[..., Emulator],
+) -> None:
+    """The first takes the connection that is being opened; others, meanwhile, one of their own."""
+    emulator = start_emulator(runs={"RequiresSession": True})
+    queue = ServiceBusQueue.from_connection_string(emulator.connection_string, "runs")
+    queue.open()
+    queue.open()
+    await asyncio.gather(*(queue.send(submission(number)) for number in range(3)))
+    await queue.aclose()
+
+    client = ServiceBusClient.from_connection_string(emulator.connection_string)
+    async with client:
+        for number in range(3):
+            async with client.get_queue_receiver("runs", session_id=f"s{number}") as receiver:
+                assert len(await receiver.peek_messages(5)) == 1
+
+
+async def test_opening_that_is_not_waited_for_leaves_nothing_open(start_emulator: Callable[..., Emulator]) -> None:
+    emulator = start_emulator(runs={"RequiresSession": True})
+    queue = ServiceBusQueue.from_connection_string(emulator.connection_string, "runs")
+    queue.open()
+    await asyncio.sleep(0)
+    await queue.aclose()
+
+
+async def test_a_caller_that_goes_leaves_the_connection_to_the_next(start_emulator: Callable[..., Emulator]) -> None:
+    emulator = start_emulator(runs={"RequiresSession": True})
+    queue = ServiceBusQueue.from_connection_string(emulator.connection_string, "runs")
+    queue.open()
+    gone = asyncio.create_task(queue.send(submission(1)))
+    await asyncio.sleep(0)
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    await queue.send(submission(2))
+    await queue.aclose()
+
+
+async def test_a_connection_that_could_not_be_opened_is_tried_again(start_emulator: Callable[..., Emulator]) -> None:
+    emulator = start_emulator(runs={"RequiresSession": True})
+    tries: list[int] = []
+
+    def connect() -> ServiceBusClient:
+        tries.append(1)
+        if len(tries) == 1:
+            raise OSError
+        return ServiceBusClient.from_connection_string(emulator.connection_string)
+
+    queue = ServiceBusQueue(connect, "runs", Priority.NORMAL)
+    queue.open()
+    await eventually(lambda: bool(tries))
+    await asyncio.sleep(0)
+    await queue.send(submission(1))
+    await queue.aclose()
+
+    assert len(tries) == 2
+
+
+async def test_a_failure_to_open_is_the_error_of_the_send_that_waits_for_it() -> None:
+    def connect() -> ServiceBusClient:
+        raise OSError
+
+    queue = ServiceBusQueue(connect, "runs", Priority.NORMAL)
+    queue.open()
+    with pytest.raises(Unavailable) as error:
+        await queue.send(submission(1))
+    await queue.aclose()
+
+    assert error.value.code == "queue_unavailable"

@@ -16,7 +16,8 @@ from devhost.context import Context, RetryContext, TraceContext, child_trace_par
 from kernel.clock import Clock
 from kernel.settings import Settings
 from kernel.tables import Tables
-from triggers.http.api import Api
+from tests.lifecycle.doubles import MemoryQueue
+from triggers.http.request_handling import Api
 
 
 @pytest.fixture
@@ -67,7 +68,9 @@ class Edge:
         used = settings or Settings()
         self.services = Services.in_memory(used) if tables is None else Services(tables, used, clock)
         self.signals = self.services.agents.local_signals()
-        self.api = Api(self.services.core.settings, self.services, queue, lambda _: self.signals, packages)
+        self.api = Api(
+            self.services.core.settings, self.services, queue or MemoryQueue(), lambda _: self.signals, packages
+        )
         made: Any = self.api.blueprint()
         built = [builder._function for builder in made._function_builders]
         self._functions = {each.get_function_name(): each for each in built}

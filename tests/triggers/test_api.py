@@ -15,9 +15,10 @@ from pydantic import BaseModel
 
 from kernel.errors import Conflict, InvalidInput
 from kernel.ids import agent_name
+from tests.lifecycle.doubles import MemoryQueue
 from tests.triggers.conftest import Edge, request, resource
-from triggers.http.call import Call, Reply, index, page_token
 from triggers.http.endpoint import DEFAULT_LIMIT, LONGEST_WAIT_S, Endpoint, Parameter
+from triggers.http.handler_call import Call, Reply, index, page_token
 from triggers.http.runs.handlers import wait_of
 
 NOTHING: Any = None
@@ -228,3 +229,21 @@ async def test_an_endpoint_without_signals_cannot_send_any() -> None:
         return Reply()
 
     assert (await answer(handler)).status_code == 500
+
+
+async def test_the_first_change_connects_to_the_queue_ahead_of_the_first_run() -> None:
+    """What a first run needs is made ready while the request before it is answered; reading prepares nothing."""
+    queue = MemoryQueue()
+
+    async def done(_: Call) -> Reply:
+        return Reply("")
+
+    endpoints = [Endpoint("GET", "x", "x", "A test."), Endpoint("POST", "y", "y", "A test.")]
+    edge = Edge(resource("tests_first", endpoints, {"x": done, "y": done}), queue=queue)
+    opened: list[int] = []
+    for function in ("x", "y", "y"):
+        await edge(function, request(method="GET" if function == "x" else "POST"))
+        opened.append(queue.opened)
+    await edge.services.aclose()
+
+    assert opened == [0, 1, 1]

@@ -12,8 +12,8 @@ import pytest
 
 from kernel.settings import Settings
 from triggers.app import RESOURCES, create_app
-from triggers.http.api import Operation
 from triggers.http.openapi import describe
+from triggers.http.request_handling import Operation
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,7 +16,7 @@ from kernel.ids import new_id
 from kernel.settings import Settings
 from kernel.tables import Span, every
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.submission import RunRequest
+from lifecycle.conversations.run_request import RunRequest
 from llmops.notifications.notification import NOTIFICATION
 from tests.lifecycle.approvals.kit import asking
 from tests.lifecycle.doubles import MemoryQueue

@@ -13,10 +13,10 @@ from pydantic import BaseModel, Field
 
 from tests.triggers.conftest import Edge, request, resource
 from triggers.app import RESOURCES
-from triggers.http.api import Operation
-from triggers.http.call import Call, Reply
 from triggers.http.endpoint import Deprecation, Endpoint, Parameter
+from triggers.http.handler_call import Call, Reply
 from triggers.http.openapi import describe
+from triggers.http.request_handling import Operation
 
 UPGRADE = Path(__file__).parents[2] / "docs/upgrade.md"
 OLD = Deprecation(date(2026, 12, 1), "Use `GET things`.", date(2027, 6, 1))

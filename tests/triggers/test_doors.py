@@ -13,7 +13,7 @@ import azure.functions as func
 import pytest
 
 from lifecycle.conversations.run import RunState
-from lifecycle.conversations.submission import RunRequest, Submission
+from lifecycle.conversations.run_request import RunRequest, Submission
 from lifecycle.specs.spec import AgentSpec
 from lifecycle.specs.team import Team
 from tests.triggers.conftest import Edge, request
@@ -26,6 +26,8 @@ TEN_MB = "x" * 10_000_000
 
 class _Queue:
     """Takes messages; nobody works at them."""
+
+    def open(self) -> None: ...
 
     async def send(self, submission: Submission) -> None:
         return None

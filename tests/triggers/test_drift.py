@@ -11,7 +11,7 @@ import pytest
 from lifecycle.specs.spec import AgentSpec
 from tests.triggers.conftest import Edge, request
 from triggers.http import drift
-from triggers.http.call import page_token
+from triggers.http.handler_call import page_token
 
 AGENTS = 230
 

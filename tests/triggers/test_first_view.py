@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any
 
 from kernel.ids import new_id
-from lifecycle.conversations.changes import ConversationChange
-from lifecycle.conversations.directory import RunPlace
 from lifecycle.conversations.run import Run, RunInput, RunState, Times
+from lifecycle.conversations.run_and_session_indexes import RunPlace
 from lifecycle.conversations.session import Session
+from lifecycle.conversations.session_change import ConversationChange
 from llmops.budgets.rules import Amounts, CostAttribution
-from llmops.budgets.waits import BudgetWait
-from llmops.facts.store import SHARDS
+from llmops.budgets.waiting_run_index import BudgetWait
+from llmops.facts.fact_store import SHARDS
 from tests.lifecycle.doubles import NOW, CountingTables, MemoryQueue
 from tests.triggers.conftest import Edge, request
 from triggers.http import alerts, approvals, budgets, costs, events, reports, runs, sessions, system, teams

@@ -8,9 +8,9 @@ from openapi_spec_validator import validate
 from pydantic import BaseModel
 
 from tests.triggers.conftest import resource
-from triggers.http.api import Operation
 from triggers.http.endpoint import Endpoint, Parameter
 from triggers.http.openapi import describe
+from triggers.http.request_handling import Operation
 
 
 class _Thing(BaseModel):

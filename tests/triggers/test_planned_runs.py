@@ -9,7 +9,7 @@ import azure.functions as func
 import pytest
 
 from kernel.settings import Settings
-from lifecycle.runs.queries import RunFilter
+from lifecycle.runs.run_queries import RunFilter
 from tests.lifecycle.doubles import MemoryQueue, spec
 from tests.llmops.notifications.support import Receiver
 from tests.triggers.conftest import Edge, request

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from kernel.errors import AppError, InvalidInput
 from kernel.settings import Settings
-from triggers.http.principal import workspace_of
-from triggers.http.problems import Unauthorized
+from triggers.http.caller_identity import workspace_of
+from triggers.http.error_responses import Unauthorized
 
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
 KEYS = Settings()

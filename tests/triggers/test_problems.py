@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from kernel import errors
-from triggers.http.problems import CONTENT_TYPE, Unauthorized, invalid_body, problem
+from triggers.http.error_responses import CONTENT_TYPE, Unauthorized, invalid_body, problem
 
 
 @pytest.mark.parametrize(

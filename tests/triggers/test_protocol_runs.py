@@ -14,9 +14,9 @@ from kernel.errors import NotFound, RunFailed
 from kernel.journal import Event
 from kernel.settings import Settings
 from lifecycle.conversations.run import Result, Run, RunState
+from lifecycle.conversations.run_request import RunRequest
 from lifecycle.conversations.session import EarlierMessage
-from lifecycle.conversations.store import ConversationChange
-from lifecycle.conversations.submission import RunRequest
+from lifecycle.conversations.session_store import ConversationChange
 from lifecycle.specs.spec import AgentSpec
 from triggers.http import protocol_runs
 from triggers.http.protocol_runs import SubmittedRun

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from kernel.ids import new_id
-from lifecycle.conversations.changes import ConversationChange
 from lifecycle.conversations.run import Run, RunError, RunInput, RunState, Times
 from lifecycle.conversations.session import Session
+from lifecycle.conversations.session_change import ConversationChange
 from llmops.budgets.rules import Amounts, CostAttribution
-from llmops.budgets.waits import BudgetWait
+from llmops.budgets.waiting_run_index import BudgetWait
 from tests.lifecycle.doubles import NOW
 from tests.triggers.conftest import Edge, request
 from triggers.http import budgets

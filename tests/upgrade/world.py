@@ -14,7 +14,7 @@ from kernel.errors import AppError
 from tests.lifecycle.doubles import ManualClock, MemoryQueue, make_services
 from tests.triggers.conftest import CLIENT, context
 from triggers.app import RESOURCES
-from triggers.http.api import Api
+from triggers.http.request_handling import Api
 from triggers.timers import TIMERS, Round, run
 
 READ = (

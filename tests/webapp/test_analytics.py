@@ -16,7 +16,7 @@ from examples.sample.__main__ import count, record
 from examples.sample.conversations import converse
 from examples.sample.facts import CHANGED, facts
 from kernel.settings import Settings
-from llmops.facts.model import AttemptFact
+from llmops.facts.attempt_fact import AttemptFact
 from tests.e2e.support import Api, Stack
 from tests.webapp.support import PATIENCE_MS, Reader
 

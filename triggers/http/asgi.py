@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from triggers.http.call import Reply
+from triggers.http.handler_call import Reply
 
 if TYPE_CHECKING:
     import azure.functions as func
 
-    from triggers.http.call import Call
+    from triggers.http.handler_call import Call
 
 Message = MutableMapping[str, Any]
 App = Callable[

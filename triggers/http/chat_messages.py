@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from lifecycle.conversations.client_tools import ClientTools, ToolResult, results_text
+from lifecycle.conversations.client_tool_values import ClientTools, ToolResult, results_text
 from lifecycle.conversations.session import EarlierMessage
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from triggers.http.call import Call
+    from triggers.http.handler_call import Call
 
 # `fromisoformat` also accepts weeks (2026-W47-6) and days without dashes; and a day at the limits of what a date can
 # hold has no neighbouring day, week or month.

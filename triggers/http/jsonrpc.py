@@ -10,13 +10,13 @@ import azure.functions as func
 
 from kernel.errors import AppError, InternalError, TooLarge
 from kernel.strict_json import is_object
-from triggers.http.call import Reply
-from triggers.http.problems import UnsupportedMediaType, status_of
+from triggers.http.error_responses import UnsupportedMediaType, status_of
+from triggers.http.handler_call import Reply
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from triggers.http.call import Call
+    from triggers.http.handler_call import Call
 
 CONTENT_TYPE = "application/json"
 MAX_BODY_BYTES = 4 * 1024 * 1024

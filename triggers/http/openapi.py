@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from triggers.http.api import Operation
 from triggers.http.endpoint import AGENT_NAME, LONGEST_WAIT_S, TEXT_ID, Endpoint
-from triggers.http.problems import CONTENT_TYPE
+from triggers.http.error_responses import CONTENT_TYPE
+from triggers.http.request_handling import Operation
 from triggers.http.system.views import ProblemView
 
 VERSION = "1"

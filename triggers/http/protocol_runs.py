@@ -21,11 +21,11 @@ from lifecycle.sessions.start import SessionOptions
 
 if TYPE_CHECKING:
     from lifecycle.approvals.decisions import DecisionRequest
-    from lifecycle.conversations.submission import RunRequest
+    from lifecycle.conversations.run_request import RunRequest
     from lifecycle.registry.catalog import Agent
-    from lifecycle.teams.store import TeamItem
+    from lifecycle.teams.team_store import TeamItem
     from triggers.http.approvals.views import ApprovalView
-    from triggers.http.call import Call
+    from triggers.http.handler_call import Call
 
 LONGEST_ANSWER_S = 220
 """Longest wait for an answer, in seconds; Azure's load balancer ends a request after 230."""
@@ -243,8 +243,8 @@ async def ask(
     Raises:
         AppError: The run is not accepted, as for `POST agents/{name}/runs`.
     """
-    from lifecycle.conversations.acceptance import check_tools  # noqa: PLC0415 - cold start
-    from lifecycle.conversations.submission import check  # noqa: PLC0415 - it imports pydantic
+    from lifecycle.conversations.run_acceptance import check_tools  # noqa: PLC0415 - cold start
+    from lifecycle.conversations.run_request import check  # noqa: PLC0415 - it imports pydantic
 
     name = _name(name)
     check(request, call.services.core.settings.max_query_bytes)

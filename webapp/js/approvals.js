@@ -24,7 +24,7 @@ export function Approval({ approval, after, keys }) {
     if (decision === "approve" && always) body.always = always;
     await send("POST", `approvals/${encodeURIComponent(approval.id)}/decision`, { body });
   };
-  const title = approval.kind === "answer" ? html`${approval.agent} asks to send this answer` : approval.tool ? html`${approval.agent} asks to call <code>${approval.tool}</code>` : html`${approval.agent} asks to go on`;
+  const title = approval.kind === "answer" ? html`${approval.agent} asks to send this answer` : approval.tool ? html`${approval.agent} asks to call <code>${approval.tool}</code>` : approval.kind === "escalation" ? html`A conversation of ${approval.agent} is to be escalated` : html`${approval.agent} asks to go on`;
   return html`<div data-approval=${approval.id}><${Card} title=${title} label=${`Approval of ${approval.tool || approval.kind}`} actions=${html`<${Badge} state=${approval.state} tone="warn" />`}>
     <div class="stack">
       ${approval.why && html`<p>Required by ${approval.why}.</p>`}

@@ -667,25 +667,6 @@ class ErrorObject(BaseModel):
     code: str | None
 
 
-class EscalationLevel(BaseModel):
-    """
-    A level of the escalation path of sessions that wait too long for a person.
-
-    Attributes:
-        level: Its number on the path, from 1.
-        target: The member that gets the session.
-        after_s: Seconds that the previous level has; at level 1, the person first asked.
-        notification_channels: Channels to notify; empty for every channel that wants the event.
-        auto_escalate: Whether the session is moved; if not, only the channels are notified.
-    """
-
-    level: int
-    target: str
-    after_s: int | None = 900
-    notification_channels: list[str] | None = []
-    auto_escalate: bool | None = True
-
-
 class EventView(BaseModel):
     """
     An event of a session, in an export.
@@ -933,14 +914,12 @@ class HandoffPolicy(BaseModel):
 
     Attributes:
         context: What the next agent gets of the conversation: `full` history, the `last` runs, a `summary` by the model
-            that hands over, or `none`. The run's query and the handoff's note are always included.
+            that hands over or by the summarizer, or `none`. The run's query and the handoff's note are always included.
         last_turns: Number of runs that `last` includes.
-        summarizer: Agent, without tools, that writes the `summary` if the model that hands over gave none. None for no
-            such agent: the next one then gets the last runs.
+        summarizer: Agent, without tools, that writes the `summary` for the next agent if no model that handed over gave
+            one. None for no such agent: the next one then gets the last runs.
         max_hops: Most handoffs of one run.
         max_returns: How often one run may return to the same member.
-        when_impossible: What happens to a run that no member can take: it stays with its member (`stay`), or fails
-            (`fail`).
     """
 
     context: Literal["full", "last", "summary", "none"] | None = "full"
@@ -948,7 +927,6 @@ class HandoffPolicy(BaseModel):
     summarizer: str | None = None
     max_hops: int | None = 5
     max_returns: int | None = 1
-    when_impossible: Literal["stay", "fail"] | None = "stay"
 
 
 class HealthView(BaseModel):
@@ -2345,11 +2323,11 @@ class Task(BaseModel):
     A request to an agent, and what to do if it fails.
 
     Attributes:
-        agent: The agent.
+        agent: The agent; `team:NAME` for the member of a team that the query is routed to, which can be a person.
         prompt: The query: text with `{input}` and `{steps.NAME.answer}` of earlier steps.
         timeout_s: Seconds until the answer, including the wait for a worker; None for the limit of runs.
         retries: How often to ask again after a run that failed or timed out.
-        fallback: The agent to ask once after that; None for none.
+        fallback: The agent, or `team:NAME`, to ask once after that; None for none.
     """
 
     agent: str
@@ -3209,6 +3187,57 @@ class ErrorBody(BaseModel):
     """
 
     error: ErrorObject
+
+
+class EscalationLevel(BaseModel):
+    """
+    A level of a team's escalation path.
+
+    Attributes:
+        level: Its number on the path, from 1.
+        target: The member that gets the session.
+        target_specialization: Instead of a target, the specialization of members that get it.
+        condition: When an agent's session reaches this level, like a trigger's condition. None for a level that is
+            reached by waiting: by sessions that no person has claimed within `after_s`.
+        parameters: Parameters of the condition.
+        after_s: Seconds that the previous level has; at the first one, the person first asked.
+        notification_channels: Channels to notify; empty for every channel that wants the event.
+        auto_escalate: Whether the session is moved; if not, only the channels are notified.
+        requires_approval: Whether one of the team's `approvers` has to approve that it is moved.
+    """
+
+    level: int
+    target: str | None = None
+    target_specialization: str | None = None
+    condition: (
+        Literal[
+            "keyword_detected",
+            "capability_requested",
+            "sentiment_below",
+            "quality_below",
+            "failures",
+            "cost_above",
+            "turns_above",
+            "always",
+        ]
+        | str
+        | None
+    ) = None
+    parameters: Parameters | None = Field(
+        {
+            "keywords": [],
+            "capability": None,
+            "below": None,
+            "check": None,
+            "count": None,
+            "usd": None,
+        },
+        validate_default=True,
+    )
+    after_s: int | None = 900
+    notification_channels: list[str] | None = []
+    auto_escalate: bool | None = True
+    requires_approval: bool | None = False
 
 
 class EvaluationPolicy(BaseModel):
@@ -4271,10 +4300,11 @@ class Team(BaseModel):
         overflow: What happens to a session that no member is free for: it waits (`queue`), goes to members with role
             `backup` and waits if these are busy too (`backup`), or is refused.
         handoff: How sessions are handed over.
-        escalation_path: Who gets a session that waits too long for a person.
+        escalation_path: Who gets a session that waits too long for a person, or that meets a condition.
         out_of_hours: If a person is not available: the `next` member is chosen, or the session waits.
         requires_human_approval: Whether every answer waits for an approval.
-        approvers: Who may approve answers: `user:…`, `role:…`, `group:…` or `link`; empty for anybody in the workspace.
+        approvers: Who may approve answers and escalations: `user:…`, `role:…`, `group:…` or `link`; empty for anybody
+            in the workspace.
         idle_timeout_s: Seconds without a run after which a session ends.
     """
 
@@ -4288,7 +4318,6 @@ class Team(BaseModel):
             "summarizer": None,
             "max_hops": 5,
             "max_returns": 1,
-            "when_impossible": "stay",
         },
         validate_default=True,
     )

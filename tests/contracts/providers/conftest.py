@@ -20,7 +20,7 @@ from adapters.providers.routed import Reach, RoutedProvider
 from lifecycle.registry.providers import AgentProvider, VersionRequest
 from lifecycle.specs.spec import AgentSpec, Simulation, fingerprint, provider_name
 from lifecycle.specs.tools import Toolbox, builtin_tools
-from llmops.routing.model import Deployment, Route
+from llmops.routing.route import Deployment, Route
 from llmops.routing.router import Router
 from llmops.routing.store import RouteStore
 from tests.fakes.foundry_server import FakeFoundry

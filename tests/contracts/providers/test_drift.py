@@ -12,7 +12,7 @@ from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.errors import Unavailable
 from kernel.settings import Settings
-from lifecycle.drift.plan_service import PlanStep
+from lifecycle.drift.plan_application import PlanStep
 from lifecycle.specs.spec import AgentSpec
 from tests.contracts.providers.conftest import NOW
 from tests.fakes.foundry_server import FakeFoundry

@@ -6,7 +6,7 @@ import pytest
 from agent_framework import EvalItem, Message
 
 from kernel.errors import Unavailable
-from lifecycle.evaluation.framework import acknowledge
+from lifecycle.evaluation.framework_evaluation import acknowledge
 from lifecycle.evaluation.judges import parts_of
 from llmops.evaluation.scoring import Part
 from tests.contracts.providers.conftest import foundry_at

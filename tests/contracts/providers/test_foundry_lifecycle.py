@@ -13,8 +13,7 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from adapters.providers.foundry import FoundryProvider, Project
 from lifecycle.registry.actor import ActorState, AgentActor
-from lifecycle.registry.agent_history import AgentHistory
-from lifecycle.registry.operations import (
+from lifecycle.registry.actor_operations import (
     Ensure,
     KeepVersion,
     Operation,
@@ -26,6 +25,7 @@ from lifecycle.registry.operations import (
     Trim,
     Verify,
 )
+from lifecycle.registry.agent_history import AgentHistory
 from lifecycle.registry.record import AgentRecord, AgentState
 from tests.contracts.providers.conftest import FOUNDRY_SPEC as SPEC
 from tests.fakes.foundry_server import FakeFoundry

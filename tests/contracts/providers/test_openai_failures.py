@@ -9,7 +9,7 @@ import pytest
 from adapters.providers.openai import Endpoint
 from adapters.providers.openai_failures import named_wait_s
 from kernel.errors import AppError, ProviderRejected, Unavailable
-from lifecycle.runs.costing import refused
+from lifecycle.runs.call_costs import refused
 from tests.contracts.providers.conftest import NOW, agent_at, ask
 from tests.contracts.providers.metering import Meter
 from tests.fakes.openai_server import FakeOpenAI, Fault

@@ -20,8 +20,8 @@ from kernel.tables import Page, Span
 from lifecycle.registry.providers import AttemptId
 from lifecycle.specs.spec import AgentSpec
 from lifecycle.specs.tools import Toolbox, builtin_tools
-from llmops.routing.model import Deployment, Route
-from llmops.routing.router import ROUTED, Router, Try
+from llmops.routing.route import ROUTED, Deployment, Route
+from llmops.routing.router import Router, Try
 from llmops.routing.status import DeploymentStatus, RouteStatuses
 from llmops.routing.store import RouteStore
 from tests.contracts.providers.conftest import wanted

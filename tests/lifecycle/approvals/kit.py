@@ -7,8 +7,8 @@ from typing import Any
 
 from bootstrap.services import Services
 from kernel.errors import AppError
+from lifecycle.approvals.approval import Person
 from lifecycle.approvals.decisions import DecisionRequest
-from lifecycle.approvals.model import Person
 from lifecycle.approvals.store import Record
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.specs.spec import AgentSpec

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from lifecycle.approvals.model import State
+from lifecycle.approvals.approval import State
 from lifecycle.conversations.run import RunState
 from lifecycle.specs.spec import AgentSpec
 from tests.lifecycle.approvals.kit import ANN, APPROVE, REJECT, PayingApp, drained, records, waiting

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.tools.conditions import MAX_LENGTH, check_condition, holds
+from lifecycle.tools.argument_conditions import MAX_LENGTH, check_condition, holds
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import pytest
 
 from kernel.due_index import DueIndex
 from kernel.errors import Conflict, Forbidden, NotFound
+from lifecycle.approvals.approval import Person, State
 from lifecycle.approvals.decisions import DecisionRequest
-from lifecycle.approvals.model import Person, State
 from lifecycle.approvals.policy import Policy, PolicyRule
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.session import SessionState

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lifecycle.cli.agent_md import Reading
-from lifecycle.cli.changes import Declared, changes_of
 from lifecycle.cli.command import BadFile, CommandFailed
 from lifecycle.cli.directory import KINDS, AgentFile, read_directory, read_kind
+from lifecycle.cli.planned_changes import Declared, changes_of
 from lifecycle.configuration.kinds import Kind
 from lifecycle.configuration.layers import AgentConfig
 from lifecycle.specs.team import Team

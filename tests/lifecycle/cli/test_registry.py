@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from lifecycle.cli.command import CommandFailed
+from lifecycle.cli.drift_plans import RegistryPlan, apply_plan
 from lifecycle.cli.main import main
-from lifecycle.cli.registry import RegistryPlan, apply_plan
 
 
 def line(agent: str, action: str = "ensure", revision: int = 1, versions: tuple[str, ...] = (), why: str = "W.") -> Any:

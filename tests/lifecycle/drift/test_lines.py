@@ -9,7 +9,7 @@ import pytest
 from adapters.providers.offline import TABLE
 from kernel.errors import Unavailable
 from kernel.tables import Delete
-from lifecycle.drift.plan import DriftAction
+from lifecycle.drift.drift_plan import DriftAction
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import spec
 from tests.lifecycle.drift.world import World, unconfigured

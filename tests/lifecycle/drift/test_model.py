@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.errors import Conflict, NotFound
-from lifecycle.drift.plan import DriftAction
+from lifecycle.drift.drift_plan import DriftAction
 from lifecycle.registry.providers import ProviderAgent
 from lifecycle.registry.record import AgentState
 from tests.lifecycle.drift.world import OWNER, World

@@ -11,10 +11,9 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import Conflict, InvalidInput, NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.tables import Span, every
-from lifecycle.drift.plan import DriftAction, DriftKind, Plan, PlanLine
-from lifecycle.drift.planner import MOST_VERSIONS
-from lifecycle.drift.store import KEPT, TABLE, PlanStore
-from lifecycle.registry.operations import Ensure
+from lifecycle.drift.drift_plan import MOST_VERSIONS, DriftAction, DriftKind, Plan, PlanLine
+from lifecycle.drift.plan_store import KEPT, TABLE, PlanStore
+from lifecycle.registry.actor_operations import Ensure
 from lifecycle.registry.providers import ProviderVersion
 from tests.lifecycle.doubles import NOW, Crash, Fate, FatefulTables
 from tests.lifecycle.drift.world import Held, World

@@ -11,11 +11,11 @@ from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.errors import AppError, ProviderRejected
 from kernel.tables import Tables
-from lifecycle.drift.plan_service import Plans, PlanStep
-from lifecycle.registry.operations import Operation
+from lifecycle.drift.plan_application import Plans, PlanStep
+from lifecycle.registry.actor_operations import Operation
+from lifecycle.registry.actor_signals import LocalSignals
 from lifecycle.registry.providers import ProviderAgent, ProviderVersion, VersionRequest
 from lifecycle.registry.record import AgentRecord
-from lifecycle.registry.signals import LocalSignals
 from lifecycle.specs.spec import fingerprint, provider_name
 from tests.lifecycle.doubles import ManualClock, make_services, spec
 

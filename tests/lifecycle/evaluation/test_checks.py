@@ -19,9 +19,9 @@ from agent_framework import EvalItem, Message
 from adapters.check_processes import CheckProcessPool
 from kernel.errors import InvalidInput
 from lifecycle.configuration.layers import Template
-from lifecycle.evaluation.builtin import BUILTIN, builtin_checks
+from lifecycle.evaluation.builtin_checks import BUILTIN, builtin_checks
 from lifecycle.evaluation.checks import INLINE_CHARACTERS, MAX_CHARACTERS, Check, CheckRunner, check
-from lifecycle.evaluation.framework import acknowledge
+from lifecycle.evaluation.framework_evaluation import acknowledge
 from llmops.evaluation.json_schema import MAX_PATTERNS
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.evaluation.scoring import Part

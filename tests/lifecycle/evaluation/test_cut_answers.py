@@ -6,7 +6,7 @@ import pytest
 
 from lifecycle.conversations.run import RunState
 from llmops.evaluation.policy import EvaluationPolicy
-from llmops.facts.model import Ending
+from llmops.facts.attempt_fact import Ending
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import spec
 

@@ -10,7 +10,7 @@ import pytest
 from kernel.errors import InvalidInput
 from lifecycle.conversations.run import RunState
 from lifecycle.specs.spec import AgentSpec
-from llmops.facts.model import ToolCall
+from llmops.facts.attempt_fact import ToolCall
 from tests.fakes.openai_server import FakeOpenAI
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import spec

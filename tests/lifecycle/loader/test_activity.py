@@ -5,7 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.loader.activity import (
+from lifecycle.loader.cache_plan import INACTIVE_AFTER_S, Allowance, optimized
+from lifecycle.loader.preload_outcomes import Preloads
+from lifecycle.loader.usage_statistics import (
     RULES,
     Activity,
     ActivityBook,
@@ -16,8 +18,6 @@ from lifecycle.loader.activity import (
     ended,
     priority,
 )
-from lifecycle.loader.plan import INACTIVE_AFTER_S, Allowance, optimized
-from lifecycle.loader.preloads import Preloads
 from tests.lifecycle.loader.requests import SLOW
 
 DAY = 86_400.0

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lifecycle.loader.cache import AgentCache
-from lifecycle.loader.policies import POLICIES, PolicyName
+from lifecycle.loader.eviction_policies import POLICIES, PolicyName
 from tests.lifecycle.loader.requests import SLOW
 
 

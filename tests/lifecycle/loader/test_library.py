@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import lifecycle
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound
 from lifecycle import ActiveAgent, AgentConfiguration, LazyAgentLoader, LearningRules, LoaderNumbers
-from lifecycle.loader.plan import Allowance
+from lifecycle.loader.cache_plan import Allowance
 from tests.connections import hang_up, listening
 from tests.lifecycle.doubles import ManualClock
 from tests.waiting import eventually

@@ -14,10 +14,10 @@ from bootstrap.services import Services
 from kernel.errors import InvalidInput
 from kernel.settings import InvalidSettings, Settings
 from kernel.tables import Span, every
-from lifecycle.loader.activity import Activity, ActivityBook
-from lifecycle.loader.ranking import TABLE, AccessHistory, LearningPolicy, Rankings, _writes
-from llmops.facts.accesses import MAX_ACCESSES, Access, AccessSum
-from llmops.facts.store import SHARDS, partition
+from lifecycle.loader.agent_ranking import TABLE, AccessHistory, LearningPolicy, Rankings, _writes
+from lifecycle.loader.usage_statistics import Activity, ActivityBook
+from llmops.facts.agent_access_sums import MAX_ACCESSES, Access, AccessSum
+from llmops.facts.fact_store import SHARDS, partition
 from llmops.metrics.definitions import LOOKUPS
 from tests.lifecycle.app import App, Gate
 from tests.lifecycle.doubles import CountingTables

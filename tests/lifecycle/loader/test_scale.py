@@ -15,7 +15,7 @@ from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.settings import Settings
 from kernel.tables import Insert, Row
-from lifecycle.loader.uses import UsedAgents
+from lifecycle.loader.use_reports import UsedAgents
 from lifecycle.registry.catalog import TABLE
 from lifecycle.specs.spec import AgentSpec
 from tests.lifecycle.app import App

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.loader.policies import POLICIES, PolicyName
+from lifecycle.loader.eviction_policies import POLICIES, PolicyName
 from lifecycle.loader.simulation import clairvoyant, fitting_capacity, replay, static
 from tests.lifecycle.loader.requests import SLOW, daily, scanned, shifting, zipf
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle.loader.sizing import CacheLoad, RecentEvictions, SizeBounds, fitting_size
+from lifecycle.loader.cache_size_rules import CacheLoad, RecentEvictions, SizeBounds, fitting_size
 from llmops.metrics.definitions import CAPACITY
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import spec

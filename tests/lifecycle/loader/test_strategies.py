@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 
 from kernel.settings import InvalidSettings, Settings
+from lifecycle.loader.cache_insights import LoaderFigures, insights_of
 from lifecycle.loader.hit_rates import HitRateWindow, Lookups
-from lifecycle.loader.insights import LoaderFigures, insights_of
-from lifecycle.loader.metrics import LoaderMetrics
-from lifecycle.loader.strategies import Compared, Strategy, compared, read_strategies, strategy_of
+from lifecycle.loader.loader_statistics import LoaderMetrics
+from lifecycle.loader.strategy_comparison import Compared, Strategy, compared, read_strategies, strategy_of
 from llmops.notifications.channels import ChannelRequest
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import spec

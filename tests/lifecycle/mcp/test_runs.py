@@ -14,7 +14,7 @@ from kernel.errors import InvalidInput
 from lifecycle.configuration.kinds import CONTENT, Kind, Ref
 from lifecycle.configuration.layers import AgentConfig
 from lifecycle.conversations.run import RunState
-from lifecycle.registry.offers import Offer, OfferedTool, compared
+from lifecycle.registry.mcp_offers import Offer, OfferedTool, compared
 from tests.fakes.foundry_server import FakeFoundry
 from tests.fakes.openai_server import FakeOpenAI
 from tests.lifecycle.app import App

@@ -16,8 +16,8 @@ from adapters.mcp_connection import MOST_TOOLS
 from adapters.mcp_servers import McpServers, local_name
 from kernel.errors import InvalidInput, RunFailed, Unavailable
 from lifecycle.specs.hosted_tools import Mcp
-from lifecycle.tools.calling import ToolFailed
-from lifecycle.tools.framework import terms_of
+from lifecycle.tools.function_tools import terms_of
+from lifecycle.tools.limited_calls import ToolFailed
 from tests.lifecycle.mcp.conftest import ServerProcess
 from tests.waiting import eventually
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.retention.parts import PartRule, SessionParts
 from lifecycle.retention.policy import DataRetentionPolicy, Part, parse_hold_scope
+from lifecycle.retention.session_parts import PartRule, SessionParts
 from lifecycle.retention.store import RetentionReceipt
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, spec

@@ -9,10 +9,10 @@ from bootstrap.services import Services
 from kernel.ids import new_id
 from kernel.tables import Tables
 from lifecycle.conversations.run import Run
-from lifecycle.conversations.submission import RunRequest
+from lifecycle.conversations.run_request import RunRequest
 from lifecycle.specs.spec import AgentSpec
 from lifecycle.specs.team import Team
-from lifecycle.teams.people import Caller
+from lifecycle.teams.person_actions import Caller
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import spec
 from tests.lifecycle.teams.kit import team

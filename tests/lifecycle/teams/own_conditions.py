@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lifecycle.teams.conditions import condition
-from lifecycle.teams.routing import Situation
+from lifecycle.teams.extension_conditions import condition
+from lifecycle.teams.member_routing import Situation
 
 
 @condition

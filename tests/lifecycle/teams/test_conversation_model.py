@@ -13,14 +13,15 @@ from bootstrap.services import Services
 from kernel.errors import AppError
 from lifecycle.conversations.run_rules import agents_of
 from lifecycle.teams.handoff import HandoffRequest
-from lifecycle.teams.routing import Wanted
+from lifecycle.teams.member_routing import Wanted
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import abandon
 from tests.lifecycle.doubles import Crash, Fate
-from tests.lifecycle.teams.app import ANN, TeamApp, hands_over, team_app
+from tests.lifecycle.teams.app import ANN, TeamApp, hands_over, speaks
 from tests.lifecycle.teams.kit import MEMBERS, team
 
 SESSION = "talk"
+PATH = [{"level": 1, "target": "billing", "after_s": 900}]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class Act:
 acts = st.lists(
     st.builds(
         Act,
-        what=st.sampled_from(["ask", "ask", "ask", "refund", "person", "deliver", "hand_over", "reply", "return"]),
+        what=st.sampled_from(
+            ["ask", "ask", "ask", "refund", "person", "deliver", "hand_over", "reply", "return", "escalate"]
+        ),
         target=st.sampled_from(["triage", "billing", "tech", "people"]),
         dies_at=st.one_of(st.none(), st.none(), st.integers(1, 14)),
         after=st.booleans(),
@@ -59,6 +62,9 @@ async def _do(app: TeamApp, act: Act, worker: Services, number: int) -> None:
     elif act.what == "hand_over":
         request = HandoffRequest(Wanted(act.target), "operator", "so it goes")
         await worker.teams.handoffs.hand_over("default", SESSION, request, app.queue.send)
+    elif act.what == "escalate":
+        app.clock.move(minutes=16)
+        await worker.teams.waiting_for_people.sweep(app.queue.send)
     elif act.what == "reply":
         await people.reply("default", SESSION, ANN, "Ann here")
     else:
@@ -66,7 +72,10 @@ async def _do(app: TeamApp, act: Act, worker: Services, number: int) -> None:
 
 
 async def _play(story: list[Act]) -> None:
-    app = await team_app(value=team(*MEMBERS), tech=hands_over("tech", "billing"))
+    app = TeamApp()
+    await app.declare("clerk", speaks("clerk"))
+    handoff = {"context": "summary", "summarizer": "clerk"}
+    await app.found(team(*MEMBERS, handoff=handoff, escalation_path=PATH), {"tech": hands_over("tech", "billing")})
     asked: set[str] = set()
     for number, act in enumerate(story):
         fate = Fate(act.dies_at, act.after)
@@ -91,6 +100,12 @@ async def _play(story: list[Act]) -> None:
     assert (session.pending, session.turns) == (0, 2 * len(runs))
     assert session.spend == sum((run.spend for run in runs), Spend())
     assert session.served is not None
+    note = session.served.note
+    assert note is None or note.summary in ("", "clerk speaking")
+    found = await app.services.conversations.store.events("default", SESSION, 0, 1000)
+    names = [event.name for _, event in found]
+    assert names.count("handoff.summarized") <= names.count("handoff.initiated")
+    assert "handoff.not_summarized" not in names
     assert await app.loads() == {session.served.member: 1}
     for run in runs:
         facts = [
@@ -107,7 +122,7 @@ async def _come_to_rest(app: TeamApp) -> None:
     for _ in range(6):
         app.clock.move(minutes=3)
         await app.services.conversations.pause.finish(app.queue.send)
-        await app.services.teams.people.sweep(app.queue.send)
+        await app.services.teams.waiting_for_people.sweep(app.queue.send)
         for message in list(app.queue.sent):
             with contextlib.suppress(AppError):
                 await app.deliver(message)

@@ -13,12 +13,11 @@ from kernel.errors import AppError, Conflict, Unavailable
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.run_rules import agents_of
 from lifecycle.teams.handoff import HandoffRequest
-from lifecycle.teams.routing import Wanted
+from lifecycle.teams.member_routing import Wanted
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import abandon
 from tests.lifecycle.doubles import Crash, Fate
 from tests.lifecycle.teams.app import ANN, TeamApp, hands_over, speaks, team_app
-from tests.lifecycle.teams.kit import MEMBERS, team
 
 RUN = "01900000-0000-7000-8000-000000000001"
 STRUCK = pytest.mark.parametrize(("after", "error"), [(False, Crash), (True, Crash)], ids=["before", "after"])
@@ -47,7 +46,7 @@ async def _settled(app: TeamApp) -> None:
     for _ in range(3):
         app.clock.move(minutes=3)
         await app.services.conversations.pause.finish(app.queue.send)
-        await app.services.teams.people.sweep(app.queue.send)
+        await app.services.teams.waiting_for_people.sweep(app.queue.send)
         await app.services.teams.waiting_sessions.sweep(app.queue.send)
         for message in app.queue.sent:
             with contextlib.suppress(AppError):
@@ -118,34 +117,6 @@ async def test_a_run_that_is_handed_over_is_answered_once(after: bool, error: ty
         if not fate.struck:
             break
     assert number > 9, "claim, calls, seat, indexes, handoff, facts, answer"
-
-
-async def test_a_conversation_that_is_summed_up_is_handed_over_once() -> None:
-    """The summary's calls are in the facts whatever died on the way, and the next agent is told one."""
-    value = team(*MEMBERS, handoff={"context": "summary", "summarizer": "clerk"})
-    number = 0
-    for number in itertools.count(1):
-        app = TeamApp()
-        await app.declare("clerk", speaks("clerk"))
-        await app.found(value)
-        first = await app.answered("hello")
-        since = len(app.queue.sent)
-        await app.asked("a refund", run_id=RUN, session_id=first.session_id)
-        message, fate = app.queue.sent[since], Fate(number, after=True)
-
-        async def deliver(app: TeamApp, worker: Services) -> None:
-            await app.deliver(message, worker=worker)  # noqa: B023 - called within this round
-
-        await _struck(app, deliver, fate)
-        await _settled(app)
-        run = await _check(app, "billing speaking", "billing", turns=4)
-        _, session = await app.stored(run)
-        assert session.served is not None
-        assert session.served.note is not None
-        assert session.served.note.summary == "clerk speaking"
-        if not fate.struck:
-            break
-    assert number > 8
 
 
 @STRUCK

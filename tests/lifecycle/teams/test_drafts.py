@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from kernel.errors import InvalidInput
+from lifecycle.approvals.approval import Person
 from lifecycle.approvals.decisions import DecisionRequest
-from lifecycle.approvals.model import Person
 from lifecycle.conversations.run import Run
 from tests.lifecycle.app import abandon
 from tests.lifecycle.doubles import Crash, Fate

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
 
 import pytest
 
-from kernel.errors import Conflict, InvalidInput, NotFound
-from lifecycle.conversations.run import Run, RunState
+from kernel.errors import AppError, Conflict, InvalidInput, NotFound
+from lifecycle.conversations.run import RunState
 from lifecycle.conversations.run_rules import agents_of
 from lifecycle.conversations.session import SessionState
 from lifecycle.teams.handoff import HandoffRequest
-from lifecycle.teams.routing import Wanted
+from lifecycle.teams.member_routing import Wanted
 from llmops.budgets.rules import Budget, Limit, parse_scope
-from llmops.spend.usage import Spend
 from tests.lifecycle.app import TOOLED
 from tests.lifecycle.doubles import spec
-from tests.lifecycle.teams.app import TeamApp, hands_over, path, speaks, team_app
+from tests.lifecycle.teams.app import ANN, hands_over, path, speaks, team_app
 from tests.lifecycle.teams.kit import BILLING, MEMBERS, PEOPLE, TECH, TRIAGE, changed, team
 
 
@@ -109,7 +108,7 @@ async def test_failures_hand_over() -> None:
 
 
 async def test_ping_pong_is_bounded() -> None:
-    """Two agents that always hand over to one another: the run ends with an answer, within the hops allowed."""
+    """Two agents that always hand over to one another: one answer, within the hops allowed, which an event reports."""
     app = await team_app(
         value=team(changed(TRIAGE, handoff_triggers=[]), TECH, handoff={"max_hops": 5, "max_returns": 1}),
         triage=hands_over("triage", "tech"),
@@ -119,6 +118,9 @@ async def test_ping_pong_is_bounded() -> None:
     assert run.state is RunState.SUCCEEDED
     assert path(run) == ["tech", "triage", "tech"]
     assert run.answer == "tech speaking"
+    found = await app.services.conversations.store.events("default", run.session_id, 0, 1000)
+    told = [event.data for _, event in found if event.name == "handoff.limit_reached"]
+    assert told == [{"run_id": run.id, "team": "support", "target": "tech", "hops": 3}]
 
 
 async def test_a_target_that_is_full_or_disabled_is_passed_over() -> None:
@@ -138,6 +140,31 @@ async def test_a_target_that_is_full_or_disabled_is_passed_over() -> None:
     await alone.services.agents.administration.switch("default", "billing", alone.signals, enabled=False)
     answer = await alone.answered("hello")
     assert (answer.answer, path(answer)) == ("triage speaking", [])
+
+
+@pytest.mark.parametrize("fails_with", ["rejected", "unavailable"])
+async def test_what_no_agent_can_answer_is_a_persons(fails_with: str) -> None:
+    """Each agent fails once; then a person has it, however few handoffs are allowed. Without people it has failed."""
+    failing = spec(simulate={"fail_first": 100, "fail_with": fails_with})
+    agents = dict.fromkeys(("triage", "billing", "tech"), failing)
+    fails = {"name": "fails", "condition": "failures", "parameters": {"count": 1}, "target": "tech"}
+    for members, state in (
+        ([changed(TRIAGE, handoff_triggers=[fails]), BILLING, TECH, PEOPLE], RunState.WAITING),
+        ([changed(TRIAGE, handoff_triggers=[]), BILLING, TECH], RunState.FAILED),
+    ):
+        app = await team_app(value=team(*members, handoff={"max_hops": 3}), **agents)
+        run = await app.asked("hello", run_id="0190f6a0-0000-7000-8000-000000000007")
+        for _ in range(12):
+            with contextlib.suppress(AppError):
+                await app.deliver(app.queue.sent[0])
+            run = (await app.stored(run))[0]
+        assert run.state is state
+        if state is RunState.WAITING:
+            assert path(run)[-1] == "people"
+            answered = await app.services.teams.people.reply("default", run.session_id, ANN, "Ann here")
+            assert answered.answer == "Ann here"
+        else:
+            assert path(run) == ["billing", "tech"]
 
 
 async def test_an_operator_hands_over() -> None:
@@ -205,63 +232,6 @@ async def test_the_next_agent_is_told_as_much_as_the_team_says(context: str, tol
     assert session.served.note is not None
     assert len(await app.turns(first)) == 4
     assert session.state is SessionState.ACTIVE
-
-
-async def _summarized(**more: Any) -> tuple[TeamApp, Run]:
-    """Return a run that a trigger hands over in a conversation that is to be summed up."""
-    value = team(*MEMBERS, handoff={"context": "summary", "summarizer": "clerk", "last_turns": 1})
-    app = TeamApp()
-    await app.declare("clerk", speaks("clerk", **more))
-    await app.found(value)
-    first = await app.answered("hello")
-    return app, await app.answered("I want a refund", session_id=first.session_id)
-
-
-async def test_an_agent_sums_the_conversation_up_for_the_next_one() -> None:
-    """Its call is one of the attempt that hands over: in the run's costs, the hop's and the fact; and kept."""
-    app, run = await _summarized()
-    assert run.team is not None
-    (hop,) = run.team.hops
-    _, session = await app.stored(run)
-    assert session.served is not None
-    assert session.served.note is not None
-    assert (run.answer, session.served.note.summary) == ("billing speaking", "clerk speaking")
-    assert session.served.first_turn == 2
-    assert (run.spend.calls, hop.cost_micro_usd > 0) == (2, True)
-    facts = [
-        each.fact
-        for agent in agents_of(run)
-        for each in await app.services.spend.facts.of_run("default", agent, run.id, run.created_at, app.clock())
-    ]
-    assert [(fact.who.agent, fact.spend.calls) for fact in facts] == [("triage", 1), ("billing", 1)]
-    assert sum((fact.spend for fact in facts), Spend()) == run.spend
-    assert run.wasted.cost_micro_usd == 0
-
-
-async def test_a_summary_that_cannot_be_had_is_done_without() -> None:
-    """The next agent is told the last runs instead; a summarizer that there is not is refused with its place."""
-    app, run = await _summarized(fail_first=100)
-    _, session = await app.stored(run)
-    assert session.served is not None
-    assert session.served.note is not None
-    assert (run.answer, session.served.note.summary, session.served.first_turn) == ("billing speaking", "", 0)
-    with pytest.raises(InvalidInput) as caught:
-        await app.services.teams.store.put("default", "other", team(*MEMBERS, handoff={"summarizer": "nobody"}))
-    assert (caught.value.code, list(caught.value.fields)) == ("unknown_member", ["/handoff/summarizer"])
-
-
-async def test_a_summary_is_within_the_budgets_of_the_run() -> None:
-    """Where they allow no call more, the conversation changes hands without."""
-    app, _ = await _summarized()
-    budget = Budget(parse_scope("agent:triage"), (Limit("calls", "total", 1),))
-    await app.services.budgets.store.put("default", budget, None)
-    first = await app.answered("hello")
-    run = await app.answered("I want a refund", session_id=first.session_id)
-    _, session = await app.stored(run)
-    assert session.served is not None
-    assert session.served.note is not None
-    assert (first.answer, run.answer, run.spend.calls) == ("triage speaking", "billing speaking", 1)
-    assert session.served.note.summary == ""
 
 
 async def test_the_same_run_asked_again_is_the_same_run() -> None:

@@ -12,8 +12,8 @@ from kernel.tables import Span, every
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import Session
 from lifecycle.teams.handoff import HandoffRequest
-from lifecycle.teams.people import Caller
-from lifecycle.teams.routing import Wanted
+from lifecycle.teams.member_routing import Wanted
+from lifecycle.teams.person_actions import Caller
 from llmops.notifications.notification import NOTIFICATION, Notification
 from tests.lifecycle.teams.app import ANN, BOB, EVE, TeamApp, hands_over, path, team_app
 from tests.lifecycle.teams.kit import BILLING, MEMBERS, PEOPLE, TECH, TRIAGE, changed, team
@@ -191,7 +191,7 @@ async def test_what_waits_too_long_goes_along_the_escalation_path() -> None:
     _, run = await _waiting(app)
     kept = await app.answered("a person please")
     await app.services.teams.people.claim("default", kept.session_id, ANN)
-    people, send = app.services.teams.people, app.queue.send
+    people, send = app.services.teams.waiting_for_people, app.queue.send
     await people.sweep(send)
     assert await _members(app, run, kept) == ["people", "people"]
     app.clock.move(minutes=10)
@@ -220,7 +220,7 @@ async def test_a_conversation_that_nobody_else_can_take_stays_and_is_told_of() -
     )
     _, run = await _waiting(app)
     app.clock.move(minutes=20)
-    await app.services.teams.people.sweep(app.queue.send)
+    await app.services.teams.waiting_for_people.sweep(app.queue.send)
     _, session = await app.stored(run)
     assert session.served is not None
     assert session.served.member != "lead"

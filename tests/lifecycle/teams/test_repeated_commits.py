@@ -11,7 +11,7 @@ import pytest
 from kernel.tables import Write
 from lifecycle.conversations.run import Run
 from lifecycle.teams.handoff import HandoffRequest
-from lifecycle.teams.routing import Wanted
+from lifecycle.teams.member_routing import Wanted
 from tests.lifecycle.doubles import MemoryTables, RepeatingTables
 from tests.lifecycle.teams.app import ANN, TeamApp, hands_over, path, team_app
 from tests.lifecycle.teams.kit import BILLING, PEOPLE, TECH, TRIAGE, changed, team
@@ -64,7 +64,7 @@ async def _escalation(app: TeamApp, run: Run) -> Counter[str]:
     """Have the conversation wait too long, twice."""
     for _ in range(2):
         app.clock.move(minutes=20)
-        await app.services.teams.people.sweep(app.queue.send)
+        await app.services.teams.waiting_for_people.sweep(app.queue.send)
     done = await app.drained(run)
 
     assert (done.answer, path(done)) == ("billing speaking", ["billing"])

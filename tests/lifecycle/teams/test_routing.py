@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lifecycle.conversations.team import Hop
+from lifecycle.conversations.team_assignment import Hop
 from lifecycle.specs.team import Hours, Member, Team
-from lifecycle.teams import routing
-from lifecycle.teams.routing import AFTER, BEFORE, FAILED, Situation, Wanted
+from lifecycle.teams import member_routing as routing
+from lifecycle.teams.member_routing import AFTER, BEFORE, FAILED, Situation, Wanted
 from tests.lifecycle.teams.kit import BILLING, PEOPLE, TECH, TRIAGE, changed, team
 
 SLOW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -240,6 +240,33 @@ def test_triggers_fire_beyond_their_limit(
         ({"members": [changed(BILLING, agent=None)]}, "either agent or people"),
         ({"members": [BILLING], "overflow": "backup"}, "no member has that role"),
         ({"members": [BILLING], "escalation_path": [{"level": 1, "target": "nobody"}]}, "no member 'nobody'"),
+        ({"members": [BILLING], "escalation_path": [{"level": 1}]}, "either target or target_specialization"),
+        (
+            {"members": [BILLING], "escalation_path": [{"level": 1, "target_specialization": "law"}]},
+            "no member has the specialization 'law'",
+        ),
+        (
+            {
+                "members": [BILLING, TECH],
+                "escalation_path": [{"level": 1, "target": "tech", "condition": "cost_above"}],
+            },
+            "needs parameters.usd",
+        ),
+        (
+            {
+                "members": [BILLING, TECH],
+                "escalation_path": [
+                    {
+                        "level": 1,
+                        "target": "tech",
+                        "condition": "failures",
+                        "parameters": {"count": 1},
+                        "requires_approval": True,
+                    }
+                ],
+            },
+            "no time for an approval",
+        ),
         (
             {
                 "members": [BILLING, PEOPLE],

@@ -8,10 +8,10 @@ from datetime import timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lifecycle.measures.gauges import of_teams
+from lifecycle.measures.stored_gauges import of_teams
 from lifecycle.teams.handoff import HandoffRequest
-from lifecycle.teams.people import Caller
-from lifecycle.teams.routing import Wanted
+from lifecycle.teams.member_routing import Wanted
+from lifecycle.teams.person_actions import Caller
 from lifecycle.teams.status import HopRow, routes_of
 from llmops.metrics.exposition import exposition
 from tests.lifecycle.teams.app import ANN, team_app
@@ -77,7 +77,7 @@ async def test_handoffs_escalations_and_answers_are_metrics_figures_of_alert_rul
     quiet = await figures("default", app.clock() - timedelta(hours=1), app.clock())
     run = await app.answered("a person, please")
     app.clock.move(minutes=10)
-    await app.services.teams.people.sweep(app.queue.send)
+    await app.services.teams.waiting_for_people.sweep(app.queue.send)
     app.clock.move(minutes=1)
     await app.services.teams.people.reply("default", run.session_id, Caller("lea@example.com"), "Lea here")
     hop = HandoffRequest(Wanted("tech"), "operator", "x")

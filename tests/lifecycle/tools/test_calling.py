@@ -13,11 +13,11 @@ from typing import Annotated, Any
 import pytest
 from agent_framework import FunctionTool
 
-from lifecycle.tools import calling
-from lifecycle.tools.calling import MAX_STUCK, ToolFailed, call
+from lifecycle.tools import limited_calls as calling
 from lifecycle.tools.context import CURRENT, ToolContext
 from lifecycle.tools.definition import Tool, ToolTerms, defined, tool
-from lifecycle.tools.framework import framework_tool, terms_of
+from lifecycle.tools.function_tools import framework_tool, terms_of
+from lifecycle.tools.limited_calls import MAX_STUCK, ToolFailed, call
 
 SECRET = "password is hunter2"
 CONTEXT = ToolContext(

@@ -15,7 +15,7 @@ from bootstrap.services import Services
 from kernel.errors import AppError, Unavailable
 from kernel.ids import new_id
 from kernel.tables import Write
-from lifecycle.conversations.submission import Send
+from lifecycle.conversations.run_request import Send
 from lifecycle.workflows.request import WorkflowRequest
 from tests.lifecycle.app import abandon
 from tests.lifecycle.doubles import Crash, Fate, MemoryTables, RepeatingTables

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from kernel.errors import AppError, EtagMismatch, InvalidInput, NotFound
 from kernel.validation import wrong_places
-from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.session_priority import Priority
 from lifecycle.specs.workflow import WorkflowSpec, parts_of
 from lifecycle.workflows.request import WorkflowRequest, parse_workflow_message
 from tests.lifecycle.workflows.world import PAIR, WS, World

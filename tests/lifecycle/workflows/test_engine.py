@@ -10,7 +10,7 @@ from adapters.memory_texts import MemoryTexts
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id, session_of_run
 from lifecycle.retention.policy import LegalHold, parse_hold_scope
-from lifecycle.workflows.run import WorkflowRun
+from lifecycle.workflows.workflow_run import WorkflowRun
 from tests.lifecycle.doubles import CountingTables
 from tests.lifecycle.workflows.world import FAN, PAIR, WS, World
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from kernel.tables import Row, Upsert, Write
 from lifecycle.conversations.run import Run
 from lifecycle.specs.workflow import WorkflowSpec
-from lifecycle.workflows.run import WorkflowRun
+from lifecycle.workflows.workflow_run import WorkflowRun
 from tests.lifecycle.app import abandon
 from tests.lifecycle.doubles import Fate, FatefulTables, make_services
 from tests.lifecycle.workflows.world import WS, World

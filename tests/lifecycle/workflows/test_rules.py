@@ -11,11 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.session_priority import Priority
 from lifecycle.specs.workflow import Plan, WorkflowSpec, plan_of
-from lifecycle.workflows import rules
-from lifecycle.workflows.rules import CancelRequested, EffectsDone, Input, RunEnded, RunRefused, TimePassed
-from lifecycle.workflows.run import EffectKind, StepState, StoredRequest, WorkflowRun, WorkflowState, step_run_id
+from lifecycle.workflows import workflow_rules as rules
+from lifecycle.workflows.workflow_rules import CancelRequested, EffectsDone, Input, RunEnded, RunRefused, TimePassed
+from lifecycle.workflows.workflow_run import (
+    EffectKind,
+    StepState,
+    StoredRequest,
+    WorkflowRun,
+    WorkflowState,
+    step_run_id,
+)
 from llmops.spend.usage import Spend
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)

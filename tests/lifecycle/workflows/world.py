@@ -15,17 +15,17 @@ from kernel.journal import SHARDS, Event
 from kernel.tables import Row, Span, Tables, every
 from lifecycle.conversations import run_rules
 from lifecycle.conversations.run import Effort, Run
+from lifecycle.conversations.run_request import Submission
 from lifecycle.conversations.run_rules import Answer
-from lifecycle.conversations.store import ConversationChange, StoredConversation
-from lifecycle.conversations.submission import Submission
-from lifecycle.conversations.transitions import outcome
+from lifecycle.conversations.session_store import ConversationChange, StoredConversation
+from lifecycle.conversations.session_updates import outcome
 from lifecycle.specs.spec import AgentSpec
 from lifecycle.specs.workflow import WorkflowSpec
 from lifecycle.workflows.engine import WorkflowEngine
 from lifecycle.workflows.request import WorkflowRequest
-from lifecycle.workflows.run import WorkflowRun
 from lifecycle.workflows.store import WorkflowRuns
-from llmops.facts.model import Call
+from lifecycle.workflows.workflow_run import WorkflowRun
+from llmops.facts.attempt_fact import Call
 from llmops.spend.usage import Usage
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import Crash, spec

@@ -14,16 +14,16 @@ from bootstrap.services import Services
 from kernel.errors import Conflict, EtagMismatch, InvalidInput
 from kernel.tables import Span, every
 from kernel.timer_status import TimerRun
-from lifecycle.approvals.model import ApprovalTerms, RunRef, Subject, requested
+from lifecycle.approvals.approval import ApprovalTerms, RunRef, Subject, requested
 from lifecycle.approvals.store import Record
-from lifecycle.status.rules import Component
-from lifecycle.status.rules import alerts as alerts_component
+from lifecycle.status.health_rules import Component
+from lifecycle.status.health_rules import alerts as alerts_component
 from llmops.alerts.defaults import default_rules
 from llmops.alerts.rules import AlertRule
 from llmops.budgets.reservations import ReservationRequest, Settlement
 from llmops.budgets.rules import Amounts, Budget, CostAttribution, Limit, Scope, applying
-from llmops.budgets.waits import BudgetWait
-from llmops.facts.store import Facts
+from llmops.budgets.waiting_run_index import BudgetWait
+from llmops.facts.fact_store import Facts
 from llmops.notifications.channels import ChannelRequest
 from tests.lifecycle.doubles import CountingTables, ManualClock, quick_settings, spec
 from tests.lifecycle.teams.app import team_app

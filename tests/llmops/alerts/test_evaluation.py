@@ -14,14 +14,14 @@ from bootstrap.services import Services
 from kernel.errors import Conflict, EtagMismatch, NotFound, Unavailable
 from kernel.journal import SHARDS, Journal
 from kernel.tables import Insert, Span, Tables, every
-from lifecycle.drift.plan import DriftKind
-from lifecycle.drift.store import PlanStore, Summary
-from lifecycle.registry.counts import change_row
-from llmops.alerts.evaluation import Evaluated, Evaluator
-from llmops.alerts.readings import Sources
+from lifecycle.drift.drift_plan import DriftKind
+from lifecycle.drift.plan_store import PlanStore, Summary
+from lifecycle.registry.agent_counts import change_row
+from llmops.alerts.alert_evaluation import Evaluated, Evaluator
+from llmops.alerts.current_values import Sources
 from llmops.alerts.rules import AlertRule
 from llmops.alerts.store import MOST, AlertStore
-from llmops.facts.store import Facts
+from llmops.facts.fact_store import Facts
 from llmops.notifications.notification import NOTIFICATION, Notification
 from llmops.notifications.outbox import Outbox
 from llmops.reports.daily import DailyCosts

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from kernel.errors import InvalidInput
 from llmops.alerts.metrics import FIGURES, WHOLE_WORKSPACE, Metric, value_of, written
 from llmops.alerts.rules import AlertRule, RuleStatus, State, alert_name, breached, closed, evaluated
-from llmops.facts.summary import PerformanceSummary
+from llmops.facts.performance_summary import PerformanceSummary
 from tests.lifecycle.doubles import NOW
 
 

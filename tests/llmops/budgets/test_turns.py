@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from adapters.memory_tables import MemoryTables
-from llmops.budgets.turns import Turns
+from llmops.budgets.counter_turns import Turns
 from tests.lifecycle.doubles import ManualClock
 
 

@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from adapters.file_tables import FileTables
-from llmops.capacity.exchange import Request
+from llmops.capacity.pool_store import PoolStore
 from llmops.capacity.pools import Amounts, PoolFull
-from llmops.capacity.store import PoolStore
+from llmops.capacity.slice_messages import Request
 from llmops.capacity.worker_slice import Taken, WorkerSlice
 
 TOKENS = 10

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from adapters.file_tables import FileTables
+from llmops.capacity.pool_store import PoolStore
 from llmops.capacity.pools import Limits, Pool
-from llmops.capacity.store import PoolStore
 from tests.llmops.capacity.process import TOKENS
 
 SLOTS, CALLS = 6, 8

@@ -11,8 +11,8 @@ import pytest
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound
+from llmops.capacity.pool_store import PoolStore
 from llmops.capacity.pools import Limits, Pool, Share, Thresholds, check, pool_of
-from llmops.capacity.store import PoolStore
 from tests.lifecycle.doubles import ManualClock
 
 POOL = Pool("p", agents=("a", "b"), limits=Limits(concurrent_runs=10))

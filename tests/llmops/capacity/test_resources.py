@@ -8,9 +8,9 @@ import pytest
 
 from adapters.memory_tables import MemoryTables
 from adapters.process import ProcessSampler
+from llmops.capacity.pool_usage import level
 from llmops.capacity.pools import Limits, Pool, Thresholds
-from llmops.capacity.resources import ProcessMeasure, ProcessSample, RunTimes
-from llmops.capacity.usage import level
+from llmops.capacity.worker_resources import ProcessMeasure, ProcessSample, RunTimes
 from llmops.metrics.definitions import CPU_TIME, MEMORY, RUNS
 from llmops.metrics.shared import SharedMetrics
 from tests.lifecycle.app import App

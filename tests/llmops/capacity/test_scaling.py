@@ -15,9 +15,9 @@ from azure.core.credentials import AccessToken
 from adapters.azure_scale import AzureScale
 from adapters.memory_tables import MemoryTables
 from kernel.errors import AppError, Conflict, EtagMismatch, Forbidden, InvalidInput, NotFound, Unavailable
-from lifecycle.optimization.instances import InstanceSavings
+from lifecycle.optimization.instance_savings import InstanceSavings
 from llmops.capacity.scaler import Scaler, ScalingStore
-from llmops.capacity.scaling import Load, ScalingPolicy, SiteScale, Trigger, commands, forecast, recommend
+from llmops.capacity.scaling_forecast import Load, ScalingPolicy, SiteScale, Trigger, commands, forecast, recommend
 from tests.fakes.arm import READER, SITE, TOKEN, FakeArm
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import NOW

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmops.capacity import reclaim
-from llmops.capacity.exchange import Request, State, Want
+from llmops.capacity import lent_slot_reclaim as reclaim
+from llmops.capacity.pool_store import dump, load
 from llmops.capacity.pools import NOTHING, Amounts, Limits, Pool, Share
-from llmops.capacity.slices import LASTS_S, SKEW_S, available, divided, expected_wait_s, used, waiting
-from llmops.capacity.store import dump, load
+from llmops.capacity.slice_division import LASTS_S, SKEW_S, available, divided, expected_wait_s, used, waiting
+from llmops.capacity.slice_messages import Request, State, Want
 
 NOW = 1_795_000_000.0
 POOL = Pool(

@@ -12,8 +12,8 @@ from datetime import timedelta
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Row, Write
+from llmops.capacity.pool_store import TABLE, PoolStore
 from llmops.capacity.pools import Amounts, Pool, PoolFull
-from llmops.capacity.store import TABLE, PoolStore
 from llmops.capacity.worker_slice import WorkerSlice
 from tests.virtual_time import VirtualLoop
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Span, every
-from llmops.facts.figures import FactSums
-from llmops.facts.folding import FactAggregation
-from llmops.facts.model import AttemptFact
-from llmops.facts.store import Facts
+from llmops.facts.attempt_fact import AttemptFact
+from llmops.facts.fact_store import Facts
+from llmops.facts.sum_reader import FactSums
+from llmops.facts.summing import FactAggregation
 from llmops.facts.sums import costs_of
 from llmops.spend.costs import Group, add_up
 from llmops.spend.usage import Spend

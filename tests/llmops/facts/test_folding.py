@@ -15,13 +15,13 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Span, Tables, every
 from llmops.evaluation.scoring import Part, Score
-from llmops.facts.figures import FactSums
-from llmops.facts.folding import FactAggregation
-from llmops.facts.forgetting import RunRedaction
-from llmops.facts.model import AttemptFact, Ending
+from llmops.facts.attempt_fact import AttemptFact, Ending
+from llmops.facts.fact_erasure import RunRedaction
+from llmops.facts.fact_store import Facts, kept_of
+from llmops.facts.performance_summary import PerformanceSummary, summary_of
 from llmops.facts.scores import Evaluations
-from llmops.facts.store import Facts, kept_of
-from llmops.facts.summary import PerformanceSummary, summary_of
+from llmops.facts.sum_reader import FactSums
+from llmops.facts.summing import FactAggregation
 from llmops.facts.sums import Parts, added, changes, costs_of
 from llmops.performance.monitor import total
 from llmops.reports.daily import DailyCosts

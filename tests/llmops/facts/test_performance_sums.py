@@ -11,11 +11,11 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Span, every
-from llmops.facts.figures import FactSums
-from llmops.facts.folding import OPEN_DAYS, FactAggregation
-from llmops.facts.model import AttemptFact, Continuation, Ending
-from llmops.facts.store import Facts
-from llmops.facts.summary import PerformanceSummary, summary_of
+from llmops.facts.attempt_fact import AttemptFact, Continuation, Ending
+from llmops.facts.fact_store import Facts
+from llmops.facts.performance_summary import PerformanceSummary, summary_of
+from llmops.facts.sum_reader import FactSums
+from llmops.facts.summing import OPEN_DAYS, FactAggregation
 from llmops.performance.monitor import total, versions_of
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables
 from tests.llmops.performance.makers import SPEND, failure, outcome

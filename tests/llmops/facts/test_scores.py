@@ -13,10 +13,10 @@ from kernel.errors import Unavailable
 from kernel.tables import Tables
 from llmops.evaluation.score_distribution import ScoreDistribution
 from llmops.evaluation.scoring import Part, Score
-from llmops.facts.folding import OPEN_DAYS, FactAggregation
-from llmops.facts.model import AttemptFact
+from llmops.facts.attempt_fact import AttemptFact
+from llmops.facts.fact_store import Facts
 from llmops.facts.scores import Evaluations, PendingEvaluation, by_version, cursor
-from llmops.facts.store import Facts
+from llmops.facts.summing import OPEN_DAYS, FactAggregation
 from tests.lifecycle.doubles import NOW, Crash, Fate, FatefulTables, ManualClock
 from tests.llmops.conftest import call, fact
 

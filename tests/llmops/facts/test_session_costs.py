@@ -8,9 +8,9 @@ import pytest
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import InvalidInput
-from llmops.facts.figures import FactSums
-from llmops.facts.folding import FactAggregation
-from llmops.facts.store import Facts
+from llmops.facts.fact_store import Facts
+from llmops.facts.sum_reader import FactSums
+from llmops.facts.summing import FactAggregation
 from llmops.spend.costs import costs_by_session
 from tests.llmops.conftest import NOW, call, fact
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.codec import JsonCodec
-from llmops.facts.sketch import ACCURACY, Sketch
+from llmops.facts.quantile_sketch import ACCURACY, Sketch
 
 DAY_MS = 86_400_000
 values = st.lists(st.one_of(st.integers(0, 50), st.integers(0, DAY_MS)), min_size=1, max_size=300)

@@ -13,7 +13,7 @@ from adapters.webhooks import HttpWebhooks
 from kernel.tables import Tables
 from llmops.notifications.channels import ChannelRequest, ChannelStore
 from llmops.notifications.delivery import NotificationDelivery
-from llmops.notifications.history import Delivery, DeliveryHistory
+from llmops.notifications.delivery_history import Delivery, DeliveryHistory
 from llmops.notifications.notification import Notification, Severity
 from llmops.notifications.outbox import Outbox
 from tests.lifecycle.doubles import NOW, ManualClock

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import InvalidInput
-from llmops.notifications.bodies import body_of
 from llmops.notifications.channels import ChannelRequest, changed
 from llmops.notifications.notification import matches
 from llmops.notifications.outbox import Outbox
+from llmops.notifications.receiver_formats import body_of
 from llmops.notifications.signing import check_secret, signed
 from tests.lifecycle.doubles import NOW, ManualClock
 from tests.llmops.notifications.support import SECRET, note

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from adapters.webhooks import HttpWebhooks
 from kernel.errors import InvalidInput, Unavailable
-from llmops.notifications.urls import is_public, target_of
+from llmops.notifications.webhook_addresses import is_public, target_of
 from tests.connections import listening
 from tests.llmops.notifications.support import Receiver
 

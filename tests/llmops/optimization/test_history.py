@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from adapters.memory_tables import MemoryTables
-from llmops.facts.store import Facts
-from llmops.optimization.evidence import FactHistory
+from llmops.facts.fact_store import Facts
+from llmops.optimization.rule_input import FactHistory
 from tests.llmops.conftest import NOW, fact
 
 TODAY = NOW.date()

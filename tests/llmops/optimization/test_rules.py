@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmops.capacity.scaling import FUNCTION, Load, ScalingPolicy, SiteScale
-from llmops.capacity.scaling import recommend as plan_of
-from llmops.facts.model import AttemptFact, Ending
-from llmops.optimization.app_rules import idle_instances, really_saved
-from llmops.optimization.evidence import AgentHistory
-from llmops.optimization.model import (
+from llmops.capacity.scaling_forecast import FUNCTION, Load, ScalingPolicy, SiteScale
+from llmops.capacity.scaling_forecast import recommend as plan_of
+from llmops.facts.attempt_fact import AttemptFact, Ending
+from llmops.optimization.instance_savings_rule import idle_instances, really_saved
+from llmops.optimization.proposals import (
     AgentProfile,
     Change,
     OptimizationRequest,
@@ -27,7 +26,8 @@ from llmops.optimization.model import (
     projection,
     recommend,
 )
-from llmops.optimization.rules import proposals_of
+from llmops.optimization.rule_input import AgentHistory
+from llmops.optimization.savings_rules import proposals_of
 from llmops.spend.pricing import Rate, Rates
 from llmops.spend.usage import Usage
 from tests.lifecycle.doubles import NOW

@@ -9,7 +9,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmops.facts.model import AttemptFact, Timing
+from llmops.facts.attempt_fact import AttemptFact, Timing
 from llmops.optimization.what_if import OtherLimits, other_budget, other_limit, other_prices, other_ttl
 from llmops.spend.pricing import Rate, Rates
 from llmops.spend.usage import Usage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmops.facts.model import AttemptFact, Ending
+from llmops.facts.attempt_fact import AttemptFact, Ending
 from llmops.spend.usage import Spend
 from tests.llmops.conftest import fact
 

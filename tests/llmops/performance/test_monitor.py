@@ -9,10 +9,10 @@ import pytest
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import InvalidInput
-from llmops.facts.figures import FactSums
-from llmops.facts.model import AttemptFact, Ending
-from llmops.facts.store import Facts as FactStore
-from llmops.facts.summary import PerformanceSummary, summary_of
+from llmops.facts.attempt_fact import AttemptFact, Ending
+from llmops.facts.fact_store import Facts as FactStore
+from llmops.facts.performance_summary import PerformanceSummary, summary_of
+from llmops.facts.sum_reader import FactSums
 from llmops.performance.insights import InsightInput, Insights, insights_of
 from llmops.performance.monitor import PerformanceReader, check_days, performance_of
 from llmops.performance.sla import SlaPolicy, SlaTarget, attainment

@@ -9,9 +9,9 @@ from datetime import timedelta
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Delete, Span, Write, every
-from llmops.facts.folding import LATE_DAYS, OPEN_DAYS
-from llmops.facts.forgetting import RunRedaction
-from llmops.facts.store import Facts
+from llmops.facts.fact_erasure import RunRedaction
+from llmops.facts.fact_store import Facts
+from llmops.facts.summing import LATE_DAYS, OPEN_DAYS
 from llmops.reports.daily import DailyCosts
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables, ShortPageTables

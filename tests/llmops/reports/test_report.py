@@ -7,7 +7,7 @@ import io
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 
-from llmops.budgets.usage import BudgetUsage
+from llmops.budgets.budget_usage import BudgetUsage
 from llmops.reports.csv_report import COLUMNS, to_csv
 from llmops.reports.html_report import to_html
 from llmops.reports.periods import parse_period

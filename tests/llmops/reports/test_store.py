@@ -11,12 +11,12 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from kernel.errors import NotFound
 from kernel.tables import Tables
-from llmops.budgets.usage import BudgetUsage
-from llmops.facts.store import Facts
+from llmops.budgets.budget_usage import BudgetUsage
+from llmops.facts.fact_store import Facts
 from llmops.notifications.notification import Notification
 from llmops.reports.daily import DailyCosts
 from llmops.reports.periods import parse_period
-from llmops.reports.store import ReportStore
+from llmops.reports.report_reader import ReportStore
 from tests.lifecycle.doubles import Crash, Fate, FatefulTables, ManualClock
 from tests.llmops.conftest import fact
 

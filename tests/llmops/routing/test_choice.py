@@ -11,10 +11,10 @@ from hypothesis import given as given_cases
 from hypothesis import strategies as st
 
 from kernel.errors import InvalidInput
-from llmops.routing.choice import Chosen, NoneFree, Situation, choose
-from llmops.routing.health import Health
-from llmops.routing.model import Deployment, Route, check_route
-from llmops.routing.quota import Account, Remaining, Used, fits, minute_of, read_remaining, together
+from llmops.routing.deployment_choice import Chosen, NoneFree, Situation, choose
+from llmops.routing.deployment_health import Health
+from llmops.routing.deployment_quota import Account, Remaining, Used, fits, minute_of, read_remaining, together
+from llmops.routing.route import Deployment, Route, check_route
 from tests.lifecycle.doubles import NOW
 
 LATER = NOW + timedelta(seconds=40)

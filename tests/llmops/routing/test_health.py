@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from adapters.memory_tables import MemoryTables
 from kernel.journal import SHARDS, Event, Journal
 from kernel.tables import Write
-from llmops.routing.health import (
+from llmops.routing.deployment_health import (
     BreakerPolicy,
     Health,
     failed,
@@ -26,7 +26,7 @@ from llmops.routing.health import (
     succeeded,
     throttled,
 )
-from llmops.routing.model import Deployment, Route
+from llmops.routing.route import Deployment, Route
 from llmops.routing.router import Failure, RouteCall, Router, Try
 from llmops.routing.status import RouteStatuses
 from llmops.routing.store import RouteStore

@@ -11,7 +11,7 @@ from typing import Any
 from kernel.strict_json import is_list, is_object, parse_json
 from triggers.http import protocol_runs
 from triggers.http.asgi import answered_by
-from triggers.http.call import Call, Reply
+from triggers.http.handler_call import Call, Reply
 from triggers.http.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, flaw_of, message_of, refusal
 
 for _name in ("a2a.server", "a2a.compat", "a2a.utils"):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from a2a.types import TaskPushNotificationConfig
 from a2a.utils.errors import TaskNotFoundError
 
-from lifecycle.conversations.callback import A2A, A2A_OLD, Callback, Push
+from lifecycle.conversations.run_callbacks import A2A, A2A_OLD, Callback, Push
 
 if TYPE_CHECKING:
     from lifecycle.conversations.run import Run
-    from triggers.http.call import Call
+    from triggers.http.handler_call import Call
 
 
 async def push_of(call: Call, config: TaskPushNotificationConfig) -> Push:

@@ -38,22 +38,22 @@ from a2a.utils.errors import (
 )
 
 from kernel import errors, ids
-from lifecycle.callbacks.changing import remove_push, set_push
-from lifecycle.conversations.callback import Callback
+from lifecycle.callbacks.target_changes import remove_push, set_push
 from lifecycle.conversations.run import RunState
-from lifecycle.conversations.submission import RunRequest
-from lifecycle.runs.queries import RunFilter
+from lifecycle.conversations.run_callbacks import Callback
+from lifecycle.conversations.run_request import RunRequest
+from lifecycle.runs.run_queries import RunFilter
 from triggers.http import protocol_runs
 from triggers.http.a2a.push import config_of, configs_of, found, of_task, push_of
 from triggers.http.a2a.tasks import artifact_of, query_of, state_of, status_of, task_of
-from triggers.http.api import defect
 from triggers.http.protocol_runs import LONGEST_ANSWER_S, Callee, SubmittedRun
+from triggers.http.request_handling import defect
 
 if TYPE_CHECKING:
     from a2a.server.context import ServerCallContext
     from a2a.server.events import Event
 
-    from triggers.http.call import Call
+    from triggers.http.handler_call import Call
 
 _USER = "user_id"
 """Key in a request's metadata that names the user it is made for."""

@@ -21,7 +21,7 @@ from triggers.http.agents.views import (
     VersionPage,
     VersionSpecView,
 )
-from triggers.http.call import Call, Reply, page_token
+from triggers.http.handler_call import Call, Reply, page_token
 
 
 def _accepted(agent: Agent) -> Reply:

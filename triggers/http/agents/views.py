@@ -13,7 +13,7 @@ from lifecycle.registry.catalog import Agent
 from lifecycle.registry.prune import Action
 from lifecycle.registry.record import AgentRecord, AgentState
 from lifecycle.specs.spec import AgentSpec
-from triggers.http.views import FailureView, Page, View
+from triggers.http.base_models import FailureView, Page, View
 
 
 class ProviderVersionView(View):

@@ -7,17 +7,17 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import AppError, InvalidInput
+from lifecycle.approvals.approval import MAX_REASON
 from lifecycle.approvals.decisions import DecisionRequest
-from lifecycle.approvals.model import MAX_REASON
-from lifecycle.conversations.client_tools import ClientCall, ClientTool, ClientTools, ToolResult
+from lifecycle.conversations.client_tool_values import ClientCall, ClientTool, ClientTools, ToolResult
 from lifecycle.conversations.run import RunState
+from lifecycle.conversations.run_request import RunRequest
 from lifecycle.conversations.session import EarlierMessage
-from lifecycle.conversations.submission import RunRequest
 from triggers.http import protocol_runs
 from triggers.http.agui.views import Message, Resume, RunInput
-from triggers.http.call import Call, Reply
 from triggers.http.chat_messages import ChatRequest, split
 from triggers.http.disconnects import cancel_on_disconnect
+from triggers.http.handler_call import Call, Reply
 from triggers.http.protocol_runs import LONGEST_ANSWER_S, SubmittedRun
 
 if TYPE_CHECKING:

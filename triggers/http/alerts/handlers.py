@@ -9,7 +9,7 @@ from llmops.alerts.references import AlertTarget
 from llmops.alerts.rules import alert_name
 from llmops.alerts.store import Alert, AlertStatus
 from triggers.http.alerts.views import AlertPage, AlertView, FiringPage, FiringView
-from triggers.http.call import Call, Reply, page_token
+from triggers.http.handler_call import Call, Reply, page_token
 
 
 def _view(alert: Alert, status: AlertStatus | None, aim: AlertTarget) -> AlertView:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from llmops.alerts.rules import AlertRule
-from triggers.http.views import Page, View
+from triggers.http.base_models import Page, View
 
 
 class AlertStateView(View):

@@ -8,11 +8,11 @@ from urllib.parse import parse_qs
 
 from kernel.errors import InvalidInput, NotFound
 from kernel.ids import agent_name, parse_run_id
+from lifecycle.approvals.approval import MAX_REASON
 from lifecycle.approvals.decisions import DecisionRequest
-from lifecycle.approvals.model import MAX_REASON
 from triggers.http.approvals.page import decided_page, decision_page
 from triggers.http.approvals.views import ApprovalPage, ApprovalView, DecisionBody, StandingPage, StandingView
-from triggers.http.call import Call, Reply, page_token
+from triggers.http.handler_call import Call, Reply, page_token
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.[0-9a-f]{16}")
 _DIGEST = re.compile(r"[0-9a-f]{32}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from html import escape
 
-from lifecycle.approvals.model import Approval
+from lifecycle.approvals.approval import Approval
 from lifecycle.approvals.store import Record
 
 _STYLE = (

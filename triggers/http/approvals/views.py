@@ -9,11 +9,11 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
+from lifecycle.approvals.approval import MAX_REASON, Person, State, Verb, may_decide, possible
 from lifecycle.approvals.decisions import DecisionRequest
-from lifecycle.approvals.model import MAX_REASON, Person, State, Verb, may_decide, possible
 from lifecycle.approvals.policy import StandingRule
 from lifecycle.approvals.store import Record
-from triggers.http.views import Body, Page, View
+from triggers.http.base_models import Body, Page, View
 
 
 class DecisionBody(Body):

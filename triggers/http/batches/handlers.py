@@ -9,7 +9,7 @@ from kernel.ids import agent_name, new_id, newest_first_key, parse_run_id, run_i
 from lifecycle.batches.rules import Batch, parse_lines
 from triggers.http.batches import JSON_LINES
 from triggers.http.batches.views import BatchPage, BatchResultLine, BatchView
-from triggers.http.call import Call, Reply, index, page_token
+from triggers.http.handler_call import Call, Reply, index, page_token
 
 _MOST_USD = 1_000_000
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Self
 
+from lifecycle.batches.batch_service import BatchResult
 from lifecycle.batches.rules import BatchState
-from lifecycle.batches.running import BatchResult
-from triggers.http.views import Page, View
+from triggers.http.base_models import Page, View
 
 
 class BatchView(View):

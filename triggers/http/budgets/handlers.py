@@ -17,7 +17,7 @@ from triggers.http.budgets.views import (
     UsagePage,
     UsageView,
 )
-from triggers.http.call import Call, Reply, page_token
+from triggers.http.handler_call import Call, Reply, page_token
 
 WAITING = "Waiting-Runs"
 """Response header: the number of runs that waited for a budget; those now allowed continue in the background."""

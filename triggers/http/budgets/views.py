@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, model_validator
 
 from llmops.budgets.rules import Budget, Limit, Period, Unit, shown
-from triggers.http.views import Body, Page, View
+from triggers.http.base_models import Body, Page, View
 
 if TYPE_CHECKING:
     from lifecycle.conversations.run import Run
+    from llmops.budgets.budget_usage import BudgetUsage
     from llmops.budgets.rules import Scope
-    from llmops.budgets.usage import BudgetUsage
-    from llmops.budgets.waits import BudgetWait
+    from llmops.budgets.waiting_run_index import BudgetWait
 
 Percent = Annotated[int, Field(ge=1, le=100, strict=True)]
 MOST_SHOWN = 300

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from llmops.notifications.history import DeliveryState
-from triggers.http.views import Page, View
+from llmops.notifications.delivery_history import DeliveryState
+from triggers.http.base_models import Page, View
 
 
 class CallbackView(View):

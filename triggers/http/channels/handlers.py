@@ -6,8 +6,8 @@ from kernel.ids import new_id, newest_first_key
 from lifecycle.events.forwarding import Forward
 from llmops.notifications.channels import QUEUE_SCHEME, Channel, ChannelRequest, channel_name
 from llmops.notifications.notification import Notification
-from triggers.http.call import Call, Reply, page_token
 from triggers.http.channels.views import ChannelPage, ChannelView, DeliveryPage, DeliveryView, StreamView
+from triggers.http.handler_call import Call, Reply, page_token
 
 
 def _view(channel: Channel, forward: Forward | None = None) -> ChannelView:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pydantic import Field
 
 from llmops.notifications.channels import QUEUE_SCHEME, ChannelRequest
-from triggers.http.views import Page, View
+from triggers.http.base_models import Page, View
 
 
 class ChannelBody(View):

@@ -12,7 +12,7 @@ from lifecycle.configuration.dependents import dependent_key
 from lifecycle.configuration.kinds import OVERRIDES, Kind, Ref, item_name
 from lifecycle.configuration.store import ConfigurationItem
 from lifecycle.propagation.propagation import config_of
-from triggers.http.call import Call, Reply, at, index, page_token
+from triggers.http.base_models import FailureView, Page
 from triggers.http.configuration.views import (
     CapabilityPage,
     CapabilityView,
@@ -28,7 +28,7 @@ from triggers.http.configuration.views import (
     TemplatePage,
     TemplateView,
 )
-from triggers.http.views import FailureView, Page
+from triggers.http.handler_call import Call, Reply, at, index, page_token
 
 
 @dataclass(frozen=True, slots=True)

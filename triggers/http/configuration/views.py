@@ -10,7 +10,7 @@ from lifecycle.configuration.kinds import Ref
 from lifecycle.configuration.layers import AgentConfig, Capability, Overrides, Personality, Template
 from lifecycle.configuration.preferences import Preferences
 from lifecycle.specs.spec import AgentSpec, fingerprint
-from triggers.http.views import FailureView, Page, View
+from triggers.http.base_models import FailureView, Page, View
 
 if TYPE_CHECKING:
     from lifecycle.configuration.merging import Origin, OriginValue
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lifecycle.configuration.store import ConfigurationItem
     from lifecycle.propagation.propagation import Propagated
     from lifecycle.registry.catalog import Agent
-    from lifecycle.registry.offers import Compared
+    from lifecycle.registry.mcp_offers import Compared
 
 
 class FollowedView(View):

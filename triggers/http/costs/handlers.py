@@ -18,9 +18,9 @@ from llmops.spend.costs import (
     split_by,
     split_days,
 )
-from triggers.http.call import Call, Reply, page_token
 from triggers.http.costs.views import CostsView, PriceBody, PricePage, PriceView
 from triggers.http.days import day_range
+from triggers.http.handler_call import Call, Reply, page_token
 
 _PRICED = re.compile(MODEL_NAME)
 _RATE_KEY = re.compile(r"rate![0-9a-f]{32}")

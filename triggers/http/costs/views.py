@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from llmops.spend.costs import Costs
 from llmops.spend.pricing import TOOL, Rate
-from triggers.http.views import Body, Page, SpendView, View
+from triggers.http.base_models import Body, Page, SpendView, View
 
 Usd = Annotated[Decimal, Field(ge=0, le=1_000_000, max_digits=16, decimal_places=9)]
 

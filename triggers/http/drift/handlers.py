@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 from kernel.errors import NotFound
-from triggers.http.call import Call, Reply, page_token
 from triggers.http.drift.views import PlanView
 from triggers.http.endpoint import MAX_LIMIT
+from triggers.http.handler_call import Call, Reply, page_token
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

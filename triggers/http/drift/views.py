@@ -8,12 +8,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lifecycle.drift.plan import DriftAction, DriftKind
-from lifecycle.drift.plan_service import LineOutcome, PlanStep
-from lifecycle.drift.store import StoredPlan
+from lifecycle.drift.drift_plan import DriftAction, DriftKind
+from lifecycle.drift.plan_application import LineOutcome, PlanStep
+from lifecycle.drift.plan_store import StoredPlan
 from triggers.http.agents.views import ProviderVersionView
+from triggers.http.base_models import View
 from triggers.http.endpoint import MAX_LIMIT
-from triggers.http.views import View
 
 
 class PlanLineView(View):

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
-from lifecycle.evaluation.comparison import Comparison, VersionScores
+from lifecycle.evaluation.version_comparison import Comparison, VersionScores
 from llmops.evaluation.score_distribution import ScoreDistribution
 from llmops.facts.scores import cursor
-from triggers.http.call import Call, Reply, page_token
 from triggers.http.evaluations.views import (
     ChangeView,
     ComparisonView,
@@ -20,6 +19,7 @@ from triggers.http.evaluations.views import (
     ScoresView,
     VersionScoresView,
 )
+from triggers.http.handler_call import Call, Reply, page_token
 
 
 def _version(scores: VersionScores) -> VersionScoresView:

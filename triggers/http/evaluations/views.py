@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 from llmops.evaluation.score_distribution import Verdict
 from llmops.evaluation.scoring import Score
-from triggers.http.views import Page, View
+from triggers.http.base_models import Page, View
 
 
 class EvaluationView(View):

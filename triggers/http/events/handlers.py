@@ -9,10 +9,10 @@ from kernel.errors import InvalidInput
 from kernel.event_versions import version_of
 from kernel.ids import session_id
 from lifecycle.events.catalogue import LOST, chosen_names
+from lifecycle.events.stream_cache import NewEvents
 from lifecycle.events.streams import SessionStream, Stream, WorkspaceStream
-from lifecycle.events.tail import NewEvents
-from triggers.http.call import Call, Reply
 from triggers.http.endpoint import LONGEST_WAIT_S
+from triggers.http.handler_call import Call, Reply
 from triggers.http.sessions.handlers import visible_session
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
-from triggers.http.call import Call, Reply, index, page_token
+from triggers.http.handler_call import Call, Reply, index, page_token
 from triggers.http.loader.views import (
     ActivityPage,
     ActivityView,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from triggers.http.base_models import Body, Page, View
 from triggers.http.performance.views import InsightView
-from triggers.http.views import Body, Page, View
 
 if TYPE_CHECKING:
-    from lifecycle.loader.metrics import ActivityReport, LoaderMetrics
-    from lifecycle.loader.plan import Step
+    from lifecycle.loader.cache_plan import Step
+    from lifecycle.loader.loader_statistics import ActivityReport, LoaderMetrics
     from lifecycle.loader.simulation import Replay
 
 Policy = Literal["sieve", "lru", "s3-fifo", "w-tinylfu"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from kernel.strict_json import is_object, parse_json
 from triggers.http.asgi import answered_by
-from triggers.http.call import Call, Reply
+from triggers.http.handler_call import Call, Reply
 from triggers.http.jsonrpc import INVALID_REQUEST, MAX_BODY_BYTES, PARSE_ERROR, flaw_of, message_of, refusal
 
 for _name in ("mcp.server", "mcp.shared"):

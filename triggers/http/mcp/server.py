@@ -15,15 +15,15 @@ from kernel.ids import session_id
 from lifecycle.configuration.kinds import Kind, Ref, item_name
 from lifecycle.sessions.list import Filter
 from lifecycle.sessions.transcript import transcript_of
-from triggers.http.api import defect
-from triggers.http.call import page_token
+from triggers.http.handler_call import page_token
 from triggers.http.mcp.tasks import AgentTasks, TaskParams, UpdateParams
 from triggers.http.mcp.tools import FIXED_TOOLS, TASKS, AgentTools
+from triggers.http.request_handling import defect
 from triggers.http.sessions.transcripts import as_markdown
 
 if TYPE_CHECKING:
     from lifecycle.configuration.store import ConfigurationItem
-    from triggers.http.call import Call
+    from triggers.http.handler_call import Call
 
 T = TypeVar("T")
 

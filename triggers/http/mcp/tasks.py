@@ -20,7 +20,7 @@ from triggers.http.mcp.tools import question, result_of, takes_questions
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
 
-    from triggers.http.call import Call
+    from triggers.http.handler_call import Call
     from triggers.http.mcp.tools import AgentTools
     from triggers.http.protocol_runs import SubmittedRun
 

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from kernel.errors import AppError, InvalidInput, NotFound
 from kernel.ids import agent_name
+from lifecycle.approvals.approval import MAX_REASON
 from lifecycle.approvals.decisions import DecisionRequest
-from lifecycle.approvals.model import MAX_REASON
 from lifecycle.conversations.run import Run, Stage
-from lifecycle.conversations.submission import RunRequest
+from lifecycle.conversations.run_request import RunRequest
 from triggers.http import protocol_runs
 from triggers.http.approvals.views import ApprovalView
 from triggers.http.protocol_runs import LONGEST_ANSWER_S, SubmittedRun
@@ -23,7 +23,7 @@ from triggers.http.protocol_runs import LONGEST_ANSWER_S, SubmittedRun
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
 
-    from triggers.http.call import Call
+    from triggers.http.handler_call import Call
 
     Context = ServerRequestContext[Any, Any]
     ToolAnswer = types.CallToolResult | types.InputRequiredResult | dict[str, Any]

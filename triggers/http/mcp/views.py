@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from triggers.http.views import View
+from triggers.http.base_models import View
 
 
 class JsonRpcErrorObject(View):

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Any
 
 from kernel.errors import AppError, NotFound
-from lifecycle.conversations.client_tools import TOOL_CALLS, ClientCall
+from lifecycle.conversations.client_tool_values import TOOL_CALLS, ClientCall
 from lifecycle.conversations.run import Run, RunState
 from llmops.spend.usage import Spend
 from triggers.http import protocol_runs

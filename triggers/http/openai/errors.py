@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import azure.functions as func
 
 from kernel.errors import AppError, InvalidInput, NotFound, RunFailed, TooLarge
-from triggers.http.problems import status_of
+from triggers.http.error_responses import status_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
+from lifecycle.conversations.run_request import RunRequest
 from lifecycle.conversations.session import EarlierMessage
-from lifecycle.conversations.submission import RunRequest
 from triggers.http import protocol_runs
-from triggers.http.call import Call, Reply
 from triggers.http.chat_messages import ChatRequest
 from triggers.http.disconnects import cancel_on_disconnect
+from triggers.http.handler_call import Call, Reply
 from triggers.http.openai.answers import (
     chat_chunks,
     chat_completion,

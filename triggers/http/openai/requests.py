@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from kernel.errors import InvalidInput
-from lifecycle.conversations.client_tools import ClientCall, ToolResult
+from lifecycle.conversations.client_tool_values import ClientCall, ToolResult
 from lifecycle.conversations.session import EarlierMessage
 from triggers.http.chat_messages import ChatRequest, split
 from triggers.http.openai.views import ChatBody, ChatMessage, InputItem, Part, ResponseBody

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.errors import InvalidInput, NotFound
 from kernel.strict_json import is_object
-from lifecycle.conversations.client_tools import ClientTool, ClientTools, ToolResult, run_of_call
+from lifecycle.conversations.client_tool_values import ClientTool, ClientTools, ToolResult, run_of_call
 from triggers.http import protocol_runs
 
 if TYPE_CHECKING:
-    from triggers.http.call import Call
     from triggers.http.chat_messages import ChatRequest
+    from triggers.http.handler_call import Call
 
 _FUNCTIONS = "Of tools, an agent takes functions of the caller's; others its declaration names."
 

@@ -17,8 +17,8 @@ from pydantic import (
 )
 
 from kernel.validation import NullsAsAbsent, text_or_list
-from lifecycle.conversations.submission import MetadataKey, MetadataValue
-from triggers.http.views import View
+from lifecycle.conversations.run_request import MetadataKey, MetadataValue
+from triggers.http.base_models import View
 
 Text = Annotated[str, StringConstraints(max_length=1_000_000)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]

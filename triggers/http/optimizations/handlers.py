@@ -7,9 +7,9 @@ from functools import partial
 
 from kernel.errors import InvalidInput, NotFound
 from kernel.ids import parse_run_id
-from lifecycle.optimization.replay import Replayed
+from lifecycle.optimization.what_if_replay import Replayed
 from llmops.optimization import what_if as rules
-from triggers.http.call import Call, Reply, at, page_token
+from triggers.http.handler_call import Call, Reply, at, page_token
 from triggers.http.optimizations.views import (
     ApplyBody,
     OptimizationBody,

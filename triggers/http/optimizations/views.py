@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, StrictBool, StringConstraints, model_validator
 
 from kernel.ids import MODEL_NAME
-from llmops.optimization.model import MEASURED_AFTER, ProposalKind, Risk, calls_of
+from llmops.optimization.proposals import MEASURED_AFTER, ProposalKind, Risk, calls_of
 from llmops.optimization.what_if import Period, Unit
 from llmops.spend.pricing import Rate, Rates
-from triggers.http.views import Body, Page, View
+from triggers.http.base_models import Body, Page, View
 
 if TYPE_CHECKING:
-    from lifecycle.optimization.replay import Replayed
-    from llmops.optimization.model import Measured, Optimization, OptimizationRequest, Proposal
+    from lifecycle.optimization.what_if_replay import Replayed
+    from llmops.optimization.proposals import Measured, Optimization, OptimizationRequest, Proposal
 
 AgentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
 ModelName = Annotated[str, StringConstraints(pattern=f"^{MODEL_NAME}$")]
@@ -56,7 +56,7 @@ class OptimizationBody(Body):
 
     def request(self) -> OptimizationRequest:
         """Return the request."""
-        from llmops.optimization.model import OptimizationRequest  # noqa: PLC0415 - named by annotations only
+        from llmops.optimization.proposals import OptimizationRequest  # noqa: PLC0415 - named by annotations only
 
         preserve = self.preserve_performance and not self.aggressive
         target = self.target_cost_reduction

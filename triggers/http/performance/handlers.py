@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from kernel.ids import agent_name
 from llmops.performance.insights import insights_of
 from llmops.performance.monitor import check_days
-from triggers.http.call import Call, Reply, page_token
 from triggers.http.days import day_range
+from triggers.http.handler_call import Call, Reply, page_token
 from triggers.http.performance.views import (
     AgentFiguresView,
     FiguresView,

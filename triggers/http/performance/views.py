@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from triggers.http.views import Page, View
+from triggers.http.base_models import Page, View
 
 if TYPE_CHECKING:
-    from llmops.facts.sketch import Sketch
-    from llmops.facts.summary import PerformanceSummary
+    from llmops.facts.performance_summary import PerformanceSummary
+    from llmops.facts.quantile_sketch import Sketch
     from llmops.performance.insights import Insight
     from llmops.performance.monitor import Performance, Point
     from llmops.performance.sla import Attainment

@@ -8,11 +8,11 @@ from typing import Any
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
 from llmops.capacity.pools import pool_of
-from llmops.capacity.resources import MOST_HOURS
+from llmops.capacity.worker_resources import MOST_HOURS
 from llmops.spend.costs import check_range, costs_of
-from triggers.http.call import Call, Reply, page_token
 from triggers.http.costs.views import CostsView
 from triggers.http.days import day_range
+from triggers.http.handler_call import Call, Reply, page_token
 from triggers.http.pools.views import (
     PoolBody,
     PoolPage,

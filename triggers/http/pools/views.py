@@ -10,11 +10,11 @@ from pydantic import Field, model_validator
 
 from kernel.errors import InvalidInput
 from llmops.capacity.pools import Limits, Pool, Share, Thresholds
-from triggers.http.views import Body, Page, View
+from triggers.http.base_models import Body, Page, View
 
 if TYPE_CHECKING:
-    from llmops.capacity.resources import Hour, Range, Resources, WorkerUse
-    from llmops.capacity.usage import PoolUsage
+    from llmops.capacity.pool_usage import PoolUsage
+    from llmops.capacity.worker_resources import Hour, Range, Resources, WorkerUse
 
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Part = Annotated[float, Field(ge=0, le=1)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kernel.errors import InvalidInput
 from llmops.reports.periods import parse_kind, parse_period
-from triggers.http.call import Call, Reply, page_token
 from triggers.http.days import parse_day
+from triggers.http.handler_call import Call, Reply, page_token
 from triggers.http.reports.views import ReportPage, ReportView, SummaryView
 
 _FORMATS = ("json", "csv", "html")

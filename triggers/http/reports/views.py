@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
 from llmops.reports.periods import Kind
-from triggers.http.views import Page, SpendView, View
+from triggers.http.base_models import Page, SpendView, View
 
 
 class PeriodView(View):

@@ -17,10 +17,10 @@ from triggers.http.alerts.handlers import alerts_list
 from triggers.http.approvals.handlers import approval_policy_get, approval_rules_list, approvals_list
 from triggers.http.batches.handlers import batches_list
 from triggers.http.budgets.handlers import budgets_list
-from triggers.http.call import Call, Reply, page_token
 from triggers.http.channels.handlers import channels_list
 from triggers.http.configuration.handlers import item_get, items_list, preferences_get
 from triggers.http.costs.handlers import prices_list
+from triggers.http.handler_call import Call, Reply, page_token
 from triggers.http.pools.handlers import pools_list
 from triggers.http.reports.handlers import reports_list
 from triggers.http.retention.views import (

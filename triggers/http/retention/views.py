@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from lifecycle.retention.policy import LegalHold, Part
-from triggers.http.views import Body, Page, View
+from triggers.http.base_models import Body, Page, View
 
 
 class RetentionVerdictView(View):

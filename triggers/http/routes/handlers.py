@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kernel.ids import agent_name
-from triggers.http.call import Call, Reply, page_token
+from triggers.http.handler_call import Call, Reply, page_token
 from triggers.http.routes.views import RouteBody, RoutePage, RouteStatusView, RouteView
 
 

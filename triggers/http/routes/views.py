@@ -11,10 +11,10 @@ from pydantic import Field, StringConstraints, model_validator
 
 from kernel.errors import InvalidInput
 from kernel.ids import MODEL_NAME
-from llmops.routing.health import State
-from llmops.routing.model import MOST_DEPLOYMENTS, Deployment, DeploymentKind, Route
+from llmops.routing.deployment_health import State
+from llmops.routing.route import MOST_DEPLOYMENTS, Deployment, DeploymentKind, Route
 from llmops.spend.pricing import Rate
-from triggers.http.views import Body, Page, View
+from triggers.http.base_models import Body, Page, View
 
 if TYPE_CHECKING:
     from llmops.routing.status import DeploymentStatus, RouteStatus

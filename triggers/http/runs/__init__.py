@@ -63,7 +63,7 @@ ENDPOINTS = (
         "agents/{name}/runs",
         "runs_submit",
         "Ask an agent: 202 once the run is queued; with `Prefer: wait=N`, 200 if it ends within N seconds.",
-        body="lifecycle.conversations.submission:RunRequest",
+        body="lifecycle.conversations.run_request:RunRequest",
         returns="RunView",
         status=202,
         also=200,

@@ -9,11 +9,11 @@ from typing import Any
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, new_id, parse_run_id, run_id, session_id, user_id
 from lifecycle.conversations.run import RunState
-from lifecycle.conversations.submission import RunRequest, Submission, check
-from lifecycle.runs.queries import RunFilter
-from triggers.http.call import Call, Reply, index, page_token
+from lifecycle.conversations.run_request import RunRequest, Submission, check
+from lifecycle.runs.run_queries import RunFilter
 from triggers.http.days import day
 from triggers.http.endpoint import LONGEST_WAIT_S
+from triggers.http.handler_call import Call, Reply, index, page_token
 from triggers.http.runs.views import (
     DeadLetterPage,
     DeadLetterView,

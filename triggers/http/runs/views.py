@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import Field
 
-from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.run import RunError, RunState, Stage
-from lifecycle.runs.steps import StepKind
+from lifecycle.conversations.session_priority import Priority
+from lifecycle.runs.run_timeline import StepKind
 from llmops.evaluation.scoring import Score
-from triggers.http.views import Body, Page, SpendView, View
+from triggers.http.base_models import Body, Page, SpendView, View
 
 
 class HopView(View):

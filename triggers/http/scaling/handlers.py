@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from kernel.errors import Forbidden
-from llmops.capacity.scaling import commands
-from triggers.http.call import Call, Reply
+from llmops.capacity.scaling_forecast import commands
+from triggers.http.handler_call import Call, Reply
 from triggers.http.scaling.views import (
     RecommendationView,
     ScalingAppliedView,

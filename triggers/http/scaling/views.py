@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from llmops.capacity.scaling import ScalingPolicy, Trigger
-from triggers.http.views import Body, View
+from llmops.capacity.scaling_forecast import ScalingPolicy, Trigger
+from triggers.http.base_models import Body, View
 
 if TYPE_CHECKING:
-    from llmops.capacity.scaling import Recommendation, SiteScale
+    from llmops.capacity.scaling_forecast import Recommendation, SiteScale
 
 Instances = Annotated[int, Field(ge=0, le=1000)]
 Part = Annotated[float, Field(gt=0, le=1)]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kernel.ids import agent_name
-from lifecycle.conversations.submission import check
+from lifecycle.conversations.run_request import check
 from lifecycle.schedules.store import Schedule
-from triggers.http.call import Call, Reply
+from triggers.http.handler_call import Call, Reply
 from triggers.http.schedules.views import LastDueView, SchedulePage, ScheduleView
 
 _COMING = 5

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from lifecycle.conversations.submission import RunRequest
+from lifecycle.conversations.run_request import RunRequest
 from lifecycle.schedules.rules import Missed
 from lifecycle.schedules.store import ScheduleRequest
-from triggers.http.views import Body, Page, View
+from triggers.http.base_models import Body, Page, View
 
 
 class ScheduleBody(Body):

@@ -9,7 +9,7 @@ from kernel.ids import agent_name, newest_first_key, session_id, user_id
 from lifecycle.conversations.session import Session, SessionState
 from lifecycle.sessions.list import Filter
 from lifecycle.sessions.transcript import transcript_of
-from triggers.http.call import Call, Reply, at, index, page_token
+from triggers.http.handler_call import Call, Reply, at, index, page_token
 from triggers.http.sessions import SESSION_STATES
 from triggers.http.sessions.transcripts import as_markdown, as_view, export_format
 from triggers.http.sessions.views import (

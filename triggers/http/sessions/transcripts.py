@@ -8,7 +8,7 @@ from typing import Literal
 from kernel.clock import rfc3339
 from kernel.errors import InvalidInput
 from lifecycle.conversations.session import Session
-from lifecycle.conversations.store import Turn
+from lifecycle.conversations.session_store import Turn
 from lifecycle.sessions.transcript import Transcript
 from triggers.http.runs.views import RunView
 from triggers.http.sessions.views import EventView, SessionView, TranscriptView, TurnView

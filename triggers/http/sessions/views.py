@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import Field
 
 from lifecycle.configuration.preferences import Preferences
-from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.session import Limits, SessionState
+from lifecycle.conversations.session_priority import Priority
+from triggers.http.base_models import Body, Page, SpendView, View
 from triggers.http.runs.views import RunView, ToolCallView
-from triggers.http.views import Body, Page, SpendView, View
 
 _YEAR_S = 366 * 86400
 

@@ -10,14 +10,14 @@ from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.ids import agent_name
 from kernel.tables import Span
-from lifecycle.measures.activity import Current
-from lifecycle.registry.counts import LifecycleTotals
-from lifecycle.status.checks import Status
-from lifecycle.status.today import Today
+from lifecycle.measures.current_activity import Current
+from lifecycle.registry.agent_counts import LifecycleTotals
+from lifecycle.status.health_checks import Status
+from lifecycle.status.workspace_readings import Today
 from llmops.spend.costs import check_range
 from triggers.http.agents.views import AgentStatsView
-from triggers.http.call import Call, Reply, page_token
 from triggers.http.days import day_range
+from triggers.http.handler_call import Call, Reply, page_token
 from triggers.http.system.views import AnalyticsView, HealthView, LifecycleView, StatsPage, SystemStatusView
 
 _HOURS = 24
@@ -59,7 +59,7 @@ async def _reachable(question: Awaitable[object]) -> str:
 
 
 async def metrics(call: Call) -> Reply:
-    from lifecycle.measures.gauges import capacity_samples, of_teams, samples  # noqa: PLC0415 - only for this answer
+    from lifecycle.measures.stored_gauges import capacity_samples, of_teams, samples  # noqa: PLC0415 - only for this answer
     from lifecycle.teams.status import WINDOW  # noqa: PLC0415 - see above
     from llmops.metrics.definitions import BY_NAME  # noqa: PLC0415 - see above
     from llmops.metrics.exposition import CONTENT_TYPE, exposition  # noqa: PLC0415 - see above

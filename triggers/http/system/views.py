@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from lifecycle.measures.activity import Current
-from lifecycle.registry.counts import LifecycleTotals
+from lifecycle.measures.current_activity import Current
+from lifecycle.registry.agent_counts import LifecycleTotals
 from lifecycle.status.analytics import Analytics
-from lifecycle.status.checks import Status
-from lifecycle.status.rules import Health
+from lifecycle.status.health_checks import Status
+from lifecycle.status.health_rules import Health
 from triggers.http.agents.views import AgentStatsView
+from triggers.http.base_models import Page, View
 from triggers.http.performance.views import FiguresView
-from triggers.http.views import Page, View
 
 
 class ComponentView(View):

@@ -47,7 +47,7 @@ ENDPOINTS = (
         "teams/{name}/runs",
         "teams_submit",
         "Ask a team: a new session is assigned to a member, an existing one stays with its member.",
-        body="lifecycle.conversations.submission:RunRequest",
+        body="lifecycle.conversations.run_request:RunRequest",
         returns="triggers.http.runs.views:RunView",
         status=202,
         also=200,

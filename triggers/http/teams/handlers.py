@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, new_id, parse_run_id, run_id, session_id, team_name
-from lifecycle.conversations.submission import check
-from triggers.http.call import Call, Reply, at, index, page_token
-from triggers.http.principal import person_of
+from lifecycle.conversations.run_request import check
+from triggers.http.caller_identity import person_of
+from triggers.http.handler_call import Call, Reply, at, index, page_token
 from triggers.http.runs.handlers import wait_of
 from triggers.http.runs.views import RunView
 from triggers.http.sessions.views import SessionView
@@ -27,8 +27,8 @@ from triggers.http.teams.views import (
 )
 
 if TYPE_CHECKING:
-    from lifecycle.conversations.submission import RunRequest
-    from lifecycle.teams.people import Caller
+    from lifecycle.conversations.run_request import RunRequest
+    from lifecycle.teams.person_actions import Caller
 
 _POSITION = re.compile(r"[0-9]{20}![^!%]{1,128}")
 
@@ -99,7 +99,7 @@ async def inbox_list(call: Call) -> Reply:
 
 async def sessions_handoff(call: Call) -> Reply:
     from lifecycle.teams.handoff import HandoffRequest  # noqa: PLC0415 - cold start
-    from lifecycle.teams.routing import Wanted  # noqa: PLC0415 - cold start
+    from lifecycle.teams.member_routing import Wanted  # noqa: PLC0415 - cold start
 
     body: HandoffBody = call.body
     if body.target is not None and body.target_specialization is not None:
@@ -140,7 +140,7 @@ async def sessions_reply(call: Call) -> Reply:
 
 async def sessions_return(call: Call) -> Reply:
     from lifecycle.teams.handoff import HandoffRequest  # noqa: PLC0415 - cold start
-    from lifecycle.teams.routing import Wanted  # noqa: PLC0415 - cold start
+    from lifecycle.teams.member_routing import Wanted  # noqa: PLC0415 - cold start
 
     body: ReturnBody = call.body
     wanted = Wanted(body.target)
@@ -153,7 +153,7 @@ async def sessions_return(call: Call) -> Reply:
 
 def _caller(call: Call) -> Caller:
     """Return the person at the inbox: the signed-in one, or, with a function key, the one that the request names."""
-    from lifecycle.teams.people import Caller  # noqa: PLC0415 - cold start
+    from lifecycle.teams.person_actions import Caller  # noqa: PLC0415 - cold start
 
     headers = {name.lower(): value for name, value in call.request.headers.items()}
     person = person_of(headers, call.services.core.settings)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, StringConstraints
 
 from lifecycle.specs.team import Team
-from lifecycle.teams.people import MAX_REPLY_CHARS
+from lifecycle.teams.person_actions import MAX_REPLY_CHARS
+from triggers.http.base_models import Body, Page, View
 from triggers.http.sessions.views import SessionView
-from triggers.http.views import Body, Page, View
 
 if TYPE_CHECKING:
     from lifecycle.configuration.store import ConfigurationItem
     from lifecycle.conversations.session import Session
     from lifecycle.teams.status import MemberStatus, TeamStatus
-    from lifecycle.teams.store import TeamItem
+    from lifecycle.teams.team_store import TeamItem
 
 Statement = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
 

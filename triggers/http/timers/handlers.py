@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kernel.errors import Forbidden, NotFound
 from kernel.timer_status import TimerStatus
-from triggers.http.call import Call, Reply
+from triggers.http.handler_call import Call, Reply
 from triggers.http.timers.views import TimerPage, TimerRunView, TimerView
 from triggers.timers import TIMERS, Round, run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from triggers.http.views import Page, View
+from triggers.http.base_models import Page, View
 
 
 class TimerView(View):

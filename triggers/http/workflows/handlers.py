@@ -6,7 +6,7 @@ from kernel.ids import new_id, newest_first_key, parse_run_id, run_id
 from lifecycle.configuration.kinds import Kind, item_name
 from lifecycle.specs.workflow import WorkflowSpec
 from lifecycle.workflows.request import WorkflowRequest
-from triggers.http.call import Call, Reply, at, index, page_token
+from triggers.http.handler_call import Call, Reply, at, index, page_token
 from triggers.http.workflows.views import WorkflowPage, WorkflowRunPage, WorkflowRunView, WorkflowView
 
 

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
-from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.run import RunState
+from lifecycle.conversations.session_priority import Priority
 from lifecycle.specs.workflow import WorkflowSpec
-from lifecycle.workflows.run import StepState, WorkflowState
-from triggers.http.views import Page, SpendView, View
+from lifecycle.workflows.workflow_run import StepState, WorkflowState
+from triggers.http.base_models import Page, SpendView, View
 
 if TYPE_CHECKING:
     from lifecycle.configuration.store import ConfigurationItem
-    from lifecycle.workflows.run import StepRun, Try, WorkflowRun
+    from lifecycle.workflows.workflow_run import StepRun, Try, WorkflowRun
 
 
 class WorkflowView(View):
