@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count, islice
 
 from adapters.table_rules import check_keys, check_query, check_table, checked, pack_token, place, unpack_token
@@ -107,12 +107,12 @@ class MemoryTables(Tables):
         if key not in rows.rows:
             insort(rows.order, key)
         etag = f'W/"{next(self._versions):016x}"'
-        rows.rows[key] = replace(write.row, etag=etag)
+        rows.rows[key] = Row(write.row.partition, write.row.key, write.row.values, etag)
         return etag
 
 
 def _copy(row: Row) -> Row:
-    return replace(row, values=dict(row.values))
+    return Row(row.partition, row.key, dict(row.values), row.etag)
 
 
 def _remove(content: _Table, partition: bytes, key: bytes) -> None:

@@ -132,7 +132,7 @@ def _stored(row: Row) -> Row:
         _check_property(name)
         if value is not None:
             values[name] = _plain(name, value)
-    return replace(row, values=values)
+    return Row(row.partition, row.key, values, row.etag)
 
 
 def _plain(name: str, value: Scalar) -> Scalar:

@@ -37,36 +37,35 @@ async def storm(plan: Plan, *, stop_faults: bool = False) -> Timeline:
     timeline, rng = Timeline(), random.Random(plan.seed)
     with tempfile.TemporaryDirectory(prefix="chaos-") as directory:
         stack = ChaosStack(Path(directory), timeline, rng)
-        with stack:
-            async with AsyncExitStack() as parts:
-                parts.push_async_callback(close_forgotten_streams)
-                tables = LossyProxy("tables", lambda: stack.azurite.table_port, rng, timeline)
-                http = LossyProxy("the API", lambda: int(stack.host.url.rpartition(":")[2]), rng, timeline)
-                session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30))
-                parts.push_async_callback(session.close)
-                stack.tables_port = await parts.enter_async_context(tables.listening())
-                url = f"http://127.0.0.1:{await parts.enter_async_context(http.listening())}"
-                await stack.kill_host()  # and from now on its tables are behind the proxy
-                through = Api(session, stack, f"chaos-{plan.seed}", url)
-                direct = Api(session, stack, f"chaos-{plan.seed}")
-                accepted = Accepted(timeline)
-                producer = Producer(stack)
-                parts.push_async_callback(producer.aclose)
-                checks = Checks(direct, Clients(direct, producer, accepted), accepted)
-                try:
-                    clients = Clients(through, producer, accepted)
-                    for name, spec in AGENTS.items():
-                        await clients.call("PUT", f"agents/{name}", {"model": "gpt-4o"} | spec, good=(200, 201))
-                    await raise_budget(clients)
-                    if not stop_faults:
-                        http.share, tables.share = HTTP_LOSS, TABLES_LOSS
-                    await _weather(plan if not stop_faults else Plan(plan.seed, plan.talks, ()), stack, clients, checks)
-                    http.share = tables.share = 0.0
-                    timeline.note(f"calm: {accepted.count} runs, {http.lost} + {tables.lost} answers lost")
-                    await checks.all()
-                    timeline.note("everything holds")
-                except* AssertionError as broken:
-                    raise AssertionError(await _explained(plan, timeline, stack, direct, broken)) from None
+        async with AsyncExitStack() as parts:
+            parts.push_async_callback(close_forgotten_streams)
+            tables = LossyProxy("tables", lambda: stack.azurite.table_port, rng, timeline)
+            http = LossyProxy("the API", lambda: int(stack.host.url.rpartition(":")[2]), rng, timeline)
+            stack.tables_port = await parts.enter_async_context(tables.listening())
+            await asyncio.to_thread(parts.enter_context, stack)  # the host starts behind the proxy, which serves here
+            session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30))
+            parts.push_async_callback(session.close)
+            url = f"http://127.0.0.1:{await parts.enter_async_context(http.listening())}"
+            through = Api(session, stack, f"chaos-{plan.seed}", url)
+            direct = Api(session, stack, f"chaos-{plan.seed}")
+            accepted = Accepted(timeline)
+            producer = Producer(stack)
+            parts.push_async_callback(producer.aclose)
+            checks = Checks(direct, Clients(direct, producer, accepted), accepted)
+            try:
+                clients = Clients(through, producer, accepted)
+                for name, spec in AGENTS.items():
+                    await clients.call("PUT", f"agents/{name}", {"model": "gpt-4o"} | spec, good=(200, 201))
+                await raise_budget(clients)
+                if not stop_faults:
+                    http.share, tables.share = HTTP_LOSS, TABLES_LOSS
+                await _weather(plan if not stop_faults else Plan(plan.seed, plan.talks, ()), stack, clients, checks)
+                http.share = tables.share = 0.0
+                timeline.note(f"calm: {accepted.count} runs, {http.lost} + {tables.lost} answers lost")
+                await checks.all()
+                timeline.note("everything holds")
+            except* AssertionError as broken:
+                raise AssertionError(await _explained(plan, timeline, stack, direct, broken)) from None
     return timeline
 
 

@@ -55,6 +55,21 @@ def fresh(launch: Callable[..., Any], bus: ServiceBus) -> Callable[..., Any]:
     return lambda app="pool": launch(app, options=("--workers", "2"), Bus=bus.connection_string)
 
 
+@pytest.fixture(scope="module")
+def _mending(tmp_path_factory: pytest.TempPathFactory, bus: ServiceBus, observe: Callable[..., Any]) -> Iterator[Any]:
+    base = tmp_path_factory.mktemp("mending")
+    env = {"SAMPLE_LOG": str(base / "log"), "Bus": bus.connection_string}
+    with start_host(APP, env, state_dir=base / "state", options=("--workers", "2")) as host:
+        yield observe(host, base / "log", base / "state")
+
+
+@pytest.fixture
+def mending(_mending: Any, eventually: Callable[..., Any]) -> Any:
+    """A host with two workers, which a test may kill: those of the test before have been replaced."""
+    eventually(lambda: len(_workers(_mending)) == 2)
+    return _mending
+
+
 def _workers(app: Any) -> set[int]:
     """Return the processes that have loaded the app and are alive."""
     return {note["pid"] for note in app.notes(event="loaded") if _lives(note["pid"])}
@@ -192,26 +207,27 @@ def test_a_timer_runs_in_one_worker(pool: Any, eventually: Callable[..., Any]) -
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_worker_that_dies_is_replaced(fresh: Callable[..., Any], eventually: Callable[..., Any]) -> None:
+def test_a_worker_that_dies_is_replaced(mending: Any, eventually: Callable[..., Any]) -> None:
     """A request whose worker is killed is a 500, the other worker goes on, and soon there are two again."""
-    app = fresh()
-    before = _workers(app)
+    app = mending
+    before, replaced = _workers(app), app.host_log().count("starting another")
 
     assert app.call("GET", "/api/die").status == 500
     assert app.call("GET", "/api/pid").status == 200
-    eventually(lambda: len(_workers(app) - before) == 1 and "starting another" in app.host_log())
+    eventually(lambda: len(_workers(app) - before) == 1)
+    assert app.host_log().count("starting another") == replaced + 1
     eventually(lambda: {answer.json()["pid"] for answer in _at_once(app, 8)} == _workers(app))
     assert len(_workers(app)) == 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_request_waits_while_no_worker_is_there(fresh: Callable[..., Any], eventually: Callable[..., Any]) -> None:
+def test_a_request_waits_while_no_worker_is_there(mending: Any, eventually: Callable[..., Any]) -> None:
     """With every worker killed a request is answered by a new one."""
-    app = fresh()
-    before = _workers(app)
+    app = mending
+    before, replaced = _workers(app), app.host_log().count("starting another")
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    eventually(lambda: app.host_log().count("starting another") == 2)
+    eventually(lambda: app.host_log().count("starting another") == replaced + 2)
 
     answer = _call_slowly(app, "/api/pid")
 
@@ -252,11 +268,9 @@ def _all_began(app: Any, sessions: list[str]) -> list[dict[str, Any]] | None:
     return began if {note["session"] for note in began} == set(sessions) else None
 
 
-def test_entity_operations_of_killed_workers_count_once(
-    fresh: Callable[..., Any], eventually: Callable[..., Any]
-) -> None:
+def test_entity_operations_of_killed_workers_count_once(mending: Any, eventually: Callable[..., Any]) -> None:
     """The batch of a worker that dies runs again, and its effect on the state is once."""
-    app = fresh()
+    app = mending
     for number in range(30):
         assert app.signal(f"k{number % 3}", "slow_add", 1).status == 202
         if number in {10, 20}:

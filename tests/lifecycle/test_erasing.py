@@ -25,6 +25,7 @@ from llmops.evaluation.policy import EvaluationPolicy, JudgePolicy
 from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.app import App, Gate, abandon
 from tests.lifecycle.doubles import NOW, Crash, Fate, spec
+from tests.virtual_time import run_virtually
 from tests.waiting import QUIET_S
 
 SECRET = "my-secret-question"
@@ -255,8 +256,12 @@ async def test_a_worker_at_it_is_stopped_first(app: App) -> None:
     assert USER not in left
 
 
-async def test_a_worker_that_died_is_waited_out() -> None:
+def test_a_worker_that_died_is_waited_out() -> None:
     """The receipt is not complete while its lease lasts; the timer completes it."""
+    run_virtually(lambda _: _waited_out())
+
+
+async def _waited_out() -> None:
     app = App()
     await app.declare()
     accepted, working, _ = await app.held()

@@ -186,13 +186,13 @@ async def test_only_the_asked_workspace_is_pruned(app: App) -> None:
 
 
 async def test_prune_costs_what_is_idle_not_what_there_is(app: App) -> None:
-    """Of three hundred agents ten are idle: a few reads for each of the ten."""
+    """Of a hundred agents ten are idle: a few reads for each of the ten."""
     counting = app.tables
     assert isinstance(counting, CountingTables)
-    for number in range(300):
+    for number in range(100):
         await ready(app, f"bot-{number}")
     app.clock.move(days=7)
-    for number in range(290):
+    for number in range(90):
         await app.signals.send("default", f"bot-{number}", RecordUse(f"use-{number}", 1, app.clock.now))
     app.clock.move(days=1)
     counting.reset()

@@ -16,6 +16,7 @@ from lifecycle.conversations.run_request import RunRequest, submission_of
 from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.app import TOOLED, App, abandon
 from tests.lifecycle.doubles import Crash, Fate, spec
+from tests.virtual_time import run_virtually
 from tests.waiting import QUIET_S, eventually
 
 REPLY = "The quick brown fox jumps over the lazy dog. " * 12
@@ -114,8 +115,13 @@ async def test_a_cancelled_stream_ends() -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-async def test_a_stream_survives_its_worker_dying_at_any_write(after: bool) -> None:
+def test_a_stream_survives_its_worker_dying_at_any_write(after: bool) -> None:
     """The next worker ends what the dead one had begun to tell, tells it again, and no piece is told twice."""
+    assert run_virtually(lambda _: _workers_that_die(after)) > 8
+
+
+async def _workers_that_die(after: bool) -> int:
+    """Have a worker die at each write of a stream; return how many there are."""
     number = 0
     for number in itertools.count(1):
         app = App()
@@ -143,11 +149,15 @@ async def test_a_stream_survives_its_worker_dying_at_any_write(after: bool) -> N
             assert ends(found)[0] == (1, "superseded")
         await app.aclose()
 
-    assert number > 8
+    return number
 
 
-async def test_a_write_that_took_effect_unnoticed_is_not_told_twice() -> None:
+def test_a_write_that_took_effect_unnoticed_is_not_told_twice() -> None:
     """Storage answers that it is away, again and again, after it has written."""
+    run_virtually(lambda _: _writes_that_took_effect())
+
+
+async def _writes_that_took_effect() -> None:
     for number in range(1, 14):
         app = App()
         await app.declare(declared=BRIEF)

@@ -97,10 +97,10 @@ async def test_an_agent_in_constant_use_is_trimmed(app: App) -> None:
 
 
 async def test_finding_what_to_trim_reads_what_there_is_to_trim(app: App) -> None:
-    """Two hundred agents, three with versions to spare."""
+    """Sixty agents, three with versions to spare."""
     counting = app.tables
     assert isinstance(counting, CountingTables)
-    for number in range(200):
+    for number in range(60):
         await app.declare(f"bot-{number}", said("a"))
         await app.services.agents.resolver.resolve("default", f"bot-{number}", app.signals)
     for number in (7, 8, 9):
