@@ -102,15 +102,15 @@ async def test_ends_that_nobody_told_of_are_found_by_the_timer() -> None:
     assert (await world.get(run.id)).state == "succeeded"
 
 
-async def test_many_workflow_runs_whose_workers_are_killed() -> None:
-    """Eight workers at a time take messages of 300 workflow runs; each dies after some writes, whatever it is at."""
+async def test_a_thousand_workflow_runs_whose_workers_are_killed() -> None:
+    """Eight workers at a time take messages of 1,000 workflow runs; each dies after some writes, whatever it is at."""
     steps = [
         {"name": "first", "agent": "bot"},
         {"name": "second", "agent": "bot", "prompt": "{steps.first.answer}", "when": "input.endsWith('7')"},
     ]
     world = await World.begun(steps, quick=True)
     chance, queue, killed = random.Random(14), world.app.queue, 0
-    idents = [new_id() for _ in range(300)]
+    idents = [new_id() for _ in range(1000)]
     left = list(enumerate(idents))
 
     async def work(fate: Fate, worker: Services) -> None:
@@ -134,7 +134,7 @@ async def test_many_workflow_runs_whose_workers_are_killed() -> None:
     async def workers() -> None:
         nonlocal killed
         while left or queue.sent:
-            fate = Fate(chance.randrange(20, 300), after=chance.random() < 0.5)
+            fate = Fate(chance.randrange(20, 900), after=chance.random() < 0.5)
             worker = world.app.worker(fate, model=Fate())
             try:
                 await work(fate, worker)
@@ -149,16 +149,16 @@ async def test_many_workflow_runs_whose_workers_are_killed() -> None:
 
     assert killed >= 15
     runs = [await world.get(ident) for ident in idents]
-    assert Counter(run.state.value for run in runs) == {"succeeded": 300}
+    assert Counter(run.state.value for run in runs) == {"succeeded": 1000}
     assert {run.outbox for run in runs} == {()}
     assert all(len(step.tries) <= 1 for run in runs for step in run.steps)
     expected = {one.run_id for run in runs for step in run.steps for one in step.tries}
-    assert len(expected) == 330
+    assert len(expected) == 1100
     assert {row.key[3:] for row in await world.rows("runs") if row.key.startswith("id!")} == expected
     ended = [row for row in await world.rows("conversations") if row.key.startswith("run!")]
-    assert Counter(row.text("state") for row in ended) == {"succeeded": 330}
+    assert Counter(row.text("state") for row in ended) == {"succeeded": 1100}
     facts = [row for row in await world.rows("facts") if row.key.startswith("fact!")]
-    assert len(facts) == 330, "each was run once, and that is recorded once"
+    assert len(facts) == 1100, "each was run once, and that is recorded once"
     ends = Counter(event.data["workflow_run_id"] for event in await world.events("", "workflow.ended"))
     assert ends == dict.fromkeys(idents, 1)
     assert [row for row in await world.rows("due") if row.partition.startswith("workflow!")] == []
