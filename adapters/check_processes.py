@@ -1,8 +1,8 @@
 """Processes in which checks of answers run: started when first needed, reused, and killed when a check is too slow.
 
 Processes are needed because a check cannot be interrupted otherwise: a `re` pattern, or any loop in C, blocks the
-interpreter. Calls go to `adapters.check_child` as length-prefixed pickles, and results come back as JSON, so that
-nothing is unpickled here.
+interpreter. Calls go to `adapters.check_process_main` as length-prefixed pickles, and results come back as JSON, so
+that nothing is unpickled here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from datetime import timedelta
 from typing import IO
 
 from lifecycle.evaluation.checks import Call, CheckFailed, TooSlow
-from llmops.evaluation.scoring import Part
+from llmops.evaluation.combined_score import Part
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class _Process:
         path = os.pathsep.join(filter(None, sys.path))
         try:
             self._popen = subprocess.Popen(  # noqa: S603 - a module beside this one
-                [sys.executable, "-m", f"{__package__}.check_child"],
+                [sys.executable, "-m", f"{__package__}.check_process_main"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=os.environ | {"PYTHONPATH": path},

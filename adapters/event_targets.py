@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 from adapters.identity import AppIdentity
 from kernel.errors import Unavailable
-from lifecycle.callbacks.delivery import Replies, Reply
+from lifecycle.callbacks.callback_delivery import Replies, Reply
 from lifecycle.callbacks.targets import no_broker
 from llmops.notifications.channels import QUEUE_SCHEME
-from llmops.notifications.delivery import Answer
+from llmops.notifications.notification_delivery import Answer
 from llmops.notifications.receiver_formats import CLOUD_EVENT
 
 if TYPE_CHECKING:

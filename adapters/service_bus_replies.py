@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 
-    from lifecycle.callbacks.delivery import Reply
+    from lifecycle.callbacks.callback_delivery import Reply
 
 
 class ServiceBusReplies:

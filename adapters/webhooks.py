@@ -16,7 +16,7 @@ import httpcore2
 
 from adapters.dns_lookup import look_up
 from kernel.errors import Unavailable
-from llmops.notifications.delivery import Answer
+from llmops.notifications.notification_delivery import Answer
 from llmops.notifications.webhook_addresses import is_public, refused, target_of
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]

@@ -20,7 +20,7 @@ from adapters.memory_tables import MemoryTables
 from benchmarks.measure import CountingTables, Result
 from devhost.services import start_azurite
 from kernel.tables import Insert, Span, Tables, every
-from llmops.evaluation.scoring import Score
+from llmops.evaluation.combined_score import Score
 from llmops.facts.attempt_fact import AttemptFact, Attribution, Call, Ending, Timing
 from llmops.facts.fact_store import SHARDS, TABLE, StoredFact, home_of, kept_of, kept_row, new_row, partition
 from llmops.facts.sum_reader import FactSums

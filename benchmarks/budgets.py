@@ -14,9 +14,9 @@ from devhost.services import start_azurite
 from kernel.errors import Unavailable
 from kernel.ids import new_id
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Tables
+from llmops.budgets.budget_rules import Amounts, AppliedLimit, CostAttribution, Limit
 from llmops.budgets.counters import BudgetCounters
 from llmops.budgets.reservations import Intent, ReservationRequest, ReservationResult, Settlement
-from llmops.budgets.rules import Amounts, AppliedLimit, CostAttribution, Limit
 from llmops.facts.attempt_fact import Call
 from llmops.spend.usage import Usage
 

@@ -23,7 +23,7 @@ from kernel.tracing import PRODUCER, carrier, event, parent_of, span
 from lifecycle.conversations.run_request import RunRequest, Submission
 from lifecycle.registry.actor_signals import AgentSignals
 from lifecycle.specs.spec import AgentSpec
-from llmops.budgets.rules import Budget, Limit, parse_scope
+from llmops.budgets.budget_rules import Budget, Limit, parse_scope
 from llmops.facts.attempt_fact import AttemptFact, Attribution, Call, Ending, Timing
 from llmops.spend.usage import Usage
 

@@ -10,7 +10,7 @@ import gc
 from functools import cache
 from importlib import import_module
 
-_MODULES = ("lifecycle.runs.worker", "lifecycle.evaluation.scorer", "llmops.spend.pricing")
+_MODULES = ("lifecycle.runs.worker", "lifecycle.evaluation.answer_scoring", "llmops.spend.pricing")
 _ANY_MODEL = "gpt-5-mini"
 _COLLECT_AFTER = 20_000
 """New objects after which the youngest are collected; Python's own is 2,000, and 4 % of the processor time of a run."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, Literal, Self
 
-from kernel.setting_readers import (
+from kernel.setting_parsers import (
     NO_SECRET,
     Secret,
     choice,

@@ -20,7 +20,7 @@ import azure.functions as func
 
 from kernel.errors import AppError
 from kernel.timer_status import TimerRun
-from lifecycle.schedules.rules import covering, interval, is_due, until_next
+from lifecycle.schedules.schedule_rules import covering, interval, is_due, until_next
 from triggers.http.request_handling import MakeSignals
 
 if TYPE_CHECKING:

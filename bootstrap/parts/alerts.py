@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from bootstrap.parts.spend import SpendServices
     from bootstrap.parts.teams import TeamServices
     from lifecycle.events.forwarding import EventForwarding
-    from lifecycle.measures.current_activity import Activity
-    from lifecycle.measures.workspace_metrics import WorkspaceState
+    from lifecycle.metrics.current_activity import Activity
+    from lifecycle.metrics.workspace_metrics import WorkspaceState
     from llmops.alerts.alert_evaluation import Evaluator
     from llmops.alerts.current_values import Sources
     from llmops.alerts.references import References
     from llmops.alerts.store import AlertStore
-    from llmops.notifications.delivery import NotificationDelivery
+    from llmops.notifications.notification_delivery import NotificationDelivery
 
 
 @dataclass(eq=False)
@@ -46,7 +46,7 @@ class AlertServices:
     @cached_property
     def delivery(self) -> NotificationDelivery:
         """Delivers notifications."""
-        from llmops.notifications.delivery import NotificationDelivery
+        from llmops.notifications.notification_delivery import NotificationDelivery
 
         return NotificationDelivery(
             self._notifications.outbox,
@@ -91,7 +91,7 @@ class AlertServices:
     @cached_property
     def activity(self) -> Activity:
         """Reads recent activity in a workspace."""
-        from lifecycle.measures.current_activity import Activity
+        from lifecycle.metrics.current_activity import Activity
 
         return Activity(self._events.daily_counts, self._metrics.workers, self._budgets.waits, self._approvals.store)
 
@@ -99,8 +99,8 @@ class AlertServices:
     def workspace_state(self) -> WorkspaceState:
         """Reads the present state of a workspace."""
         from lifecycle.drift.plan_store import PlanStore
-        from lifecycle.measures.registry_alert_metrics import RegistryAlarms
-        from lifecycle.measures.workspace_metrics import WorkspaceState
+        from lifecycle.metrics.registry_alert_metrics import RegistryAlarms
+        from lifecycle.metrics.workspace_metrics import WorkspaceState
 
         registry = RegistryAlarms(self._metrics.lifecycle_counts, PlanStore(self._core.tables), self._metrics.hit_rates)
         return WorkspaceState(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.notifications import NotificationServices
     from bootstrap.parts.spend import SpendServices
     from kernel.journal import Event
-    from lifecycle.callbacks.delivery import CallbackDelivery
+    from lifecycle.callbacks.callback_delivery import CallbackDelivery
     from lifecycle.callbacks.delivery_status import CallbackRecords
     from lifecycle.conversations.long_texts import LongTexts
     from lifecycle.conversations.run import Run
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from lifecycle.conversations.session_store import ConversationStore
     from lifecycle.conversations.unreadable_sessions import Remains
     from lifecycle.conversations.version_pin_index import Pins
+    from lifecycle.events.event_deletion import EventRetention
     from lifecycle.events.publisher import Publisher
-    from lifecycle.events.retention import EventRetention
     from lifecycle.events.subscriptions import Subscribers
     from lifecycle.runs.fact_writer import FactWriter, ReportToWorkflow
     from lifecycle.runs.run_queries import CompletionWaiters
@@ -88,7 +88,7 @@ class ConversationServices:
     @cached_property
     def event_retention(self) -> EventRetention:
         """Deletes events after their retention time."""
-        from lifecycle.events.retention import EventRetention
+        from lifecycle.events.event_deletion import EventRetention
 
         due, kept_for = self._core.due(_EVENTS), self._events.kept_for
         return EventRetention(
@@ -105,7 +105,7 @@ class ConversationServices:
     @cached_property
     def callbacks(self) -> CallbackDelivery:
         """Sends callbacks at the end of runs."""
-        from lifecycle.callbacks.delivery import CallbackDelivery, CallbackSender
+        from lifecycle.callbacks.callback_delivery import CallbackDelivery, CallbackSender
         from lifecycle.conversations.run_callbacks import RunEnds
 
         notifications, clock = self._notifications, self._core.clock

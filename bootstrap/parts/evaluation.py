@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.agents import AgentServices
     from bootstrap.parts.core import Core
     from bootstrap.parts.extensions import ExtensionServices
-    from lifecycle.evaluation.scorer import AnswerScorer
+    from lifecycle.evaluation.answer_scoring import AnswerScorer
     from lifecycle.evaluation.version_comparison import VersionComparison
     from llmops.evaluation.policy import FoundryPolicy
     from llmops.facts.scores import Evaluations
@@ -63,8 +63,8 @@ class EvaluationServices:
     @cached_property
     def scorer(self) -> AnswerScorer:
         """Scores answers."""
+        from lifecycle.evaluation.answer_scoring import AnswerScorer, ScoringPolicy
         from lifecycle.evaluation.checks import CheckRunner
-        from lifecycle.evaluation.scorer import AnswerScorer, ScoringPolicy
 
         return AnswerScorer(
             self._extensions.checks,

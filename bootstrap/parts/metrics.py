@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from lifecycle.loader.hit_rates import HitRates
-    from lifecycle.measures.worker_counters import Measures
+    from lifecycle.metrics.worker_counters import Measures
     from lifecycle.registry.agent_counts import LifecycleCounts
     from llmops.capacity.worker_resources import RunTimes
     from llmops.metrics.shared import SharedMetrics
@@ -46,7 +46,7 @@ class MetricServices:
     @cached_property
     def measures(self) -> Measures:
         """Records metrics from events."""
-        from lifecycle.measures.worker_counters import Measures
+        from lifecycle.metrics.worker_counters import Measures
 
         timeout = timedelta(seconds=self._core.settings.run_timeout)
         return Measures(self.workers, self._core.clock, timeout, self.run_times)

@@ -150,10 +150,10 @@ class RunServices:
     @cached_property
     def judges(self) -> JudgeEvaluation:
         """Asks judges about answers."""
+        from lifecycle.evaluation.answer_scoring import FOUNDRY
         from lifecycle.evaluation.judge_costs import ATTEMPT, JUDGE, JudgingCharges
         from lifecycle.evaluation.judges import agent_judge, foundry_judge
         from lifecycle.evaluation.judging_round import JudgeEvaluation
-        from lifecycle.evaluation.scorer import FOUNDRY
 
         charges = JudgingCharges(self._budgets.service, self._spend.facts, self._budgets.rates, self._core.clock)
 

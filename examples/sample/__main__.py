@@ -29,8 +29,8 @@ from examples.sample.facts import DAYS, HABITS, USERS, facts
 from kernel.errors import Unavailable
 from kernel.ids import new_id
 from kernel.settings import Settings
+from llmops.budgets.budget_rules import Amounts, AppliedLimit, CostAttribution, applying
 from llmops.budgets.reservations import Intent, ReservationRequest, Settlement
-from llmops.budgets.rules import Amounts, AppliedLimit, CostAttribution, applying
 from llmops.facts.attempt_fact import AttemptFact
 
 AT_ONCE = 8

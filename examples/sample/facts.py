@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from llmops.evaluation.scoring import Score
+from llmops.evaluation.combined_score import Score
 from llmops.facts.attempt_fact import AttemptFact, Attribution, Call, Ending, Timing, ToolCall
 from llmops.spend.pricing import price
 from llmops.spend.usage import Usage

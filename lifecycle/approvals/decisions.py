@@ -21,7 +21,7 @@ from kernel.journal import Event
 from lifecycle.approvals import approval as model
 from lifecycle.approvals.approval import MAX_REASON, Approval, Person, State, Verb, canonical
 from lifecycle.approvals.policy import PolicyStore, StandingRule
-from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Session, SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation

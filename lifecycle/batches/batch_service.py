@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, Conflict, NotFound
-from lifecycle.batches.rules import (
+from lifecycle.batches.batch_rules import (
     WINDOW,
     Batch,
     BatchState,

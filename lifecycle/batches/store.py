@@ -27,7 +27,7 @@ from kernel.tables import (
     every,
     first_rows,
 )
-from lifecycle.batches.rules import Batch, Item
+from lifecycle.batches.batch_rules import Batch, Item
 from lifecycle.conversations.run_request import RunRequest
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from lifecycle.conversations.client_tool_values import ClientCall, ClientTools
 from lifecycle.conversations.run_callbacks import Callback
 from lifecycle.conversations.session_priority import Priority
 from lifecycle.conversations.team_assignment import TeamRun
-from llmops.evaluation.scoring import Score
+from llmops.evaluation.combined_score import Score
 from llmops.facts.attempt_fact import Call, Ending, ToolCall
 from llmops.spend.usage import Spend
 

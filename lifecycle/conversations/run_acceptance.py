@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kernel.journal import Event
 from kernel.tracing import traceparent
-from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.client_tool_values import check_allowed
 from lifecycle.conversations.run import Dispatch, Run, RunInput, Times

@@ -10,7 +10,7 @@ from kernel.journal import Event
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.client_tool_values import results_text
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState, Stage
-from lifecycle.conversations.run_rules import Answer, user_message
+from lifecycle.conversations.run_transitions import Answer, user_message
 from lifecycle.conversations.session import (
     APPROVAL,
     BUDGET,

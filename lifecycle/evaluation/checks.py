@@ -28,7 +28,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 
 from lifecycle.evaluation.framework_evaluation import acknowledge
-from llmops.evaluation.scoring import Part
+from llmops.evaluation.combined_score import Part
 
 if TYPE_CHECKING:
     from agent_framework import CheckResult, EvalItem

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.journal import Event
-from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
-from llmops.evaluation.scoring import FEEDBACK, Score
+from llmops.evaluation.combined_score import FEEDBACK, Score
 from llmops.facts.fact_store import Facts, kept_of
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kernel.errors import Unavailable
 from kernel.strict_json import is_object
+from lifecycle.evaluation.answer_scoring import FOUNDRY
 from lifecycle.evaluation.framework_evaluation import acknowledge
 from lifecycle.evaluation.judge_costs import JUDGE, Judgement, JudgingCharges
-from lifecycle.evaluation.scorer import FOUNDRY
 from lifecycle.registry.providers import AttemptId
-from llmops.evaluation.scoring import Part
+from llmops.evaluation.combined_score import Part
 from llmops.spend.usage import Usage, read_usage
 
 if TYPE_CHECKING:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, InternalError, Unavailable
 from kernel.journal import Event
-from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
+from lifecycle.evaluation.answer_scoring import JUDGES, item_of
 from lifecycle.evaluation.judge_costs import TRIES, Judgement, JudgingCharges, before_calls
-from lifecycle.evaluation.scorer import JUDGES, item_of
 from lifecycle.registry.actor_signals import AgentSignals
+from llmops.evaluation.combined_score import Part
 from llmops.evaluation.policy import EvaluationPolicy
-from llmops.evaluation.scoring import Part
 from llmops.facts.scores import Evaluation, Evaluations, PendingEvaluation
 
 if TYPE_CHECKING:

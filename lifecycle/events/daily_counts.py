@@ -2,7 +2,7 @@
 
 In each shard's partition of table `events`: `daily_counts!next` the number of the first event not counted,
 `daily_counts!{day}` the counts of a UTC day, `daily_counts!all` those since the beginning; and `wait!{run}`, which runs
-wait (`lifecycle.events.waiting_runs`). Counting some more changes them in one transaction.
+wait (`lifecycle.events.waiting_run_counts`). Counting some more changes them in one transaction.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from kernel.tables import (
     first_rows,
     put,
 )
-from lifecycle.events import waiting_runs
+from lifecycle.events import waiting_run_counts as waiting_runs
 
 if TYPE_CHECKING:
-    from lifecycle.events.waiting_runs import WaitingRuns
+    from lifecycle.events.waiting_run_counts import WaitingRuns
 
 _NEXT = "daily_counts!next"
 _ALL = "daily_counts!all"

@@ -22,8 +22,8 @@ from kernel.errors import AppError, NotFound
 from kernel.event_versions import schema_of
 from kernel.journal import SHARDS
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, every
-from llmops.notifications.delivery import FIRST_PAUSE, LONGEST_PAUSE, attempt_of
 from llmops.notifications.notification import matches
+from llmops.notifications.notification_delivery import FIRST_PAUSE, LONGEST_PAUSE, attempt_of
 from llmops.notifications.receiver_formats import CLOUD_EVENTS_BATCH, source_of
 from llmops.notifications.signing import signed
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from kernel.journal import Event, Journal
     from kernel.tables import Tables
     from llmops.notifications.channels import Channel, ChannelStore
-    from llmops.notifications.delivery import Webhooks
+    from llmops.notifications.notification_delivery import Webhooks
 
 log = logging.getLogger(__name__)
 

@@ -21,11 +21,11 @@ from lifecycle.registry.actor_operations import Operation, Sweep
 from lifecycle.registry.agent_checks_due import IDLE, SURPLUS, UNVERIFIED, RetentionPolicy, due_times
 from lifecycle.registry.agent_history import AgentHistory
 from lifecycle.registry.audit import AgentEvents, AuditStep
+from lifecycle.registry.effect_outcomes import failed, failure_step, remember
 from lifecycle.registry.life_cycle_rules import apply
 from lifecycle.registry.provider_effects import ProviderEffects
 from lifecycle.registry.record import AgentRecord, Failure, new_record
 from lifecycle.registry.record_store import RecordStore
-from lifecycle.registry.record_transitions import failed, failure_step, remember
 
 if TYPE_CHECKING:
     from lifecycle.registry.providers import Providers, ProviderVersion

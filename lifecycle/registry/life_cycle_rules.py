@@ -1,6 +1,6 @@
 """Rules of an agent's life cycle: a pure state machine over its record.
 
-`lifecycle.registry.actor` does the I/O, `lifecycle.registry.record_transitions` has the changes after effects.
+`lifecycle.registry.actor` does the I/O, `lifecycle.registry.effect_outcomes` has the changes after effects.
 Operations arrive at least once and in any order (the backend neither de-duplicates nor orders signals), so each has an
 id and is applied once, and those of declarations have a revision that makes older ones void.
 """
@@ -37,8 +37,8 @@ from lifecycle.registry.actor_operations import (
     Verify,
 )
 from lifecycle.registry.audit import AuditStep
+from lifecycle.registry.effect_outcomes import audited, enter, remember
 from lifecycle.registry.record import AgentRecord, AgentState, Intent, same
-from lifecycle.registry.record_transitions import audited, enter, remember
 from lifecycle.specs.spec import AgentSpec, fingerprint
 
 if TYPE_CHECKING:

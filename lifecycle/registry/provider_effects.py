@@ -18,10 +18,7 @@ from lifecycle.registry.actor_effects import (
     Provision,
 )
 from lifecycle.registry.actor_operations import Operation, Trim
-from lifecycle.registry.life_cycle_rules import deactivate, provision
-from lifecycle.registry.providers import Providers, ProviderVersion, VersionRequest
-from lifecycle.registry.record import AgentRecord, same
-from lifecycle.registry.record_transitions import (
+from lifecycle.registry.effect_outcomes import (
     deactivated,
     deprovisioned,
     discarded,
@@ -29,6 +26,9 @@ from lifecycle.registry.record_transitions import (
     pinned_version_made,
     provisioned,
 )
+from lifecycle.registry.life_cycle_rules import deactivate, provision
+from lifecycle.registry.providers import Providers, ProviderVersion, VersionRequest
+from lifecycle.registry.record import AgentRecord, same
 from lifecycle.specs.spec import AgentSpec, fingerprint, provider_name
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lifecycle.approvals.gate import ApprovalPending
 from lifecycle.conversations.run import Effort, Run, Stage
-from lifecycle.conversations.run_rules import Answer, given_texts, user_message
+from lifecycle.conversations.run_transitions import Answer, given_texts, user_message
 from lifecycle.conversations.session import ProviderConversation, RetainedConversation, Session
 from lifecycle.conversations.session_priority import Priority
 from lifecycle.registry.providers import AttemptId
@@ -23,10 +23,10 @@ from lifecycle.runs.model_history import compacted, estimate, preference_message
 from lifecycle.runs.pending_tool_calls import PendingToolCalls
 from lifecycle.runs.stored_progress import Progress, dumped, loaded
 from lifecycle.runs.tool_calls import ToolCalls
-from lifecycle.teams.model_handoffs import brief, handoff_middleware, handoff_tools
+from lifecycle.teams.handoff_tools import brief, handoff_middleware, handoff_tools
 from lifecycle.tools.context import CURRENT
+from llmops.budgets.budget_rules import Amounts, BudgetBlocked
 from llmops.budgets.call_budget import BudgetService, reserve_for
-from llmops.budgets.rules import Amounts, BudgetBlocked
 from llmops.budgets.waiting_run_index import BudgetWait
 from llmops.capacity.admission import AdmissionRequest
 from llmops.capacity.pools import PoolFull

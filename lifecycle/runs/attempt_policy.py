@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lifecycle.registry.actor_signals import AgentSignals
     from lifecycle.registry.declarations import Pin
     from lifecycle.specs.spec import AgentSpec
-    from llmops.evaluation.scoring import Score
+    from llmops.evaluation.combined_score import Score
 
 log = logging.getLogger(__name__)
 

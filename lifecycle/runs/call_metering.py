@@ -15,7 +15,7 @@ from lifecycle.runs.call_costs import PendingCall, metered, refused
 from lifecycle.runs.call_estimates import sent
 from lifecycle.runs.runaway_guard import Guard, GuardPolicy
 from lifecycle.specs.spending import reached
-from llmops.budgets.rules import BudgetBlocked, CostAttribution
+from llmops.budgets.budget_rules import BudgetBlocked, CostAttribution
 from llmops.budgets.waiting_run_index import APPROVAL
 from llmops.facts.attempt_fact import Call
 from llmops.routing.route import ROUTED, CallTarget

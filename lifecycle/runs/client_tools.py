@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kernel.errors import InvalidInput
 from lifecycle.conversations.client_tool_values import MAX_CALLS, ClientCall, call_id, results_of
-from lifecycle.conversations.run_rules import user_message
+from lifecycle.conversations.run_transitions import user_message
 
 if TYPE_CHECKING:
     from agent_framework import (

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from kernel.errors import AppError, Conflict, InternalError, InvalidInput, NotFound
 from kernel.journal import Event, Journal
-from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations.message_delivery import misuse
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.run_request import Submission, parse_message, submission_of
-from lifecycle.conversations.run_rules import WORKER_LOST
+from lifecycle.conversations.run_transitions import WORKER_LOST
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.session_updates import outcome
 from lifecycle.runs.failed_runs import DeadLetter, FailedRunStore, redriven

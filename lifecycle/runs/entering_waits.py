@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lifecycle.approvals.gate import ApprovalPending
 from lifecycle.runs.call_metering import charged
-from llmops.budgets.rules import BudgetBlocked
+from llmops.budgets.budget_rules import BudgetBlocked
 from llmops.budgets.waiting_run_index import APPROVAL, BudgetWaits
 
 if TYPE_CHECKING:

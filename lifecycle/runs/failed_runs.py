@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import Conflict, NotFound
 from kernel.journal import Event
-from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.run_request import Send, Submission, submission_of
 from lifecycle.conversations.session import SessionState

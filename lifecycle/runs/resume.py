@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, Conflict, NotFound
 from kernel.journal import Event
-from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kernel.errors import Unavailable
 from kernel.journal import Event
 from kernel.tracing import event
-from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations.run import Run, RunState, Stage
 from lifecycle.conversations.session import ProviderConversation, RetainedConversation, Session
 from lifecycle.conversations.session_updates import outcome, stage_event
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Step = Callable[[Run, datetime], Run]
-"""A rule of `lifecycle.conversations.run_rules` that needs only the run and the time."""
+"""A rule of `lifecycle.conversations.run_transitions` that needs only the run and the time."""
 
 Moving = Callable[[Session, Run, datetime], tuple[Session, Run, Sequence[Event]]]
 """Returns the session and the run after a handoff, with its events."""

@@ -13,7 +13,7 @@ from kernel.ids import new_id, session_of_run
 from kernel.journal import Event
 from kernel.tracing import span
 from lifecycle.conversations import run_acceptance as acceptance
-from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.message_delivery import may_have_overtaken, misuse
 from lifecycle.conversations.run import NOT_QUEUED, Run, RunState

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run
-from lifecycle.conversations.run_rules import agents_of
+from lifecycle.conversations.run_transitions import agents_of
 from lifecycle.runs.fact_writer import ended_attempts, fact_of
 from llmops.budgets.waiting_run_index import APPROVAL as BUDGET_APPROVAL
 from llmops.facts.attempt_fact import AttemptFact, Call, Ending, ToolCall

@@ -14,10 +14,10 @@ from kernel.errors import AppError, Cancelled, NotFound, TooLarge, Unavailable
 from kernel.ids import new_id
 from lifecycle.approvals.gate import ApprovalPending
 from lifecycle.conversations import message_delivery as dispatch
-from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations.message_delivery import DispatchDecision
 from lifecycle.conversations.run import Run, RunState, Stage
-from lifecycle.conversations.run_rules import Answer
+from lifecycle.conversations.run_transitions import Answer
 from lifecycle.conversations.session import Session, SessionState
 from lifecycle.conversations.session_updates import outcome, stage_event, turns_of
 from lifecycle.runs import trace_spans as spans
@@ -29,7 +29,7 @@ from lifecycle.runs.requeue import Requeue, last_attempt, retry_delay_s, tries
 from lifecycle.runs.run_lease import RunLease
 from lifecycle.teams import handoff_rules as moves
 from lifecycle.teams.handoff import HandedOver
-from llmops.budgets.rules import BudgetBlocked
+from llmops.budgets.budget_rules import BudgetBlocked
 from llmops.capacity.pools import PoolFull, PoolRefused
 
 if TYPE_CHECKING:

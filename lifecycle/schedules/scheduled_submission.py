@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from kernel.clock import rfc3339
 from kernel.errors import AppError
 from kernel.ids import run_id
-from lifecycle.schedules.rules import plan
+from lifecycle.schedules.schedule_rules import plan
 from lifecycle.schedules.store import LastDue
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from kernel.ids import agent_name
 from kernel.preconditions import change_row, check_match, delete_row, write_row
 from kernel.tables import Row, Span, Tables, Write, every, put
 from lifecycle.conversations.run_request import RunRequest
-from lifecycle.schedules.rules import Cron, Missed, parse_cron
+from lifecycle.schedules.schedule_rules import Cron, Missed, parse_cron
 
 if TYPE_CHECKING:
     from kernel.clock import Clock

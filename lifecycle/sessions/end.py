@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kernel.clock import Clock, hour_bucket
 from kernel.codec import if_readable
 from kernel.errors import Conflict, NotFound
-from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations.message_delivery import SESSION_EXPIRED, too_late
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import BY_REQUEST, IDLE_TIMEOUT, Session, SessionState

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from kernel.codec import Unreadable
 from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.journal import Event, Journal
-from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Receipt, Session, SessionState
 from lifecycle.conversations.session_rules import erased, erasing
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lifecycle.registry.providers import Providers
     from lifecycle.sessions.end import Record
     from llmops.budgets.call_budget import BudgetService
-    from llmops.evaluation.scoring import Score
+    from llmops.evaluation.combined_score import Score
     from llmops.facts.fact_erasure import RunRedaction
 
 log = logging.getLogger(__name__)

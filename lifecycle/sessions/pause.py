@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, Conflict, NotFound
 from kernel.journal import Event
-from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.run_request import Send, submission_of

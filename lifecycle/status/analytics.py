@@ -9,7 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from lifecycle.events.daily_counts import DailyEventCounts, handoffs_of
-from lifecycle.measures.current_activity import Activity, Current
+from lifecycle.metrics.current_activity import Activity, Current
 from lifecycle.registry.agent_counts import LifecycleTotals
 from llmops.facts.performance_summary import PerformanceSummary
 from llmops.performance.monitor import PerformanceReader, by_agent

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from kernel.journal import Event
-from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.session import Session, SessionState
 from lifecycle.conversations.session_updates import state_event

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from kernel.journal import Event
-from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Session, SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation, Turn

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.ids import new_id
 from kernel.journal import Event, Journal
+from llmops.alerts.alert_metrics import FIGURES, written
+from llmops.alerts.alert_rules import WORDS, Firing, Resolution, RuleStatus, State, closed, evaluated
 from llmops.alerts.current_values import MetricReader, Sources
-from llmops.alerts.metrics import FIGURES, written
-from llmops.alerts.rules import WORDS, Firing, Resolution, RuleStatus, State, closed, evaluated
 from llmops.notifications.notification import Notification
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from llmops.alerts.metrics import FROM_LEDGER, WHOLE_WORKSPACE, Metric, value_of
+from llmops.alerts.alert_metrics import FROM_LEDGER, WHOLE_WORKSPACE, Metric, value_of
 from llmops.facts.performance_summary import PerformanceSummary
 from llmops.facts.sum_reader import FactSums
 from llmops.performance.monitor import total
@@ -16,7 +16,7 @@ from llmops.reports.daily import DailyCosts
 from llmops.spend.usage import Spend
 
 if TYPE_CHECKING:
-    from llmops.alerts.rules import AlertRule
+    from llmops.alerts.alert_rules import AlertRule
     from llmops.alerts.store import Alert
     from llmops.facts.sums import Cell
     from llmops.spend.costs import Group

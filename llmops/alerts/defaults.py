@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llmops.alerts.rules import AlertRule
+from llmops.alerts.alert_rules import AlertRule
 
 _HOUR = 3600
 _DAY = 86400

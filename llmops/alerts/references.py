@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from llmops.alerts.rules import AlertRule
+    from llmops.alerts.alert_rules import AlertRule
     from llmops.notifications.channels import Channel, ChannelStore
 
 AgentExists = Callable[[str, str], Awaitable[bool]]

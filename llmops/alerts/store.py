@@ -27,7 +27,7 @@ from kernel.tables import (
     first_rows,
     put,
 )
-from llmops.alerts.rules import FIRED, AlertRule, Firing, State
+from llmops.alerts.alert_rules import FIRED, AlertRule, Firing, State
 
 if TYPE_CHECKING:
     from kernel.clock import Clock

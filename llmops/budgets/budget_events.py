@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import Unavailable
 from kernel.journal import Event
-from llmops.budgets.rules import percent, shown
+from llmops.budgets.budget_rules import percent, shown
 from llmops.notifications.notification import Notification
 
 if TYPE_CHECKING:
     from kernel.journal import Journal
-    from llmops.budgets.rules import AppliedLimit, BudgetBlocked, CostAttribution, Counter
+    from llmops.budgets.budget_rules import AppliedLimit, BudgetBlocked, CostAttribution, Counter
     from llmops.notifications.outbox import Outbox
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from llmops.budgets.rules import ANY, AppliedLimit, Budget, CostAttribution, Counter, Period, Unit, applying
+from llmops.budgets.budget_rules import ANY, AppliedLimit, Budget, CostAttribution, Counter, Period, Unit, applying
 
 if TYPE_CHECKING:
     from kernel.clock import Clock

@@ -13,9 +13,7 @@ from datetime import timedelta
 from kernel.clock import Clock
 from kernel.errors import Unavailable
 from llmops.budgets.budget_events import BudgetEvents
-from llmops.budgets.counters import BudgetCounters
-from llmops.budgets.reservations import Intent, Reservation, ReservationRequest, Settlement
-from llmops.budgets.rules import (
+from llmops.budgets.budget_rules import (
     Amounts,
     AppliedLimit,
     BudgetBlocked,
@@ -25,6 +23,8 @@ from llmops.budgets.rules import (
     percent,
     refusal_text,
 )
+from llmops.budgets.counters import BudgetCounters
+from llmops.budgets.reservations import Intent, Reservation, ReservationRequest, Settlement
 from llmops.budgets.store import BudgetStore
 from llmops.capacity.admission import Admission, AdmissionRequest, Capacity
 from llmops.facts.attempt_fact import Call

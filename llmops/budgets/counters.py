@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING
 from kernel.codec import JsonCodec, all_readable
 from kernel.errors import Unavailable
 from kernel.tables import MAX_WRITES, Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Write, every, put
+from llmops.budgets.budget_rules import Amounts, Counter, Refusal, granted
 from llmops.budgets.counter_turns import Turns
 from llmops.budgets.reservations import Reservation, ReservationRequest, ReservationResult, Settlement
-from llmops.budgets.rules import Amounts, Counter, Refusal, granted
 from llmops.budgets.store import TABLE
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from llmops.budgets.rules import Amounts, AppliedLimit, CostAttribution, Counter, Refusal
+from llmops.budgets.budget_rules import Amounts, AppliedLimit, CostAttribution, Counter, Refusal
 from llmops.facts.attempt_fact import Call
 
 

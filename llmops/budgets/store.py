@@ -14,7 +14,7 @@ from kernel.codec import JsonCodec, readable
 from kernel.errors import NotFound
 from kernel.preconditions import delete_row, put_row
 from kernel.tables import Row, Span, Tables, Upsert, every, first_rows
-from llmops.budgets.rules import Budget, Scope, check
+from llmops.budgets.budget_rules import Budget, Scope, check
 
 if TYPE_CHECKING:
     from kernel.clock import Clock

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, all_readable
 from kernel.tables import Delete, Row, RowChanged, Span, Upsert, every, first_rows
+from llmops.budgets.budget_rules import Amounts, CostAttribution, applying, granted, percent
 from llmops.budgets.call_budget import UNPRICED
-from llmops.budgets.rules import Amounts, CostAttribution, applying, granted, percent
 from llmops.budgets.store import TABLE
 from llmops.spend.usage import Usage
 

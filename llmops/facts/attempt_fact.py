@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from llmops.evaluation.scoring import Score
+from llmops.evaluation.combined_score import Score
 from llmops.spend.usage import Spend, Usage, spend_of
 
 CallOutcome = Literal["answered", "refused", "unmetered", "unsettled"]

@@ -15,7 +15,7 @@ from kernel.codec import all_readable
 from kernel.errors import Unavailable
 from kernel.ids import newest_first
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
-from llmops.evaluation.scoring import Part, Score, with_parts
+from llmops.evaluation.combined_score import Part, Score, with_parts
 from llmops.facts.attempt_fact import Call
 from llmops.facts.fact_store import (
     NOTED_CALLS,

@@ -25,7 +25,7 @@ from llmops.spend.usage import Spend
 
 if TYPE_CHECKING:
     from kernel.tables import Row, Scalar
-    from llmops.evaluation.scoring import Score
+    from llmops.evaluation.combined_score import Score
     from llmops.facts.attempt_fact import AttemptFact, Call
 
 HOUR, MINUTE = "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M"

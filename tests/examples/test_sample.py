@@ -9,7 +9,7 @@ from examples.sample.__main__ import add_up, count, record
 from examples.sample.conversations import converse
 from examples.sample.facts import DAYS, facts
 from lifecycle.sessions.list import Filter
-from llmops.budgets.rules import Budget, Limit, Scope
+from llmops.budgets.budget_rules import Budget, Limit, Scope
 from llmops.facts.fact_store import home_of, key_of
 from llmops.spend.costs import costs_of, group_by
 from tests.lifecycle.doubles import ManualClock, make_services

@@ -144,7 +144,7 @@ def test_roles_are_counted() -> None:
     assert f"{numbers[len(roles)]} roles at most" in (DOCS / "security.md").read_text()
 
 
-_DEAD = ("runs/dead_letters", "runs/failed_runs", "conversations/run_rules")
+_DEAD = ("runs/dead_letters", "runs/failed_runs", "conversations/run_transitions")
 
 
 def test_dead_letter_codes_are_those_of_the_code() -> None:

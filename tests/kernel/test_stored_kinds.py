@@ -26,7 +26,7 @@ import llmops
 from kernel.aggregation import NEW, Sums, aggregate
 from kernel.codec import JsonCodec, Unreadable, Unwritable, readable, skipped
 from kernel.tables import Insert, Row, Span
-from llmops.alerts.rules import AlertRule
+from llmops.alerts.alert_rules import AlertRule
 from tests.lifecycle.doubles import CountingTables, spec
 from tests.waiting import QUIET_S
 

@@ -10,7 +10,7 @@ import pytest
 
 from kernel.journal import Event
 from lifecycle.conversations.run import Run, RunState
-from llmops.budgets.rules import Budget, Limit, parse_scope
+from llmops.budgets.budget_rules import Budget, Limit, parse_scope
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import Crash, Fate, spec
 

@@ -12,7 +12,7 @@ import pytest
 from kernel.errors import Conflict, InvalidInput, NotFound, TooLarge
 from kernel.ids import new_id
 from kernel.tables import Span, every
-from lifecycle.batches.rules import (
+from lifecycle.batches.batch_rules import (
     FIRST_SLICE,
     MAX_BYTES,
     MAX_LINES,

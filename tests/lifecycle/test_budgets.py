@@ -19,7 +19,7 @@ from kernel.tables import Delete, Page, Row, Span, Write, every
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.run_request import Submission
 from lifecycle.runs.stored_progress import MOST_BYTES, Progress, dumped, loaded
-from llmops.budgets.rules import Budget, Limit, parse_scope
+from llmops.budgets.budget_rules import Budget, Limit, parse_scope
 from llmops.spend.pricing import Rate
 from llmops.spend.usage import Spend
 from tests.fakes.foundry_server import FakeFoundry

@@ -12,10 +12,10 @@ import pytest
 from aiohttp import web
 
 from kernel.errors import Conflict, InvalidInput, NotFound, Unavailable
-from lifecycle.callbacks.delivery import CallbackDelivery, CallbackSender, Reply
+from lifecycle.callbacks.callback_delivery import CallbackDelivery, CallbackSender, Reply
 from lifecycle.callbacks.delivery_status import CallbackRecord
 from lifecycle.callbacks.targets import report_of
-from lifecycle.conversations import run_rules
+from lifecycle.conversations import run_transitions as run_rules
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.run_callbacks import Callback, RunEnds, ends_of
 from lifecycle.conversations.run_request import RunRequest, Submission

@@ -20,7 +20,7 @@ from lifecycle.conversations.session import ProviderConversations, Receipt, Reta
 from lifecycle.conversations.session_rules import erasing
 from lifecycle.conversations.session_store import ConversationChange, StoredConversation
 from lifecycle.sessions.start import SessionOptions
-from llmops.budgets.rules import Budget, Limit, Scope
+from llmops.budgets.budget_rules import Budget, Limit, Scope
 from llmops.evaluation.policy import EvaluationPolicy, JudgePolicy
 from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.app import App, Gate, abandon

@@ -8,7 +8,7 @@ import pytest
 
 from kernel.ids import new_id
 from kernel.tables import Span, every
-from lifecycle.batches.rules import Item
+from lifecycle.batches.batch_rules import Item
 from lifecycle.batches.store import TABLE as BATCHES
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.run_request import RunRequest

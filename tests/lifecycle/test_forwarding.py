@@ -15,14 +15,14 @@ from adapters.event_targets import EventTargets
 from adapters.webhooks import HttpWebhooks
 from kernel.errors import InvalidInput
 from kernel.journal import Event
-from lifecycle.callbacks.delivery import Reply
+from lifecycle.callbacks.callback_delivery import Reply
 from lifecycle.callbacks.targets import CallbackTargets
 from lifecycle.events.catalogue import CATALOGUE
 from lifecycle.events.forwarding import EventForwarding
 from llmops.notifications.channels import ChannelRequest, ChannelStore
-from llmops.notifications.delivery import NotificationDelivery
 from llmops.notifications.delivery_history import DeliveryHistory
 from llmops.notifications.notification import EVENTS, STREAMED, Notification
+from llmops.notifications.notification_delivery import NotificationDelivery
 from llmops.notifications.outbox import Outbox
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import NOW

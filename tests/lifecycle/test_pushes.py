@@ -19,7 +19,7 @@ from lifecycle.callbacks.target_changes import remove_push, set_push
 from lifecycle.callbacks.targets import MOST_PUSHES
 from lifecycle.conversations.run import Attempt, Run, RunState
 from lifecycle.conversations.run_callbacks import A2A_OLD, Callback, Push, RunEnds, reports_of
-from llmops.budgets.rules import Budget, Limit, parse_scope
+from llmops.budgets.budget_rules import Budget, Limit, parse_scope
 from tests.lifecycle.app import App, Gate, abandon
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, spec
 from tests.llmops.notifications.support import Received, Receiver

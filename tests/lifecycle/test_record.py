@@ -11,7 +11,7 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import AppError, Unavailable
 from kernel.tables import Span, Write, every
 from lifecycle.conversations.run import Run
-from llmops.budgets.rules import Budget, Limit, parse_scope
+from llmops.budgets.budget_rules import Budget, Limit, parse_scope
 from llmops.facts.attempt_fact import AttemptFact
 from llmops.facts.fact_store import kept_of
 from llmops.spend.usage import Spend

@@ -25,10 +25,10 @@ from lifecycle.registry.actor_operations import (
     Retire,
     Verify,
 )
+from lifecycle.registry.effect_outcomes import REMEMBERED_OPERATIONS, deactivated, failed, provisioned, remember
 from lifecycle.registry.life_cycle_rules import apply
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.record import AgentRecord, AgentState, Failure, new_record
-from lifecycle.registry.record_transitions import REMEMBERED_OPERATIONS, deactivated, failed, provisioned, remember
 from lifecycle.specs.spec import AgentSpec, fingerprint
 from tests.lifecycle.doubles import (
     NOW,

@@ -17,7 +17,7 @@ from kernel.due_index import DueTimes
 from kernel.errors import EtagMismatch, NotFound
 from kernel.ids import new_id
 from lifecycle.approvals.policy import Policy
-from lifecycle.batches.rules import parse_lines
+from lifecycle.batches.batch_rules import parse_lines
 from lifecycle.configuration.kinds import Kind, Ref
 from lifecycle.configuration.layers import Template
 from lifecycle.configuration.preferences import Preferences

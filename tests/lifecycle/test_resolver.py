@@ -14,10 +14,10 @@ from lifecycle.registry.actor_effects import Provision
 from lifecycle.registry.actor_operations import Disable, Enable, Ensure, Operation, Remove, Retire
 from lifecycle.registry.actor_signals import AgentSignals, LocalSignals
 from lifecycle.registry.catalog import Agent, Catalog
+from lifecycle.registry.effect_outcomes import failed
 from lifecycle.registry.life_cycle_rules import apply
 from lifecycle.registry.record import AgentRecord, AgentState, Failure, new_record
 from lifecycle.registry.record_store import RecordStore
-from lifecycle.registry.record_transitions import failed
 from lifecycle.specs.spec import AgentSpec
 from tests.lifecycle.doubles import CountingTables, ManualClock, live_versions, make_actor, offline, settle, spec
 

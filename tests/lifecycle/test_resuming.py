@@ -10,7 +10,7 @@ import pytest
 from kernel.errors import Unavailable
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.run_request import Submission
-from llmops.budgets.rules import Budget, Limit, parse_scope
+from llmops.budgets.budget_rules import Budget, Limit, parse_scope
 from tests.lifecycle.app import App
 
 WAITING = 39

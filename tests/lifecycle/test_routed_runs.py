@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from lifecycle.conversations.run import RunState
-from llmops.budgets.rules import Budget, Limit, parse_scope
+from llmops.budgets.budget_rules import Budget, Limit, parse_scope
 from llmops.routing.route import Deployment, Route
 from llmops.spend.pricing import Rate
 from tests.fakes.openai_server import FakeOpenAI

@@ -13,7 +13,7 @@ from kernel.errors import Unavailable
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.run_request import RunRequest, submission_of
 from lifecycle.specs.spec import AgentSpec
-from llmops.budgets.rules import Budget, Limit, Scope
+from llmops.budgets.budget_rules import Budget, Limit, Scope
 from tests.lifecycle.app import TOOLED, App, abandon
 from tests.lifecycle.doubles import Crash, Fate, RepeatingTables, live_versions, spec
 

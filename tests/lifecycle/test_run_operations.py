@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.specs.spec import AgentSpec
-from llmops.budgets.rules import Budget, Limit, parse_scope
+from llmops.budgets.budget_rules import Budget, Limit, parse_scope
 from tests.lifecycle.app import TOOLED, App
 from tests.lifecycle.doubles import CountingTables, spec
 

@@ -12,7 +12,7 @@ import pytest
 from kernel.due_index import DueTimes
 from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound
 from lifecycle.conversations.run_request import RunRequest
-from lifecycle.schedules.rules import Missed, parse_cron, plan
+from lifecycle.schedules.schedule_rules import Missed, parse_cron, plan
 from lifecycle.schedules.scheduled_submission import scheduled_run_id
 from lifecycle.schedules.store import Schedule, ScheduleRequest
 from tests.lifecycle.app import App, abandon

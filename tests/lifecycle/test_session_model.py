@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from kernel.errors import Conflict
 from lifecycle.conversations import message_delivery as admission
-from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations import session_updates as changes
 from lifecycle.conversations.message_delivery import DispatchDecision
 from lifecycle.conversations.run import Dispatch, Effort, Run, RunInput, Times
-from lifecycle.conversations.run_rules import Answer
+from lifecycle.conversations.run_transitions import Answer
 from lifecycle.conversations.session import BY_REQUEST, IDLE_TIMEOUT, Limits, Pause, Session, SessionState, SessionTerms
 from tests.lifecycle.doubles import NOW
 

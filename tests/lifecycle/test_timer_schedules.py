@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.settings import InvalidSettings
-from lifecycle.schedules.rules import Cron, covering, interval, is_due
+from lifecycle.schedules.schedule_rules import Cron, covering, interval, is_due
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 EXPRESSIONS = ["35 * * * * *", "0 */5 * * * *", "0 4-59/10 * * * *", "15 20 8 * * 1", "0 0 0 1 1 *", "7 * * * *"]

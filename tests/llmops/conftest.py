@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from adapters.memory_tables import MemoryTables
+from llmops.budgets.budget_rules import CostAttribution
 from llmops.budgets.reservations import Intent
-from llmops.budgets.rules import CostAttribution
-from llmops.evaluation.scoring import Score
+from llmops.evaluation.combined_score import Score
 from llmops.facts.attempt_fact import AttemptFact, Attribution, Call, Ending, Timing
 from llmops.spend.usage import Spend, Usage
 from tests.lifecycle.doubles import NOW

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from llmops.alerts.rules import AlertRule, RuleStatus, State
+from llmops.alerts.alert_rules import AlertRule, RuleStatus, State
 from llmops.alerts.store import AlertStore
-from llmops.budgets.rules import Budget, Limit, Scope
+from llmops.budgets.budget_rules import Budget, Limit, Scope
 from llmops.budgets.store import BudgetStore
 from llmops.capacity.pool_store import PoolStore
 from llmops.capacity.pools import Amounts, Limits, Pool

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 from kernel.tables import MAX_WRITES
 from lifecycle.conversations.run import RunState
-from lifecycle.measures.current_activity import Current, Waiting
-from lifecycle.measures.stored_gauges import samples
+from lifecycle.metrics.current_activity import Current, Waiting
+from lifecycle.metrics.stored_gauges import samples
 from lifecycle.runs.run_queries import RunFilter
-from llmops.alerts.metrics import WHOLE_WORKSPACE
-from llmops.budgets.rules import Budget, Limit, Scope
+from llmops.alerts.alert_metrics import WHOLE_WORKSPACE
+from llmops.budgets.budget_rules import Budget, Limit, Scope
 from tests.lifecycle.app import App, Gate
 from tests.lifecycle.approvals.kit import asking, decide
 from tests.lifecycle.approvals.kit import waiting as until_asked

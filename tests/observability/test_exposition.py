@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
-from lifecycle.measures.stored_gauges import STORED
+from lifecycle.metrics.stored_gauges import STORED
 from llmops.capacity.admission import AdmissionRequest
 from llmops.capacity.pools import Limits, Pool
 from llmops.metrics import definitions as metrics

@@ -14,7 +14,7 @@ from lifecycle.conversations.run import Run, RunInput, RunState, Times
 from lifecycle.conversations.run_and_session_indexes import RunPlace
 from lifecycle.conversations.session import Session
 from lifecycle.conversations.session_change import ConversationChange
-from llmops.budgets.rules import Amounts, CostAttribution
+from llmops.budgets.budget_rules import Amounts, CostAttribution
 from llmops.budgets.waiting_run_index import BudgetWait
 from llmops.facts.fact_store import SHARDS
 from tests.lifecycle.doubles import NOW, CountingTables, MemoryQueue

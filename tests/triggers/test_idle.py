@@ -9,8 +9,8 @@ from typing import Any
 
 from devhost.ncrontab import Schedule
 from kernel.settings import Settings
-from lifecycle.schedules.rules import covering, is_due
-from llmops.budgets.rules import Budget, Limit, parse_scope
+from lifecycle.schedules.schedule_rules import covering, is_due
+from llmops.budgets.budget_rules import Budget, Limit, parse_scope
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables
 from triggers.timers import TIMERS, Round, run, run_due

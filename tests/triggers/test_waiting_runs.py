@@ -10,7 +10,7 @@ from kernel.ids import new_id
 from lifecycle.conversations.run import Run, RunError, RunInput, RunState, Times
 from lifecycle.conversations.session import Session
 from lifecycle.conversations.session_change import ConversationChange
-from llmops.budgets.rules import Amounts, CostAttribution
+from llmops.budgets.budget_rules import Amounts, CostAttribution
 from llmops.budgets.waiting_run_index import BudgetWait
 from tests.lifecycle.doubles import NOW
 from tests.triggers.conftest import Edge, request

@@ -8,7 +8,7 @@ from agent_framework import EvalItem, Message
 from kernel.errors import Unavailable
 from lifecycle.evaluation.framework_evaluation import acknowledge
 from lifecycle.evaluation.judges import parts_of
-from llmops.evaluation.scoring import Part
+from llmops.evaluation.combined_score import Part
 from tests.contracts.providers.conftest import foundry_at
 from tests.fakes.foundry_server import FakeFoundry
 

@@ -10,9 +10,9 @@ from datetime import timedelta
 
 from kernel.errors import Unavailable
 from kernel.tables import Tables
+from llmops.budgets.budget_rules import Amounts, AppliedLimit, Limit
 from llmops.budgets.counters import BudgetCounters
 from llmops.budgets.reservations import ReservationRequest, Settlement
-from llmops.budgets.rules import Amounts, AppliedLimit, Limit
 from tests.lifecycle.doubles import NOW, Crash, Fate, FatefulTables, ManualClock
 from tests.llmops.conftest import intent
 

@@ -15,7 +15,7 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.journal import SHARDS, TABLE, Entry, Event, Journal, OutOfOrder, shard_of
 from kernel.tables import Span, Tables, every
-from lifecycle.events.retention import shards, trim
+from lifecycle.events.event_deletion import shards, trim
 from tests.lifecycle.doubles import Crash, Fate, FatefulTables
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)

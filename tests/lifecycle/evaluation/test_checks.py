@@ -22,9 +22,9 @@ from lifecycle.configuration.layers import Template
 from lifecycle.evaluation.builtin_checks import BUILTIN, builtin_checks
 from lifecycle.evaluation.checks import INLINE_CHARACTERS, MAX_CHARACTERS, Check, CheckRunner, check
 from lifecycle.evaluation.framework_evaluation import acknowledge
+from llmops.evaluation.combined_score import Part
 from llmops.evaluation.json_schema import MAX_PATTERNS
 from llmops.evaluation.policy import EvaluationPolicy
-from llmops.evaluation.scoring import Part
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import spec
 from tests.lifecycle.evaluation import own_checks

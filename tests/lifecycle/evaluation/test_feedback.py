@@ -9,8 +9,8 @@ import pytest
 
 from kernel.errors import Conflict
 from lifecycle.conversations.run import Run
+from llmops.evaluation.combined_score import FEEDBACK
 from llmops.evaluation.policy import EvaluationPolicy, JudgePolicy
-from llmops.evaluation.scoring import FEEDBACK
 from llmops.facts.scores import by_version
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import Crash, Fate, spec

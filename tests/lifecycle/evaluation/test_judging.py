@@ -21,9 +21,9 @@ from lifecycle.conversations.run import Run
 from lifecycle.evaluation.judge_costs import TRIES, JudgingCharges, before_calls
 from lifecycle.evaluation.judges import question, verdict
 from lifecycle.evaluation.judging_round import ASKING, CLAIM, JudgeEvaluation
-from llmops.budgets.rules import Amounts, Budget, Limit, parse_scope
+from llmops.budgets.budget_rules import Amounts, Budget, Limit, parse_scope
+from llmops.evaluation.combined_score import Part
 from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy, JudgePolicy
-from llmops.evaluation.scoring import Part
 from llmops.facts.attempt_fact import Call
 from llmops.facts.scores import Evaluation, by_version
 from llmops.spend.costs import costs_of, group_by

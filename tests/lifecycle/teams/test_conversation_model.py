@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bootstrap.services import Services
 from kernel.errors import AppError
-from lifecycle.conversations.run_rules import agents_of
+from lifecycle.conversations.run_transitions import agents_of
 from lifecycle.teams.handoff import HandoffRequest
 from lifecycle.teams.member_routing import Wanted
 from llmops.spend.usage import Spend

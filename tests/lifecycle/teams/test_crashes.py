@@ -11,7 +11,7 @@ import pytest
 from bootstrap.services import Services
 from kernel.errors import AppError, Conflict, Unavailable
 from lifecycle.conversations.run import Run
-from lifecycle.conversations.run_rules import agents_of
+from lifecycle.conversations.run_transitions import agents_of
 from lifecycle.teams.handoff import HandoffRequest
 from lifecycle.teams.member_routing import Wanted
 from llmops.spend.usage import Spend

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lifecycle.conversations.run_rules import agents_of
+from lifecycle.conversations.run_transitions import agents_of
 from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.doubles import spec
 from tests.lifecycle.teams.app import TeamApp, path

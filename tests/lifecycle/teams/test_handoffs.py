@@ -8,11 +8,11 @@ import pytest
 
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound
 from lifecycle.conversations.run import RunState
-from lifecycle.conversations.run_rules import agents_of
+from lifecycle.conversations.run_transitions import agents_of
 from lifecycle.conversations.session import SessionState
 from lifecycle.teams.handoff import HandoffRequest
 from lifecycle.teams.member_routing import Wanted
-from llmops.budgets.rules import Budget, Limit, parse_scope
+from llmops.budgets.budget_rules import Budget, Limit, parse_scope
 from tests.lifecycle.app import TOOLED
 from tests.lifecycle.doubles import spec
 from tests.lifecycle.teams.app import ANN, hands_over, path, speaks, team_app

@@ -8,7 +8,7 @@ from datetime import timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lifecycle.measures.stored_gauges import of_teams
+from lifecycle.metrics.stored_gauges import of_teams
 from lifecycle.teams.handoff import HandoffRequest
 from lifecycle.teams.member_routing import Wanted
 from lifecycle.teams.person_actions import Caller

@@ -13,14 +13,14 @@ from bootstrap.services import Services
 from kernel.errors import AppError, InvalidInput, Unavailable
 from kernel.tables import Tables
 from lifecycle.conversations.run import Run
-from lifecycle.conversations.run_rules import agents_of
+from lifecycle.conversations.run_transitions import agents_of
 from lifecycle.conversations.session import Session
 from lifecycle.conversations.team_assignment import Note
 from lifecycle.specs.spec import AgentSpec
 from lifecycle.specs.team import Team
 from lifecycle.teams.handoff import HandoffRequest
 from lifecycle.teams.member_routing import Wanted
-from llmops.budgets.rules import Budget, Limit, parse_scope
+from llmops.budgets.budget_rules import Budget, Limit, parse_scope
 from llmops.capacity.pools import Limits, Pool
 from llmops.facts.attempt_fact import AttemptFact, Call
 from llmops.spend.usage import Spend

@@ -13,10 +13,10 @@ from kernel.errors import AppError
 from kernel.ids import new_id
 from kernel.journal import SHARDS, Event
 from kernel.tables import Row, Span, Tables, every
-from lifecycle.conversations import run_rules
+from lifecycle.conversations import run_transitions as run_rules
 from lifecycle.conversations.run import Effort, Run
 from lifecycle.conversations.run_request import Submission
-from lifecycle.conversations.run_rules import Answer
+from lifecycle.conversations.run_transitions import Answer
 from lifecycle.conversations.session_store import ConversationChange, StoredConversation
 from lifecycle.conversations.session_updates import outcome
 from lifecycle.specs.spec import AgentSpec

@@ -18,10 +18,10 @@ from lifecycle.approvals.approval import ApprovalTerms, RunRef, Subject, request
 from lifecycle.approvals.store import Record
 from lifecycle.status.health_rules import Component
 from lifecycle.status.health_rules import alerts as alerts_component
+from llmops.alerts.alert_rules import AlertRule
 from llmops.alerts.defaults import default_rules
-from llmops.alerts.rules import AlertRule
+from llmops.budgets.budget_rules import Amounts, Budget, CostAttribution, Limit, Scope, applying
 from llmops.budgets.reservations import ReservationRequest, Settlement
-from llmops.budgets.rules import Amounts, Budget, CostAttribution, Limit, Scope, applying
 from llmops.budgets.waiting_run_index import BudgetWait
 from llmops.facts.fact_store import Facts
 from llmops.notifications.channels import ChannelRequest

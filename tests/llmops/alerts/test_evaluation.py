@@ -18,8 +18,8 @@ from lifecycle.drift.drift_plan import DriftKind
 from lifecycle.drift.plan_store import PlanStore, Summary
 from lifecycle.registry.agent_counts import change_row
 from llmops.alerts.alert_evaluation import Evaluated, Evaluator
+from llmops.alerts.alert_rules import AlertRule
 from llmops.alerts.current_values import Sources
-from llmops.alerts.rules import AlertRule
 from llmops.alerts.store import MOST, AlertStore
 from llmops.facts.fact_store import Facts
 from llmops.notifications.notification import NOTIFICATION, Notification

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from kernel.errors import InvalidInput
-from llmops.alerts.metrics import FIGURES, WHOLE_WORKSPACE, Metric, value_of, written
-from llmops.alerts.rules import AlertRule, RuleStatus, State, alert_name, breached, closed, evaluated
+from llmops.alerts.alert_metrics import FIGURES, WHOLE_WORKSPACE, Metric, value_of, written
+from llmops.alerts.alert_rules import AlertRule, RuleStatus, State, alert_name, breached, closed, evaluated
 from llmops.facts.performance_summary import PerformanceSummary
 from tests.lifecycle.doubles import NOW
 

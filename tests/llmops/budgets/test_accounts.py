@@ -13,9 +13,9 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Row, Tables, Write
+from llmops.budgets.budget_rules import Amounts, AppliedLimit, Limit
 from llmops.budgets.counters import BudgetCounters
 from llmops.budgets.reservations import Reservation, ReservationRequest, ReservationResult, Settlement
-from llmops.budgets.rules import Amounts, AppliedLimit, Limit
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables, ManualClock
 from tests.llmops.conftest import intent
 

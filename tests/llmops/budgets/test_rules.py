@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.errors import InvalidInput
-from llmops.budgets.rules import (
+from llmops.budgets.budget_rules import (
     Amounts,
     AppliedLimit,
     Budget,

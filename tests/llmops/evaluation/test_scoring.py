@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmops.evaluation.scoring import Part, sampled, score_of, with_parts
+from llmops.evaluation.combined_score import Part, sampled, score_of, with_parts
 
 
 def test_a_score_is_the_weighted_mean_of_what_applies() -> None:

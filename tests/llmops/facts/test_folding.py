@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Span, Tables, every
-from llmops.evaluation.scoring import Part, Score
+from llmops.evaluation.combined_score import Part, Score
 from llmops.facts.attempt_fact import AttemptFact, Ending
 from llmops.facts.fact_erasure import RunRedaction
 from llmops.facts.fact_store import Facts, kept_of

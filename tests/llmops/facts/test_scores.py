@@ -11,8 +11,8 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Tables
+from llmops.evaluation.combined_score import Part, Score
 from llmops.evaluation.score_distribution import ScoreDistribution
-from llmops.evaluation.scoring import Part, Score
 from llmops.facts.attempt_fact import AttemptFact
 from llmops.facts.fact_store import Facts
 from llmops.facts.scores import Evaluations, PendingEvaluation, by_version, cursor

@@ -12,9 +12,9 @@ from aiohttp import web
 from adapters.webhooks import HttpWebhooks
 from kernel.tables import Tables
 from llmops.notifications.channels import ChannelRequest, ChannelStore
-from llmops.notifications.delivery import NotificationDelivery
 from llmops.notifications.delivery_history import Delivery, DeliveryHistory
 from llmops.notifications.notification import Notification, Severity
+from llmops.notifications.notification_delivery import NotificationDelivery
 from llmops.notifications.outbox import Outbox
 from tests.lifecycle.doubles import NOW, ManualClock
 from tests.waiting import QUIET_S

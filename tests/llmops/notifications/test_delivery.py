@@ -15,7 +15,7 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound, Unavailable
 from kernel.tables import Span, every
 from llmops.notifications.channels import MOST, ChannelRequest
-from llmops.notifications.delivery import DeliveryAttempt, DeliveryRound, next_attempt
+from llmops.notifications.notification_delivery import DeliveryAttempt, DeliveryRound, next_attempt
 from llmops.notifications.outbox import KEEP_FOR
 from tests.lifecycle.doubles import NOW, Crash, Fate, FatefulTables, ManualClock
 from tests.llmops.notifications.support import SECRET, Post, Receiver, note

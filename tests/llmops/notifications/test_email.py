@@ -18,8 +18,8 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import AppError, InvalidInput
 from kernel.settings import InvalidSettings, Settings
 from llmops.notifications.channels import ChannelRequest, ChannelStore, EmailPolicy
-from llmops.notifications.delivery import DeliveryRound, NotificationDelivery
 from llmops.notifications.email import Email, Mailer, check_recipients, email_of, message_of
+from llmops.notifications.notification_delivery import DeliveryRound, NotificationDelivery
 from tests.lifecycle.doubles import NOW, ManualClock
 from tests.llmops.notifications.mail_servers import KEY, EmailService, certificate, email_service, smtp_server
 from tests.llmops.notifications.support import Post, note

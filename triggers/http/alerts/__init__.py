@@ -10,7 +10,7 @@ ENDPOINTS = (
         "alerts/{name}",
         "alerts_put",
         "Set an alert rule; one with the name of a default rule replaces it. Setting the same again changes nothing.",
-        body="llmops.alerts.rules:AlertRule",
+        body="llmops.alerts.alert_rules:AlertRule",
         returns="AlertView",
         also=201,
         errors=(409, 412),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from kernel.ids import newest_first_key
+from llmops.alerts.alert_rules import alert_name
 from llmops.alerts.references import AlertTarget
-from llmops.alerts.rules import alert_name
 from llmops.alerts.store import Alert, AlertStatus
 from triggers.http.alerts.views import AlertPage, AlertView, FiringPage, FiringView
 from triggers.http.handler_call import Call, Reply, page_token

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from llmops.alerts.rules import AlertRule
+from llmops.alerts.alert_rules import AlertRule
 from triggers.http.base_models import Page, View
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, new_id, newest_first_key, parse_run_id, run_id
-from lifecycle.batches.rules import Batch, parse_lines
+from lifecycle.batches.batch_rules import Batch, parse_lines
 from triggers.http.batches import JSON_LINES
 from triggers.http.batches.views import BatchPage, BatchResultLine, BatchView
 from triggers.http.handler_call import Call, Reply, index, page_token

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Self
 
+from lifecycle.batches.batch_rules import BatchState
 from lifecycle.batches.batch_service import BatchResult
-from lifecycle.batches.rules import BatchState
 from triggers.http.base_models import Page, View
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from kernel.ids import agent_name, parse_run_id, session_id, user_id
 from lifecycle.conversations.run import RunState
-from llmops.budgets.rules import CostAttribution, parse_scope
+from llmops.budgets.budget_rules import CostAttribution, parse_scope
 from triggers.http.budgets.views import (
     BlockedRunPage,
     BlockedRunView,

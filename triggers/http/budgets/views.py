@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, model_validator
 
-from llmops.budgets.rules import Budget, Limit, Period, Unit, shown
+from llmops.budgets.budget_rules import Budget, Limit, Period, Unit, shown
 from triggers.http.base_models import Body, Page, View
 
 if TYPE_CHECKING:
     from lifecycle.conversations.run import Run
+    from llmops.budgets.budget_rules import Scope
     from llmops.budgets.budget_usage import BudgetUsage
-    from llmops.budgets.rules import Scope
     from llmops.budgets.waiting_run_index import BudgetWait
 
 Percent = Annotated[int, Field(ge=1, le=100, strict=True)]

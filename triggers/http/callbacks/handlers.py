@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kernel.errors import InvalidInput
 from kernel.ids import newest_first_key, parse_run_id
-from lifecycle.callbacks.delivery import no_callback
+from lifecycle.callbacks.callback_delivery import no_callback
 from llmops.notifications.delivery_history import DeliveryState
 from triggers.http.callbacks.views import CallbackPage, CallbackView
 from triggers.http.handler_call import Call, Reply, page_token

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 
+from llmops.evaluation.combined_score import Score
 from llmops.evaluation.score_distribution import Verdict
-from llmops.evaluation.scoring import Score
 from triggers.http.base_models import Page, View
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from lifecycle.conversations.run import RunError, RunState, Stage
 from lifecycle.conversations.session_priority import Priority
 from lifecycle.runs.run_timeline import StepKind
-from llmops.evaluation.scoring import Score
+from llmops.evaluation.combined_score import Score
 from triggers.http.base_models import Body, Page, SpendView, View
 
 

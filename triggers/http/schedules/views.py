@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from lifecycle.conversations.run_request import RunRequest
-from lifecycle.schedules.rules import Missed
+from lifecycle.schedules.schedule_rules import Missed
 from lifecycle.schedules.store import ScheduleRequest
 from triggers.http.base_models import Body, Page, View
 

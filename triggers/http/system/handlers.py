@@ -10,7 +10,7 @@ from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.ids import agent_name
 from kernel.tables import Span
-from lifecycle.measures.current_activity import Current
+from lifecycle.metrics.current_activity import Current
 from lifecycle.registry.agent_counts import LifecycleTotals
 from lifecycle.status.health_checks import Status
 from lifecycle.status.workspace_readings import Today
@@ -59,7 +59,7 @@ async def _reachable(question: Awaitable[object]) -> str:
 
 
 async def metrics(call: Call) -> Reply:
-    from lifecycle.measures.stored_gauges import capacity_samples, of_teams, samples  # noqa: PLC0415 - only for this answer
+    from lifecycle.metrics.stored_gauges import capacity_samples, of_teams, samples  # noqa: PLC0415 - only for this answer
     from lifecycle.teams.status import WINDOW  # noqa: PLC0415 - see above
     from llmops.metrics.definitions import BY_NAME  # noqa: PLC0415 - see above
     from llmops.metrics.exposition import CONTENT_TYPE, exposition  # noqa: PLC0415 - see above

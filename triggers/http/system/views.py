@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from lifecycle.measures.current_activity import Current
+from lifecycle.metrics.current_activity import Current
 from lifecycle.registry.agent_counts import LifecycleTotals
 from lifecycle.status.analytics import Analytics
 from lifecycle.status.health_checks import Status

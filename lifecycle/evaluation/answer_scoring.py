@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from lifecycle.evaluation.builtin_checks import BUILTIN, builtin_checks
 from lifecycle.evaluation.framework_evaluation import acknowledge
 from lifecycle.evaluation.judge_costs import JUDGE
+from llmops.evaluation.combined_score import Score, sampled, score_of
 from llmops.evaluation.policy import EvaluationPolicy
-from llmops.evaluation.scoring import Score, sampled, score_of
 
 if TYPE_CHECKING:
     from agent_framework import EvalItem, Message

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from lifecycle.registry.record import AgentState
-from llmops.alerts.metrics import FROM_REGISTRY, OF_LOADER, OF_TEAMS, Metric
+from llmops.alerts.alert_metrics import FROM_REGISTRY, OF_LOADER, OF_TEAMS, Metric
 
 if TYPE_CHECKING:
     from kernel.timer_status import TimerStatusStore
-    from lifecycle.measures.current_activity import Activity
-    from lifecycle.measures.registry_alert_metrics import RegistryAlarms
+    from lifecycle.metrics.current_activity import Activity
+    from lifecycle.metrics.registry_alert_metrics import RegistryAlarms
     from lifecycle.registry.agent_counts import LifecycleCounts
     from lifecycle.teams.team_metrics import TeamFiguresReader
     from llmops.alerts.current_values import WorkspaceFigures

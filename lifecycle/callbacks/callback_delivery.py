@@ -19,8 +19,8 @@ from lifecycle.callbacks.a2a import headers_of, notification_of
 from lifecycle.callbacks.delivery_status import CallbackRecord
 from lifecycle.callbacks.targets import LARGEST_MESSAGE, event_of, no_broker, report_id, report_of, shown
 from lifecycle.conversations.run_callbacks import Push, ends_of, reports_of
-from llmops.notifications.delivery import GIVE_UP_AFTER, DeliveryAttempt, attempt_of, next_attempt
 from llmops.notifications.delivery_history import DeliveryState
+from llmops.notifications.notification_delivery import GIVE_UP_AFTER, DeliveryAttempt, attempt_of, next_attempt
 from llmops.notifications.signing import signed
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lifecycle.conversations.run import Run
     from lifecycle.conversations.run_callbacks import Callback, RunEnd, RunEnds
     from lifecycle.conversations.session_store import ConversationStore
-    from llmops.notifications.delivery import Webhooks
+    from llmops.notifications.notification_delivery import Webhooks
 
 log = logging.getLogger(__name__)
 

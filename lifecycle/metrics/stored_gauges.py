@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from llmops.metrics.definitions import Metric
 
 if TYPE_CHECKING:
-    from lifecycle.measures.current_activity import Current, Waiting
+    from lifecycle.metrics.current_activity import Current, Waiting
     from lifecycle.registry.agent_counts import LifecycleTotals
     from lifecycle.teams.team_metrics import TeamFigures
     from llmops.capacity.pool_usage import PoolUsage

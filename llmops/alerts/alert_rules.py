@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from kernel.errors import InvalidInput
 from kernel.ids import newest_first
-from llmops.alerts.metrics import WHOLE_WORKSPACE, Metric
+from llmops.alerts.alert_metrics import WHOLE_WORKSPACE, Metric
 from llmops.notifications.notification import Severity
 
 Condition = Literal["gt", "gte", "lt", "lte"]

@@ -12,7 +12,7 @@ from llmops.metrics.definitions import RUNNING
 if TYPE_CHECKING:
     from lifecycle.approvals.store import ApprovalStore
     from lifecycle.events.daily_counts import DailyEventCounts
-    from lifecycle.events.waiting_runs import WaitingRuns
+    from lifecycle.events.waiting_run_counts import WaitingRuns
     from llmops.budgets.waiting_run_index import BudgetWaits
     from llmops.metrics.shared import SharedMetrics
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lifecycle.drift.plan_store import PlanStore
     from lifecycle.loader.hit_rates import HitRates
     from lifecycle.registry.agent_counts import LifecycleCounts
-    from llmops.alerts.metrics import Metric
+    from llmops.alerts.alert_metrics import Metric
 
 _STEPS: Mapping[Metric, AuditStep] = {
     "versions_created": AuditStep.CREATED,

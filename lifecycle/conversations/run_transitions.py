@@ -20,7 +20,7 @@ from lifecycle.conversations.run import (
     RunState,
     Stage,
 )
-from llmops.evaluation.scoring import Score
+from llmops.evaluation.combined_score import Score
 from llmops.facts.attempt_fact import Call, Ending, ToolCall
 
 if TYPE_CHECKING:
