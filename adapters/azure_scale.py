@@ -149,13 +149,13 @@ def _refused(response: AsyncHttpResponse) -> AppError:
         code = str((response.json().get("error") or {}).get("code", ""))[:100]
     except ValueError:
         code = ""
-    said = f"The platform answered {response.status_code} {re.sub(r'[^A-Za-z0-9]', '', code)}."
+    message = f"The platform answered {response.status_code} {re.sub(r'[^A-Za-z0-9]', '', code)}."
     match response.status_code:
         case 401 | 403:
-            return Forbidden(said + " The app's identity lacks the role for it.", code="scaling_forbidden")
+            return Forbidden(message + " The app's identity lacks the role for it.", code="scaling_forbidden")
         case 404:
-            return NotFound(said, code="scaling_site_not_found")
+            return NotFound(message, code="scaling_site_not_found")
         case 429 | 500 | 502 | 503 | 504:
-            return Unavailable(said, code="scaling_unavailable", retry_after_s=60)
+            return Unavailable(message, code="scaling_unavailable", retry_after_s=60)
         case _:
-            return Conflict(said, code="scaling_refused")
+            return Conflict(message, code="scaling_refused")

@@ -55,12 +55,12 @@ def _scale(found: Any) -> SiteScale:
 
 
 def _refused(status: int, error: Any) -> AppError:
-    said = str(error.get("message") or "")[:300]
+    message = str(error.get("message") or "")[:300]
     if status == 503:
-        return Unavailable(said, code="scaling_pending", retry_after_s=10)
+        return Unavailable(message, code="scaling_pending", retry_after_s=10)
     if error.get("code") == "one_process":
-        return Conflict(said, code="scaling_not_supported")
-    if not said:
+        return Conflict(message, code="scaling_not_supported")
+    if not message:
         msg = "What answers where SCALING_SITE says the local host is, is not devhost."
         return Conflict(msg, code="scaling_not_supported")
-    return Conflict(said, code="scaling_refused")
+    return Conflict(message, code="scaling_refused")

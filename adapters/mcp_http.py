@@ -105,7 +105,7 @@ def _key_of(request: httpx2.Request) -> str:
     if request.method != "POST":
         return ""
     try:
-        said: Any = json.loads(request.content)
-        return str(said["params"]["_meta"][KEY])
+        parsed: Any = json.loads(request.content)
+        return str(parsed["params"]["_meta"][KEY])
     except (ValueError, KeyError, TypeError, httpx2.StreamError):
         return ""

@@ -137,8 +137,8 @@ class McpServers:
     def _headers(self, url: str, name: str) -> Mapping[str, str]:
         """Return the headers of a server; they are sent only to the origin in the setting, whatever a spec says."""
         try:
-            said: Any = json.loads(self._setting(name) or "")
-            origin, headers = str(said["origin"]), said["headers"]
+            parsed: Any = json.loads(self._setting(name) or "")
+            origin, headers = str(parsed["origin"]), parsed["headers"]
             text = isinstance(headers, dict) and all(isinstance(value, str) for value in cast("Any", headers).values())
         except (ValueError, KeyError, TypeError):
             text, origin, headers = False, "", {}

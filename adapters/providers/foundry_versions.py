@@ -90,20 +90,20 @@ def digest(definition: Mapping[str, Any]) -> str:
     Only fields that a spec can set count, and only where they differ from the default: the service may fill in
     defaults, and write numbers differently.
     """
-    said = {name: _bare(definition.get(name)) for name in ("model", "instructions", "temperature", "top_p")}
-    said["effort"] = (definition.get("reasoning") or {}).get("effort")
-    said["tools"] = [_said_tool(tool) for tool in definition.get("tools") or ()]
+    content = {name: _bare(definition.get(name)) for name in ("model", "instructions", "temperature", "top_p")}
+    content["effort"] = (definition.get("reasoning") or {}).get("effort")
+    content["tools"] = [_comparable_tool(tool) for tool in definition.get("tools") or ()]
     output = (definition.get("text") or {}).get("format") or {}
-    said["format"] = _bare({key: output.get(key) for key in _FORMAT_KEYS}) if output.get("type") != "text" else None
-    text = json.dumps({name: value for name, value in said.items() if value}, sort_keys=True, separators=(",", ":"))
+    content["format"] = _bare({key: output.get(key) for key in _FORMAT_KEYS}) if output.get("type") != "text" else None
+    text = json.dumps({name: value for name, value in content.items() if value}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _said_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+def _comparable_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     kind = str(tool.get("type"))
     keys = _TOOL_KEYS.get(kind, tuple(tool))  # a tool kind that specs cannot name is hashed as it is
-    said = {key: tool.get(key) for key in keys}
-    return {"type": kind, **_bare({key: value for key, value in said.items() if value != _DEFAULTS.get(key)})}
+    values = {key: tool.get(key) for key in keys}
+    return {"type": kind, **_bare({key: value for key, value in values.items() if value != _DEFAULTS.get(key)})}
 
 
 def _bare(value: Any) -> Any:
@@ -134,26 +134,26 @@ def _hosted(tool: HostedTool) -> dict[str, Any]:
         case WebSearch():
             place = {**tool.user_location.model_dump(), "type": "approximate"} if tool.user_location else None
             filters = {"allowed_domains": list(tool.allowed_domains)} if tool.allowed_domains else None
-            said = {"search_context_size": tool.search_context_size, "filters": filters, "user_location": place}
+            values = {"search_context_size": tool.search_context_size, "filters": filters, "user_location": place}
         case CodeInterpreter():
             container = {"type": "auto", "file_ids": list(tool.file_ids) or None, "memory_limit": tool.memory_limit}
-            said = {"container": {name: value for name, value in container.items() if value}}
+            values = {"container": {name: value for name, value in container.items() if value}}
         case FileSearch():
-            said = {"vector_store_ids": list(tool.vector_store_ids), "max_num_results": tool.max_num_results}
+            values = {"vector_store_ids": list(tool.vector_store_ids), "max_num_results": tool.max_num_results}
         case Mcp():
             # The app decides by arguments whether a call needs an approval; the service would ask for each call.
-            said = {**tool.model_dump(), "require_approval": "always" if tool.asks else "never"}
+            values = {**tool.model_dump(), "require_approval": "always" if tool.asks else "never"}
             for own in ("approval", "headers_setting"):
-                said.pop(own, None)
-    return {"type": tool.type, **{name: value for name, value in said.items() if value is not None}}
+                values.pop(own, None)
+    return {"type": tool.type, **{name: value for name, value in values.items() if value is not None}}
 
 
 def _format(wanted: ResponseFormat) -> dict[str, Any]:
-    said = {
+    values = {
         "type": "json_schema",
         "name": wanted.name,
         "schema": dict(wanted.json_schema),
         "strict": wanted.strict,
         "description": wanted.description,
     }
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None}

@@ -166,11 +166,11 @@ class _RawOfflineChatClient(BaseChatClient[Any]):
     def _reply(self, messages: Sequence[Message]) -> str:
         if self._simulate.reply is not None:
             return self._simulate.reply
-        said = _user_texts(messages)
-        words = len(said[-1].split()) if said else 0
-        text = f"[offline] No model was called. Agent '{self._name}' received {words} words in turn {len(said)}"
-        if len(said) > 1:
-            text += f"; the turn before began '{' '.join(said[-2].split()[:3])[:40]}'"
+        texts = _user_texts(messages)
+        words = len(texts[-1].split()) if texts else 0
+        text = f"[offline] No model was called. Agent '{self._name}' received {words} words in turn {len(texts)}"
+        if len(texts) > 1:
+            text += f"; the turn before began '{' '.join(texts[-2].split()[:3])[:40]}'"
         if results := _tool_results(messages):
             text += f"; tool '{self._simulate.call_tool}' returned '{results[-1][:200]}'"
         return f"{text}."
@@ -185,16 +185,16 @@ class OfflineChatClient(
 
 
 def _failure(simulate: Simulation, attempt: AttemptId) -> AppError:
-    said = f"Simulated failure of attempt {attempt.number} ({simulate.fail_first} of them fail)."
+    message = f"Simulated failure of attempt {attempt.number} ({simulate.fail_first} of them fail)."
     match simulate.fail_with:
         case "throttled":
-            return Unavailable(said, code="provider_throttled", retry_after_s=1.0)
+            return Unavailable(message, code="provider_throttled", retry_after_s=1.0)
         case "unavailable":
-            return Unavailable(said, code="provider_unavailable")
+            return Unavailable(message, code="provider_unavailable")
         case "content_filter":
-            return ProviderRejected(said, code="content_filter")
+            return ProviderRejected(message, code="content_filter")
         case "rejected":
-            return ProviderRejected(said)
+            return ProviderRejected(message)
 
 
 def _text(content: Content) -> str:
@@ -215,10 +215,10 @@ def _tool_results(messages: Sequence[Message]) -> list[str]:
     return [_text(part) for m in messages[start:] for part in m.contents if part.type == "function_result"]
 
 
-def _arguments(tool: FunctionTool, said: Sequence[str]) -> dict[str, Any]:
+def _arguments(tool: FunctionTool, texts: Sequence[str]) -> dict[str, Any]:
     """Return arguments that a tool accepts: the user's message for each required text, an empty value for others."""
     schema = tool.parameters()
     empty = {"integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
     properties = cast("Mapping[str, Mapping[str, Any]]", schema.get("properties", {}))
     needed = cast("Sequence[str]", schema.get("required", ()))
-    return {name: empty.get(str(properties.get(name, {}).get("type")), " ".join(said)) for name in needed}
+    return {name: empty.get(str(properties.get(name, {}).get("type")), " ".join(texts)) for name in needed}

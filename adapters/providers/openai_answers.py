@@ -167,9 +167,9 @@ def _envelope(answer: ChatCompletion | ChatCompletionChunk) -> None:
         answer.usage = None  # an empty value must not replace that of an earlier chunk
 
 
-def _reason(said: Any) -> Any:
+def _reason(reason: Any) -> Any:
     """Return OpenAI's name of a finish reason; an unknown one unchanged."""
-    return _REASONS.get(said.lower(), said) if isinstance(said, str) else None
+    return _REASONS.get(reason.lower(), reason) if isinstance(reason, str) else None
 
 
 def _says(message: Any) -> bool:

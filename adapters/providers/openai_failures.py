@@ -94,19 +94,21 @@ def named_wait_s(headers: Mapping[str, str], now: datetime) -> float | None:
 
 def _refused(error: APIError, status: int, wait_s: float | None) -> AppError:
     """Return the error for an unsuccessful status."""
-    said = _said(error)
+    detail = _detail(error)
     if error.code in _FILTER_CODES:
         return content_filtered()
     if status in (401, 403):
-        return _unauthorised(f"it answered {status}{said}")
+        return _unauthorised(f"it answered {status}{detail}")
     if status == 429 and error.code in _SPENT_CODES:
-        return ProviderRejected(f"The account at the model provider has no quota left{said}.")
+        return ProviderRejected(f"The account at the model provider has no quota left{detail}.")
     if status == 429:
-        return Unavailable(f"The model provider is throttling{said}.", code="provider_throttled", retry_after_s=wait_s)
+        return Unavailable(
+            f"The model provider is throttling{detail}.", code="provider_throttled", retry_after_s=wait_s
+        )
     if error.code not in _PERMANENT_CODES and _may_pass(status):
-        return _unavailable(f"answered {status}{said}", wait_s)
+        return _unavailable(f"answered {status}{detail}", wait_s)
     hint = "; check the agent's model and the endpoint" if status == 404 else ""
-    return ProviderRejected(f"The model provider rejected the request with {status}{said}{hint}.")
+    return ProviderRejected(f"The model provider rejected the request with {status}{detail}{hint}.")
 
 
 def _may_pass(status: int) -> bool:
@@ -119,17 +121,17 @@ def _broke_off(error: APIError) -> AppError:
     if error.code in _FILTER_CODES:
         return content_filtered()
     if error.code in _SPENT_CODES:
-        return ProviderRejected(f"The account at the model provider has no quota left{_said(error)}.")
+        return ProviderRejected(f"The account at the model provider has no quota left{_detail(error)}.")
     code: Any = error.code
     status = int(code) if isinstance(code, int) or str(code).isdecimal() else 0
     if error.code == "rate_limit_exceeded" or status == 429:
-        return Unavailable(f"The model provider is throttling{_said(error)}.", code="provider_throttled")
+        return Unavailable(f"The model provider is throttling{_detail(error)}.", code="provider_throttled")
     if error.code in _PERMANENT_CODES or (400 <= status < 500 and not _may_pass(status)):
-        return ProviderRejected(f"The model provider rejected the request in the middle of its answer{_said(error)}.")
-    return _unavailable(f"broke off its answer{_said(error)}")
+        return ProviderRejected(f"The model provider rejected the request in the middle of its answer{_detail(error)}.")
+    return _unavailable(f"broke off its answer{_detail(error)}")
 
 
-def _said(error: APIError) -> str:
+def _detail(error: APIError) -> str:
     """Return the endpoint's code and parameter in brackets if they are plain words, else an empty text."""
     words = [str(word) for word in (error.code, error.param) if word and _WORD.fullmatch(str(word))]
     return f" ({', '.join(words)})" if words else ""

@@ -73,8 +73,8 @@ class Reach:
     def _key(self, one: Deployment) -> str:
         """Return the key; it is only sent to the origin in the setting, whatever a route says."""
         try:
-            said: Any = json.loads(self.setting(one.key_setting) or "")
-            origin, key = str(said["origin"]), said["key"]
+            parsed: Any = json.loads(self.setting(one.key_setting) or "")
+            origin, key = str(parsed["origin"]), parsed["key"]
             fits = isinstance(key, str) and bool(key) and origin_of(origin) == origin_of(one.endpoint)
         except (ValueError, KeyError, TypeError):
             fits, key = False, ""

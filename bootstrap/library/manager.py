@@ -279,9 +279,9 @@ class ProductionAgentManager:
         try:
             async for event in events_of(conversations, self.workspace, session_id, run_id, first, work):
                 progress = progress_of(event)
-                told = tell(progress) if progress is not None else None
-                if told is not None:
-                    await told
+                reported = tell(progress) if progress is not None else None
+                if reported is not None:
+                    await reported
             return await work
         finally:
             if not work.done():

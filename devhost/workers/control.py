@@ -31,8 +31,8 @@ class WorkerControl:
         from devhost.workers.pool import BusyError  # noqa: PLC0415 - few use it
 
         if self._pool is None:
-            said = "The functions run in the host's own process; start it with --workers 2 or more."
-            return _refused(409, "one_process", said)
+            message = "The functions run in the host's own process; start it with --workers 2 or more."
+            return _refused(409, "one_process", message)
         try:
             body = json.loads(await request.read())
         except ValueError:

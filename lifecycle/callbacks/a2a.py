@@ -65,5 +65,5 @@ def _part(text: str, *, old: bool) -> dict[str, str]:
     return {"kind": "text", "text": text} if old else {"text": text, "mediaType": _TEXT}
 
 
-def _dumped(told: dict[str, Any]) -> bytes:
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+def _dumped(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")

@@ -59,8 +59,8 @@ async def _change(
         callback = replace(known, pushes=changed(stored.run, known.pushes))
         if callback == known:
             return None
-        told = None if callback == Callback() else callback
-        return ConversationChange(run=replace(stored.run, input=replace(stored.run.input, callback=told)))
+        wanted = None if callback == Callback() else callback
+        return ConversationChange(run=replace(stored.run, input=replace(stored.run.input, callback=wanted)))
 
     stored = await conversations.update(run.workspace, run.session_id, run.id, decide)
     return stored.run or run

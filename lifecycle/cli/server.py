@@ -114,10 +114,10 @@ class Server:
             raise CommandFailed(msg) from None
 
     def _refusal(self, what: str, error: ApiError) -> str:
-        said = f"{what}; {self._no_answer()}" if error.code == "unknown" else f"{what} {error.code}: {error.detail}"
+        message = f"{what}; {self._no_answer()}" if error.code == "unknown" else f"{what} {error.code}: {error.detail}"
         if error.status == 401:
-            said += " Set LIFECYCLE_KEY to a function key of the app, or LIFECYCLE_TOKEN where users sign in."
-        return "\n".join([said, *(f"  {each['pointer']}: {each['detail']}" for each in error.errors)])
+            message += " Set LIFECYCLE_KEY to a function key of the app, or LIFECYCLE_TOKEN where users sign in."
+        return "\n".join([message, *(f"  {each['pointer']}: {each['detail']}" for each in error.errors)])
 
     def _no_answer(self) -> str:
         return f"this is not the app's answer, is {self.url} its address?"

@@ -104,8 +104,8 @@ def _chosen(merged: Merged) -> Mapping[str, OriginValue]:
     return found
 
 
-def _valid(said: Mapping[str, Any]) -> AgentSpec:
+def _valid(values: Mapping[str, Any]) -> AgentSpec:
     try:
-        return AgentSpec.model_validate(said)
+        return AgentSpec.model_validate(values)
     except ValidationError as error:
         raise InvalidInput("The agent's spec is not valid; see errors.", fields=wrong_places(error)) from None

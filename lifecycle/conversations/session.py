@@ -9,7 +9,7 @@ from enum import StrEnum
 from lifecycle.configuration.preferences import Preferences
 from lifecycle.conversations.client_tool_values import ClientCall
 from lifecycle.conversations.session_priority import Priority
-from lifecycle.conversations.team_assignment import Served
+from lifecycle.conversations.team_assignment import TeamAssignment
 from lifecycle.registry.declarations import Pin
 from llmops.spend.usage import Spend
 
@@ -148,7 +148,7 @@ class SessionTerms:
     preferences: Preferences | None = None
     pin: Pin | None = None
     priority: Priority = Priority.NORMAL
-    served: Served | None = None
+    served: TeamAssignment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ class Session:
         return self.terms.limits
 
     @property
-    def served(self) -> Served | None:
+    def served(self) -> TeamAssignment | None:
         """Its team and the member that has it; None with a single agent."""
         return self.terms.served
 

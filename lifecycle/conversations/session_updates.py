@@ -90,8 +90,8 @@ def outcome(
         )
     elif after.state is RunState.WAITING and before.state is not RunState.WAITING:
         reason = after.error.code if after.error else session.pause_reason or ("retry" if session.retry else None)
-        told = {"run_id": after.id, "reason": reason} | ({} if after.error else {"held": True})
-        events.append(Event("run.waiting", told, now))
+        details = {"run_id": after.id, "reason": reason} | ({} if after.error else {"held": True})
+        events.append(Event("run.waiting", details, now))
         asked = [ident for ident in after.dispatch.awaits if ident not in before.dispatch.awaits]
         data = {"run_id": after.id, "attempt": after.attempt}
         events += [Event("approval.requested", data | {"approval_id": ident}, now) for ident in asked]

@@ -84,7 +84,7 @@ class PersonWait:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class TeamAssignment:
     """The team that serves a session, and the member that has it.
 
     Attributes:

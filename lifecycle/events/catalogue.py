@@ -101,8 +101,8 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
         "run.retrying": Kind("An attempt failed and the run is queued for another", _ATTEMPT | _CODE),
         "run.cancel_requested": Kind("A running run is to be cancelled", _RUN),
         "run.history_compacted": Kind(
-            "The model was told a shortened history",
-            _ATTEMPT | {"told": "messages told", "of": "messages of the history looked at"},
+            "The model got a shortened history",
+            _ATTEMPT | {"sent": "messages sent to the model", "of": "messages of the history looked at"},
         ),
         "run.delta": Kind(
             "A streamed run's text goes on",
@@ -130,7 +130,7 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
             "A conversation was summed up for the agent that takes it over", _ATTEMPT | {"agent": "who summed it up"}
         ),
         "handoff.not_summarized": Kind(
-            "A conversation could not be summed up; the agent that takes it over is told its last runs",
+            "A conversation could not be summed up; the agent that takes it over gets its last runs",
             _ATTEMPT | {"agent": "who was to sum it up"} | _CODE,
         ),
         "person.claimed": Kind("A person has taken a conversation", _PERSON | {"member": "for which member"}),

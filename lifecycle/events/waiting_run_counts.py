@@ -43,10 +43,10 @@ def moves(events: Iterable[Event]) -> bool:
 
 def at_once(events: Sequence[Event]) -> int:
     """Return how many of the events, from the first on, may be counted together; all of them, mostly."""
-    told: set[str] = set()
+    run_ids: set[str] = set()
     for number, event in enumerate(events):
-        told.add(str(event.data.get("run_id")) if event.name == _WAITS else "")
-        if len(told) > _MOST:
+        run_ids.add(str(event.data.get("run_id")) if event.name == _WAITS else "")
+        if len(run_ids) > _MOST:
             return number
     return len(events)
 
@@ -64,8 +64,8 @@ def changes(partition: str, rows: Sequence[Row], events: Iterable[Event]) -> tup
     for event in events:
         key = f"{PREFIX}{event.data.get('run_id')}"
         if event.name == _WAITS:
-            told = {"session_id": event.data.get("session_id"), "held": bool(event.data.get("held")), "at": event.at}
-            after[key] = Row(partition, key, told)
+            values = {"session_id": event.data.get("session_id"), "held": bool(event.data.get("held")), "at": event.at}
+            after[key] = Row(partition, key, values)
         elif event.name in _GOES_ON:
             after.pop(key, None)
         elif event.name == _ERASED:

@@ -77,11 +77,11 @@ class UseRecorder:
         uses = self._untold.setdefault(key, _Uses())
         uses.count += 1
         uses.latest = self._elapsed()
-        told = self._told.get(key)
-        if told is None or told + self._interval <= now:
+        sent_at = self._told.get(key)
+        if sent_at is None or sent_at + self._interval <= now:
             await self._tell(key, signals)
         else:
-            wait = (told + self._interval - now).total_seconds()
+            wait = (sent_at + self._interval - now).total_seconds()
             uses.waits = True
             self._timers[key] = asyncio.create_task(self._send_later(key, signals, wait))
 
@@ -106,7 +106,9 @@ class UseRecorder:
         uses = self._untold.pop(key)
         now = self._clock()
         last_used = now - timedelta(seconds=max(0.0, self._elapsed() - uses.latest))
-        self._told = {other: told for other, told in self._told.items() if told + self._interval > now} | {key: now}
+        self._told = {other: sent_at for other, sent_at in self._told.items() if sent_at + self._interval > now} | {
+            key: now
+        }
         try:
             await signals.send(*key, RecordUse(new_id(), uses.count, last_used))
         except Unavailable as error:

@@ -156,8 +156,8 @@ class RetentionStore:
         """
         missing = NotFound(f"There is no legal hold on {scope}.", code="hold_not_found")
         await delete_row(self._tables, TABLE, (workspace, f"hold!{scope}"), None, missing)
-        told = Event("hold.released", {"on": scope.kind, "by": by}, self._clock())
-        await self._journal.record(workspace, f"hold:{new_id()}", told)
+        event = Event("hold.released", {"on": scope.kind, "by": by}, self._clock())
+        await self._journal.record(workspace, f"hold:{new_id()}", event)
 
     async def check(self, session: Session) -> None:
         """Check that the session may be erased.

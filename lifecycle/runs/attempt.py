@@ -302,7 +302,7 @@ class RunAttempt:
             turns = await self._turns(first)
             latest = await compacted(turns, most)
             if len(latest) < len(turns):
-                self._lease.note("run.history_compacted", {"told": len(latest), "of": len(turns)})
+                self._lease.note("run.history_compacted", {"sent": len(latest), "of": len(turns)})
             messages += latest
         self._tokens = (conversation.tokens if goes_on and conversation else 0) + sum(
             estimate(each.text) for each in messages

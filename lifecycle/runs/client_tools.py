@@ -70,7 +70,7 @@ def messages_of(turn: Turn) -> list[Message]:
     return [Message(cast("Any", turn.role), [*contents, *calls])]
 
 
-def conversation(said: Sequence[Message], run: Run) -> list[Message | str]:
+def conversation(history: Sequence[Message], run: Run) -> list[Message | str]:
     """Return the history and the run's message as model messages, each call followed by its results.
 
     Calls of the history without results, and results whose calls are not included, are left out.
@@ -84,18 +84,18 @@ def conversation(said: Sequence[Message], run: Run) -> list[Message | str]:
     results = given.results if given else ()
     current: list[Message | str] = []
     if results:
-        open_calls = {call.call_id for call in _calls(said[-1])} if said else set[Any]()
+        open_calls = {call.call_id for call in _calls(history[-1])} if history else set[Any]()
         if {result.call_id for result in results} != open_calls:
             msg = "The results are not those of the calls that the conversation waits for: one for each of them."
             raise InvalidInput(msg, code="tool_results_unmatched", fields={"/client_tools/results": "other calls"})
-        last, said = said[-1], said[:-1]
+        last, history = history[-1], history[:-1]
         current = [
             last,
             *(Message("tool", [Content.from_function_result(r.call_id, result=r.output)]) for r in results),
         ]
     if run.query.strip():
         current.append(user_message(run))
-    return [*_paired(said), *current]
+    return [*_paired(history), *current]
 
 
 def calls_of(run: Run, response: AgentResponse[Any]) -> tuple[ClientCall, ...]:
@@ -182,18 +182,18 @@ def _arguments(content: Content) -> str:
     return given if isinstance(given, str) else json.dumps(given or {}, default=str)
 
 
-def _paired(said: Sequence[Message]) -> list[Message]:
+def _paired(history: Sequence[Message]) -> list[Message]:
     """Return the messages without calls that are not directly followed by results, and without unmatched results."""
     from agent_framework import Message  # noqa: PLC0415 - cold start
 
     paired: list[Message] = []
     number = 0
-    while number < len(said):
-        message = said[number]
+    while number < len(history):
+        message = history[number]
         after = number + 1
-        while after < len(said) and said[after].role == "tool":
+        while after < len(history) and history[after].role == "tool":
             after += 1
-        results = said[number + 1 : after]
+        results = history[number + 1 : after]
         calls = {content.call_id for content in _calls(message)}
         if message.role == "tool":
             number = after

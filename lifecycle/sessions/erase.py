@@ -196,8 +196,8 @@ class SessionErasure:
         receipt = replace(receipt, completed_at=self._clock())
         was = "ended" if session.end_reason else "open"
         data = {"session_id": session.id, "agent": session.agent, "state": was}
-        told = Event("session.erased", data, receipt.requested_at)
-        await self._journal.record(session.workspace, f"{source_of(session.id)}erasure", told)
+        event = Event("session.erased", data, receipt.requested_at)
+        await self._journal.record(session.workspace, f"{source_of(session.id)}erasure", event)
         await self._note(session, erased(session, receipt))
         return receipt
 

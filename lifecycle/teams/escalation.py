@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lifecycle.approvals.requests import ApprovalRequests
     from lifecycle.conversations.run_request import Send
     from lifecycle.conversations.session import Session
-    from lifecycle.conversations.team_assignment import PersonWait, Served
+    from lifecycle.conversations.team_assignment import PersonWait, TeamAssignment
     from lifecycle.specs.team import EscalationLevel, Team
     from lifecycle.teams.person_notifications import Announcements
     from lifecycle.teams.team_store import Teams
@@ -52,7 +52,9 @@ class Escalations:
         self._requests = requests
         self._clock = clock
 
-    async def reached(self, session: Session, served: Served, run: Run, team: Team, level: EscalationLevel) -> bool:
+    async def reached(
+        self, session: Session, served: TeamAssignment, run: Run, team: Team, level: EscalationLevel
+    ) -> bool:
         """Announce that a run meets a level's condition; return whether it is to be handed over.
 
         Raises:
@@ -144,7 +146,7 @@ class WaitingForPeople:
             await self._due.add(entry.workspace, entry.name, due)
             await self._due.drop(entry.workspace, entry.name, entry.hour)
 
-    async def _decided(self, session: Session, served: Served, wait: PersonWait, send: Send) -> bool:
+    async def _decided(self, session: Session, served: TeamAssignment, wait: PersonWait, send: Send) -> bool:
         """Carry out the decision about a level; return False while there is none."""
         state = await self._escalations.state(session.workspace, wait.approval)
         if state is State.PENDING:
@@ -167,7 +169,7 @@ class WaitingForPeople:
         await self._conversations.update(session.workspace, session.id, None, decide)
         return True
 
-    async def _escalated(self, session: Session, served: Served, wait: PersonWait, send: Send) -> bool:
+    async def _escalated(self, session: Session, served: TeamAssignment, wait: PersonWait, send: Send) -> bool:
         """Take a session to the next level of the path; return whether to check it again."""
         team = (await self._teams.get(session.workspace, served.team)).team
         level = team.level_after(wait.level)
@@ -185,7 +187,9 @@ class WaitingForPeople:
                 await self._record_level(session, team, level)
         return True
 
-    async def _moved(self, session: Session, served: Served, level: EscalationLevel, reason: str, send: Send) -> bool:
+    async def _moved(
+        self, session: Session, served: TeamAssignment, level: EscalationLevel, reason: str, send: Send
+    ) -> bool:
         """Hand a session over to the level; return False if no member is free, or it was handed over meanwhile."""
         wanted = Wanted(level.target, level.target_specialization)
         request = HandoffRequest(wanted, "escalation", reason, level=level.level, source=served.member)

@@ -20,7 +20,7 @@ from kernel.errors import AppError, Conflict, InvalidInput, NotFound
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import APPROVAL, Session, SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
-from lifecycle.conversations.team_assignment import HandoffBy, Note, Served
+from lifecycle.conversations.team_assignment import HandoffBy, Note, TeamAssignment
 from lifecycle.specs.team import ContextPolicy, Member, Team
 from lifecycle.teams import handoff_rules as moves
 from lifecycle.teams import member_routing as routing
@@ -145,7 +145,7 @@ class Handoffs:
 
     async def candidates(self, session: Session, team: Team, wanted: Wanted) -> Sequence[routing.Choice]:
         """Return the members that could take the session over, in order of preference."""
-        served = session.served or Served("", "", self._clock())
+        served = session.served or TeamAssignment("", "", self._clock())
         loads = await self._places.loads(session.workspace, served.team, team)
         return routing.for_handoff(team, served.member, wanted, loads, self._clock(), served.trail)
 
@@ -217,7 +217,7 @@ class Handoffs:
         """Record that a person is about to answer a run."""
         await self._log.reply(session, run_id)
 
-    async def _served(self, workspace: str, session_id: str) -> tuple[Session, Served, Team]:
+    async def _served(self, workspace: str, session_id: str) -> tuple[Session, TeamAssignment, Team]:
         session = (await self._conversations.load(workspace, session_id)).session
         if session is None or session.state is SessionState.ERASED:
             raise NotFound(f"There is no session {session_id!r}.", code="session_not_found")
@@ -360,7 +360,7 @@ class RunHandoffs:
         )
 
 
-def _check(team: Team, served: Served, wanted: Wanted) -> None:
+def _check(team: Team, served: TeamAssignment, wanted: Wanted) -> None:
     """Check that the requested member exists and does not have the session.
 
     Raises:

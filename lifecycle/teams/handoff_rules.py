@@ -20,7 +20,7 @@ from lifecycle.conversations.team_assignment import (
     Hop,
     Note,
     PersonWait,
-    Served,
+    TeamAssignment,
     TeamRun,
 )
 from lifecycle.registry.declarations import Pin
@@ -71,7 +71,7 @@ def person_wait_of(team: Team, now: datetime, level: int = 0) -> PersonWait:
 def started(session: Session, name: str, team: Team, member: Member, reason: str, now: datetime) -> Session:
     """Return a new session with the member of the team."""
     person_wait = person_wait_of(team, now) if member.human else None
-    served = Served(
+    served = TeamAssignment(
         name, member.name, now, (member.name,), reason=reason, person_wait=person_wait, begun=not member.human
     )
     session = _limited(_serving(session, served), team)
@@ -80,7 +80,7 @@ def started(session: Session, name: str, team: Team, member: Member, reason: str
 
 def without_member(session: Session, name: str, team: Team, now: datetime) -> Session:
     """Return a new session that waits for a free member of the team."""
-    session = _limited(_serving(session, Served(name, "", now, begun=False)), team)
+    session = _limited(_serving(session, TeamAssignment(name, "", now, begun=False)), team)
     return sessions.paused(session, NO_FREE_MEMBER, SessionState.WAITING)
 
 
@@ -225,7 +225,7 @@ def summed_up(session: Session, summary: str, turns: int) -> Session:
     return _serving(session, replace(served, note=note, first_turn=turns))
 
 
-def _note_for(session: Session, served: Served, move: Move) -> Note | None:
+def _note_for(session: Session, served: TeamAssignment, move: Move) -> Note | None:
     """Return the note for the next member.
 
     If the team wants a summary and the note has none, it is that of the member before, provided that nothing was said
@@ -257,7 +257,7 @@ def _limited(session: Session, team: Team) -> Session:
     return replace(session, terms=replace(session.terms, limits=limits))
 
 
-def _serving(session: Session, served: Served) -> Session:
+def _serving(session: Session, served: TeamAssignment) -> Session:
     return replace(session, terms=replace(session.terms, served=served))
 
 

@@ -16,7 +16,7 @@ from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Session, SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation, Turn
 from lifecycle.conversations.session_updates import outcome
-from lifecycle.conversations.team_assignment import PersonWait, Served, TeamRun
+from lifecycle.conversations.team_assignment import PersonWait, TeamAssignment, TeamRun
 from lifecycle.teams import handoff_rules as moves
 from lifecycle.teams.member_routing import Wanted
 
@@ -259,7 +259,7 @@ def _with_person(stored: StoredConversation, session_id: str) -> tuple[Session, 
     return session, served.person_wait
 
 
-def _served(session: Session) -> Served:
+def _served(session: Session) -> TeamAssignment:
     if session.served is None:
         raise Conflict("No team serves this session.", code="no_team")
     return session.served

@@ -11,7 +11,7 @@ from llmops.notifications.notification import Notification, Severity
 
 if TYPE_CHECKING:
     from lifecycle.conversations.session import Session
-    from lifecycle.conversations.team_assignment import Served
+    from lifecycle.conversations.team_assignment import TeamAssignment
     from lifecycle.teams.team_store import Teams
     from llmops.notifications.outbox import Outbox
 
@@ -40,14 +40,14 @@ class Announcements:
         member = team.find(served.member)
         await self._notify(session, served, WAITING, "info", (member.channel,) if member and member.channel else ())
 
-    async def escalated(self, session: Session, served: Served, level: int, channels: Sequence[str]) -> None:
+    async def escalated(self, session: Session, served: TeamAssignment, level: int, channels: Sequence[str]) -> None:
         """Notify channels that a session reaches a level of the escalation path; once for each level."""
         await self._notify(session, served, ESCALATED, "warning", channels, level)
 
     async def _notify(
         self,
         session: Session,
-        served: Served,
+        served: TeamAssignment,
         event: str,
         severity: Severity,
         only: Sequence[str],

@@ -162,7 +162,9 @@ def _workflow(
         name=chat.name,
         participants=participants,
         selection_func=in_turn,
-        termination_condition=lambda said: sum(each.author_name in chat.group_chat for each in said) >= chat.max_rounds,
+        termination_condition=lambda contributions: (
+            sum(each.author_name in chat.group_chat for each in contributions) >= chat.max_rounds
+        ),
         checkpoint_storage=storage,
     ).build()
 

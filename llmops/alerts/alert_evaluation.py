@@ -173,7 +173,7 @@ def notification_of(workspace: str, firing: Firing) -> Notification:
     figure = FIGURES[firing.metric].words
     bad = f"{WORDS[firing.condition]} {written(firing.metric, firing.threshold)}"
     facts = {"Alert": firing.alert, "Agent": firing.agent or "all", "Metric": firing.metric}
-    said = f" {firing.description}" if firing.description else ""
+    description = f" {firing.description}" if firing.description else ""
     if firing.resolved_at is None:
         return Notification(
             id=f"alert/{firing.id}/fired",
@@ -181,7 +181,7 @@ def notification_of(workspace: str, firing: Firing) -> Notification:
             event="alert.fired",
             severity=firing.severity,
             title=f"{firing.alert}: {figure} {bad}",
-            text=f"The {figure} of {whose} is {written(firing.metric, firing.value)}, {bad}.{said}",
+            text=f"The {figure} of {whose} is {written(firing.metric, firing.value)}, {bad}.{description}",
             facts=facts | {"Value": written(firing.metric, firing.value), "Window": f"{firing.window_s} s"},
             at=firing.fired_at,
         )
@@ -197,7 +197,7 @@ def notification_of(workspace: str, firing: Firing) -> Notification:
         event="alert.resolved",
         severity="info",
         title=f"{firing.alert}: resolved",
-        text=f"{how}{said}",
+        text=f"{how}{description}",
         facts=facts | {"Lasted": lasted},
         at=firing.resolved_at,
     )

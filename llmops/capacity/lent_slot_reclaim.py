@@ -22,7 +22,7 @@ Runs = Mapping[str, int]
 """Runs by share."""
 
 
-def told(
+def recall(
     due: int, overdue: int, lent: Runs, held: Mapping[str, Runs], run_s: float, now: float
 ) -> Mapping[str, tuple[Runs, Runs]]:
     """Return how many runs each worker gives back the slots of: as they end, and before their next calls.

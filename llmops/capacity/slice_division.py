@@ -70,8 +70,8 @@ def divided(pool: Pool, state: State, request: Request, now: float) -> tuple[Sta
     grant = _grant(slice_, slices, request.worker, first_other)
     if taken.owing:
         runs = {worker: {share: held.runs for share, held in one.held.items()} for worker, one in slices.items()}
-        told = reclaim.told(taken.owing, taken.overdue, taken.lent(), runs, run_s, now)
-        owed, recalled = told.get(request.worker, ({}, {}))
+        recalls = reclaim.recall(taken.owing, taken.overdue, taken.lent(), runs, run_s, now)
+        owed, recalled = recalls.get(request.worker, ({}, {}))
         grant = replace(grant, owed=owed, recalled=recalled)
     return State(spent, slices, run_s), grant
 

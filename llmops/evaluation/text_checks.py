@@ -16,7 +16,7 @@ from llmops.evaluation.markdown import Kind, Structure, lines
 
 CUT = frozenset({"length", "content_filter"})
 """Finish reasons of an answer that was cut off: the token limit was reached, or a content filter stopped it."""
-UNTOLD = frozenset({None, "", "unknown"})
+NO_REASON_GIVEN = frozenset({None, "", "unknown"})
 """Finish reasons without information; `unknown` is set for a complete answer that came without one."""
 
 _WORD = re.compile(r"\w+")
@@ -39,7 +39,7 @@ def answered(answer: str) -> int:
 
 def complete(finish_reason: str | None) -> int | None:
     """Return 0 for an answer that was cut off (`CUT`), else 100; None where the finish reason is not known."""
-    return None if finish_reason in UNTOLD else 0 if finish_reason in CUT else 100
+    return None if finish_reason in NO_REASON_GIVEN else 0 if finish_reason in CUT else 100
 
 
 def topics(answer: str, expected: Sequence[str]) -> int | None:

@@ -40,10 +40,10 @@ def added(series: Series, more: Series) -> dict[Key, Numbers]:
 
 def gathered(series: Series, more: Series) -> dict[Key, Numbers]:
     """Return the sum of both, with at most MAX_SERIES series per metric and the rest as OTHER."""
-    total, told = dict(series), Counter(key[0] for key in series)
+    total, count_by_name = dict(series), Counter(key[0] for key in series)
     for key, numbers in more.items():
-        kept = key if key in total or told[key[0]] < MAX_SERIES else _other(key)
-        told[key[0]] += kept not in total
+        kept = key if key in total or count_by_name[key[0]] < MAX_SERIES else _other(key)
+        count_by_name[key[0]] += kept not in total
         total[kept] = tuple(map(add, total[kept], numbers)) if kept in total else numbers
     return total
 

@@ -23,7 +23,7 @@ CACHED_LITTLE = 0.2
 """Share of cached input below which the prompt's order is examined."""
 THOUGHT = 0.5
 """Share of output spent on reasoning above which the effort is examined."""
-TOLD = 0.5
+HISTORY_SHARE = 0.5
 """Share of input that is history above which its limit is examined."""
 _LIMIT_STEP = 50
 _HISTORY_STEP, _LEAST_HISTORY = 500, 1000
@@ -111,7 +111,7 @@ def compaction(history: AgentHistory) -> Proposal | None:
     History is the amount by which the input of a run exceeds that of its session's first run.
     """
     first: dict[str, int] = {}
-    told: list[tuple[date, Call, int]] = []
+    calls_after: list[tuple[date, Call, int]] = []
     given = 0
     for fact in history.facts:
         calls = [call for call in fact.calls if call.outcome == "answered" and call.cost_micro_usd is not None]
@@ -119,18 +119,22 @@ def compaction(history: AgentHistory) -> Proposal | None:
             continue
         begins = first.setdefault(fact.who.session_id, calls[0].usage.input_tokens)
         before = max(0, calls[0].usage.input_tokens - begins)
-        told += [(fact.timing.ended_at.date(), call, before) for call in calls]
+        calls_after += [(fact.timing.ended_at.date(), call, before) for call in calls]
         given += sum(call.usage.input_tokens for call in calls)
-    said = sorted(before for _, _, before in told if before)
-    if history.request.preserve_performance or len(said) < MIN_CALLS or sum(said) < TOLD * given:
+    history_tokens = sorted(before for _, _, before in calls_after if before)
+    if (
+        history.request.preserve_performance
+        or len(history_tokens) < MIN_CALLS
+        or sum(history_tokens) < HISTORY_SHARE * given
+    ):
         return None
-    limit = max(_LEAST_HISTORY, math.ceil(said[len(said) // 2] / _HISTORY_STEP) * _HISTORY_STEP)
+    limit = max(_LEAST_HISTORY, math.ceil(history_tokens[len(history_tokens) // 2] / _HISTORY_STEP) * _HISTORY_STEP)
     known = history.profile.max_history_tokens
-    longer = sum(before > limit for before in said)
+    longer = sum(before > limit for before in history_tokens)
     if not longer or (known is not None and known <= limit):
         return None
     saved: dict[date, int] = defaultdict(int)
-    for day, call, before in told:
+    for day, call, before in calls_after:
         over = min(max(0, before - limit), call.usage.input_tokens - call.usage.cache_write_tokens)
         if over > 0:  # cached tokens are removed first: that saves least
             cached = max(0, call.usage.cached_tokens - over)
@@ -143,11 +147,11 @@ def compaction(history: AgentHistory) -> Proposal | None:
             proposal,
             title=f"Tell the model at most {limit} tokens of a conversation.",
             evidence={
-                "calls": len(told),
+                "calls": len(calls_after),
                 "input_tokens": given,
-                "history_share": round(sum(said) / max(1, given), 4),
-                "median_history_tokens": said[len(said) // 2],
-                "longest_history_tokens": said[-1],
+                "history_share": round(sum(history_tokens) / max(1, given), 4),
+                "median_history_tokens": history_tokens[len(history_tokens) // 2],
+                "longest_history_tokens": history_tokens[-1],
                 "calls_above": longer,
             },
             formula="the price of the recorded input that is history above the limit, cached tokens first; at least "

@@ -99,13 +99,13 @@ class ReportStore:
         return count
 
     async def _to_announce(self, kind: Kind, newest: Period) -> Sequence[Period]:
-        told = await self._tables.get(TABLE, "_aggregation", f"told!{kind}")
-        if told is None:
+        announced = await self._tables.get(TABLE, "_aggregation", f"told!{kind}")
+        if announced is None:
             return [newest]
         periods = [newest]
         while len(periods) < _LOOK_BACK:
             periods.append(periods[-1].previous)
-        return [period for period in reversed(periods) if period.key > told.text("period")]
+        return [period for period in reversed(periods) if period.key > announced.text("period")]
 
     async def _announce(self, workspace: str, period: Period) -> int:
         try:

@@ -149,18 +149,18 @@ def read_remaining(headers: Mapping[str, str], now: datetime) -> Remaining | Non
 
 def _whole(text: str | None) -> int | None:
     """Return the number; negative ones, which some gateways send for an overdrawn quota, as 0; None for other text."""
-    said = (text or "").strip()
-    if said.startswith("-") and _NUMBER.fullmatch(said[1:]):
+    value = (text or "").strip()
+    if value.startswith("-") and _NUMBER.fullmatch(value[1:]):
         return 0
-    return int(said) if _NUMBER.fullmatch(said) else None
+    return int(value) if _NUMBER.fullmatch(value) else None
 
 
 def _seconds(text: str | None) -> float | None:
-    said = (text or "").strip()
-    if _NUMBER.fullmatch(said):
-        return float(said)
-    found = _RESET.fullmatch(said)
-    if not said or found is None:
+    value = (text or "").strip()
+    if _NUMBER.fullmatch(value):
+        return float(value)
+    found = _RESET.fullmatch(value)
+    if not value or found is None:
         return None
     hours, minutes, seconds, millis = found.groups()
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds or 0) + int(millis or 0) / 1000

@@ -341,8 +341,8 @@ class Router:
         left = view.remaining.get(name) if view else None
         if view is None or left is None or not _low(left, one.call.tokens) or now >= left.until:
             return
-        told = view.known.shared.remaining.get(name)
-        if told is not None and now < told.until and _low(told, one.call.tokens):
+        quota_left = view.known.shared.remaining.get(name)
+        if quota_left is not None and now < quota_left.until and _low(quota_left, one.call.tokens):
             return
         try:
             shared = await self._store.change(

@@ -32,12 +32,12 @@ class Deprecation:
     @property
     def headers(self) -> Mapping[str, str]:
         """The response headers."""
-        told = {"Deprecation": f"@{int(_midnight(self.since).timestamp())}"}
+        headers = {"Deprecation": f"@{int(_midnight(self.since).timestamp())}"}
         if self.sunset is not None:
             from email.utils import format_datetime  # noqa: PLC0415 - cold start
 
-            told["Sunset"] = format_datetime(_midnight(self.sunset), usegmt=True)
-        return told
+            headers["Sunset"] = format_datetime(_midnight(self.sunset), usegmt=True)
+        return headers
 
     def __str__(self) -> str:
         """Return it as a sentence or two for the API description."""

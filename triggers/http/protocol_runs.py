@@ -272,7 +272,7 @@ async def ask(
 
 def _so_far(before: Sequence[EarlierMessage]) -> str:
     """Return the earlier conversation as context: a team's session begins with the member that gets it."""
-    text = "\n".join(f"{said.role}: {said.text}" for said in before)
+    text = "\n".join(f"{message.role}: {message.text}" for message in before)
     return "Said before:\n" + text[-_MOST_CONTEXT:]
 
 

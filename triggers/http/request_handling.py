@@ -178,8 +178,8 @@ class Api:
                 body = _parsed(req, headers, operation.model(endpoint.body)) if endpoint.body else None
             call = Call(workspace, req, body, signals, self._services, self._queue, endpoint, self, live)
             reply = await operation.handler(call)
-            if told := endpoint.announced(req.params.keys()):
-                reply = replace(reply, headers={**reply.headers, **told})
+            if announced := endpoint.announced(req.params.keys()):
+                reply = replace(reply, headers={**reply.headers, **announced})
             return _response(reply, endpoint.name)
         except AppError as error:
             return operation.problem(error)

@@ -28,7 +28,7 @@ export function after(turn, { name, data }) {
   if (name === "run.retrying") return { ...turn, text: "", notes: [...turn.notes, `Attempt ${data.attempt} failed (${data.code}); it is tried again.`] };
   if (name === "handoff.initiated") return { ...turn, text: "", gap: false, notes: [...turn.notes, `${data.source} hands over to ${data.target}.`] };
   if (name === "run.waiting") return { ...turn, notes: [...turn.notes, "It waits until the session is resumed."] };
-  if (name === "run.history_compacted") return { ...turn, notes: [...turn.notes, `The model was given the last ${data.told} of ${data.of} messages.`] };
+  if (name === "run.history_compacted") return { ...turn, notes: [...turn.notes, `The model was given the last ${data.sent} of ${data.of} messages.`] };
   return turn;
 }
 

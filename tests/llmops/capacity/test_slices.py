@@ -204,9 +204,9 @@ def test_as_many_slots_come_back_as_are_due(
     """No worker is told of more than it holds, none of what is not lent; what is overdue is recalled exactly."""
     lent = {share: sum(runs.get(share, 0) for runs in held.values()) // 2 for share in ("a", "b", "")}
     overdue = min(due, overdue)
-    told = reclaim.told(due, overdue, lent, held, run_s, now)
+    recalls = reclaim.recall(due, overdue, lent, held, run_s, now)
     ending, recalled = Counter[str](), Counter[str]()
-    for worker, (ends, calls) in told.items():
+    for worker, (ends, calls) in recalls.items():
         assert all(0 <= calls.get(share, 0) <= ends[share] <= held[worker][share] for share in ends)
         assert set(calls) <= set(ends)
         ending.update(ends)
@@ -220,7 +220,7 @@ def test_as_many_slots_come_back_as_are_due(
 def test_few_are_told_where_runs_are_short_and_all_where_they_are_long() -> None:
     """Of 32 workers with 2 runs each, one of which is due: five, whose ten runs of 10 s are one a second; or all."""
     held = {f"w{number}": {"": 2} for number in range(32)}
-    short, long = (len(reclaim.told(1, 0, {"": 64}, held, run_s, NOW)) for run_s in (10.0, 600.0))
+    short, long = (len(reclaim.recall(1, 0, {"": 64}, held, run_s, NOW)) for run_s in (10.0, 600.0))
 
     assert (short, long) == (5, 32)
 

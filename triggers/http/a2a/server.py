@@ -228,19 +228,19 @@ class AgentRequests(RequestHandler):
         """Yield the task, its answer as it grows, and each change of its state."""
         ident, context = asked.run.id, asked.run.session_id
         yield task_of(asked.run, history, artifacts=False)
-        told = state_of(asked.run)
+        reported = state_of(asked.run)
         begun = False
         if not asked.run.stream:
             while not asked.settled:
                 await asked.wait(_LOOK_EVERY_S)
-                if not asked.settled and state_of(asked.run) != told:
-                    told = state_of(asked.run)
+                if not asked.settled and state_of(asked.run) != reported:
+                    reported = state_of(asked.run)
                     yield TaskStatusUpdateEvent(status=status_of(asked.run), task_id=ident, context_id=context)
         async for piece in asked.pieces(LONGEST_ANSWER_S):
-            if not begun and told != TaskState.TASK_STATE_WORKING and not asked.run.finished:
-                told = TaskState.TASK_STATE_WORKING
+            if not begun and reported != TaskState.TASK_STATE_WORKING and not asked.run.finished:
+                reported = TaskState.TASK_STATE_WORKING
                 status = status_of(asked.run)
-                status.state = told
+                status.state = reported
                 yield TaskStatusUpdateEvent(status=status, task_id=ident, context_id=context)
             yield TaskArtifactUpdateEvent(
                 artifact=artifact_of(piece),

@@ -103,9 +103,9 @@ def status_of(run: Run) -> TaskStatus:
     status = TaskStatus(state=state_of(run))
     status.timestamp.FromDatetime(run.finished_at or run.started_at or run.created_at)
     if run.error is not None and run.state in (RunState.FAILED, RunState.WAITING):
-        told = message_of(run, Role.ROLE_AGENT, run.error.detail, "status")
-        told.metadata.update({"code": run.error.code})
-        status.message.CopyFrom(told)
+        notice = message_of(run, Role.ROLE_AGENT, run.error.detail, "status")
+        notice.metadata.update({"code": run.error.code})
+        status.message.CopyFrom(notice)
     return status
 
 

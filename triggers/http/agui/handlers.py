@@ -139,15 +139,15 @@ def _words(messages: Sequence[Message]) -> ChatRequest:
     Raises:
         InvalidInput: There is no question (`no_question`), or a message is not text (`unsupported_content`).
     """
-    told: list[EarlierMessage | ToolResult] = []
+    history: list[EarlierMessage | ToolResult] = []
     for number, message in enumerate(messages):
         text = _text(message, number)
         if message.role == "tool" and message.tool_call_id is not None:
-            told.append(ToolResult(message.tool_call_id, text))
+            history.append(ToolResult(message.tool_call_id, text))
         elif message.role in _SAYING:
             calls = [ClientCall(one.id, one.function.name, one.function.arguments) for one in message.tool_calls]
-            told.append(EarlierMessage(message.role, text, tuple(calls)))
-    found = split(told) if told else None
+            history.append(EarlierMessage(message.role, text, tuple(calls)))
+    found = split(history) if history else None
     if found is None or not (found.query.strip() or found.results):
         fields = {"/messages": "The last message must be the user's, or a tool's."}
         raise InvalidInput("There is no question.", code="no_question", fields=fields)

@@ -33,8 +33,8 @@ def decided_page(record: Record) -> str:
     """Return the page of an approval that is no longer pending."""
     approval = record.approval
     decision = approval.decision
-    said = f"It was decided at {decision.at:%Y-%m-%d %H:%M} UTC." if decision else ""
-    return _page(f"This is {approval.state.value}", f"<p>{said}</p>\n{_about(record)}")
+    decided = f"It was decided at {decision.at:%Y-%m-%d %H:%M} UTC." if decision else ""
+    return _page(f"This is {approval.state.value}", f"<p>{decided}</p>\n{_about(record)}")
 
 
 def _about(record: Record) -> str:

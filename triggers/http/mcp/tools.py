@@ -300,7 +300,7 @@ def takes_questions(context: Context) -> bool:
 
 def question(approval: ApprovalView) -> types.ElicitRequest:
     """Return the question that a person is asked about an approval."""
-    told = json.dumps(approval.arguments, ensure_ascii=False)[:4000] if approval.arguments is not None else ""
+    arguments = json.dumps(approval.arguments, ensure_ascii=False)[:4000] if approval.arguments is not None else ""
     schema = {
         "type": "object",
         "properties": {
@@ -309,7 +309,7 @@ def question(approval: ApprovalView) -> types.ElicitRequest:
         },
         "required": ["decision"],
     }
-    message = f"The agent {approval.agent} asks to call {approval.tool or 'a model'}. {told}"
+    message = f"The agent {approval.agent} asks to call {approval.tool or 'a model'}. {arguments}"
     return types.ElicitRequest(params=types.ElicitRequestFormParams(message=message, requested_schema=schema))
 
 

@@ -152,11 +152,13 @@ def response_view(
     run = asked.run
     status = _STATUS[run.state]
     cut = run.state is RunState.SUCCEEDED and run.finish_reason == _CUT
-    said = run.answer if text is None else text
+    answer_text = run.answer if text is None else text
     status = "incomplete" if cut else status
     output: list[OutputMessage | OutputCall] = []
-    if said or (said is not None and not run.tool_calls):
-        output = [OutputMessage(id=message_id(run), status=_item_status(status), content=[OutputText(text=said)])]
+    if answer_text or (answer_text is not None and not run.tool_calls):
+        output = [
+            OutputMessage(id=message_id(run), status=_item_status(status), content=[OutputText(text=answer_text)])
+        ]
     output += [output_call(call, _item_status(status)) for call in run.tool_calls]
     failed = run.error if run.state is RunState.FAILED else None
     return ResponseView(

@@ -95,22 +95,22 @@ def chat_words(messages: Sequence[ChatMessage]) -> ChatRequest:
     Raises:
         InvalidInput: The last message is neither the user's nor a tool's, or one contains something other than text.
     """
-    said: list[EarlierMessage | ToolResult] = []
+    history: list[EarlierMessage | ToolResult] = []
     for number, message in enumerate(messages):
         place = f"messages.{number}"
         text = _text(message.content, f"{place}.content")
         if message.role == "function":
             raise _refused(place, _NO_FUNCTIONS, "unsupported_tools")
         if message.role == "tool":
-            said.append(ToolResult(_given(message.tool_call_id, f"{place}.tool_call_id"), text))
+            history.append(ToolResult(_given(message.tool_call_id, f"{place}.tool_call_id"), text))
             continue
         calls: list[ClientCall] = []
         for call in message.tool_calls:
             if call.function is None:
                 raise _refused(f"{place}.tool_calls", _NO_FUNCTIONS, "unsupported_tools")
             calls.append(ClientCall(call.id, call.function.name, call.function.arguments))
-        said.append(EarlierMessage(message.role, text, tuple(calls)))
-    return _words(said, "messages")
+        history.append(EarlierMessage(message.role, text, tuple(calls)))
+    return _words(history, "messages")
 
 
 def response_words(body: ResponseBody) -> ChatRequest:
@@ -119,12 +119,12 @@ def response_words(body: ResponseBody) -> ChatRequest:
     Raises:
         InvalidInput: The last item is neither the user's nor a tool's, or an item is of a kind that agents do not take.
     """
-    said: list[EarlierMessage | ToolResult] = []
+    history: list[EarlierMessage | ToolResult] = []
     if isinstance(body.input, str):
-        said = [EarlierMessage("user", body.input)]
+        history = [EarlierMessage("user", body.input)]
     else:
         for number, item in enumerate(body.input):
-            one, before = _item(item, f"input.{number}"), said[-1] if said else None
+            one, before = _item(item, f"input.{number}"), history[-1] if history else None
             asks = isinstance(one, EarlierMessage) and one.tool_calls and not one.text
             if (
                 asks
@@ -132,12 +132,12 @@ def response_words(body: ResponseBody) -> ChatRequest:
                 and isinstance(before, EarlierMessage)
                 and before.role == "assistant"
             ):
-                said[-1] = replace(before, tool_calls=(*before.tool_calls, *one.tool_calls))  # items of one answer
+                history[-1] = replace(before, tool_calls=(*before.tool_calls, *one.tool_calls))  # items of one answer
             else:
-                said.append(one)
+                history.append(one)
     if body.instructions:
-        said.insert(0, EarlierMessage("system", body.instructions))
-    return _words(said, "input")
+        history.insert(0, EarlierMessage("system", body.instructions))
+    return _words(history, "input")
 
 
 def _item(item: InputItem, place: str) -> EarlierMessage | ToolResult:
@@ -152,8 +152,8 @@ def _item(item: InputItem, place: str) -> EarlierMessage | ToolResult:
     return EarlierMessage(item.role, _text(item.content, f"{place}.content"))
 
 
-def _words(told: Sequence[EarlierMessage | ToolResult], place: str) -> ChatRequest:
-    if (found := split(told)) is None:
+def _words(history: Sequence[EarlierMessage | ToolResult], place: str) -> ChatRequest:
+    if (found := split(history)) is None:
         raise _refused(place, "The last message must be the user's, or a tool's: it is what is asked.", "no_question")
     return found
 

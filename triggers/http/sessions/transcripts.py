@@ -83,8 +83,8 @@ def _speaker(turn: Turn, session: Session) -> str:
 
 
 def _unanswered(found: Transcript) -> Iterator[str]:
-    told = {turn.run_id for turn in found.turns}
-    missing = [run for run in found.runs if run.id not in told]
+    answered = {turn.run_id for turn in found.turns}
+    missing = [run for run in found.runs if run.id not in answered]
     if not missing:
         return
     yield ""

@@ -132,7 +132,7 @@ class WaitingView(View):
             msg = "no person has the session"
             raise ValueError(msg)
         note = served.note
-        told = {
+        fields = {
             "facts": note.facts if note else (),
             "questions": note.questions if note else (),
             "summary": note.summary if note else "",
@@ -142,7 +142,7 @@ class WaitingView(View):
             served,
             session=SessionView.of(session),
             since=served.person_wait.since,
-            **told,
+            **fields,
         )
 
 
