@@ -220,7 +220,7 @@ async def test_the_history_is_told_up_to_a_number_of_tokens(app: App) -> None:
     assert len(await app.turns(run)) == 12
     assert told
     assert all(data["sent"] < data["of"] for data in told)
-    assert f"in turn {told[-1]['told'] // 2 + 1}" in (run.answer or "")
+    assert f"in turn {told[-1]['sent'] // 2 + 1}" in (run.answer or "")
 
 
 async def test_an_agent_says_how_much_of_its_conversations_is_told(app: App) -> None:
