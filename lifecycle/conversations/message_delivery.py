@@ -96,7 +96,8 @@ def decide(session: Session, run: Run, call: int, now: datetime) -> DispatchDeci
     if served is not None and served.person_wait is not None:
         return DispatchDecision.KEEP  # a person answers it
     called = session.resuming and call == session.resumes
-    if session.on_hold and not called:
+    begun = run.state is RunState.RUNNING and not session.stopped  # its worker died; what was kept follows it
+    if session.on_hold and not called and not begun:
         return DispatchDecision.KEEP
     return DispatchDecision.RUN
 

@@ -167,3 +167,40 @@ async def test_a_retry_survives_its_worker_dying_at_any_effect(after: bool) -> N
         await app.aclose()
 
     assert number > 4
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_what_follows_does_not_overtake_a_next_attempt_whose_worker_dies_at_any_effect(after: bool) -> None:
+    """Also while what was kept is being queued: some of it is on the queue already."""
+    number = 0
+    for number in itertools.count(1):
+        app = App()
+        await app.declare(declared=THROTTLED)
+        runs = [(await app.submit(f"{n}", session_id="s")).run for n in range(4)]
+        await app.requeued(app.queue.sent[0])
+        await deliver(app, 1)
+        [(at, submission)] = app.queue.scheduled
+        app.queue.scheduled.clear()
+        app.clock.now = max(app.clock.now, at)
+        fate = Fate(number, after)
+        worker, since = app.worker(fate), len(app.queue.sent)
+        with contextlib.suppress(Crash):
+            await app.requeued(submission, worker=worker)
+        await abandon(worker)
+        if not fate.struck:
+            break
+        app.clock.move(seconds=61)
+        app.queue.sent.insert(since, submission)  # the broker has it still, before what was sent since
+        await deliver(app, since)
+        for _ in range(8):
+            await due(app)
+            app.clock.move(minutes=3)
+            since = len(app.queue.sent)
+            await app.services.conversations.pause.finish(app.queue.send)
+            await deliver(app, since)
+
+        assert await states(app, *runs) == [RunState.SUCCEEDED] * 4, number
+        assert [turn.text for turn in await app.turns(runs[0]) if turn.role == "user"] == ["0", "1", "2", "3"], number
+        await app.aclose()
+
+    assert number > 8
