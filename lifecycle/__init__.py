@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bootstrap.library import ManagerStats, ProductionAgent, ProductionAgentManager, Progress
     from lifecycle.loader.agent_files import AgentConfiguration
-    from lifecycle.loader.agents_in_use import ActiveAgent
     from lifecycle.loader.library import LazyAgentLoader
+    from lifecycle.loader.live_agent_handle import ActiveAgent
     from lifecycle.loader.setting_limits import LoaderNumbers
     from lifecycle.loader.usage_statistics import LearningRules
     from lifecycle.specs.spec import AgentSpec
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "ActiveAgent": "lifecycle.loader.agents_in_use",
+    "ActiveAgent": "lifecycle.loader.live_agent_handle",
     "AgentConfiguration": "lifecycle.loader.agent_files",
     "AgentSpec": "lifecycle.specs.spec",
     "LazyAgentLoader": "lifecycle.loader.library",

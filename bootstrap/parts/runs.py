@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from lifecycle.runs.dead_letters import DeadLetters
     from lifecycle.runs.failed_runs import FailedRunStore
     from lifecycle.runs.message_signatures import Provenance
-    from lifecycle.runs.requeue import Requeue, SendAt
     from lifecycle.runs.resume import RunResume
+    from lifecycle.runs.retries import Requeue, SendAt
     from lifecycle.runs.run_queries import RunList, RunQueries
     from lifecycle.runs.run_queue import RunQueue
     from lifecycle.runs.run_submission import RunSubmission
@@ -108,7 +108,7 @@ class RunServices:
 
     def requeue(self, send: SendAt) -> Requeue:
         """Return the use case that puts runs back on the queue."""
-        from lifecycle.runs.requeue import Requeue
+        from lifecycle.runs.retries import Requeue
 
         return Requeue(send, self._conversations.pause)
 

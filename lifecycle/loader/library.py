@@ -22,10 +22,10 @@ from weakref import WeakValueDictionary
 from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.ids import agent_name
 from lifecycle.loader.agent_files import AgentConfiguration, LoaderFiles, checked
-from lifecycle.loader.agents_in_use import ActiveAgent
 from lifecycle.loader.background_tasks import Background
 from lifecycle.loader.cache import AgentCache, Cause
 from lifecycle.loader.cache_plan import Plan, optimized
+from lifecycle.loader.live_agent_handle import ActiveAgent
 from lifecycle.loader.loader_statistics import ActivityReport, LoaderMetrics, reported
 from lifecycle.loader.preload_outcomes import Preloads
 from lifecycle.loader.setting_limits import LoaderNumbers, check_limits, check_numbers

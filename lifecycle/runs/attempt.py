@@ -15,7 +15,8 @@ from lifecycle.registry.providers import AttemptId
 from lifecycle.runs import client_tools
 from lifecycle.runs.answer_drafts import Drafts, Reviewed, drafts_of, with_draft
 from lifecycle.runs.answer_streaming import stream_updates
-from lifecycle.runs.attempt_policy import AttemptPolicy, Prepared, ScoreAnswer, check_whole, let_go, translated
+from lifecycle.runs.attempt_failures import check_whole, let_go, translated
+from lifecycle.runs.attempt_settings import AttemptPolicy, Prepared, ScoreAnswer
 from lifecycle.runs.call_metering import CallMeter, CallTotals, MeterPolicy, charged, estimated
 from lifecycle.runs.handoff_summaries import sum_up
 from lifecycle.runs.hosted_calls import HostedCalls

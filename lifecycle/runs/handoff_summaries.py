@@ -16,7 +16,7 @@ from kernel.errors import AppError, Conflict, RunFailed
 from kernel.journal import Event
 from lifecycle.conversations.session_priority import Priority
 from lifecycle.registry.providers import AttemptId
-from lifecycle.runs.attempt_policy import let_go, translated
+from lifecycle.runs.attempt_failures import let_go, translated
 from lifecycle.runs.call_metering import CallMeter, MeterPolicy, charged
 from lifecycle.runs.model_history import compacted, token_limit
 from lifecycle.specs.team import SUMMARIZER_HAS_TOOLS

@@ -23,9 +23,9 @@ from lifecycle.conversations.session_updates import outcome, stage_event, turns_
 from lifecycle.runs import trace_spans as spans
 from lifecycle.runs.answer_drafts import REJECTED
 from lifecycle.runs.attempt import AttemptFactory, Prepared, RunAttempt
-from lifecycle.runs.attempt_policy import defect
+from lifecycle.runs.attempt_failures import defect
 from lifecycle.runs.fact_writer import FactWriter, ended_attempts
-from lifecycle.runs.requeue import Requeue, last_attempt, retry_delay_s, tries
+from lifecycle.runs.retries import Requeue, last_attempt, retry_delay_s, tries
 from lifecycle.runs.run_lease import RunLease
 from lifecycle.teams import handoff_rules as moves
 from lifecycle.teams.handoff import HandedOver

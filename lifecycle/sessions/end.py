@@ -137,7 +137,7 @@ class SessionEnd:
         return await self._conversations.update(session.workspace, session.id, None, decide)
 
     async def _without_runs(self, session: Session) -> bool:
-        """Fail the runs of an ended session that no worker holds; return whether none is remove_entries."""
+        """Fail the runs of an ended session that no worker holds; return whether none is left."""
         if not session.pending or session.state is SessionState.ERASED:
             return True
         await self._fail_runs(session)

@@ -10,7 +10,7 @@ from kernel.errors import AppError, Conflict, InternalError, InvalidInput, NotFo
 from kernel.ids import new_id
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.run_request import Submission
-from lifecycle.runs.requeue import retry_delay_s
+from lifecycle.runs.retries import retry_delay_s
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import TOOLED, App, Gate
 from tests.lifecycle.doubles import Fate, SmallTables, spec

@@ -1,11 +1,9 @@
-"""Puts a run back on the queue for a later attempt, so that no worker waits for it.
+"""Retries: whether a run is attempted again, after which delay, and its way back to the queue meanwhile.
 
 The session waits with the run (`Session.retry`): its later runs wait, and are queued in order when the run's next
 attempt begins. The message is scheduled as a new one, as the broker cannot delay a redelivery. If a worker dies between
 the commit and the message, the redelivery of its own message finds the run and sends the new one; if there is none, the
 timer that completes resumptions does.
-
-Whether a run is attempted again, and after which delay. Pure rules.
 """
 
 from __future__ import annotations
