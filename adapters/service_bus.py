@@ -31,6 +31,8 @@ REDRIVEN = "redriven"
 _SENDERS = 8
 _BATCH = 50
 _LONGEST_SEARCH = 1000
+_CLOSING_S = 5.0
+"""Seconds that a connection which is being opened gets at the end."""
 
 
 class ServiceBusQueue:
@@ -155,10 +157,13 @@ class ServiceBusQueue:
 
     async def aclose(self) -> None:
         """Close the connection."""
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.gather(self._opening, return_exceptions=True)
-            self._opening = None
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            await asyncio.wait([opening], timeout=_CLOSING_S)  # interrupted, the SDK leaves its connection open
+            opening.cancel()
+            for sender in await asyncio.gather(opening, return_exceptions=True):
+                if not isinstance(sender, BaseException):
+                    await sender.close()
         while self._senders:
             await self._senders.pop().close()
         if self._peeker is not None:
