@@ -1,8 +1,8 @@
 """Journal of events: each workspace's stream, in which readers miss no event and see none twice.
 
-Table `events`, partition `{workspace}!{shard}`: `head` the number of events of the shard so far · `event!{n}` the
-events of one append, under the last one's number · `source!{digest}` up to which number a source's events are stored.
-Partition `shards` has a row for every shard.
+Table `events`, partition `{workspace}!{shard}`:
+`head` the number of events of the shard so far · `event!{n}` the events of one append, under the last one's number ·
+`source!{digest}` up to which number a source's events are stored. Partition `shards` has a row for every shard.
 
 An append changes all three in one transaction, guarded by the head's ETag. So the events of a shard become visible in
 the order of their numbers, and events that a source has numbered are stored once, however often they are appended.

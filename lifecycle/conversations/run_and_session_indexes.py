@@ -1,10 +1,11 @@
 """Indexes of runs by id and age, and of sessions by age, agent or user.
 
 Table `runs`, partition `{workspace}!{shard}`, row `id!{run}`: a run's session and the digest of its request; and, in
-the same transaction, row `at!…` with a key that sorts newest first: the list of runs. Table `sessions`, partition
-`{workspace}!{shard}`, row key newest first: the list of sessions. Table `opensessions`, partition
-`{workspace}!{agent}`, row `{session}`: the sessions that keep an agent from being retired. All are written before the
-session itself, so what exists is always found; what is found may not exist (yet).
+the same transaction, row `at!…` with a key that sorts newest first: the list of runs.
+Table `sessions`, partition `{workspace}!{shard}`, row key newest first: the list of sessions.
+Table `opensessions`, partition `{workspace}!{agent}`, row `{session}`: the sessions that keep an agent from being
+retired.
+All are written before the session itself, so what exists is always found; what is found may not exist (yet).
 """
 
 from __future__ import annotations

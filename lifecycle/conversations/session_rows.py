@@ -1,7 +1,7 @@
 """Rows of sessions, runs, messages and events in table `conversations`.
 
-Rows of partition `{workspace}!{session}`: `session` · `run!{run}` · `turn!{seq}` · `event!{seq}`, the events of one
-transaction under the last one's number.
+Rows of partition `{workspace}!{session}`:
+`session` · `run!{run}` · `turn!{seq}` · `event!{seq}`, the events of one transaction under the last one's number.
 """
 
 from __future__ import annotations

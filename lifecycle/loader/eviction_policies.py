@@ -1,8 +1,9 @@
 """Eviction policies of caches. Each operation takes constant time.
 
-`sieve`       Zhang et al., "SIEVE is Simpler than LRU", NSDI 2024. `lru`         The least recently used key goes.
-`s3-fifo`     Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023. `w-tinylfu`   Einziger et al.,
-"TinyLFU: A Highly Efficient Cache Admission Policy", ACM ToS 2017.
+`sieve`       Zhang et al., "SIEVE is Simpler than LRU", NSDI 2024.
+`lru`         The least recently used key goes.
+`s3-fifo`     Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023.
+`w-tinylfu`   Einziger et al., "TinyLFU: A Highly Efficient Cache Admission Policy", ACM ToS 2017.
 
 A policy holds only keys; `lifecycle.loader.cache` has the values. Not thread-safe.
 """

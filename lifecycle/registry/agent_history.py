@@ -1,7 +1,7 @@
 """History of an agent: its audit trail, earlier declarations, and archived definitions of deleted versions.
 
-Table `agenthistory`, partition `{workspace}!{name}`, each kind newest first: `audit!{…}` an audit entry ·
-`declared!{…}` an earlier declaration · `archive!{…}` a version's definition.
+Table `agenthistory`, partition `{workspace}!{name}`, each kind newest first:
+`audit!{…}` an audit entry · `declared!{…}` an earlier declaration · `archive!{…}` a version's definition.
 """
 
 from __future__ import annotations

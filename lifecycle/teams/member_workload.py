@@ -1,7 +1,8 @@
 """Seats: the open sessions of each member as rows; a member's workload is the number of its seats.
 
-Table `teams`, partition `{workspace}!{team}`: `seat!{member}!{number}`    a session of the member; numbers are below
-its `max_workload` `held!{session}!{member}`   the same by session, written in the same transaction
+Table `teams`, partition `{workspace}!{team}`:
+`seat!{member}!{number}`    a session of the member; numbers are below its `max_workload`
+`held!{session}!{member}`   the same by session, written in the same transaction
 
 A row key can be inserted only once, so no member ever gets more sessions than allowed, however many arrive at once. A
 seat is taken before the session names the member, and released after it names another: a crash in between leaves a seat

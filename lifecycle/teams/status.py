@@ -1,7 +1,9 @@
 """Status of a team: its members' sessions, what waits, and its handoffs.
 
-Table `teams`, partition `{workspace}!{team}`, written before the event that they record: `hop!{day}!{session}!{number}`
-a handoff `reply!{day}!{session}!{run}`    an answer of a person Repeating an event writes the same row.
+Table `teams`, partition `{workspace}!{team}`, written before the event that they record:
+`hop!{day}!{session}!{number}`   a handoff
+`reply!{day}!{session}!{run}`    an answer of a person
+Repeating an event writes the same row.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Indexes of sessions that wait for people or for a free member; written before a session waits.
 
-Table `teams`: partition `{workspace}`, row `inbox!{since}!{session}`: a session that a person has; partition
-`{workspace}!{team}`, row `member!{since}!{session}`: a session that no member is free for. Outdated entries are removed
-when they are read.
+Table `teams`:
+partition `{workspace}`, row `inbox!{since}!{session}`: a session that a person has;
+partition `{workspace}!{team}`, row `member!{since}!{session}`: a session that no member is free for.
+Outdated entries are removed when they are read.
 """
 
 from __future__ import annotations

@@ -3,8 +3,12 @@
 A budget belongs to a scope and has limits. Each limit applies to one counter. Every model call reserves in that counter
 before it is made, and settles there afterwards:
 
-    period     counter run        the run's, whatever the scope session    the session's, whatever the scope day
-    the scope's of the UTC day month      the scope's of the UTC month total      the scope's, for ever
+    period     counter
+    run        the run's, whatever the scope
+    session    the session's, whatever the scope
+    day        the scope's of the UTC day
+    month      the scope's of the UTC month
+    total      the scope's, for ever
 """
 
 from __future__ import annotations

@@ -3,10 +3,11 @@
 Table `facts`, partition `{day}!{shard}`: the UTC day on which the attempt ended, and the shard of its agent. A judge's
 fact and all later changes of a score are in the partition of the attempt that answered. Rows, where `{key}` is
 `{workspace}!{agent}!{newest first by acceptance}!{run}!{attempt}` and for an evaluation also `!{judge}.{first call}`:
-`fact!{key}`    the fact; of an answer, with its current score; `new!{key}`     the same fact until
-`llmops.facts.summing` has added it to the sums; `judge!{key}!{judge}`   a judge of the answer whose result is pending;
-`cost!…`, `hour!…`, `slot!…`, `score!…`, `access!…`   the sums. The first two are inserted in one transaction, so that
-each fact is added exactly once, whenever that happens.
+`fact!{key}`    the fact; of an answer, with its current score;
+`new!{key}`     the same fact until `llmops.facts.summing` has added it to the sums;
+`judge!{key}!{judge}`   a judge of the answer whose result is pending;
+`cost!…`, `hour!…`, `slot!…`, `score!…`, `access!…`   the sums.
+The first two are inserted in one transaction, so that each fact is added exactly once, whenever that happens.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Sums of facts, as values: costs by group, what an agent's version did by hour and minute, and its scores.
 
-Every sum is a row in the partition of its facts, `{kind}!…`: `cost!{workspace}!{digest}`                     the spend
-of one group; `hour!{workspace}!{agent}!{hour}!{version}`     what an agent's version did in an hour;
-`slot!{workspace}!{agent}!{minute}!{version}`   the same by minute; `score!{workspace}!{agent}!{version}`           the
-day's scores of a version; `access!{ten minutes}`                          which agents were used, in order
-(`llmops.facts.agent_access_sums`); `folded!`                                       the number of facts and score
-changes added in this partition.
+Every sum is a row in the partition of its facts, `{kind}!…`:
+`cost!{workspace}!{digest}`                     the spend of one group;
+`hour!{workspace}!{agent}!{hour}!{version}`     what an agent's version did in an hour;
+`slot!{workspace}!{agent}!{minute}!{version}`   the same by minute;
+`score!{workspace}!{agent}!{version}`           the day's scores of a version;
+`access!{ten minutes}`                          which agents were used, in order (`llmops.facts.agent_access_sums`);
+`folded!`                                       the number of facts and score changes added in this partition.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The outbox: a notification is put in once, and sent to every subscribed channel until delivered or given up.
 
-Table `outbox`, one partition, so that each step is one transaction. Rows: `note!{digest}`                     the
-notification, kept for a while so that putting it again changes nothing; `kept!{time}!{digest}`              when it was
-put, to find those that need not be kept any more; `due!{time}!{digest}`               a notification whose channels are
-to be determined; `due!{time}!{digest}!{channel}`     a delivery to be attempted at that time.
+Table `outbox`, one partition, so that each step is one transaction. Rows:
+`note!{digest}`                     the notification, kept for a while so that putting it again changes nothing;
+`kept!{time}!{digest}`              when it was put, to find those that need not be kept any more;
+`due!{time}!{digest}`               a notification whose channels are to be determined;
+`due!{time}!{digest}!{channel}`     a delivery to be attempted at that time.
 """
 
 from __future__ import annotations

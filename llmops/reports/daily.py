@@ -1,7 +1,9 @@
 """Daily costs of every workspace, written when facts are added up.
 
-Table `reports`, partition = workspace. Rows: `cost!{day}!{digest}`    the spend of one group; `sheet!{day}`
-the day by agent, model and user; `day!{newest first}`     the day's total, and a digest of the sums it was made from.
+Table `reports`, partition = workspace. Rows:
+`cost!{day}!{digest}`    the spend of one group;
+`sheet!{day}`            the day by agent, model and user;
+`day!{newest first}`     the day's total, and a digest of the sums it was made from.
 Partition `_aggregation`: `closed` the last day that is not looked at any more; `summed!{day}` how many facts of each
 shard the rows of a day include; `rewritten!{day}!{workspace}` that a workspace's rows of the day were written again.
 Partition `_workspaces` names every workspace that ever spent anything.

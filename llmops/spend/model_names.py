@@ -2,15 +2,15 @@
 
 A name is reduced step by step, each step only where it applies; the result of each step is tried in order:
 
-    step                         example as it is
-    ~openrouter/eu.anthropic.claude-sonnet-4.5@20250929:free without `~`
-    openrouter/eu.anthropic.claude-sonnet-4.5@20250929:free without a router's tag
-    openrouter/eu.anthropic.claude-sonnet-4.5@20250929 without each path before it
-    eu.anthropic.claude-sonnet-4.5@20250929     (openai/…, models/…, accounts/x/models/…) without a region
-    anthropic.claude-sonnet-4.5@20250929        (us., eu., apac., global., …) without a vendor
-    claude-sonnet-4.5@20250929                  (Bedrock's anthropic., meta., …; its -v1:0) without a date
-    claude-sonnet-4.5                           (@20250929, -2025-09-29, @latest, …) Anthropic's own dashes
-    claude-sonnet-4-5
+    step                         example
+    as it is                     ~openrouter/eu.anthropic.claude-sonnet-4.5@20250929:free
+    without `~`                  openrouter/eu.anthropic.claude-sonnet-4.5@20250929:free
+    without a router's tag       openrouter/eu.anthropic.claude-sonnet-4.5@20250929
+    without each path before it  eu.anthropic.claude-sonnet-4.5@20250929     (openai/…, models/…, accounts/x/models/…)
+    without a region             anthropic.claude-sonnet-4.5@20250929        (us., eu., apac., global., …)
+    without a vendor             claude-sonnet-4.5@20250929                  (Bedrock's anthropic., meta., …; its -v1:0)
+    without a date               claude-sonnet-4.5                           (@20250929, -2025-09-29, @latest, …)
+    Anthropic's own dashes       claude-sonnet-4-5
 """
 
 from __future__ import annotations
