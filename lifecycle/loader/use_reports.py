@@ -52,17 +52,17 @@ class UseRecorder:
         self._clock = clock
         self._elapsed = elapsed
         self._interval = interval
-        self._told: dict[Key, datetime] = {}
-        self._untold: dict[Key, _Uses] = {}
+        self._sent_at: dict[Key, datetime] = {}
+        self._unsent: dict[Key, _Uses] = {}
         self._timers: dict[Key, asyncio.Task[None]] = {}
-        self._telling: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[None]] = set()
 
     def note(self, workspace: str, name: str) -> bool:
         """Note one use, now, if it is told together with others that are noted; return whether it is.
 
         This is what most uses come to; it takes a tenth of a microsecond or two.
         """
-        uses = self._untold.get((workspace, name))
+        uses = self._unsent.get((workspace, name))
         if uses is None or not uses.waits:
             return False
         uses.count += 1
@@ -74,12 +74,12 @@ class UseRecorder:
         if self.note(workspace, name):
             return
         key, now = (workspace, name), self._clock()
-        uses = self._untold.setdefault(key, _Uses())
+        uses = self._unsent.setdefault(key, _Uses())
         uses.count += 1
         uses.latest = self._elapsed()
-        sent_at = self._told.get(key)
+        sent_at = self._sent_at.get(key)
         if sent_at is None or sent_at + self._interval <= now:
-            await self._tell(key, signals)
+            await self._send_use(key, signals)
         else:
             wait = (sent_at + self._interval - now).total_seconds()
             uses.waits = True
@@ -89,32 +89,32 @@ class UseRecorder:
         """Stop the timers; with `signals`, send what is not sent yet."""
         for timer in self._timers.values():
             timer.cancel()
-        await asyncio.gather(*self._timers.values(), *self._telling, return_exceptions=True)
+        await asyncio.gather(*self._timers.values(), *self._sending, return_exceptions=True)
         self._timers.clear()
         if signals is not None:
-            for key in list(self._untold):
-                await self._tell(key, signals)
+            for key in list(self._unsent):
+                await self._send_use(key, signals)
 
     async def _send_later(self, key: Key, signals: AgentSignals, wait_s: float) -> None:
         await asyncio.sleep(wait_s)
-        telling = self._timers.pop(key)
-        self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
-        await self._tell(key, signals)
+        sending = self._timers.pop(key)
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
+        await self._send_use(key, signals)
 
-    async def _tell(self, key: Key, signals: AgentSignals) -> None:
-        uses = self._untold.pop(key)
+    async def _send_use(self, key: Key, signals: AgentSignals) -> None:
+        uses = self._unsent.pop(key)
         now = self._clock()
         last_used = now - timedelta(seconds=max(0.0, self._elapsed() - uses.latest))
-        self._told = {other: sent_at for other, sent_at in self._told.items() if sent_at + self._interval > now} | {
-            key: now
-        }
+        self._sent_at = {
+            other: sent_at for other, sent_at in self._sent_at.items() if sent_at + self._interval > now
+        } | {key: now}
         try:
             await signals.send(*key, RecordUse(new_id(), uses.count, last_used))
         except Unavailable as error:
             # The run that it counts has succeeded; the use is sent with the next one.
-            log.warning("uses of %s not recorded yet: %s", key[1], error.code, extra={"event": "agent.use_untold"})
-            more = self._untold.setdefault(key, _Uses())
+            log.warning("uses of %s not recorded yet: %s", key[1], error.code, extra={"event": "agent.use_unsent"})
+            more = self._unsent.setdefault(key, _Uses())
             more.count += uses.count
             more.latest = max(more.latest, uses.latest)
 
