@@ -146,7 +146,8 @@ def test_the_docstring_of_an_error_says_what_has_happened() -> None:
         f"{path.relative_to(ROOT)}: {node.name}": (ast.get_docstring(node) or "").partition("\n")[0]
         for path in modules(PACKAGES)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ClassDef) and any(isinstance(base, ast.Name) and base.id in ERRORS for base in node.bases)
+        if isinstance(node, ast.ClassDef)
+        and any(isinstance(base, ast.Name) and base.id in ERRORS for base in node.bases)
     }
 
     assert docstrings
