@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 
 import pytest
@@ -13,6 +14,8 @@ from tests.webapp.support import PATIENCE_MS, Reader
 pytestmark = [pytest.mark.xdist_group("webapp"), pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="session")]
 PAGE = 50
 """Sessions that a page of the list has."""
+AT_MOST_EVERY_MS = 3000
+"""How often a page reads something again at most; after so long it has, if it does."""
 PHONE = {"width": 390, "height": 844}
 
 expect.set_options(timeout=PATIENCE_MS)
@@ -22,7 +25,7 @@ async def test_a_list_stays_as_long_as_it_was_read(api: Api, reader: Reader) -> 
     """What is new comes to what is shown, which is read again as far as it was: nobody is thrown back to the start."""
     agent = f"long-{uuid.uuid4().hex[:6]}"
     await api.declare(agent)
-    sessions = [(await api.call("POST", "sessions", {"agent": agent})).json()["id"] for _ in range(PAGE + 2)]
+    begun = await asyncio.gather(*(api.call("POST", "sessions", {"agent": agent}) for _ in range(PAGE + 2)))
     await reader.open(f"sessions?agent={agent}")
     await expect(reader.page.locator(".conn")).to_have_attribute("data-state", "live")
     rows = reader.page.locator("tbody tr")
@@ -34,7 +37,7 @@ async def test_a_list_stays_as_long_as_it_was_read(api: Api, reader: Reader) -> 
 
     await expect(reader.page.get_by_role("link", name=new)).to_be_visible()
     await expect(rows).to_have_count(PAGE + 3)
-    await expect(reader.page.get_by_role("link", name=sessions[0])).to_be_visible()
+    await expect(reader.page.get_by_role("link", name=begun[0].json()["id"])).to_be_visible()
     await expect(reader.button("Show more")).to_have_count(0)
 
 
@@ -93,3 +96,21 @@ async def test_what_could_not_be_had_is_asked_for_when_the_server_is_back(reader
 
     await expect(reader.page.get_by_text("The server cannot be reached.")).to_have_count(0)
     await reader.see("Waiting for capacity")
+
+
+async def test_a_session_is_not_read_again_for_what_happens_in_others(api: Api, reader: Reader) -> None:
+    """It may be large: its own events have it read again, not those of a busy workspace."""
+    await api.declare("elsewhere")
+    own = (await api.answer("elsewhere"))["session_id"]
+    await reader.open(f"sessions/{own}")
+    await expect(reader.page.locator(".conn")).to_have_attribute("data-state", "live")
+    before = len(reader.asked())
+    other = (await api.answer("elsewhere"))["id"]
+    taken = """() => import(document.querySelector("script[type=module]").src.replace("main.js", "live.js"))
+        .then(({ recent }) => recent.value.some(({ name, data }) => name === "run.stage" && data.run_id === "%s"))"""
+    await reader.page.wait_for_function(taken % other)
+    await reader.page.wait_for_timeout(AT_MOST_EVERY_MS)
+
+    assert len(reader.asked()) == before
+    await api.answer("elsewhere", session_id=own)
+    await reader.see("Run 2")

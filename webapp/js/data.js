@@ -13,12 +13,15 @@ const AT_MOST_EVERY_MS = 3000;
  * @param on  Names of events after which the answer may be another, like "run." or "agent.created".
  * @param inputs  What the request depends on.
  * @param hidden  Whether it is asked for in a hidden tab, too.
+ * @param of  What the events must be of, like {session_id: "…"}: those of others change nothing.
  */
-export function useData(load, on = [], inputs = [], { hidden = false } = {}) {
+export function useData(load, on = [], inputs = [], { hidden = false, of = {} } = {}) {
   const [result, setResult] = useState({ data: null, error: null, loading: true });
   const current = useRef({ at: 0, timer: null, abort: null, stale: false });
   const latest = useRef(load);
   latest.current = load;
+  const concerned = useRef(of);
+  concerned.current = of;
 
   const run = useCallback(async () => {
     const now = current.current;
@@ -51,7 +54,8 @@ export function useData(load, on = [], inputs = [], { hidden = false } = {}) {
   }, [run, key.value, ...inputs]);
 
   useEffect(() => {
-    const off = onEvent((event) => on.some((name) => event.name.startsWith(name)) && soon());
+    const concerns = ({ name, data }) => on.some((each) => name.startsWith(each)) && Object.entries(concerned.current).every(([key, value]) => data[key] === value);
+    const off = onEvent((event) => concerns(event) && soon());
     const look = () => !document.hidden && current.current.stale && run();
     document.addEventListener("visibilitychange", look);
     return () => {
@@ -80,9 +84,9 @@ export function useData(load, on = [], inputs = [], { hidden = false } = {}) {
 }
 
 /** The same, of one resource. */
-export function useResource(path, query = {}, on = []) {
+export function useResource(path, query = {}, on = [], options = {}) {
   const asked = path && JSON.stringify([path, query]);
-  return useData(path ? (signal) => get(path, query, { signal }) : null, on, [asked]);
+  return useData(path ? (signal) => get(path, query, { signal }) : null, on, [asked], options);
 }
 
 const MOST_A_REQUEST = 200;

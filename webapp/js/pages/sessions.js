@@ -76,7 +76,7 @@ function Receipt({ receipt, onClose }) {
 
 function One({ id }) {
   const path = `sessions/${encodeURIComponent(id)}`;
-  const from = useData((abort) => get(`${path}/export`, { format: "json" }, { signal: abort }), ["run.", "session."], [id]);
+  const from = useData((abort) => get(`${path}/export`, { format: "json" }, { signal: abort }), ["run.", "session."], [id], { of: { session_id: id } });
   const [receipt, setReceipt] = useState(null);
   const erase = async () => setReceipt(await (await send("DELETE", path)).json());
   const act = (what) => () => send("POST", `${path}/${what}`);
