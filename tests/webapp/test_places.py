@@ -64,7 +64,10 @@ async def test_an_address_that_somebody_mangled_leads_somewhere(reader: Reader) 
 
 
 async def test_a_phone_shows_teams_and_no_more_than_there_is(browser: Browser, api: Api, app_stack: Stack) -> None:
-    """A team can be chosen in the chat, and a long conversation scrolls in its place: nothing empty is below."""
+    """A team can be chosen in the chat, and a long conversation scrolls in its place: nothing empty is below.
+
+    Of the pages in a row, the one that is shown is seen.
+    """
     await api.declare("walker", simulate={"reply": "word " * 900})
     team = {"members": [{"name": "only", "agent": "walker", "role": "primary"}]}
     assert (await api.call("PUT", "teams/on-foot", {"description": "", **team})).status in {200, 201}
@@ -79,6 +82,8 @@ async def test_a_phone_shows_teams_and_no_more_than_there_is(browser: Browser, a
     assert chat is not None
     page = await reader.page.locator("html").evaluate("html => html.scrollHeight - scrollY")
     assert page - chat["y"] - chat["height"] < PHONE["height"] / 4
+    await reader.go("operations")
+    await expect(reader.page.get_by_role("link", name="Operations")).to_be_in_viewport(ratio=0.9)
     await context.close()
 
 

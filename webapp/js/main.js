@@ -136,6 +136,7 @@ function Shell() {
     if (Shell.shown) focusTitle();
     Shell.shown = true;
     scrollTo(0, 0);
+    document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }); // on a phone they are in a row
   }, [page, id]);
 
   const remember = (value) => {
