@@ -6,7 +6,7 @@ import asyncio
 import uuid
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, ViewportSize, expect
 
 from tests.e2e.support import Api, Stack
 from tests.webapp.support import PATIENCE_MS, Reader
@@ -16,7 +16,7 @@ PAGE = 50
 """Sessions that a page of the list has."""
 AT_MOST_EVERY_MS = 3000
 """How often a page reads something again at most; after so long it has, if it does."""
-PHONE = {"width": 390, "height": 844}
+PHONE = ViewportSize(width=390, height=844)
 
 expect.set_options(timeout=PATIENCE_MS)
 
