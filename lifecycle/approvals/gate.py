@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from kernel.errors import AppError, RunFailed, Unavailable
+from kernel.lazy_dataclass import dataclass
 from lifecycle.approvals.approval import (
     MAX_ARGUMENTS_BYTES,
     ApprovalTerms,

@@ -8,12 +8,13 @@ firing are written in one transaction.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, all_readable, readable
 from kernel.errors import Conflict, NotFound
+from kernel.lazy_dataclass import dataclass
 from kernel.preconditions import change_row, check_match, write_row
 from kernel.tables import (
     Delete,
