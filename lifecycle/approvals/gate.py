@@ -127,7 +127,7 @@ class ApprovalPending(AppError):
 
     def __init__(self, records: Sequence[Record]) -> None:
         """Set the approvals that are to be decided."""
-        super().__init__()
+        super().__init__("The run waits for a person's decision; its approvals say about what.")
         self.records = records
 
 
