@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from devhost.services import RunningHost, start_host
+from tests.servicebus.support import shorten_sdk_polls
 from tests.waiting import QUIET_S, eventually_now
 
 APPS = Path(__file__).parent / "apps"
@@ -100,6 +101,11 @@ def eventually() -> Callable[..., Any]:
 def observe() -> type[Sample]:
     """Watch a host that a test has started itself."""
     return Sample
+
+
+@pytest.fixture(autouse=True)
+def _impatient_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_sdk_polls(monkeypatch)
 
 
 @pytest.fixture
