@@ -16,7 +16,13 @@ from devhost.errors import StartupError
 from devhost.ports import free_port
 from devhost.services import node
 from tests.e2e.support import OPENAI_KEY, PATIENT, PROMPT, SIGNING_KEY, Api, MemoryStack, Stack, start_fake_openai
+from tests.servicebus.support import shorten_sdk_polls
 from tests.waiting import QUIET_S
+
+
+@pytest.fixture(autouse=True)
+def _impatient_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_sdk_polls(monkeypatch)
 
 
 @pytest.fixture(scope="session")
