@@ -121,7 +121,7 @@ async def no_approvals(run: Run, call: RequestedCall) -> Allowed:
 
 
 class ApprovalPending(AppError):
-    """Tool calls of the run wait for a decision.
+    """The run waits for a person's decision; its approvals say about what.
 
     Attributes:
         records: The approvals that are to be decided.
@@ -131,7 +131,7 @@ class ApprovalPending(AppError):
 
     def __init__(self, records: Sequence[Record]) -> None:
         """Set the approvals that are to be decided."""
-        super().__init__("The run waits for a person's decision; its approvals say about what.")
+        super().__init__()
         self.records = records
 
 
