@@ -84,6 +84,14 @@ async def fresh_api(fresh_stack: Stack) -> AsyncIterator[Api]:
         yield Api(http, fresh_stack, f"ws-{uuid.uuid4().hex[:12]}")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests that kill a stack to one worker, so that no second one starts it."""
+    for item in items:
+        if "fresh_stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("fresh_stack"))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Show the end of the host's log with a test that failed."""
