@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, all_readable, readable
 from kernel.errors import Conflict, NotFound
+from kernel.lazy_dataclass import dataclass
 from kernel.preconditions import change_row, check_match, write_row
 from kernel.tables import (
     Delete,

@@ -90,6 +90,18 @@ def test_every_package_has_a_place_in_the_layers() -> None:
     assert all(re.search(rf"^    {name}$", declared, re.MULTILINE) for name in found)
 
 
+def test_values_are_made_at_little_cost() -> None:
+    """Frozen dataclasses come from `kernel.lazy_dataclass`, but those of the local host, which no worker imports."""
+    compiled_at_once = [
+        str(path.relative_to(ROOT))
+        for path in modules(tuple(name for name in PACKAGES if name != "devhost"))
+        if "\n@dataclass(frozen=True, slots=True)" in (text := path.read_text(encoding="utf-8"))
+        and "from kernel.lazy_dataclass import dataclass" not in text
+    ]
+
+    assert compiled_at_once == []
+
+
 def test_a_module_is_short_enough_to_read() -> None:
     """At most 400 lines."""
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules(PACKAGES)}

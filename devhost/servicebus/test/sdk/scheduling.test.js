@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Emulator, eventually, LIMIT, receive, receiveOne } from './support.js';
 
-describe('scheduling, expiry and duplicates with the JavaScript SDK', () => {
+describe('scheduling, expiry and duplicates with the JavaScript SDK', { concurrency: 1 }, () => {
   const emulator = new Emulator({
     plain: {},
     cancelled: {},
