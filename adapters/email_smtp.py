@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import smtplib
 import ssl
-from dataclasses import dataclass
 from typing import Literal
 
 from kernel.errors import AppError, InvalidInput, Unavailable
+from kernel.lazy_dataclass import dataclass
 from llmops.notifications.email import Email, message_of
 
 Security = Literal["starttls", "tls", "none"]

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -21,6 +20,7 @@ from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT
 from pydantic import ValidationError
 
 from adapters.mcp_http import KEY, GuardedTransport, Resolve
+from kernel.lazy_dataclass import dataclass
 from lifecycle.specs.servers import RemoteTool
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import hmac
 import time
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
-from dataclasses import dataclass
 from typing import Any
 from wsgiref.handlers import format_date_time
 
@@ -19,6 +18,8 @@ from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.pipeline import PipelineRequest
 from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy, AzureSasCredentialPolicy, SansIOHTTPPolicy
 from yarl import URL
+
+from kernel.lazy_dataclass import dataclass
 
 _EMULATOR = (
     "AccountName=devstoreaccount1;TableEndpoint=http://127.0.0.1:10002/devstoreaccount1;AccountKey="

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 from uuid import uuid4
@@ -19,6 +18,7 @@ from uuid import uuid4
 from adapters.table_entities import to_entity, to_filter
 from adapters.table_rules import place
 from kernel.errors import Unavailable
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Upsert, Write
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +35,7 @@ from benchmarks.runs import ROOT, SPEC, TOPOLOGY, ask
 from devhost.services import RunningHost, start_azurite, start_host, start_service_bus
 
 IN_FLIGHT = (1, 8, 32)
+_STARTS = 3
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
@@ -65,7 +66,9 @@ class Side:
         ask: Runs a query in a session, or in a new one for None; returns the session's id.
         sessions: One session for each caller.
         rounds: The measured rounds, by number of runs in flight.
-        first_s: Time in which the fresh host declared an agent and answered its first run, in seconds.
+        first_s: Time in which the fresh host declared an agent and answered its first run, in seconds. The storage
+            account was new: its tables had to be created, which the deployment does otherwise.
+        again_s: The same of a fresh host whose storage account has its tables, median of three.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Side:
     sessions: dict[int, str] = field(default_factory=dict[int, str])
     rounds: dict[int, list[Round]] = field(default_factory=dict[int, list[Round]])
     first_s: float = 0.0
+    again_s: float = 0.0
 
     def cpu_s(self) -> float:
         """Return the CPU time of the host's process until now, in seconds."""
@@ -132,13 +136,28 @@ async def started(name: str, root: Path, data: Path, parts: ExitStack) -> Side:
         "PYTHONPATH": str(root),
         **_bytecode(root),
     }
-    host = parts.enter_context(start_host(root, settings, state_dir=data / "host", timeout_s=180))
+    took: list[float] = []
+    for _ in range(_STARTS):
+        with _running(root, settings, data) as host:
+            took.append(await _first_answer(host.url))
+    host = parts.enter_context(_running(root, settings, data))
     http = aiohttp.ClientSession(host.url, connector=aiohttp.TCPConnector(limit=0))
-    began = time.perf_counter()
-    async with http.put("/api/agents/bench", json=SPEC.model_dump(mode="json", exclude_defaults=True)) as declared:
-        declared.raise_for_status()
-    await ask(http, None)
-    return Side(name, host, http, _asked, first_s=time.perf_counter() - began)
+    took.append(await _first_answer(host.url))
+    return Side(name, host, http, _asked, first_s=took[0], again_s=statistics.median(took[1:]))
+
+
+def _running(root: Path, settings: Mapping[str, str], data: Path) -> RunningHost:
+    return start_host(root, settings, state_dir=data / "host", timeout_s=180)
+
+
+async def _first_answer(url: str) -> float:
+    """Declare an agent and ask it; return the seconds that it took."""
+    async with aiohttp.ClientSession(url) as http:
+        began = time.perf_counter()
+        async with http.put("/api/agents/bench", json=SPEC.model_dump(mode="json", exclude_defaults=True)) as declared:
+            declared.raise_for_status()
+        await ask(http, None)
+        return time.perf_counter() - began
 
 
 def _bytecode(root: Path) -> dict[str, str]:
@@ -162,7 +181,8 @@ async def started_peer(directory: Path, parts: ExitStack) -> Side:
     http = aiohttp.ClientSession(host.url, connector=aiohttp.TCPConnector(limit=0))
     began = time.perf_counter()
     await peer.ask(http, None)
-    return Side("AgentFunctionApp", host, http, peer.ask, first_s=time.perf_counter() - began)
+    took = time.perf_counter() - began
+    return Side("AgentFunctionApp", host, http, peer.ask, first_s=took, again_s=took)  # it has no tables
 
 
 async def compare(sides: list[Side], rounds: int, runs: int) -> None:
@@ -210,7 +230,8 @@ def table(sides: list[Side]) -> Table:
     """Return the figures; ratios are the first side's to each of the others'."""
     ratios = [f"÷ {side.name}" for side in sides[1:]]
     shown = Table("Measured", *(side.name for side in sides), *ratios)
-    shown.add_row("first answer of a fresh host, s", *_row([side.first_s for side in sides]))
+    shown.add_row("first answer of a fresh host and account, s", *_row([side.first_s for side in sides]))
+    shown.add_row("first answer of a fresh host, s", *_row([side.again_s for side in sides]))
     for figure, what in (("cpu_ms", "CPU a run, ms"), ("rate", "runs/s"), ("p95_ms", "p95, ms")):
         for in_flight in IN_FLIGHT:
             figures = [side.median(in_flight, figure) for side in sides]

@@ -23,6 +23,7 @@ async def prepare() -> None:
 
 @cache
 def _load() -> None:
+    gc.set_threshold(_COLLECT_AFTER)  # a run makes some thousands of objects, few of which outlive it
     for name in _MODULES:
         import_module(name)
     from lifecycle.evaluation.framework_evaluation import load  # noqa: PLC0415 - cold start
@@ -31,4 +32,3 @@ def _load() -> None:
     load()
     public_name(_ANY_MODEL)  # loads the table of public prices
     gc.freeze()  # what was imported stays: no collection has to look at it again
-    gc.set_threshold(_COLLECT_AFTER)  # a run makes some thousands of objects, few of which outlive it

@@ -9,10 +9,10 @@ others.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from kernel.codec import Unreadable, skip
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, RowExists, Scalar, Span, Tables, Write, first_rows, put
 
 NEW = "new!"

@@ -13,10 +13,10 @@ before the thing is stored as due then, and removed after it no longer is: there
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from kernel.clock import hour_bucket
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every
 
 TABLE = "due"

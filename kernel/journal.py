@@ -15,13 +15,14 @@ import hashlib
 import random
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
 from kernel.codec import JsonCodec, readable
 from kernel.errors import Unavailable
 from kernel.group_commit import Group, GroupCommit, Request
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Insert, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, Upsert, Write, first_rows, put
 
 TABLE = "events"

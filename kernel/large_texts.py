@@ -15,11 +15,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
 
 from kernel.errors import InternalError, NotFound, TooLarge
+from kernel.lazy_dataclass import dataclass
 
 ROW_UNITS = 64 * 1024
 """Longest text stored in its row, in UTF-16 units of its JSON: a row of 1 MiB has space for several."""

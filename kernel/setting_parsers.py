@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, cast
+
+from kernel.lazy_dataclass import dataclass
 
 _FLAGS = {
     **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),

@@ -8,9 +8,11 @@ tested by one contract suite. The limits are those of the service
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Protocol
+
+from kernel.lazy_dataclass import dataclass
 
 Scalar = str | int | float | bool | datetime | bytes
 MAX_WRITES = 100

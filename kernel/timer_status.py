@@ -6,9 +6,9 @@ Table `timers`, partition `timers`, row `{timer}` its last success, row `{timer}
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Row, Span, Tables, Upsert, every
 
 TABLE = "timers"

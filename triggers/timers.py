@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from kernel.errors import AppError
+from kernel.lazy_dataclass import dataclass
 from kernel.timer_status import TimerRun
 from lifecycle.schedules.schedule_rules import covering, interval, is_due, until_next
 from triggers.http.request_handling import MakeSignals

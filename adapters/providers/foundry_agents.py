@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from azure.ai.projects.aio.operations import AgentsOperations
@@ -13,6 +12,7 @@ from azure.ai.projects.models import AgentVersionDetails, PromptAgentDefinition
 from azure.core.exceptions import ResourceNotFoundError
 
 from adapters.providers.foundry_versions import AGENT, DEFINITION, FINGERPRINT, OWNER, WORKSPACE, digest
+from kernel.lazy_dataclass import dataclass
 from lifecycle.registry.providers import ProviderAgent, ProviderVersion
 
 _PAGE = 100

@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 from agent_framework import (
@@ -31,6 +30,7 @@ from agent_framework.observability import ChatTelemetryLayer
 
 from kernel.clock import Clock, rfc3339
 from kernel.errors import AppError, ProviderRejected, Unavailable
+from kernel.lazy_dataclass import dataclass
 from lifecycle.registry.providers import AttemptId, ProviderVersion
 from lifecycle.specs.spec import AgentSpec, Simulation
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from adapters.identity import AppIdentity
 from adapters.providers.openai import Endpoint
 from adapters.providers.stateless import StatelessProvider
 from kernel.errors import AppError, ProviderRejected
+from kernel.lazy_dataclass import dataclass
 from lifecycle.tools.context import Setting
 from llmops.routing.route import PROVIDER, Deployment, origin_of
 

@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +16,7 @@ from bootstrap.library.progress import OnProgress, progress_of
 from bootstrap.services import Services
 from kernel.errors import AppError, InvalidInput, NotFound, RunFailed
 from kernel.ids import new_id
+from kernel.lazy_dataclass import dataclass
 from kernel.settings import Settings
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.run_request import RunRequest, Submission, check, submission_of

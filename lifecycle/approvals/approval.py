@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
 from kernel.errors import Conflict, Forbidden, InvalidInput
+from kernel.lazy_dataclass import dataclass
 from lifecycle.specs.approvals import LINK, OnExpiry
 
 Kind = Literal["tool", "hosted", "budget", "answer", "escalation"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from kernel.clock import Clock, hour_bucket
 from kernel.due_index import DueIndex, Entry, outlasted
 from kernel.errors import AppError, InvalidInput, RunFailed, Unavailable
 from kernel.journal import Event
+from kernel.lazy_dataclass import dataclass
 from lifecycle.approvals import approval as model
 from lifecycle.approvals.approval import MAX_REASON, Approval, Person, State, Verb, canonical
 from lifecycle.approvals.policy import PolicyStore, StandingRule

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from kernel.errors import AppError, RunFailed, Unavailable
+from kernel.lazy_dataclass import dataclass
 from lifecycle.approvals.approval import (
     MAX_ARGUMENTS_BYTES,
     ApprovalTerms,
@@ -120,7 +121,11 @@ async def no_approvals(run: Run, call: RequestedCall) -> Allowed:
 
 
 class ApprovalPending(AppError):
-    """Raised when tool calls of the run wait for a decision; has their records."""
+    """The run waits for a person's decision; its approvals say about what.
+
+    Attributes:
+        records: The approvals that are to be decided.
+    """
 
     code = APPROVAL_NEEDED
 

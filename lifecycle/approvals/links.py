@@ -12,12 +12,13 @@ import binascii
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec
 from kernel.errors import Conflict, NotFound
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, Span, Tables, every
 from lifecycle.approvals.approval import Approval, Person
 from lifecycle.approvals.policy import TABLE

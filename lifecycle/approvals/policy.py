@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from kernel.codec import JsonCodec, readable
 from kernel.errors import NotFound
+from kernel.lazy_dataclass import dataclass
 from kernel.preconditions import delete_row, put_row
 from kernel.tables import Row, Span, Tables, Upsert, first_rows
 from lifecycle.approvals.approval import ApprovalTerms

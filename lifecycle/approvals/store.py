@@ -7,12 +7,13 @@ begins with its run's id. Arguments, excerpt and result are in properties of the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from kernel.codec import JsonCodec, readable
 from kernel.errors import NotFound
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Write, every, first_rows
 from lifecycle.approvals.approval import Approval, State
 from lifecycle.approvals.policy import TABLE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, cast
@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from kernel.errors import AppError, InvalidInput, TooLarge
 from kernel.ids import agent_name, run_id
+from kernel.lazy_dataclass import dataclass
 from kernel.strict_json import parse_json
 from kernel.validation import unknown_fields, wrong_places
 from lifecycle.conversations.run_request import RunRequest, check

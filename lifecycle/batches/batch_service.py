@@ -11,11 +11,12 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, Conflict, NotFound
+from kernel.lazy_dataclass import dataclass
 from lifecycle.batches.batch_rules import (
     WINDOW,
     Batch,

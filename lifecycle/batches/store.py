@@ -8,12 +8,13 @@ without it, the batch was never created, and what was written before is removed 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, if_readable
 from kernel.errors import NotFound
 from kernel.ids import newest_first
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import (
     MAX_WRITES,
     Delete,

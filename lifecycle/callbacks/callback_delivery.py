@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from kernel.codec import if_readable
 from kernel.errors import AppError, Conflict, NotFound
+from kernel.lazy_dataclass import dataclass
 from lifecycle.callbacks.a2a import headers_of, notification_of
 from lifecycle.callbacks.delivery_status import CallbackRecord
 from lifecycle.callbacks.targets import LARGEST_MESSAGE, event_of, no_broker, report_id, report_of, shown

@@ -6,12 +6,12 @@ Table `callbacks`, partition `of!{workspace}`, newest run first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, readable
 from kernel.ids import newest_first
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Row, RowChanged, Span, Upsert, first_rows
 from lifecycle.conversations.run_callbacks import TABLE
 from llmops.notifications.delivery_history import DeliveryState

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from kernel.lazy_dataclass import dataclass
 from kernel.strict_json import is_list, is_object
 from lifecycle.cli.command import BadFile, where
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
+
+from kernel.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

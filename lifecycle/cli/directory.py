@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
+from kernel.lazy_dataclass import dataclass
 from kernel.strict_json import is_object
 from kernel.validation import in_words
 from lifecycle.cli.agent_md import Reading, read_agent_md

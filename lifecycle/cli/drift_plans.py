@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.cli.command import CommandFailed
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.cli.command import BadFile
 from lifecycle.cli.directory import KINDS, MANAGED_BY, AgentFile, KindFile, OfAgents
 from lifecycle.configuration.kinds import Kind

@@ -12,12 +12,12 @@ personality and capabilities are added last. They add text and tools, and change
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from kernel.errors import InvalidInput
+from kernel.lazy_dataclass import dataclass
 from kernel.validation import wrong_places
 from lifecycle.configuration.merging import DEFAULT, Merged, Origin, OriginValue
 from lifecycle.configuration.rendering import Section, as_text, sections

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from lifecycle.configuration.kinds import Kind, Ref, item_name
 from lifecycle.configuration.store import TABLE

@@ -8,8 +8,9 @@ removes another's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from kernel.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from lifecycle.configuration.layers import Guideline, Layer

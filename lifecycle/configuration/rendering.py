@@ -6,9 +6,9 @@ Personality traits as sentences. A value near the middle adds no sentence.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.configuration.merging import Merged, Origin
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ Composes declared agents into specs, and keeps the index of the items that agent
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from kernel.errors import InvalidInput, one_of
+from kernel.lazy_dataclass import dataclass
 from lifecycle.configuration.composition import Effective, composed
 from lifecycle.configuration.dependents import Dependent, DependentKind, Dependents
 from lifecycle.configuration.kinds import OVERRIDES, Kind, Ref, references

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernel.errors import NotFound, TooLarge
+from kernel.lazy_dataclass import dataclass
 from kernel.preconditions import check_match, write_row
 from kernel.tables import Insert, Row, RowTooLarge, Span, Tables, first_rows
 from lifecycle.configuration.kinds import CONTENT, STORED, Kind, Ref, StoredContent

@@ -6,9 +6,10 @@ Table `configuration`, partition `{workspace}!preferences`, row = the user's id.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kernel.errors import NotFound
+from kernel.lazy_dataclass import dataclass
 from kernel.preconditions import change_row, check_match, delete_row
 from kernel.tables import Row, Tables, Write, put
 from lifecycle.configuration.preferences import Preferences

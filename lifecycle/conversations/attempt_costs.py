@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from kernel.lazy_dataclass import dataclass
 from llmops.facts.attempt_fact import Ending
 from llmops.spend.usage import Spend
 

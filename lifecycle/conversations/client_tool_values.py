@@ -10,10 +10,10 @@ import json
 import re
 import uuid
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kernel.errors import InvalidInput, TooLarge
+from kernel.lazy_dataclass import dataclass
 
 MAX_TOOLS = 128
 MAX_CALLS = 99

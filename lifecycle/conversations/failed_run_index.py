@@ -7,9 +7,9 @@ and removed after it was redriven or dismissed. There may be entries too many, n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Row, RowChanged, Span, Upsert, first_rows
 
 if TYPE_CHECKING:

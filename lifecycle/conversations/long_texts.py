@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec
 from kernel.large_texts import LargeText, Owner, fits_in_row, shown
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.run import Run, RunState
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
+from kernel.lazy_dataclass import dataclass
 from kernel.strict_json import parse_json
 
 _PREFIXES = ("cloudEvents:", "cloudEvents_")

@@ -9,10 +9,11 @@ queued ──claim──► running ──► succeeded
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.attempt_costs import Costs
 from lifecycle.conversations.client_tool_values import ClientCall, ClientTools
 from lifecycle.conversations.run_callbacks import Callback
@@ -304,11 +305,6 @@ class Run:
     def tool_calls(self) -> tuple[ClientCall, ...]:
         """The calls of client tools that it ended with."""
         return self.result.calls
-
-    @property
-    def context(self) -> str | None:
-        """What the answer must be grounded in; None when not given."""
-        return self.input.context
 
     @property
     def stream(self) -> bool:

@@ -13,11 +13,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.ids import created_of, newest_first
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
 from lifecycle.conversations.session import Session, SessionState
 from lifecycle.conversations.session_rows import TABLE, partition_of

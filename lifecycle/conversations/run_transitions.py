@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations import attempt_costs as accounting
 from lifecycle.conversations.client_tool_values import TOOL_CALLS, ClientCall, described, results_text
 from lifecycle.conversations.run import (
@@ -47,7 +48,7 @@ class Answer:
 
 def user_message(run: Run) -> str:
     """Return the user message for the model and the history: the query with its context."""
-    return run.query if run.context is None else f"{run.query}\n\n<context>\n{run.context}\n</context>"
+    return run.query if run.input.context is None else f"{run.query}\n\n<context>\n{run.input.context}\n</context>"
 
 
 def given_texts(run: Run) -> tuple[str, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.configuration.preferences import Preferences
 from lifecycle.conversations.client_tool_values import ClientCall
 from lifecycle.conversations.session_priority import Priority

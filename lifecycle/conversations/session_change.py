@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from kernel.journal import Event
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.client_tool_values import ClientCall
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import Session

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Literal
+
+from kernel.lazy_dataclass import dataclass
 
 HandoffBy = Literal["model", "trigger", "operator", "escalation", "failure", "person", "member_free"]
 """What caused a handoff; `member_free`: a member became free while the session waited."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kernel.codec import JsonCodec, Unreadable
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Replace, Row, Span, Tables, every
 from lifecycle.conversations.session import Counters, ProviderConversations, RetainedConversation, Session
 from lifecycle.conversations.session_rows import TABLE, SessionRows, partition_of

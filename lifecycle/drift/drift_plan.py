@@ -10,10 +10,11 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.drift.version_ownership import Ownership, newer, ownership_of
 from lifecycle.registry.catalog import Agent
 from lifecycle.registry.providers import ProviderAgent, ProviderVersion

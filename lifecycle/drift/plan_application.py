@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from kernel.errors import Conflict, InvalidInput
 from kernel.ids import new_id
+from kernel.lazy_dataclass import dataclass
 from lifecycle.drift.drift_plan import AWAY, DriftAction, PlanLine
 from lifecycle.drift.plan_store import EXCLUDED, summary_of
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 
 from kernel.codec import JsonCodec, readable
 from kernel.errors import NotFound
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, Span, Tables, Upsert, every
 from lifecycle.drift.drift_plan import Plan, PlanLine
 

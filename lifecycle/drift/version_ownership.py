@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
+from kernel.lazy_dataclass import dataclass
 from lifecycle.registry.providers import ProviderAgent, ProviderVersion
 from lifecycle.registry.record import same
 from lifecycle.specs.spec import provider_name

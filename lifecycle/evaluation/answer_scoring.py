@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.evaluation.builtin_checks import BUILTIN, builtin_checks
 from lifecycle.evaluation.framework_evaluation import acknowledge
 from lifecycle.evaluation.judge_costs import JUDGE
@@ -91,9 +92,9 @@ def item_of(run: Run, messages: Sequence[Message]) -> EvalItem:
     from agent_framework import EvalItem, Message  # noqa: PLC0415 - cold start
 
     context = None
-    if run.context is not None:
+    if run.input.context is not None:
         contents = [content for message in messages for content in message.contents]
         returned = [str(content.result) for content in contents if content.type == "function_result"]
-        context = "\n\n".join([run.context, *returned])
+        context = "\n\n".join([run.input.context, *returned])
     acknowledge()
     return EvalItem([Message("user", [run.query]), *messages], context=context)

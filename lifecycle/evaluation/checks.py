@@ -21,12 +21,12 @@ import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.evaluation.framework_evaluation import acknowledge
 from llmops.evaluation.combined_score import Part
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.runs.call_metering import CallMeter, MeterPolicy, charged
 from lifecycle.runs.runaway_guard import GuardPolicy
 from lifecycle.runs.tool_calls import ToolCalls, ToolRules

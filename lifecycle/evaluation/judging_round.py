@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, InternalError, Unavailable
 from kernel.journal import Event
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import SessionState

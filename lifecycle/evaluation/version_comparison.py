@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
 from kernel.errors import NotFound
+from kernel.lazy_dataclass import dataclass
 from llmops.evaluation.score_distribution import ScoreChange, ScoreDistribution, compare
 from llmops.facts.scores import Evaluations, by_version
 from llmops.facts.sums import DaySum, Parts

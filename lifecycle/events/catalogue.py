@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 
 from kernel.errors import InvalidInput
+from kernel.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

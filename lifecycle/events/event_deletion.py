@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket
 from kernel.codec import Unreadable, pass_over
 from kernel.journal import SHARDS_PARTITION, TABLE
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, every, first_rows
 from lifecycle.conversations.session import SessionState
 

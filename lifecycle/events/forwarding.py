@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from kernel.codec import JsonCodec, all_readable
 from kernel.errors import AppError, NotFound
 from kernel.event_versions import schema_of
 from kernel.journal import SHARDS
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, every
 from llmops.notifications.notification import matches
 from llmops.notifications.notification_delivery import FIRST_PAUSE, LONGEST_PAUSE, attempt_of

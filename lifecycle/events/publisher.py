@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kernel.errors import AppError
 from kernel.journal import Entry, Event, Journal, OutOfOrder
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.session import Session, SessionState
 from lifecycle.events.catalogue import in_workspace_stream
 from lifecycle.events.unpublished import EventRange, Numbered, Pending

@@ -5,10 +5,10 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from kernel.journal import Event
+from kernel.lazy_dataclass import dataclass
 from lifecycle.events.streams import Position, advanced
 
 Numbered = tuple[int, Event]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kernel.journal import Event
+from kernel.lazy_dataclass import dataclass
 
 Numbered = tuple[int, Event]
 

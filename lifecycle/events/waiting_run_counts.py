@@ -7,9 +7,9 @@ it was taken, queued or ended, or until its session is erased.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Row, Upsert
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.tools.context_providers import named
 
 _RESERVED = frozenset({"offline", "openai", "foundry", "route"})

@@ -7,11 +7,12 @@ import logging
 import pkgutil
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.evaluation.builtin_checks import BUILTIN
 from lifecycle.evaluation.checks import Check
 from lifecycle.extensions.definition import ChatClientMaker

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from glob import iglob
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import TypeVar
 from kernel.codec import JsonCodec, Unreadable
 from kernel.errors import InvalidInput, Unavailable
 from kernel.ids import agent_name, new_id
+from kernel.lazy_dataclass import dataclass
 from lifecycle.loader.usage_statistics import Activity
 
 log = logging.getLogger(__name__)

@@ -9,11 +9,12 @@ after crashes and with concurrent timers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, all_readable, readable
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import (
     MAX_WRITES,
     Delete,

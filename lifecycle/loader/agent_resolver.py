@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, ProviderRejected, Unavailable
 from kernel.ids import new_id
+from kernel.lazy_dataclass import dataclass
 from lifecycle.loader.cache import AgentCache, Cause
 from lifecycle.registry.actor_operations import Ensure, KeepVersion
 from lifecycle.registry.catalog import Agent, Catalog, disabled

@@ -6,9 +6,9 @@ All thresholds are here. A rule with too little data gives nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.loader.hit_rates import HitRateWindow
 from lifecycle.loader.loader_statistics import LoaderMetrics
 from lifecycle.loader.strategy_comparison import Compared

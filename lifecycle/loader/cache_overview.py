@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import reduce
 from typing import TYPE_CHECKING
 
 from kernel.errors import InvalidInput
+from kernel.lazy_dataclass import dataclass
 from lifecycle.loader.cache_insights import LoaderFigures, insights_of
 from lifecycle.loader.eviction_policies import POLICIES, PolicyName
 from lifecycle.loader.loader_statistics import ActivityReport, LoaderMetrics, reported

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.loader.usage_statistics import Key, Ranked
 
 Reason = Literal["unused_for_long", "low_priority", "high_priority", "requested", "used_together"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from kernel.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from lifecycle.loader.usage_statistics import Key

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, rfc3339
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from lifecycle.loader.agent_ranking import TABLE
 from llmops.metrics.definitions import LOOKUPS, STRATEGY_LOOKUPS

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from kernel.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from lifecycle.loader.usage_statistics import Ranked

@@ -13,11 +13,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.errors import AppError
+from kernel.lazy_dataclass import dataclass
 from lifecycle.loader.cache_plan import Plan, optimized
 from lifecycle.loader.usage_statistics import Key, companions
 

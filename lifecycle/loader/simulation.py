@@ -5,8 +5,8 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.loader.eviction_policies import Policy, PolicyName, make_policy
 
 _ENOUGH = 0.01

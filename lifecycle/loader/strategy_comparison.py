@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.loader.eviction_policies import PolicyName
 
 _SURE = 1.96

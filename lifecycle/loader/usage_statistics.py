@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
+
+from kernel.lazy_dataclass import dataclass
 
 Key = tuple[str, str]
 """An agent: its workspace and name."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from kernel.lazy_dataclass import dataclass
 from llmops.metrics.definitions import RUNNING
 
 if TYPE_CHECKING:

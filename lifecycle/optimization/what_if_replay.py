@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from kernel.lazy_dataclass import dataclass
 from llmops.facts.attempt_fact import AttemptFact
 from llmops.optimization.what_if import Outcome
 from llmops.spend.pricing import Rates

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kernel.errors import Conflict, InvalidInput
+from kernel.lazy_dataclass import dataclass
 from lifecycle.configuration.dependents import Dependent, DependentKind, Dependents
 from lifecycle.configuration.kinds import Kind, Ref, references
 from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore, preset

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from kernel.clock import rfc3339
 from kernel.due_index import Entry
 from kernel.errors import InvalidInput
 from kernel.ids import new_id
+from kernel.lazy_dataclass import dataclass
 from lifecycle.configuration.dependents import Dependent, DependentKind
 from lifecycle.configuration.kinds import Kind, Ref
 from lifecycle.configuration.layers import AgentConfig

@@ -7,13 +7,14 @@ intent that it can complete: it looks for the version before it creates one.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket
 from kernel.due_index import DueIndex
 from kernel.errors import AppError
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import RowChanged, RowExists, Tables
 from kernel.tracing import Attributes, span
 from lifecycle.registry.actor_effects import Decision, Effect

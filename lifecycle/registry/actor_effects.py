@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.record import AgentRecord, Intent
 from lifecycle.specs.spec import AgentSpec

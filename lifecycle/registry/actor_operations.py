@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, cast
 
@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, Field
 
 from kernel.clock import rfc3339
 from kernel.codec import JsonCodec, Unreadable
+from kernel.lazy_dataclass import dataclass
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.specs.spec import AgentSpec
 

@@ -6,13 +6,13 @@ Verifies agents at their providers over time, longest unverified first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.codec import Unreadable, pass_over
 from kernel.due_index import DueIndex, outlasted
 from kernel.ids import new_id
+from kernel.lazy_dataclass import dataclass
 from lifecycle.registry.actor_operations import Verify
 from lifecycle.registry.record import AgentRecord, AgentState
 

@@ -15,13 +15,13 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kernel.aggregation import Sums, aggregate
 from kernel.clock import hour_bucket
 from kernel.errors import Unavailable
 from kernel.ids import new_id
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Row, Span, Tables, every
 from lifecycle.registry.audit import AuditStep
 from lifecycle.registry.record import AgentRecord, AgentState

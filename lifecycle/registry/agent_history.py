@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from kernel.codec import JsonCodec, readable
 from kernel.ids import newest_first
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, Write, first_rows
 from lifecycle.registry.audit import AuditEntry
 from lifecycle.registry.providers import ProviderVersion

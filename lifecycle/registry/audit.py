@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from kernel.errors import Unavailable
 from kernel.journal import Event, Journal
+from kernel.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from kernel.tables import Tables

@@ -8,12 +8,13 @@ adjacent, so one request reads both.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, readable
 from kernel.errors import Conflict, EtagMismatch, NotFound, TooLarge
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Insert, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, Write, every, put
 from lifecycle.registry.agent_counts import change_row, declaration_change
 from lifecycle.registry.agent_history import AgentHistory, EarlierDeclaration

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.configuration.layers import AgentConfig
 from lifecycle.registry.audit import AuditEntry, AuditStep
 from lifecycle.specs.spec import AgentSpec, fingerprint

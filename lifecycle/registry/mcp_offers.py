@@ -9,11 +9,12 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from kernel.codec import JsonCodec
 from kernel.errors import AppError
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Row, RowTooLarge, Tables, Upsert
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.specs.spec import AgentSpec
 
 if TYPE_CHECKING:

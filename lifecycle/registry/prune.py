@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kernel.codec import Unreadable, pass_over
 from kernel.due_index import outlasted
 from kernel.ids import new_id
+from kernel.lazy_dataclass import dataclass
 from lifecycle.registry.agent_checks_due import RetentionPolicy, surplus_due
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.record import AgentState, retained

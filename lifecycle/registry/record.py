@@ -5,10 +5,11 @@ Health of an agent at its provider: when its version was last verified, and the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.registry.audit import AuditEntry
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.specs.spec import AgentSpec, fingerprint

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, rfc3339
 from kernel.errors import Conflict, NotFound
+from kernel.lazy_dataclass import dataclass
 from lifecycle.registry.agent_history import AgentHistory, line_key
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.specs.spec import AgentSpec, fingerprint

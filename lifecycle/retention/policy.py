@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, session_id, user_id
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.session import Session, SessionState
 
 _YEAR_S = 366 * 86_400

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from kernel.errors import AppError
 from kernel.ids import new_id, newest_first
+from kernel.lazy_dataclass import dataclass
 from lifecycle.retention.policy import OF_SESSIONS, DataRetentionPolicy, LegalHold, Part, Verdict, verdict
 from lifecycle.retention.session_parts import PartRule, SessionParts
 from lifecycle.retention.store import RetentionReceipt, RetentionStore

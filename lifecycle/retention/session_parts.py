@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.ids import newest_first
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.session import Session
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.retention.policy import LegalHold, Part, Verdict, verdict

@@ -9,7 +9,7 @@ every workspace that ever had a policy.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from kernel.codec import JsonCodec, all_readable, readable
 from kernel.errors import NotFound
 from kernel.ids import new_id, newest_first
 from kernel.journal import Event, Journal
+from kernel.lazy_dataclass import dataclass
 from kernel.preconditions import delete_row, put_row
 from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
 from lifecycle.retention.policy import DataRetentionPolicy, HoldScope, LegalHold, Part, hold_on

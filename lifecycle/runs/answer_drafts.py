@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kernel.errors import RunFailed
+from kernel.lazy_dataclass import dataclass
 from lifecycle.approvals.approval import State, rejection
 from lifecycle.approvals.gate import ANSWER, ApprovalGate, ApprovalPending
 from lifecycle.runs.stored_progress import dumped

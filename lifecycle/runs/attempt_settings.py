@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.run import Run, Stage
 from lifecycle.conversations.session_store import Turn
 from lifecycle.runs.runaway_guard import GuardPolicy

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import AppError
+from kernel.lazy_dataclass import dataclass
 from lifecycle.runs.call_estimates import SentInput, charge_of_answer, charge_of_unfinished, texts_of
 from llmops.facts.attempt_fact import Call, CallOutcome
 from llmops.spend.pricing import Rates

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kernel.lazy_dataclass import dataclass
 from llmops.spend.tokens import count_tokens
 from llmops.spend.usage import Usage
 

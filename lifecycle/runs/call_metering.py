@@ -7,10 +7,11 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kernel.errors import Unavailable
+from kernel.lazy_dataclass import dataclass
 from lifecycle.runs.call_costs import PendingCall, metered, refused
 from lifecycle.runs.call_estimates import sent
 from lifecycle.runs.runaway_guard import Guard, GuardPolicy

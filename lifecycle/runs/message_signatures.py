@@ -10,9 +10,10 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kernel.errors import InvalidInput
+from kernel.lazy_dataclass import dataclass
 
 SIGNATURE = "workspace-signature"
 """Application property with the signature: `v1=` and hexadecimal digits."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from kernel.errors import AppError
+from kernel.lazy_dataclass import dataclass
 from kernel.strict_json import is_object
 from lifecycle.approvals.gate import Allowed, ApprovalGate, ApprovalPending, Pending, Rejected, RequestedCall
 from lifecycle.approvals.store import Record

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from kernel.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from kernel.journal import Event

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.message_headers import NO_HEADERS, MessageHeaders
 from lifecycle.conversations.session_priority import Priority
 from lifecycle.runs.message_signatures import Origin

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound, TooManyRequests, Unavailable
 from kernel.ids import new_id, session_of_run
 from kernel.journal import Event
+from kernel.lazy_dataclass import dataclass
 from kernel.tracing import span
 from lifecycle.conversations import run_acceptance as acceptance
 from lifecycle.conversations import run_transitions as runs

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run
 from lifecycle.conversations.run_transitions import agents_of
 from lifecycle.runs.fact_writer import ended_attempts, fact_of

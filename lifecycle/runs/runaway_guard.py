@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kernel.errors import RunFailed
+from kernel.lazy_dataclass import dataclass
 from kernel.money import format_usd
 
 if TYPE_CHECKING:

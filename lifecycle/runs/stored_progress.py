@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from kernel.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from agent_framework import ChatResponse, Message

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import AppError, RunFailed
+from kernel.lazy_dataclass import dataclass
 from kernel.strict_json import is_list
 from lifecycle.approvals.gate import Allowed, ApprovalGate, Gate, Pending, Rejected, RequestedCall, no_approvals
 from lifecycle.teams.handoff import Handoffs

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, Cancelled, NotFound, TooLarge, Unavailable
 from kernel.ids import new_id
+from kernel.lazy_dataclass import dataclass
 from lifecycle.approvals.gate import ApprovalPending
 from lifecycle.conversations import message_delivery as dispatch
 from lifecycle.conversations import run_transitions as runs
@@ -127,8 +128,7 @@ class RunWorker:
                 run = await self._attempt(claimed, signals, requeue, last_delivery=last_delivery)
                 if claimed.lease.lost or not runs.goes_on(run):
                     return run
-                # Continue with the team's next member. If this worker dies, the redelivered message finds the run
-                # queued.
+                # Go on with the team's next member; if this worker dies, the redelivered message finds it queued.
                 stored = await self._conversations.load(run.workspace, run.session_id, run.id)
 
     async def _not_claimed(self, run: Run, stored: StoredConversation, requeue: Requeue | None) -> Run:

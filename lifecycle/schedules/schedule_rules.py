@@ -16,13 +16,13 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import islice
 from zoneinfo import ZoneInfo
 
 from kernel.errors import InvalidInput
+from kernel.lazy_dataclass import dataclass
 from kernel.settings import InvalidSettings
 
 LEAST_APART = timedelta(minutes=1)

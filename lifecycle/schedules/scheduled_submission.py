@@ -7,13 +7,14 @@ schedule's row is updated after its runs are submitted, and the index after the 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kernel.clock import rfc3339
 from kernel.errors import AppError
 from kernel.ids import run_id
+from kernel.lazy_dataclass import dataclass
 from lifecycle.schedules.schedule_rules import plan
 from lifecycle.schedules.store import LastDue
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, all_readable
 from kernel.errors import Conflict, EtagMismatch, NotFound
 from kernel.ids import agent_name
+from kernel.lazy_dataclass import dataclass
 from kernel.preconditions import change_row, check_match, delete_row, write_row
 from kernel.tables import Row, Span, Tables, Write, every, put
 from lifecycle.conversations.run_request import RunRequest

@@ -17,13 +17,14 @@ import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket, rfc3339
 from kernel.errors import AppError, NotFound
 from kernel.journal import Event, Journal
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.sessions.erase import OnHold, SessionErasure

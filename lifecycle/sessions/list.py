@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kernel.codec import if_readable
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.session import SessionState
 
 if TYPE_CHECKING:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kernel.errors import Conflict
 from kernel.ids import new_id
+from kernel.lazy_dataclass import dataclass
 from lifecycle.configuration.preferences import Preferences, preferring
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.session import EarlierMessage, Limits, Session, SessionTerms

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from kernel.clock import rfc3339
 from kernel.errors import TooLarge
 from kernel.journal import Event
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import Session
 from lifecycle.conversations.session_store import ConversationStore, Turn
@@ -62,7 +63,7 @@ async def transcript_of(
         check(len(turns))
     async for run in conversations.runs(session.workspace, session.id):
         runs.append(run)
-        size += len(run.query) + len(run.answer or "") + len(run.context or "")
+        size += len(run.query) + len(run.answer or "") + len(run.input.context or "")
         check(len(runs))
     async for number, event in _events(conversations, session):
         if event.name != _TOLD_OTHERWISE:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+from kernel.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from agent_framework import FunctionTool

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
@@ -18,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.tools.argument_conditions import MAX_LENGTH, check_condition, without_texts
 
 MAX_STEPS = 32

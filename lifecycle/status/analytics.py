@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.events.daily_counts import DailyEventCounts, handoffs_of
 from lifecycle.metrics.current_activity import Activity, Current
 from lifecycle.registry.agent_counts import LifecycleTotals

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.codec import skipped
 from kernel.errors import AppError
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Span, Tables
 from lifecycle.status import health_rules as rules
 from lifecycle.status.health_rules import Component, Health, overall

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from kernel.clock import rfc3339
+from kernel.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from kernel.timer_status import TimerStatus

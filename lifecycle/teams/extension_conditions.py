@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import overload
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.teams.member_routing import Situation
 
 log = logging.getLogger(__name__)

@@ -13,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import APPROVAL, Session, SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 class HandedOver(AppError):
-    """Raised when the run continues with another member of its team."""
+    """The run continues with another member of its team."""
 
     code = "handed_over"
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.specs.team import ContextPolicy, EscalationLevel, HandoffTrigger, Member, Team
 from llmops.evaluation.sentiment import sentiment
 

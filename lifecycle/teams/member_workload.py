@@ -15,10 +15,10 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, every
 
 if TYPE_CHECKING:

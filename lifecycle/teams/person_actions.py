@@ -6,11 +6,12 @@ A person's answer ends the oldest waiting run, in one transaction with its two m
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from kernel.journal import Event
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Session, SessionState

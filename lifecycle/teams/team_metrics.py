@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.teams.status import routes_of
 
 if TYPE_CHECKING:

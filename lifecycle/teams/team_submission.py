@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, Conflict, InvalidInput, Unavailable
 from kernel.ids import session_of_run
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.session import Session
 from lifecycle.teams import handoff_rules as moves
 from lifecycle.teams import member_routing as routing

@@ -9,11 +9,11 @@ Outdated entries are removed when they are read.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.codec import Unreadable, pass_over
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from lifecycle.conversations.session import Session
 from lifecycle.teams.member_workload import TABLE, home

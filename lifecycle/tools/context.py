@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
+
+from kernel.lazy_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

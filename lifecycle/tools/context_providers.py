@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, overload
+
+from kernel.lazy_dataclass import dataclass
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 

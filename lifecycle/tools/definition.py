@@ -6,9 +6,9 @@ import inspect
 import re
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, overload
 
+from kernel.lazy_dataclass import dataclass
 from kernel.strict_json import is_object
 from lifecycle.tools.argument_conditions import check_condition
 from lifecycle.tools.context import ToolContext

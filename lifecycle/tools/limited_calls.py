@@ -9,9 +9,9 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.tools.context import CURRENT
 from lifecycle.tools.results import Rendered, rendered
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, cast
 
 from pydantic_core import to_json
+
+from kernel.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import json
 import logging
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket
@@ -20,6 +20,7 @@ from kernel.due_index import DueIndex, Entry, outlasted
 from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.journal import Entry as Append
 from kernel.journal import Journal
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.workflows import workflow_rules as rules
 from lifecycle.workflows.step_runs import StepRuns, end_of, is_over

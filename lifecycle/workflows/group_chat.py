@@ -12,10 +12,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import AppError
+from kernel.lazy_dataclass import dataclass
 from lifecycle.workflows.checkpoints import Checkpoints, TableCheckpointStorage
 from lifecycle.workflows.workflow_run import CHAT_FAILED, CHAT_LIMIT, ChatState, WorkflowRun
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kernel.codec import JsonCodec, if_readable
 from kernel.ids import newest_first
 from kernel.large_texts import LargeText, Owner, Texts
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables, first_rows
 from lifecycle.workflows.workflow_run import WorkflowRun
 

@@ -8,11 +8,12 @@ however often it is submitted, and a step is asked again only after its last run
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from kernel.journal import Event
+from kernel.lazy_dataclass import dataclass
 from lifecycle.specs.workflow import Node, Plan, Task, parts_of, used_by
 from lifecycle.tools.argument_conditions import decided
 from lifecycle.workflows.workflow_run import (

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 
 from kernel.journal import Event
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.session_priority import Priority
 from llmops.spend.usage import Spend
 

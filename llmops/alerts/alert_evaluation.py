@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kernel.ids import new_id
 from kernel.journal import Event, Journal
+from kernel.lazy_dataclass import dataclass
 from llmops.alerts.alert_metrics import FIGURES, written
 from llmops.alerts.alert_rules import WORDS, Firing, Resolution, RuleStatus, State, closed, evaluated
 from llmops.alerts.current_values import MetricReader, Sources

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Literal, get_args
 
+from kernel.lazy_dataclass import dataclass
 from kernel.money import MICRO_USD_PER_USD
 from llmops.facts.performance_summary import PerformanceSummary
 

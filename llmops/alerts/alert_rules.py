@@ -9,7 +9,7 @@ The history of fired alerts.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from kernel.errors import InvalidInput
 from kernel.ids import newest_first
+from kernel.lazy_dataclass import dataclass
 from llmops.alerts.alert_metrics import WHOLE_WORKSPACE, Metric
 from llmops.notifications.notification import Severity
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from kernel.lazy_dataclass import dataclass
 from llmops.alerts.alert_metrics import FROM_LEDGER, WHOLE_WORKSPACE, Metric, value_of
 from llmops.facts.performance_summary import PerformanceSummary
 from llmops.facts.sum_reader import FactSums

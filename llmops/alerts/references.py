@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kernel.errors import InvalidInput
+from kernel.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from llmops.alerts.alert_rules import AlertRule

@@ -14,13 +14,13 @@ before it is made, and settles there afterwards:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import add, sub
 from typing import Literal
 
 from kernel.errors import AppError, InvalidInput
 from kernel.ids import agent_name, parse_run_id, session_id, user_id
+from kernel.lazy_dataclass import dataclass
 
 Unit = Literal["tokens", "usd", "calls", "seconds"]
 Period = Literal["run", "session", "day", "month", "total"]

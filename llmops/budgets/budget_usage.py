@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from kernel.lazy_dataclass import dataclass
 from llmops.budgets.budget_rules import ANY, AppliedLimit, Budget, CostAttribution, Counter, Period, Unit, applying
 
 if TYPE_CHECKING:

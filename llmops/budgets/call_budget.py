@@ -7,11 +7,12 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 from kernel.clock import Clock
 from kernel.errors import Unavailable
+from kernel.lazy_dataclass import dataclass
 from llmops.budgets.budget_events import BudgetEvents
 from llmops.budgets.budget_rules import (
     Amounts,

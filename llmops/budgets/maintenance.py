@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kernel.codec import Unreadable
 from kernel.errors import Unavailable
+from kernel.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from llmops.budgets.call_budget import BudgetService

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
+from kernel.lazy_dataclass import dataclass
 from llmops.budgets.budget_rules import Amounts, AppliedLimit, CostAttribution, Counter, Refusal
 from llmops.facts.attempt_fact import Call
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, all_readable
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Row, RowChanged, Span, Upsert, every, first_rows
 from llmops.budgets.budget_rules import Amounts, CostAttribution, applying, granted, percent
 from llmops.budgets.call_budget import UNPRICED

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.ids import new_id
+from kernel.lazy_dataclass import dataclass
 from llmops.capacity.pools import NOTHING, Amounts, Pool, PoolFull, PoolRefused, pool_of
 from llmops.capacity.slice_division import available, expected_wait_s, waiting
 from llmops.capacity.slice_messages import Grant, Request, State, Want

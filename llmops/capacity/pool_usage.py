@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from kernel.lazy_dataclass import dataclass
 from llmops.capacity import slice_division as slices
 from llmops.capacity.pools import NOTHING, Amounts, Pool
 

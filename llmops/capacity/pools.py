@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Literal
 
 from kernel.errors import Conflict, InvalidInput, RunFailed, TooManyRequests, Unavailable
+from kernel.lazy_dataclass import dataclass
 
 Strategy = Literal["aggressive", "balanced", "conservative"]
 WhenFull = Literal["wait", "refuse", "spill"]

@@ -12,11 +12,12 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from datetime import datetime, timedelta
 from typing import Literal
 
 from kernel.errors import InvalidInput
+from kernel.lazy_dataclass import dataclass
 
 HOURS_A_WEEK = 168
 WEEKS = 4

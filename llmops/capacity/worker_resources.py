@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from kernel.clock import hour_bucket
 from kernel.codec import Unreadable
 from kernel.errors import Unavailable
 from kernel.journal import Event
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Row, RowChanged, Span, Upsert, every
 from llmops.capacity.pool_usage import Level, PoolUsage, level, worst
 from llmops.capacity.pools import Thresholds

@@ -13,9 +13,10 @@ import math
 import random
 from bisect import insort
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kernel.errors import AppError, NotFound
+from kernel.lazy_dataclass import dataclass
 from llmops.capacity.pools import DIMENSIONS, NOTHING, Amounts, NeverFits, Pool, PoolFull
 from llmops.capacity.slice_division import LASTS_S, available, expected_wait_s
 from llmops.capacity.slice_messages import Grant, Request, State, Want

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from kernel.lazy_dataclass import dataclass
 
 FEEDBACK = "feedback"
 """Name of the part given by people. It has weight 0 in the overall score unless a policy sets one."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from kernel.lazy_dataclass import dataclass
 from kernel.strict_json import is_list, is_mapping, is_object
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from kernel.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ sample that does not depend on the order of addition (those with the smallest `m
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from kernel.lazy_dataclass import dataclass
 from llmops.facts.attempt_fact import AttemptFact, Ending
 
 MAX_ACCESSES = 1000

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from kernel.lazy_dataclass import dataclass
 from llmops.evaluation.combined_score import Score
 from llmops.spend.usage import Spend, Usage, spend_of
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from kernel.codec import JsonCodec, readable
 from kernel.group_commit import GroupInserts
 from kernel.ids import newest_first
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Replace, Row, RowChanged, RowExists, Span, Tables, every
 from llmops.facts.attempt_fact import AttemptFact, Call, bounded, without_arguments
 

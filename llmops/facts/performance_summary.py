@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from kernel.lazy_dataclass import dataclass
 from llmops.facts.attempt_fact import AttemptFact, Ending
 from llmops.facts.quantile_sketch import Sketch
 from llmops.spend.usage import Spend

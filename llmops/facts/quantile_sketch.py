@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from kernel.lazy_dataclass import dataclass
 
 ACCURACY = 0.02
 """Largest relative error of a quantile."""

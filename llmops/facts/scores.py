@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from kernel.codec import all_readable
 from kernel.errors import Unavailable
 from kernel.ids import newest_first
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
 from llmops.evaluation.combined_score import Part, Score, with_parts
 from llmops.facts.attempt_fact import Call

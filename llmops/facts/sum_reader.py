@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from kernel.aggregation import NEW
 from kernel.codec import all_readable
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Row, Span, Tables, every
 from llmops.facts import sums
 from llmops.facts.fact_store import SHARDS, TABLE, days, kept_of, new_of, partition, shard

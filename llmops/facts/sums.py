@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from kernel.codec import JsonCodec, Unreadable
+from kernel.lazy_dataclass import dataclass
 from llmops.evaluation.score_distribution import ScoreDistribution
 from llmops.facts.agent_access_sums import AccessSum, access_key, access_of
 from llmops.facts.performance_summary import PerformanceSummary, summary_of

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from kernel.codec import JsonCodec, all_readable
 from kernel.errors import Conflict, InvalidInput, NotFound
+from kernel.lazy_dataclass import dataclass
 from kernel.preconditions import change_row, check_match, delete_row
 from kernel.tables import Row, Span, Tables, Write, every, put
 from llmops.notifications.email import check_recipients

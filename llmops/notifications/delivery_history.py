@@ -6,13 +6,13 @@ Table `deliveries`, partition `{workspace}!{channel}`, newest notification first
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, readable
 from kernel.ids import newest_first
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, first_rows
 
 if TYPE_CHECKING:

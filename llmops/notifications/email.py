@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from kernel.clock import rfc3339
 from kernel.errors import InvalidInput
+from kernel.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from llmops.notifications.notification import Notification

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -18,6 +18,7 @@ from typing import Literal
 
 from kernel.codec import JsonCodec
 from kernel.errors import InvalidInput
+from kernel.lazy_dataclass import dataclass
 
 Severity = Literal["info", "warning", "critical"]
 

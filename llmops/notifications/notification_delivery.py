@@ -6,12 +6,12 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from kernel.codec import Unreadable, pass_over
 from kernel.errors import AppError, NotFound
+from kernel.lazy_dataclass import dataclass
 from llmops.notifications.delivery_history import Delivery, DeliveryHistory, DeliveryState
 from llmops.notifications.email import Mailer, email_of
 from llmops.notifications.notification import Notification

@@ -10,11 +10,11 @@ Table `outbox`, one partition, so that each step is one transaction. Rows:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.codec import readable
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Write, every, first_rows
 from llmops.notifications.notification import EVENTS, NOTIFICATION, Notification
 

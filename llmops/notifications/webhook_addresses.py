@@ -7,11 +7,11 @@ the resolved address whenever a connection is made (owasp.org, Server-Side Reque
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from kernel.errors import InvalidInput
+from kernel.lazy_dataclass import dataclass
 
 MAX_URL = 2048
 _NAME = re.compile(r"(?=.{1,253}\.?\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*\.?", re.IGNORECASE)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date, datetime, timedelta
 from statistics import fmean, stdev
 from typing import Any, Literal
+
+from kernel.lazy_dataclass import dataclass
 
 ProposalKind = Literal[
     "cheaper_model",

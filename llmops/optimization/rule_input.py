@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
 from kernel.codec import readable
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Row, Span, Tables, first_rows
 from llmops.facts.attempt_fact import AttemptFact, Call
 from llmops.facts.fact_store import SHARDS, TABLE, days, kept_of, partition, shard

@@ -9,10 +9,12 @@ import heapq
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
+
+from kernel.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from llmops.facts.attempt_fact import AttemptFact

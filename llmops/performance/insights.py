@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from kernel.lazy_dataclass import dataclass
 from kernel.money import format_usd
 from llmops.facts.performance_summary import PerformanceSummary
 from llmops.notifications.notification import Severity

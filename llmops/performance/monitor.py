@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.errors import InvalidInput
+from kernel.lazy_dataclass import dataclass
 from llmops.facts.performance_summary import PerformanceSummary
 from llmops.performance.sla import Attainment, SlaTarget, attainment
 

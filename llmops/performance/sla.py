@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from kernel.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from llmops.facts.performance_summary import PerformanceSummary

@@ -14,12 +14,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, all_readable
 from kernel.ids import new_id
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Upsert, Write, every
 from llmops.facts import sums as facts
 from llmops.facts.fact_store import days

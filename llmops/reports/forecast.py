@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 from statistics import fmean, stdev
 
+from kernel.lazy_dataclass import dataclass
 from llmops.reports.periods import period_of
 
 LOOK_BACK_DAYS = 28

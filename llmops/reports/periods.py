@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import calendar
 import re
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal, get_args
 
 from kernel.errors import InvalidInput
+from kernel.lazy_dataclass import dataclass
 
 Kind = Literal["day", "week", "month"]
 

@@ -6,10 +6,10 @@ Changes in spending: agents whose cost changed most, and anomalous days.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from statistics import median
 
+from kernel.lazy_dataclass import dataclass
 from llmops.budgets.budget_usage import BudgetUsage
 from llmops.reports.forecast import Forecast, forecast
 from llmops.reports.periods import Period, period_of

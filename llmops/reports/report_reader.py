@@ -6,11 +6,11 @@ A report is computed from the days' breakdowns when it is requested, so late fac
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, get_args
 
 from kernel.errors import NotFound
+from kernel.lazy_dataclass import dataclass
 from kernel.tables import Row, Tables, Upsert
 from llmops.reports.daily import TABLE, DailyCosts
 from llmops.reports.periods import Kind, Period, period_of

@@ -13,9 +13,10 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
+from kernel.lazy_dataclass import dataclass
 from llmops.routing.deployment_health import Health, free_at, state
 from llmops.routing.deployment_quota import Remaining, Used, fits, free_from
 from llmops.routing.route import Deployment, Route

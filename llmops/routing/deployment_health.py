@@ -7,9 +7,11 @@ workers, and closes or opens by its outcome. Throttling is separate: a deploymen
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
+
+from kernel.lazy_dataclass import dataclass
 
 State = Literal["closed", "open", "half_open"]
 

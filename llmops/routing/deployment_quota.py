@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from kernel.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from llmops.routing.route import Deployment

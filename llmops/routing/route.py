@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
 from kernel.errors import InvalidInput
+from kernel.lazy_dataclass import dataclass
 from llmops.notifications.webhook_addresses import target_of
 from llmops.spend.pricing import Rate
 

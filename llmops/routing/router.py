@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from kernel.errors import AppError, NotFound, ProviderRejected, Unavailable
 from kernel.journal import Event
+from kernel.lazy_dataclass import dataclass
 from llmops.routing import deployment_health as breaker
 from llmops.routing.deployment_choice import NoneFree, Situation, choose
 from llmops.routing.deployment_health import BreakerChange, BreakerPolicy, Health

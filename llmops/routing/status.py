@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from kernel.lazy_dataclass import dataclass
 from llmops.routing import deployment_health as breaker
 from llmops.routing.deployment_health import Health
 from llmops.routing.deployment_quota import KEPT_MINUTES, Remaining, Used, fits, minute_of, together

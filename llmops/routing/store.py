@@ -8,12 +8,13 @@ all rows of a route.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 
 from kernel.codec import JsonCodec, Unreadable, pass_over, readable
 from kernel.errors import NotFound, Unavailable
 from kernel.ids import new_id
+from kernel.lazy_dataclass import dataclass
 from kernel.preconditions import delete_row, put_row
 from kernel.tables import Delete, Row, RowChanged, RowExists, Span, Tables, Upsert, Write, every, first_rows, put
 from llmops.routing.deployment_health import BreakerChange, Health, change

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date
 from typing import Literal, TypeVar, get_args
 
 from kernel.errors import InvalidInput
+from kernel.lazy_dataclass import dataclass
 from llmops.spend.usage import Spend
 
 K = TypeVar("K")

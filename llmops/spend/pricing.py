@@ -14,12 +14,13 @@ each under the name itself before its other spellings (`llmops.spend.model_names
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from kernel.lazy_dataclass import dataclass
 from kernel.money import to_micro_usd
 from llmops.spend.model_names import spellings
 from llmops.spend.usage import Usage

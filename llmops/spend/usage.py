@@ -18,10 +18,10 @@ output, the output is corrected: Gemini and xAI leave reasoning tokens out of `c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from operator import add, sub
 from typing import Any
 
+from kernel.lazy_dataclass import dataclass
 from kernel.strict_json import is_mapping
 
 

@@ -82,7 +82,7 @@ async def test_the_longest_context_is_queued_and_answered(app: App) -> None:
 
     assert len(message.to_json()) < 1000
     assert len(CONTEXT) * 6 > MOST_OF_A_MESSAGE
-    assert (run.state, run.context) == (RunState.SUCCEEDED, CONTEXT)
+    assert (run.state, run.input.context) == (RunState.SUCCEEDED, CONTEXT)
     turns = await app.turns(accepted.run)
     assert turns[0].text == f"2 + 3\n\n<context>\n{CONTEXT}\n</context>"
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.client_tool_values import ClientTools, ToolResult, results_text
 from lifecycle.conversations.session import EarlierMessage
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, date, datetime, time
 from itertools import takewhile
 from typing import Any, Literal
+
+from kernel.lazy_dataclass import dataclass
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import azure.functions as func
+
+from kernel.lazy_dataclass import dataclass
 
 _EXTENSION = "azurefunctions.extensions.http.fastapi"
 

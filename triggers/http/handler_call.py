@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import azure.functions as func
 
 from kernel.errors import InvalidInput
+from kernel.lazy_dataclass import dataclass
 from triggers.http.caller_identity import caller_of, person_of
 from triggers.http.endpoint import DEFAULT_LIMIT, MAX_LIMIT, Endpoint
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound, RunFailed
 from kernel.ids import agent_name, new_id, parse_run_id, run_id, session_of_run
+from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState
 from lifecycle.conversations.session import EarlierMessage
 from lifecycle.sessions.start import SessionOptions

@@ -51,7 +51,7 @@ async def left_of(app: App, run: Run) -> Mapping[str, Any]:
     return {
         "session": session.state.value,
         "run": found is not None,
-        "texts": bool(found and (found.query or found.answer or found.context)),
+        "texts": bool(found and (found.query or found.answer or found.input.context)),
         "messages": len(await store.turns("default", run.session_id, 0, 10)),
         "tool_calls": len(found.last.effort.tools) if found else 0,
         "tools_of_facts": sum(len(fact.tools) for fact in kept),

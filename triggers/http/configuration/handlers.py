@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, user_id
+from kernel.lazy_dataclass import dataclass
 from lifecycle.configuration.dependents import dependent_key
 from lifecycle.configuration.kinds import OVERRIDES, Kind, Ref, item_name
 from lifecycle.configuration.store import ConfigurationItem
