@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +26,9 @@ settings.load_profile("any-machine")
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Put temporary directories where two runs at once cannot meet, and nothing outside the checkout is left."""
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the hundreds of processes that tests start compile nothing twice
-    os.environ["PYTHONPYCACHEPREFIX"] = str(ROOT / ".pytest_cache/bytecode")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the hundreds of processes that tests start compile nothing twice,
+    sys.dont_write_bytecode = False  # and neither do the workers, which rewrite what all tests assert
+    gc.disable()  # everything that is imported for the tests stays: looking for garbage in it finds none
     if config.option.basetemp is not None:  # given by the user, or to an xdist worker by its controller
         return
     directory = ROOT / ".pytest_tmp" / uuid.uuid4().hex[:8]
@@ -54,6 +56,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Begin with what takes longest where there are several workers, so that none of them has it left in the end."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage again, in what the tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="module", autouse=True)
