@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Put temporary directories where two runs at once cannot meet, and nothing outside the checkout is left."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the hundreds of processes that tests start compile nothing twice,
     sys.dont_write_bytecode = False  # and neither do the workers, which rewrite what all tests assert
-    gc.disable()  # everything that is imported for the tests stays: looking for garbage in it finds none
     if config.option.basetemp is not None:  # given by the user, or to an xdist worker by its controller
         return
     directory = ROOT / ".pytest_tmp" / uuid.uuid4().hex[:8]
@@ -58,10 +57,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
 
 
-def pytest_collection_finish() -> None:
-    """Look for garbage again, in what the tests make."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Look for no garbage while everything is imported: all of it stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="module", autouse=True)
