@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ settings.load_profile("any-machine")
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Put temporary directories where two runs at once cannot meet, and nothing outside the checkout is left."""
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the hundreds of processes that tests start compile nothing twice
-    os.environ["PYTHONPYCACHEPREFIX"] = str(ROOT / ".pytest_cache/bytecode")
-    _trust_hardly_anybody()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the hundreds of processes that tests start compile nothing twice,
+    sys.dont_write_bytecode = False  # and neither do the workers, which rewrite what all tests assert
+    _name_one_authority()
     if config.option.basetemp is not None:  # given by the user, or to an xdist worker by its controller
         return
     directory = ROOT / ".pytest_tmp" / uuid.uuid4().hex[:8]
@@ -37,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
 
 
-def _trust_hardly_anybody() -> None:
+def _name_one_authority() -> None:
     """Let all processes know one authority instead of some hundred and forty, which take 60 ms of CPU time to read.
 
     aiohttp reads them twice when it is imported, httpx for every client, urllib for every opener, and no test calls
@@ -72,6 +73,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Begin with what takes longest where there are several workers, so that none of them has it left in the end."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Look for no garbage while everything is imported: all of it stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="module", autouse=True)
