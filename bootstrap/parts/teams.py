@@ -159,9 +159,9 @@ class TeamServices:
     async def release(self, session: Session) -> None:
         """Remove the pin and the seat of a session that is over."""
         await self._conversations.pins.drop(session)
-        served = session.served
-        if served is not None and served.member:
-            await self.seats.give_back(session.workspace, served.team, served.member, session.id)
+        assignment = session.assignment
+        if assignment is not None and assignment.member:
+            await self.seats.give_back(session.workspace, assignment.team, assignment.member, session.id)
 
     @cached_property
     def _log(self) -> TeamLog:

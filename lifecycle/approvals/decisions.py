@@ -257,7 +257,7 @@ class ApprovalDecisions:
             return False
         if run.finished:
             return True
-        return run.state is RunState.WAITING and not run.dispatch.awaits and run.dispatch.asked
+        return run.state is RunState.WAITING and not run.dispatch.awaits and run.dispatch.for_approvals
 
 
 def _event(approval: Approval, run: Run) -> Event:
@@ -288,7 +288,7 @@ def _may_be_waited_for(approval: Approval, run: Run | None) -> bool:
     waits = run.state is RunState.WAITING
     if approval.id in run.dispatch.awaits:
         return waits or approval.subject.kind != "budget"  # a budget's run may have found the budget free again
-    return not (waits and run.dispatch.asked)
+    return not (waits and run.dispatch.for_approvals)
 
 
 def _check(ruling: DecisionRequest) -> None:

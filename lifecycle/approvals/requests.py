@@ -40,7 +40,7 @@ class ApprovalRequests:
 
     def budget(self, run: Run, version: str, why: str) -> Record:
         """Return an approval that would let the run past a degradation step of its agent; not stored yet."""
-        subject = Subject("budget", "", f"wait-{run.dispatch.waits + 1}", "", version, why)
+        subject = Subject("budget", "", f"wait-{run.dispatch.uncounted + 1}", "", version, why)
         asked = requested(
             place_of(run), subject, ApprovalTerms(on_expiry="keep"), run.spend.cost_micro_usd, self._clock()
         )

@@ -19,14 +19,14 @@ class Costs:
         carried: What attempts spent whose progress the next one can continue.
         progress: Where a budget stopped the run, for the next attempt to continue from
             (`lifecycle.runs.stored_progress`); None to start from the beginning.
-        handed: What attempts spent that handed over to another team member: without an answer, but not wasted.
+        handed_over: What attempts spent that handed over to another team member: without an answer, but not wasted.
     """
 
     spend: Spend = field(default_factory=Spend)
     wasted: Spend = field(default_factory=Spend)
     carried: Spend = field(default_factory=Spend)
     progress: str | None = None
-    handed: Spend = field(default_factory=Spend)
+    handed_over: Spend = field(default_factory=Spend)
 
 
 def after(before: Costs, own: Spend, ending: Ending, progress: str | None, *, went_on: bool) -> Costs:
@@ -39,18 +39,18 @@ def after(before: Costs, own: Spend, ending: Ending, progress: str | None, *, we
         progress: Its progress, if a budget stopped it; else None.
         went_on: Whether it continued from an earlier attempt's progress.
     """
-    spend, handed = before.spend + own, before.handed
+    spend, handed_over = before.spend + own, before.handed_over
     carried = before.carried if went_on else Spend()
     match ending:
         case Ending.SUCCEEDED:
-            return replace(before, spend=spend, wasted=spend - own - carried - handed)
+            return replace(before, spend=spend, wasted=spend - own - carried - handed_over)
         case Ending.HANDED_OVER:
-            handed = handed + own + carried
-            return Costs(spend, spend - handed, handed=handed)
+            handed_over = handed_over + own + carried
+            return Costs(spend, spend - handed_over, handed_over=handed_over)
         case Ending.FAILED | Ending.CANCELLED:
-            return Costs(spend, spend - handed, handed=handed)
+            return Costs(spend, spend - handed_over, handed_over=handed_over)
         case Ending.RETRIED:
-            return replace(before, spend=spend, wasted=spend - before.carried - handed)
+            return replace(before, spend=spend, wasted=spend - before.carried - handed_over)
         case Ending.PAUSED:
             kept = carried + own if progress is not None else Spend()
-            return Costs(spend, spend - kept - handed, kept, progress, handed)
+            return Costs(spend, spend - kept - handed_over, kept, progress, handed_over)

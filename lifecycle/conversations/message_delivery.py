@@ -73,31 +73,31 @@ def may_have_overtaken(stored: StoredConversation) -> bool:
     return session.runs - session.pending < run.number - 1
 
 
-def decide(session: Session, run: Run, call: int, now: datetime) -> DispatchDecision:
+def decide(session: Session, run: Run, resumption: int, now: datetime) -> DispatchDecision:
     """Return what to do with a run that is not finished and that no worker holds.
 
     Args:
         session: Its session.
         run: The run.
-        call: Number of the resumption that sent the message; 0 for a submission.
+        resumption: Number of the resumption that sent the message; 0 for a submission.
         now: The current time.
     """
     if session.state is SessionState.ERASED:
         return DispatchDecision.FORGET
     if session.over or sessions.outlived(session, now):
         return DispatchDecision.EXPIRE
-    if call < run.call:
+    if resumption < run.resumption:
         return DispatchDecision.FORGET  # also on hold: the later message was sent
     if session.retry is not None and not session.stopped:
         if run.id != session.retry.run_id:
             return DispatchDecision.KEEP
         return DispatchDecision.RUN if session.retry.at <= now + _EARLY else DispatchDecision.PAUSE
-    served = session.served
-    if served is not None and served.person_wait is not None:
+    assignment = session.assignment
+    if assignment is not None and assignment.person_wait is not None:
         return DispatchDecision.KEEP  # a person answers it
-    called = session.resuming and call == session.resumes
+    resumed = session.resuming and resumption == session.resumes
     begun = run.state is RunState.RUNNING and not session.stopped  # its worker died; what was kept follows it
-    if session.on_hold and not called and not begun:
+    if session.on_hold and not resumed and not begun:
         return DispatchDecision.KEEP
     return DispatchDecision.RUN
 

@@ -98,31 +98,31 @@ class Dispatch:
     Attributes:
         priority: Its session's priority, which determines the queue.
         number: Its number in its session, from 1; 0 if unknown (runs of earlier versions).
-        call: Number of the session's resumption that queued it last (`Session.resumes`); 0 if queued by submission.
+        resumption: The session's resumption that queued it last (`Session.resumes`); 0 if queued by submission.
         redriven: How many times it was redriven.
-        waits: How many attempts do not count as failures, e.g. because a budget stopped them.
+        uncounted: How many attempts do not count as failures, e.g. because a budget stopped them.
         sends: How many requests have begun to send its message.
         unsent: Of these, how many failed; the run counts as not queued only when all have.
         approved: Whether an operator lets it pass its agent's degradation steps that ask for approval.
         not_before: When its next attempt is due; None for at once.
         awaits: Ids of approvals that must be decided before it continues.
-        asked: Whether it waits for approvals, or did so in its last wait.
+        for_approvals: Whether it waits for approvals, or did so in its last wait.
         traceparent: W3C trace context of its submission, which every attempt continues; None outside a trace.
         team: Its state in a team; None without a team.
     """
 
     priority: Priority = Priority.NORMAL
     number: int = 0
-    call: int = 0
+    resumption: int = 0
     redriven: int = 0
-    waits: int = 0
+    uncounted: int = 0
     sends: int = 1
     unsent: int = 0
     approved: bool = False
     not_before: datetime | None = None
     traceparent: str | None = None
     awaits: tuple[str, ...] = ()
-    asked: bool = False
+    for_approvals: bool = False
     team: TeamRun | None = None
 
 
@@ -327,9 +327,9 @@ class Run:
         return self.dispatch.number
 
     @property
-    def call(self) -> int:
+    def resumption(self) -> int:
         """Number of the session's resumption that queued it last; 0 if queued by submission."""
-        return self.dispatch.call
+        return self.dispatch.resumption
 
     @property
     def redriven(self) -> int:

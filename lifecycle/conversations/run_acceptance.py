@@ -93,10 +93,10 @@ def check_tools(agent: Agent, request: RunRequest, *, of_team: bool) -> None:
 
 
 def _reason(session: Session) -> str:
-    served = session.served
+    assignment = session.assignment
     return (
-        f"{served.member} has the conversation"
-        if served and served.member
+        f"{assignment.member} has the conversation"
+        if assignment and assignment.member
         else "the conversation waits for a free member"
     )
 

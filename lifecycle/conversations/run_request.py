@@ -87,7 +87,7 @@ class Submission(RunRequest):
         team: The team asked, instead of an agent; None if the message names an agent or a stored run.
         run_id: The run's id; the message's MessageId is used if left out.
         session_id: The session's id; equal to the message's SessionId.
-        call: Number of the session's resumption that sent the message (`Run.call`); 0 for a submission.
+        resumption: Number of the session's resumption that sent the message (`Run.resumption`); 0 for a submission.
         redriven: How often the run had been redriven when the message was sent.
         priority: Priority of session and queue; if left out, the queue's.
     """
@@ -97,7 +97,7 @@ class Submission(RunRequest):
     agent: str = ""
     team: str | None = None
     run_id: str
-    call: int = Field(default=0, ge=0)
+    resumption: int = Field(default=0, ge=0)
     redriven: int = Field(default=0, ge=0)
     query: str | None = None  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues] - widened
     session_id: str  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues] - narrowed
@@ -128,7 +128,7 @@ def submission_of(run: Run) -> Submission:
         run_id=run.id,
         session_id=run.session_id,
         priority=run.priority,
-        call=run.call,
+        resumption=run.resumption,
         redriven=run.redriven,
     )
 

@@ -70,7 +70,9 @@ def busy_until(run: Run, now: datetime) -> datetime | None:
     return None
 
 
-def claimed(run: Run, worker: str, now: datetime, lease: timedelta, call: int = 0, first: Call | None = None) -> Run:
+def claimed(
+    run: Run, worker: str, now: datetime, lease: timedelta, resumption: int = 0, first: Call | None = None
+) -> Run:
     """Return the run, claimed by the worker, with a new attempt.
 
     Args:
@@ -79,7 +81,7 @@ def claimed(run: Run, worker: str, now: datetime, lease: timedelta, call: int = 
         worker: The claiming worker's id.
         now: The time.
         lease: How long the worker may hold it.
-        call: Number of the resumption that sent the message; 0 for a submission.
+        resumption: Number of the resumption that sent the message; 0 for a submission.
         first: The model call that the attempt is about to make, at its estimate; None to store that later.
     """
     lost = None
@@ -95,7 +97,7 @@ def claimed(run: Run, worker: str, now: datetime, lease: timedelta, call: int = 
         lease=Lease(worker, now + lease),
         times=replace(run.times, started=run.times.started or now),
         result=replace(run.result, error=None),
-        dispatch=replace(run.dispatch, call=max(run.call, call), not_before=None),
+        dispatch=replace(run.dispatch, resumption=max(run.resumption, resumption), not_before=None),
     )
 
 
@@ -166,7 +168,7 @@ def postponed(
         state=RunState.QUEUED,
         lease=None,
         result=replace(run.result, error=RunError(error.code, error.detail)),
-        dispatch=replace(run.dispatch, waits=run.dispatch.waits + 1, not_before=not_before),
+        dispatch=replace(run.dispatch, uncounted=run.dispatch.uncounted + 1, not_before=not_before),
     )
 
 
@@ -196,7 +198,9 @@ def blocked(
         stage=held,
         lease=None,
         result=replace(run.result, error=RunError(error.code, error.detail)),
-        dispatch=replace(run.dispatch, waits=run.dispatch.waits + 1, awaits=tuple(awaits), asked=bool(awaits)),
+        dispatch=replace(
+            run.dispatch, uncounted=run.dispatch.uncounted + 1, awaits=tuple(awaits), for_approvals=bool(awaits)
+        ),
     )
 
 
@@ -217,7 +221,7 @@ def handed_over(run: Run, effort: Effort, now: datetime, *, waits: bool = False,
         state=RunState.WAITING if waits else RunState.QUEUED,
         lease=None,
         result=replace(run.result, error=None),
-        dispatch=replace(run.dispatch, waits=run.dispatch.waits + 1, awaits=(), asked=False),
+        dispatch=replace(run.dispatch, uncounted=run.dispatch.uncounted + 1, awaits=(), for_approvals=False),
     )
 
 
@@ -244,7 +248,7 @@ def assigned(run: Run, agent: str) -> Run:
 def answered_by_person(run: Run, text: str, now: datetime) -> Run:
     """Return a waiting run as answered by a person."""
     done = _finished(run, RunState.SUCCEEDED, Stage.COMPLETED, now)
-    return replace(done, result=Result(text), dispatch=replace(done.dispatch, awaits=(), asked=False))
+    return replace(done, result=Result(text), dispatch=replace(done.dispatch, awaits=(), for_approvals=False))
 
 
 def decided(run: Run, approval_id: str) -> Run:
@@ -253,10 +257,10 @@ def decided(run: Run, approval_id: str) -> Run:
     return replace(run, dispatch=replace(run.dispatch, awaits=remaining))
 
 
-def called(run: Run, call: int) -> Run:
+def resumed(run: Run, resumption: int) -> Run:
     """Return the run as queued by the session's resumption of that number; unchanged if a worker has claimed it."""
     state = RunState.QUEUED if run.state is RunState.WAITING else run.state
-    return replace(run, dispatch=replace(run.dispatch, call=call), state=state)
+    return replace(run, dispatch=replace(run.dispatch, resumption=resumption), state=state)
 
 
 def requeued(run: Run, redriven: int) -> Run:
@@ -274,7 +278,7 @@ def requeued(run: Run, redriven: int) -> Run:
 
 def needs_message(run: Run) -> bool:
     """Return whether the run's message may be missing: it is queued, and no worker has claimed it."""
-    return run.state is RunState.QUEUED and run.attempt == 0 and run.call == 0
+    return run.state is RunState.QUEUED and run.attempt == 0 and run.resumption == 0
 
 
 def sending(run: Run) -> Run:

@@ -142,14 +142,14 @@ class SessionTerms:
         preferences: How the user likes to be answered; sent to the model. None if not set or erased.
         pin: The agent's declaration that its runs use; None for the current one.
         priority: The queue of its runs; never changes.
-        served: Its team and the member that has it; None with a single agent.
+        assignment: Its team and the member that has it; None with a single agent.
     """
 
     limits: Limits = field(default_factory=Limits)
     preferences: Preferences | None = None
     pin: Pin | None = None
     priority: Priority = Priority.NORMAL
-    served: TeamAssignment | None = None
+    assignment: TeamAssignment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,9 +274,9 @@ class Session:
         return self.terms.limits
 
     @property
-    def served(self) -> TeamAssignment | None:
+    def assignment(self) -> TeamAssignment | None:
         """Its team and the member that has it; None with a single agent."""
-        return self.terms.served
+        return self.terms.assignment
 
     @property
     def preferences(self) -> Preferences | None:

@@ -35,11 +35,11 @@ def check_usable(session: Session, agent: str, user_id: str | None, team: str = 
     if session.user_id is not None and user_id != session.user_id:
         msg = f"There is no session {session.id!r}."
         raise NotFound(msg, code="session_not_found")
-    served = session.served
-    if (served.team if served else "") != team:
-        msg = f"Session {session.id!r} is with {'a' if served else 'no'} team; ask whom it is with."
+    assignment = session.assignment
+    if (assignment.team if assignment else "") != team:
+        msg = f"Session {session.id!r} is with {'a' if assignment else 'no'} team; ask whom it is with."
         raise Conflict(msg, code="session_agent_mismatch")
-    if session.agent != agent and served is None:
+    if session.agent != agent and assignment is None:
         msg = f"Session {session.id!r} is with another agent; a session keeps its agent."
         raise Conflict(msg, code="session_agent_mismatch")
     if session.state is SessionState.ENDED:
@@ -128,7 +128,7 @@ def erasing(session: Session, now: datetime) -> Session:
         session,
         state=SessionState.ERASED,
         end=session.end or End(None, now),
-        terms=replace(session.terms, preferences=None, served=None),
+        terms=replace(session.terms, preferences=None, assignment=None),
         pause=Pause(resumes=session.resumes),
         at_provider=replace(session.at_provider, held=None),
         receipt=receipt,

@@ -115,7 +115,7 @@ def outcome(
 def _with_limits_applied(session: Session, run: Run, turns: int, now: datetime) -> tuple[Session, Sequence[Event]]:
     """Return the session after applying its own limits to the run's end, with the events of that."""
     done = run.state in (RunState.SUCCEEDED, RunState.CANCELLED)
-    if done and run.workflow_run_id is not None and session.served is not None and not session.over:
+    if done and run.workflow_run_id is not None and session.assignment is not None and not session.over:
         session = sessions.ended(session, STEP_ENDED, now)  # its member has room again
         return session, [state_event(session, now, STEP_ENDED)]
     if run.state is RunState.SUCCEEDED:

@@ -80,7 +80,7 @@ class AttemptFactory:
     async def prepare(self, stored: StoredConversation) -> Prepared:
         """Return what the run's first attempt needs, if its agent is cached; else an empty `Prepared`."""
         run, session = stored.run, stored.session
-        if run is None or session is None or run.attempt or run.cancel_requested or session.served is not None:
+        if run is None or session is None or run.attempt or run.cancel_requested or session.assignment is not None:
             return Prepared()  # in a team, the member may hand over without a call
         live = self.agents.at_hand(run.workspace, run.agent, run.input.revision, session.pin)
         if live is None:
@@ -115,8 +115,8 @@ class AttemptFactory:
 
     def first_turn(self, session: Session, held: ProviderConversation | None) -> int:
         """Return the number of the first message for the model, if a provider's conversation holds the earlier ones."""
-        served = session.served
-        first_of_member = served.first_turn if served else 0
+        assignment = session.assignment
+        first_of_member = assignment.first_turn if assignment else 0
         return max(held.turns if held else 0, session.turns - self.policy.history_turns, first_of_member)
 
     def _usable(self, session: Session, most: int) -> ProviderConversation | None:
@@ -298,7 +298,7 @@ class RunAttempt:
             await self._lease.retain_conversation(RetainedConversation(live.spec.provider, self._conversation))
             most = max(1, most // 2)  # leaves space to continue in it
         first = maker.first_turn(session, conversation if goes_on else None)
-        messages = [] if goes_on else [*preference_messages(session), *(brief(session) if session.served else ())]
+        messages = [] if goes_on else [*preference_messages(session), *(brief(session) if session.assignment else ())]
         if first < session.turns:
             turns = await self._turns(first)
             latest = await compacted(turns, most)

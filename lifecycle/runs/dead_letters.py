@@ -249,7 +249,11 @@ class DeadLetters:
                 return None
             if misuse(submission, stored) is not None:
                 return None
-            if run.state is RunState.WAITING or run.dispatch.not_before is not None or submission.call < run.call:
+            if (
+                run.state is RunState.WAITING
+                or run.dispatch.not_before is not None
+                or submission.resumption < run.resumption
+            ):
                 return None  # it waits in its session, or another message will run it
             if run.redriven > max(message.redriven, submission.redriven):
                 return None  # it was redriven; only this copy has to be removed

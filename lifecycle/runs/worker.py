@@ -147,9 +147,11 @@ class RunWorker:
         """Return the claimed run; or the run itself, if it is finished or this delivery may not run it."""
         give_up = self._clock() + self._policy.lease * 2
         holder = new_id()
-        prepared = await self._prepared(stored, submission.call)
+        prepared = await self._prepared(stored, submission.resumption)
         while True:
-            delivery = _Delivery(holder, submission.call, prepared, await self._recorded(stored), self._policy.lease)
+            delivery = _Delivery(
+                holder, submission.resumption, prepared, await self._recorded(stored), self._policy.lease
+            )
             before = stored.run
             if before is None:
                 raise NotFound
@@ -181,11 +183,11 @@ class RunWorker:
             await asyncio.sleep(self._policy.look_every.total_seconds())
             stored = await self._conversations.load(run.workspace, run.session_id, run.id)
 
-    async def _prepared(self, stored: StoredConversation, call: int) -> Prepared:
+    async def _prepared(self, stored: StoredConversation, resumption: int) -> Prepared:
         run, session, now = stored.run, stored.session, self._clock()
         if run is None or session is None or run.finished or runs.busy_until(run, now):
             return Prepared()
-        if dispatch.decide(session, run, call, now) is not DispatchDecision.RUN:
+        if dispatch.decide(session, run, resumption, now) is not DispatchDecision.RUN:
             return Prepared()
         return await self._attempts.prepare(stored)
 
@@ -280,7 +282,7 @@ class RunWorker:
         last_delivery: bool,
     ) -> Run:
         run, effort = lease.run, attempt.effort
-        counts = {"redriven": run.redriven, "waits": run.dispatch.waits}
+        counts = {"redriven": run.redriven, "waits": run.dispatch.uncounted}
         full = isinstance(error, PoolFull)
         last = not full and last_attempt(run.attempt, self._policy.max_attempts, **counts)
         retriable = error.retriable and not isinstance(error, PoolRefused)
@@ -344,7 +346,7 @@ class _Delivery:
 
     Attributes:
         holder: The claiming worker's id.
-        call: Number of the resumption that sent the message; 0 for a submission.
+        resumption: Number of the resumption that sent the message; 0 for a submission.
         prepared: What was prepared for the attempt.
         recorded: Numbers of the earlier attempts whose facts are written.
         lease: How long the lease lasts.
@@ -352,7 +354,7 @@ class _Delivery:
     """
 
     holder: str
-    call: int
+    resumption: int
     prepared: Prepared
     recorded: frozenset[int]
     lease: timedelta
@@ -374,7 +376,7 @@ class _Delivery:
             return None
         if run.cancel_requested:
             return outcome(session, run, runs.cancelled(run, now), (), (), now)
-        self.verdict = dispatch.decide(session, run, self.call, now)
+        self.verdict = dispatch.decide(session, run, self.resumption, now)
         match self.verdict:
             case DispatchDecision.KEEP:
                 return dispatch.kept(session, run, now)
@@ -392,7 +394,7 @@ class _Delivery:
         run = moves.assigned(session, run)
         session, begun = moves.begin(session, run.id, now)
         fits = self.prepared.turns == session.turns and run.attempt == 0
-        claimed = runs.claimed(run, self.holder, now, self.lease, self.call, self.prepared.call if fits else None)
+        claimed = runs.claimed(run, self.holder, now, self.lease, self.resumption, self.prepared.call if fits else None)
         events = [*begun, stage_event(claimed, Stage.INITIALIZING, now)]
         if fits:
             claimed = replace(claimed, stage=self.prepared.stage)

@@ -112,9 +112,9 @@ class SessionPause:
             if session is None or not session.resuming:
                 return True
             found = self._conversations.runs_in(workspace, session_id, RunState.WAITING, RunState.QUEUED)
-            kept = [run async for run in found if run.call < session.resumes]
+            kept = [run async for run in found if run.resumption < session.resumes]
             for run in sorted(kept, key=lambda run: run.number):
-                await send(submission_of(runs.called(run, session.resumes)))
+                await send(submission_of(runs.resumed(run, session.resumes)))
                 decide = partial(_called, resumed=session, clock=self._clock)
                 await self._conversations.update(workspace, session_id, run.id, decide)
             after = await self._conversations.update(
@@ -139,9 +139,9 @@ def _called(stored: StoredConversation, resumed: Session, clock: Clock) -> Conve
     session, run = stored.session, stored.run
     if session is None or run is None or not session.resuming or session.resumes != resumed.resumes:
         return None
-    if run.finished or run.call >= resumed.resumes:
+    if run.finished or run.resumption >= resumed.resumes:
         return None
-    queued = runs.called(run, resumed.resumes)
+    queued = runs.resumed(run, resumed.resumes)
     if run.state is not RunState.WAITING:
         return ConversationChange(run=queued)
     return ConversationChange(session, queued, events=[Event("run.queued", {"run_id": run.id}, clock())])

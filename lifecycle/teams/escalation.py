@@ -53,14 +53,14 @@ class Escalations:
         self._clock = clock
 
     async def reached(
-        self, session: Session, served: TeamAssignment, run: Run, team: Team, level: EscalationLevel
+        self, session: Session, assignment: TeamAssignment, run: Run, team: Team, level: EscalationLevel
     ) -> bool:
         """Announce that a run meets a level's condition; return whether it is to be handed over.
 
         Raises:
             ApprovalPending: The level requires an approval that is not decided yet.
         """
-        await self.announcements.escalated(session, served, level.level, level.notification_channels)
+        await self.announcements.escalated(session, assignment, level.level, level.notification_channels)
         if not (level.auto_escalate and level.requires_approval):
             return level.auto_escalate
         wanted = self._record(run, team, level)
@@ -126,17 +126,17 @@ class WaitingForPeople:
 
     async def _check(self, entry: Entry, send: Send) -> None:
         session = (await self._conversations.load(entry.workspace, entry.name)).session
-        served = session.served if session and not session.over else None
-        if session is None or served is None or served.person_wait is None:
+        assignment = session.assignment if session and not session.over else None
+        if session is None or assignment is None or assignment.person_wait is None:
             if outlasted(entry, self._clock()):
                 await self._due.drop(entry.workspace, entry.name, entry.hour)
             return
-        wait = served.person_wait
+        wait = assignment.person_wait
         await self._escalations.announcements.waiting(session)
-        if wait.approval and await self._decided(session, served, wait, send):
+        if wait.approval and await self._decided(session, assignment, wait, send):
             return
         due = wait.due
-        if due is not None and due <= self._clock() and await self._escalated(session, served, wait, send):
+        if due is not None and due <= self._clock() and await self._escalated(session, assignment, wait, send):
             due = self._clock()
         if wait.approval:
             due = self._clock()  # its decision is looked for
@@ -146,20 +146,20 @@ class WaitingForPeople:
             await self._due.add(entry.workspace, entry.name, due)
             await self._due.drop(entry.workspace, entry.name, entry.hour)
 
-    async def _decided(self, session: Session, served: TeamAssignment, wait: PersonWait, send: Send) -> bool:
+    async def _decided(self, session: Session, assignment: TeamAssignment, wait: PersonWait, send: Send) -> bool:
         """Carry out the decision about a level; return False while there is none."""
         state = await self._escalations.state(session.workspace, wait.approval)
         if state is State.PENDING:
             return False
-        team = (await self._teams.get(session.workspace, served.team)).team
+        team = (await self._teams.get(session.workspace, assignment.team)).team
         level = next((each for each in team.escalation_path if each.level == wait.level), None)
         if state is State.APPROVED and level is not None and not wait.claimed_by:
             reason = f"level {level.level} of the escalation path was approved"
-            if await self._moved(session, served, level, reason, send):
+            if await self._moved(session, assignment, level, reason, send):
                 return True
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
-            now = stored.session.served if stored.session else None
+            now = stored.session.assignment if stored.session else None
             if stored.session is None or now is None or now.person_wait is None:
                 return None
             if now.person_wait.approval != wait.approval:
@@ -169,30 +169,30 @@ class WaitingForPeople:
         await self._conversations.update(session.workspace, session.id, None, decide)
         return True
 
-    async def _escalated(self, session: Session, served: TeamAssignment, wait: PersonWait, send: Send) -> bool:
+    async def _escalated(self, session: Session, assignment: TeamAssignment, wait: PersonWait, send: Send) -> bool:
         """Take a session to the next level of the path; return whether to check it again."""
-        team = (await self._teams.get(session.workspace, served.team)).team
+        team = (await self._teams.get(session.workspace, assignment.team)).team
         level = team.level_after(wait.level)
         if level is None or wait.claimed_by:
             return False
         escalations = self._escalations
-        await escalations.announcements.escalated(session, served, level.level, level.notification_channels)
-        if not level.auto_escalate or level.target == served.member:
+        await escalations.announcements.escalated(session, assignment, level.level, level.notification_channels)
+        if not level.auto_escalate or level.target == assignment.member:
             await self._record_level(session, team, level)
         elif level.requires_approval:
             await self._ask(session, team, level)
         else:
-            reason = f"nobody of {served.member} has taken it in time (level {level.level})"
-            if not await self._moved(session, served, level, reason, send):
+            reason = f"nobody of {assignment.member} has taken it in time (level {level.level})"
+            if not await self._moved(session, assignment, level, reason, send):
                 await self._record_level(session, team, level)
         return True
 
     async def _moved(
-        self, session: Session, served: TeamAssignment, level: EscalationLevel, reason: str, send: Send
+        self, session: Session, assignment: TeamAssignment, level: EscalationLevel, reason: str, send: Send
     ) -> bool:
         """Hand a session over to the level; return False if no member is free, or it was handed over meanwhile."""
         wanted = Wanted(level.target, level.target_specialization)
-        request = HandoffRequest(wanted, "escalation", reason, level=level.level, source=served.member)
+        request = HandoffRequest(wanted, "escalation", reason, level=level.level, source=assignment.member)
         try:
             after = await self._handoffs.hand_over(session.workspace, session.id, request, send)
         except Conflict:
@@ -217,16 +217,16 @@ class WaitingForPeople:
         """Record that a session has reached a level that did not move it, and the approval that is to move it."""
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
-            now, served = self._clock(), stored.session.served if stored.session else None
+            now, assignment = self._clock(), stored.session.assignment if stored.session else None
             if (
                 stored.session is None
-                or served is None
-                or served.person_wait is None
-                or served.person_wait.level >= level.level
+                or assignment is None
+                or assignment.person_wait is None
+                or assignment.person_wait.level >= level.level
             ):
                 return None
             due = moves.person_wait_of(team, now, level.level).due
-            wait, run = replace(served.person_wait, level=level.level, due=due, approval=""), stored.run
+            wait, run = replace(assignment.person_wait, level=level.level, due=due, approval=""), stored.run
             if run is None or run.state is not RunState.WAITING:
                 return ConversationChange(_with_wait(stored.session, wait))
             run = replace(run, dispatch=replace(run.dispatch, awaits=(*run.dispatch.awaits, approval_id)))
@@ -240,7 +240,7 @@ class WaitingForPeople:
 
 
 def _with_wait(session: Session, wait: PersonWait) -> Session:
-    served = session.served
-    if served is None:
+    assignment = session.assignment
+    if assignment is None:
         return session
-    return replace(session, terms=replace(session.terms, served=replace(served, person_wait=wait)))
+    return replace(session, terms=replace(session.terms, assignment=replace(assignment, person_wait=wait)))

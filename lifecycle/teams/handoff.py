@@ -99,14 +99,14 @@ class Handoffs:
 
     async def of(self, session: Session, run: Run) -> RunHandoffs | None:
         """Return the possible handoffs of a run; None if its session has no team, or that does not exist any more."""
-        served = session.served
-        if served is None or not served.member:
+        assignment = session.assignment
+        if assignment is None or not assignment.member:
             return None
         try:
-            team = await self._teams.of(session.workspace, served.team)
+            team = await self._teams.of(session.workspace, assignment.team)
         except NotFound:
             return None
-        member = team.find(served.member)
+        member = team.find(assignment.member)
         return RunHandoffs(self, session, run, team, member) if member is not None else None
 
     async def choose(
@@ -118,23 +118,23 @@ class Handoffs:
         summary: str = "",
     ) -> Move | None:
         """Return the move to the first of the members that gets a seat; None if none does."""
-        served = session.served
-        if served is None:
+        assignment = session.assignment
+        if assignment is None:
             return None
         now = self._clock()
         for choice in choices:
             if not await self._places.take(session, choice.member):
                 continue
-            note = Note(served.member, request.reason, request.facts, request.questions, summary)
+            note = Note(assignment.member, request.reason, request.facts, request.questions, summary)
             reason = request.reason if choice.reason == "it was asked for" else f"{request.reason}; {choice.reason}"
             move = Move(
                 team,
                 choice.member,
                 request.by,
                 reason,
-                served.member,
+                assignment.member,
                 now,
-                note if served.member else served.note,
+                note if assignment.member else assignment.note,
                 await self._places.pin(session, choice.member),
                 request.level,
                 request.urgency,
@@ -146,9 +146,9 @@ class Handoffs:
 
     async def candidates(self, session: Session, team: Team, wanted: Wanted) -> Sequence[routing.Choice]:
         """Return the members that could take the session over, in order of preference."""
-        served = session.served or TeamAssignment("", "", self._clock())
-        loads = await self._places.loads(session.workspace, served.team, team)
-        return routing.for_handoff(team, served.member, wanted, loads, self._clock(), served.trail)
+        assignment = session.assignment or TeamAssignment("", "", self._clock())
+        loads = await self._places.loads(session.workspace, assignment.team, team)
+        return routing.for_handoff(team, assignment.member, wanted, loads, self._clock(), assignment.trail)
 
     async def finish(self, before: Session, after: Session, move: Move) -> None:
         """Remove outdated entries: those of the previous member, or if the handoff did not happen, of the next one."""
@@ -165,14 +165,14 @@ class Handoffs:
             Conflict: The session has no team, has ended, or waits for an approval; or no member can take it.
             Unavailable: It is handed over, but its waiting runs could not be queued; a timer does it.
         """
-        session, served, team = await self._served(workspace, session_id)
-        if request.source is not None and served.member != request.source:
+        session, assignment, team = await self._assignment_of(workspace, session_id)
+        if request.source is not None and assignment.member != request.source:
             msg = "The conversation was handed over meanwhile."
             raise Conflict(msg, code="handoff_overtaken")
         if session.state is SessionState.WAITING and session.pause_reason == APPROVAL:
             msg = "Something of the conversation waits for an approval; decide it, or cancel its run, first."
             raise Conflict(msg, code="approval_pending")
-        _check(team, served, request.wanted)
+        _check(team, assignment, request.wanted)
         choices = await self.candidates(session, team, request.wanted)
         move = await self.choose(session, team, choices, request)
         if move is None:
@@ -218,18 +218,18 @@ class Handoffs:
         """Record that a person is about to answer a run."""
         await self._log.reply(session, run_id)
 
-    async def _served(self, workspace: str, session_id: str) -> tuple[Session, TeamAssignment, Team]:
+    async def _assignment_of(self, workspace: str, session_id: str) -> tuple[Session, TeamAssignment, Team]:
         session = (await self._conversations.load(workspace, session_id)).session
         if session is None or session.state is SessionState.ERASED:
             raise NotFound(f"There is no session {session_id!r}.", code="session_not_found")
         if session.over:
             msg = f"Session {session_id!r} has ended ({session.end_reason})."
             raise Conflict(msg, code="session_ended")
-        served = session.served
-        if served is None:
+        assignment = session.assignment
+        if assignment is None:
             msg = f"Session {session_id!r} is with one agent, and no team serves it."
             raise Conflict(msg, code="no_team")
-        return session, served, (await self._teams.get(workspace, served.team)).team
+        return session, assignment, (await self._teams.get(workspace, assignment.team)).team
 
     async def _current(self, session: Session) -> str | None:
         """Return the id of the run to be answered next, if no worker runs it; else None."""
@@ -252,11 +252,11 @@ class Handoffs:
         Raises:
             ApprovalPending: The level requires an approval that is not decided yet.
         """
-        team, served = handoffs.team, session.served
+        team, assignment = handoffs.team, session.assignment
         level = routing.escalates(team, handoffs.member, situation, conditions, self._extensions)
-        if level is None or served is None:
+        if level is None or assignment is None:
             return None
-        if not await self._escalations.reached(session, served, run, team, level):
+        if not await self._escalations.reached(session, assignment, run, team, level):
             return None
         wanted = Wanted(level.target, level.target_specialization)
         reason = f"level {level.level} of the escalation path ({level.condition})"
@@ -352,16 +352,16 @@ class RunHandoffs:
         return routing.may_go_on(self.team, first, hops, target.name)
 
     def _situation(self) -> Situation:
-        run, served = self._run, self._session.served
+        run, assignment = self._run, self._session.assignment
         return Situation(
             run.query,
             run.metadata,
-            runs=max(1, run.number - (served.runs if served else 0)),
+            runs=max(1, run.number - (assignment.runs if assignment else 0)),
             cost_micro_usd=run.spend.cost_micro_usd,
         )
 
 
-def _check(team: Team, served: TeamAssignment, wanted: Wanted) -> None:
+def _check(team: Team, assignment: TeamAssignment, wanted: Wanted) -> None:
     """Check that the requested member exists and does not have the session.
 
     Raises:
@@ -370,7 +370,7 @@ def _check(team: Team, served: TeamAssignment, wanted: Wanted) -> None:
     if wanted.member is not None and team.find(wanted.member) is None:
         msg = "The team has no such member."
         raise InvalidInput(msg, code="unknown_member", fields={"/target": msg})
-    if wanted.member is not None and wanted.member == served.member:
+    if wanted.member is not None and wanted.member == assignment.member:
         msg = "The member has the conversation already."
         raise InvalidInput(msg, code="handoff_to_self", fields={"/target": msg})
     special = wanted.specialization

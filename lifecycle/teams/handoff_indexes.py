@@ -51,8 +51,8 @@ class HandoffIndexes:
 
     async def take(self, session: Session, member: Member) -> bool:
         """Take a seat of the member and return whether one was free."""
-        served = session.served
-        return served is not None and await self.take_for(session.workspace, served.team, session.id, member)
+        assignment = session.assignment
+        return assignment is not None and await self.take_for(session.workspace, assignment.team, session.id, member)
 
     async def take_for(self, workspace: str, team: str, session_id: str, member: Member) -> bool:
         """Take a seat of the member for a session and return whether one was free; an agent must be enabled."""
@@ -92,17 +92,17 @@ class HandoffIndexes:
 
     async def leave(self, before: Session, after: Session, move: Move) -> None:
         """Remove outdated entries: those of the previous member, or if the handoff did not happen, of the next one."""
-        was, served = before.served, after.served
-        if was is None or served is None:
+        was, assignment = before.assignment, after.assignment
+        if was is None or assignment is None:
             return
         workspace = before.workspace
-        for name in {was.member, move.member.name} - {served.member, ""}:
+        for name in {was.member, move.member.name} - {assignment.member, ""}:
             await self._seats.give_back(workspace, was.team, name, before.id)
         if before.agent != after.agent:
             await self._directory.close_session(workspace, before.agent, before.id)
             await self._pins.drop(before)
         if was.person_wait is not None and (
-            served.person_wait is None or served.person_wait.since != was.person_wait.since
+            assignment.person_wait is None or assignment.person_wait.since != was.person_wait.since
         ):
             await self._inbox.leave(workspace, before.id, was.person_wait.since)
 

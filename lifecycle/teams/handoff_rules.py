@@ -72,10 +72,10 @@ def person_wait_of(team: Team, now: datetime, level: int = 0) -> PersonWait:
 def started(session: Session, name: str, team: Team, member: Member, reason: str, now: datetime) -> Session:
     """Return a new session with the member of the team."""
     person_wait = person_wait_of(team, now) if member.human else None
-    served = TeamAssignment(
+    assignment = TeamAssignment(
         name, member.name, now, (member.name,), reason=reason, person_wait=person_wait, begun=not member.human
     )
-    session = _limited(_serving(session, served), team)
+    session = _limited(_serving(session, assignment), team)
     return sessions.paused(session, PERSON, SessionState.WAITING) if member.human else session
 
 
@@ -90,20 +90,20 @@ def moved(session: Session, move: Move, now: datetime) -> Session:
 
     A waiting session that goes to an agent is resumed; its waiting runs are yet to be queued.
     """
-    served = session.served
-    if served is None or session.over or served.member != move.source:
+    assignment = session.assignment
+    if assignment is None or session.over or assignment.member != move.source:
         return session
     member, human = move.member, move.member.human
-    note = _note_for(session, served, move)
-    first = served.first_turn
-    if served.member:
+    note = _note_for(session, assignment, move)
+    first = assignment.first_turn
+    if assignment.member:
         first = routing.first_turn(move.team, session.turns, _context(move, note))
     after = replace(
-        served,
+        assignment,
         member=member.name,
         since=now,
-        trail=(*served.trail, member.name)[-TRAIL:],
-        hops=served.hops + (1 if served.member else 0),
+        trail=(*assignment.trail, member.name)[-TRAIL:],
+        hops=assignment.hops + (1 if assignment.member else 0),
         first_turn=first,
         runs=session.runs - session.pending,
         note=note,
@@ -128,7 +128,7 @@ def initiated(session: Session, move: Move, run: Run | None, now: datetime) -> S
     if not move.source:
         return ()
     data: dict[str, Any] = {
-        "team": session.served.team if session.served else "",
+        "team": session.assignment.team if session.assignment else "",
         "source": move.source,
         "target": move.member.name,
         "by": move.by,
@@ -139,17 +139,21 @@ def initiated(session: Session, move: Move, run: Run | None, now: datetime) -> S
 
 def begin(session: Session, run_id: str | None, now: datetime) -> tuple[Session, Sequence[Event]]:
     """Return the session after the member has begun with it, and the event; unchanged if it had begun before."""
-    served = session.served
-    if served is None or served.begun:
+    assignment = session.assignment
+    if assignment is None or assignment.begun:
         return session, ()
-    data = {"team": served.team, "target": served.member, "agent": "" if served.person_wait else session.agent}
+    data = {
+        "team": assignment.team,
+        "target": assignment.member,
+        "agent": "" if assignment.person_wait else session.agent,
+    }
     event = Event("handoff.completed", data | ({"run_id": run_id} if run_id else {}), now)
-    return _serving(session, replace(served, begun=True)), [event]
+    return _serving(session, replace(assignment, begun=True)), [event]
 
 
 def assigned(session: Session, run: Run) -> Run:
     """Return the run, assigned to the agent that has its session now."""
-    if session.served is None or run.agent == session.agent:
+    if session.assignment is None or run.agent == session.agent:
         return run
     return runs.assigned(run, session.agent)
 
@@ -185,7 +189,7 @@ def hopped(run: Run, move: Move, now: datetime, *, aim: str) -> Run:
     agent = run.agent if move.source else ""
     hop = Hop(now, move.source, move.member.name, move.by, move.reason, max(0, spent), agent)
     team = replace(team, hops=(*team.hops, hop), failures=0)
-    run = replace(run, dispatch=replace(run.dispatch, team=team, awaits=(), asked=False))
+    run = replace(run, dispatch=replace(run.dispatch, team=team, awaits=(), for_approvals=False))
     return run if move.member.human else runs.assigned(run, aim)
 
 
@@ -211,22 +215,27 @@ def summarizer_of(session: Session, run: Run) -> str:
     Only the first run of the member that took the session over is preceded by a summary, before the member's own model
     calls. Until it is written, every attempt at that run tries.
     """
-    served = session.served
-    if served is None or served.note is None or run.number > served.runs + 1 or run.costs.progress is not None:
+    assignment = session.assignment
+    if (
+        assignment is None
+        or assignment.note is None
+        or run.number > assignment.runs + 1
+        or run.costs.progress is not None
+    ):
         return ""
-    return served.note.summarizer
+    return assignment.note.summarizer
 
 
 def summed_up(session: Session, summary: str, turns: int) -> Session:
     """Return the session with the summary of its first `turns` messages; unchanged if none is wanted any more."""
-    served = session.served
-    if served is None or served.note is None or not served.note.summarizer:
+    assignment = session.assignment
+    if assignment is None or assignment.note is None or not assignment.note.summarizer:
         return session
-    note = replace(served.note, summary=summary, summarizer="")
-    return _serving(session, replace(served, note=note, first_turn=turns))
+    note = replace(assignment.note, summary=summary, summarizer="")
+    return _serving(session, replace(assignment, note=note, first_turn=turns))
 
 
-def _note_for(session: Session, served: TeamAssignment, move: Move) -> Note | None:
+def _note_for(session: Session, assignment: TeamAssignment, move: Move) -> Note | None:
     """Return the note for the next member.
 
     If the team wants a summary and the note has none, it is that of the member before, provided that nothing was said
@@ -235,8 +244,8 @@ def _note_for(session: Session, served: TeamAssignment, move: Move) -> Note | No
     note, human = move.note, move.member.human
     if note is None or note.summary or human or not session.turns or _wanted_context(move) != "summary":
         return note
-    if served.note is not None and served.note.summary and served.first_turn == session.turns:
-        return replace(note, summary=served.note.summary)
+    if assignment.note is not None and assignment.note.summary and assignment.first_turn == session.turns:
+        return replace(note, summary=assignment.note.summary)
     return replace(note, summarizer=move.team.handoff.summarizer or "")
 
 
@@ -258,8 +267,8 @@ def _limited(session: Session, team: Team) -> Session:
     return replace(session, terms=replace(session.terms, limits=limits))
 
 
-def _serving(session: Session, served: TeamAssignment) -> Session:
-    return replace(session, terms=replace(session.terms, served=served))
+def _serving(session: Session, assignment: TeamAssignment) -> Session:
+    return replace(session, terms=replace(session.terms, assignment=assignment))
 
 
 def _waiting(session: Session) -> Session:

@@ -48,12 +48,12 @@ def handoff_middleware(handoffs: RunHandoffs) -> Any:
 
 def brief(session: Session) -> Sequence[Message]:
     """Return the message that tells the model how its member got the session; empty for the first member."""
-    served = session.served
-    if served is None or served.note is None:
+    assignment = session.assignment
+    if assignment is None or assignment.note is None:
         return []
     from agent_framework import Message  # noqa: PLC0415 - cold start
 
-    return [Message("user", [note_text(served.note)])]
+    return [Message("user", [note_text(assignment.note)])]
 
 
 def note_text(note: Note) -> str:

@@ -141,8 +141,8 @@ class Seats:
         session = (await self._conversations.load(workspace, seat.session_id)).session
         if session is not None and session.over:
             return False
-        served = session.served if session else None
-        if served is not None and (served.team, served.member) == (team, seat.member):
+        assignment = session.assignment if session else None
+        if assignment is not None and (assignment.team, assignment.member) == (team, seat.member):
             return True
         return seat.at > self._clock() - _YOUNG
 

@@ -84,7 +84,7 @@ class People:
             now = self._clock()
             after = _with_wait(session, replace(wait, claimed_by=caller.name, claimed_at=now))
             after, events = moves.begin(after, None, now)
-            data = {"by": caller.name, "member": _served(session).member}
+            data = {"by": caller.name, "member": _assignment_of(session).member}
             return ConversationChange(after, events=[Event("person.claimed", data, now), *events])
 
         return await self._changed(workspace, session_id, None, decide)
@@ -105,7 +105,7 @@ class People:
                 return None
             _check_own(wait, caller)
             after = _with_wait(session, replace(wait, claimed_by="", claimed_at=None))
-            data = {"by": caller.name, "member": _served(session).member}
+            data = {"by": caller.name, "member": _assignment_of(session).member}
             return ConversationChange(after, events=[Event("person.released", data, self._clock())])
 
         return await self._changed(workspace, session_id, None, decide)
@@ -177,12 +177,12 @@ class People:
         session, team, _ = await self._check(workspace, session_id, caller)
         _, wait = _with_person(StoredConversation(session, None), session_id)
         _check_own(wait, caller, free=True)
-        served = _served(session)
+        assignment = _assignment_of(session)
         if wanted.member is None and wanted.specialization is None:
             agents = {member.name for member in team.members if not member.human}
-            last = next((name for name in reversed(served.trail) if name in agents), None)
+            last = next((name for name in reversed(assignment.trail) if name in agents), None)
             wanted = Wanted(last)
-        asked = replace(request, wanted=wanted, by="person", source=served.member)
+        asked = replace(request, wanted=wanted, by="person", source=assignment.member)
         return await self._handoffs.hand_over(workspace, session_id, asked, send)
 
     async def _check(self, workspace: str, session_id: str, caller: Caller) -> tuple[Session, Team, Member]:
@@ -194,9 +194,9 @@ class People:
             Conflict: No person has the session, or it has ended.
         """
         session, _ = _with_person(await self._conversations.load(workspace, session_id), session_id)
-        served = _served(session)
-        team = (await self._teams.get(workspace, served.team)).team
-        member = team.find(served.member)
+        assignment = _assignment_of(session)
+        team = (await self._teams.get(workspace, assignment.team)).team
+        member = team.find(assignment.member)
         if member is None:
             raise Conflict("The member that has it is no longer in the team; hand it over.", code="unknown_member")
         if not (caller.ids or {caller.name}) & set(member.people):
@@ -229,7 +229,7 @@ def _answered(
     now = people.clock()
     wait = replace(wait, claimed_by=caller.name, claimed_at=wait.claimed_at or now)
     session, events = moves.begin(_with_wait(session, wait), run.id, now)
-    team = run.team or TeamRun(_served(session).team)
+    team = run.team or TeamRun(_assignment_of(session).team)
     after = runs.answered_by_person(run, text, now)
     after = replace(after, dispatch=replace(after.dispatch, team=replace(team, by=caller.name)))
     own_events = [Event("person.replied", {"run_id": run.id, "by": caller.name}, now)]
@@ -253,22 +253,22 @@ def _with_person(stored: StoredConversation, session_id: str) -> tuple[Session, 
     if session.over:
         msg = f"Session {session_id!r} has ended ({session.end_reason})."
         raise Conflict(msg, code="session_ended")
-    served = session.served
-    if served is None or served.person_wait is None:
+    assignment = session.assignment
+    if assignment is None or assignment.person_wait is None:
         msg = f"No person has session {session_id!r}."
         raise Conflict(msg, code="not_with_person")
-    return session, served.person_wait
+    return session, assignment.person_wait
 
 
-def _served(session: Session) -> TeamAssignment:
-    if session.served is None:
+def _assignment_of(session: Session) -> TeamAssignment:
+    if session.assignment is None:
         raise Conflict("No team serves this session.", code="no_team")
-    return session.served
+    return session.assignment
 
 
 def _with_wait(session: Session, wait: PersonWait) -> Session:
-    served = replace(_served(session), person_wait=wait)
-    return replace(session, terms=replace(session.terms, served=served))
+    assignment = replace(_assignment_of(session), person_wait=wait)
+    return replace(session, terms=replace(session.terms, assignment=assignment))
 
 
 def _check_own(wait: PersonWait, caller: Caller, *, free: bool = False) -> None:

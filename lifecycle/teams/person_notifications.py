@@ -30,40 +30,42 @@ class Announcements:
 
     async def waiting(self, session: Session) -> None:
         """Notify the member's channel that a session waits for a person; once for each wait."""
-        served = session.served
-        if served is None or served.person_wait is None or served.person_wait.claimed_by:
+        assignment = session.assignment
+        if assignment is None or assignment.person_wait is None or assignment.person_wait.claimed_by:
             return
         try:
-            team = await self._teams.of(session.workspace, served.team)
+            team = await self._teams.of(session.workspace, assignment.team)
         except NotFound:
             return
-        member = team.find(served.member)
-        await self._notify(session, served, WAITING, "info", (member.channel,) if member and member.channel else ())
+        member = team.find(assignment.member)
+        await self._notify(session, assignment, WAITING, "info", (member.channel,) if member and member.channel else ())
 
-    async def escalated(self, session: Session, served: TeamAssignment, level: int, channels: Sequence[str]) -> None:
+    async def escalated(
+        self, session: Session, assignment: TeamAssignment, level: int, channels: Sequence[str]
+    ) -> None:
         """Notify channels that a session reaches a level of the escalation path; once for each level."""
-        await self._notify(session, served, ESCALATED, "warning", channels, level)
+        await self._notify(session, assignment, ESCALATED, "warning", channels, level)
 
     async def _notify(
         self,
         session: Session,
-        served: TeamAssignment,
+        assignment: TeamAssignment,
         event: str,
         severity: Severity,
         only: Sequence[str],
         level: int = 0,
     ) -> None:
-        since = served.person_wait.since if served.person_wait else served.since
-        waited = "has waited too long for a person" if served.person_wait else "is to be escalated"
+        since = assignment.person_wait.since if assignment.person_wait else assignment.since
+        waited = "has waited too long for a person" if assignment.person_wait else "is to be escalated"
         reason = "waits for a person" if event == WAITING else waited
-        facts = {"Team": served.team, "Member": served.member, "Session": session.id}
+        facts = {"Team": assignment.team, "Member": assignment.member, "Session": session.id}
         note = Notification(
             f"{event}/{session.id}/{int(since.timestamp() * 1000)}/{level}",
             session.workspace,
             event,
             severity,
-            f"A conversation of {served.team} {reason}",
-            f"It is with {served.member}." + (" Take it from the inbox." if served.person_wait else ""),
+            f"A conversation of {assignment.team} {reason}",
+            f"It is with {assignment.member}." + (" Take it from the inbox." if assignment.person_wait else ""),
             facts | ({"Level": str(level)} if level else {}),
             at=since,
         )

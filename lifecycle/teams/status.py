@@ -115,23 +115,23 @@ class TeamLog:
 
     async def handoff(self, session: Session, move: Move) -> None:
         """Record that a session is about to be handed over."""
-        served = session.served
-        if served is None or not served.member:
+        assignment = session.assignment
+        if assignment is None or not assignment.member:
             return
-        key = f"hop!{move.at:%Y-%m-%d}!{session.id}!{served.hops:06d}"
-        values = {"source": served.member, "target": move.member.name, "by": move.by, "at": move.at}
-        await self._tables.commit(TABLE, [Upsert(Row(home(session.workspace, served.team), key, values))])
+        key = f"hop!{move.at:%Y-%m-%d}!{session.id}!{assignment.hops:06d}"
+        values = {"source": assignment.member, "target": move.member.name, "by": move.by, "at": move.at}
+        await self._tables.commit(TABLE, [Upsert(Row(home(session.workspace, assignment.team), key, values))])
 
     async def reply(self, session: Session, run_id: str) -> None:
         """Record that a person is about to answer a run."""
-        served, now = session.served, self._clock()
-        if served is None or served.person_wait is None:
+        assignment, now = session.assignment, self._clock()
+        if assignment is None or assignment.person_wait is None:
             return
-        waited = max(0, round((now - served.person_wait.since).total_seconds()))
+        waited = max(0, round((now - assignment.person_wait.since).total_seconds()))
         row = Row(
-            home(session.workspace, served.team),
+            home(session.workspace, assignment.team),
             f"reply!{now:%Y-%m-%d}!{session.id}!{run_id}",
-            {"member": served.member, "waited_s": waited, "at": now},
+            {"member": assignment.member, "waited_s": waited, "at": now},
         )
         await self._tables.commit(TABLE, [Upsert(row)])
 
@@ -180,7 +180,7 @@ class TeamStatusReader:
         person_waits = [
             waiting.session
             async for waiting in self._inbox.all(workspace)
-            if waiting.session.served is not None and waiting.session.served.team == name
+            if waiting.session.assignment is not None and waiting.session.assignment.team == name
         ]
         waiting_for_member = [waiting async for waiting in self._inbox.waiting_for_member(workspace, name)]
         since = self._clock() - WINDOW
@@ -271,12 +271,12 @@ def _member(
     member: Member, workload: int, person_waits: Sequence[Session], replies: Sequence[Row], now: datetime
 ) -> MemberStatus:
     waits = [
-        (now - served.person_wait.since).total_seconds()
+        (now - assignment.person_wait.since).total_seconds()
         for session in person_waits
-        if (served := session.served) is not None
-        and served.member == member.name
-        and served.person_wait is not None
-        and not served.person_wait.claimed_by
+        if (assignment := session.assignment) is not None
+        and assignment.member == member.name
+        and assignment.person_wait is not None
+        and not assignment.person_wait.claimed_by
     ]
     answered = [row.integer("waited_s") for row in replies if row.text("member") == member.name]
     return MemberStatus(

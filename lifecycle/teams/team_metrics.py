@@ -100,7 +100,9 @@ class TeamFiguresReader:
         )
         waiting_for_member = [waiting async for waiting in self._inbox.waiting_for_member(workspace, name)]
         hops = [hop for hop in hops if hop.at is None or hop.at >= since]
-        own = [session for session in person_waits if session.served is not None and session.served.team == name]
+        own = [
+            session for session in person_waits if session.assignment is not None and session.assignment.team == name
+        ]
         return TeamFigures(
             name,
             Counter(seat.member for seat in seats),
@@ -116,10 +118,10 @@ class TeamFiguresReader:
 def waits_of(sessions: Iterable[Session], now: datetime) -> Waits:
     """Return which of the sessions wait for a person."""
     waits = [
-        (now - served.person_wait.since).total_seconds()
+        (now - assignment.person_wait.since).total_seconds()
         for session in sessions
-        if (served := session.served) is not None
-        and served.person_wait is not None
-        and not served.person_wait.claimed_by
+        if (assignment := session.assignment) is not None
+        and assignment.person_wait is not None
+        and not assignment.person_wait.claimed_by
     ]
     return Waits(len(waits), max([0.0, *waits]))

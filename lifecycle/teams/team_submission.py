@@ -115,8 +115,8 @@ class TeamRouting:
         if not routed.member:
             return
         session = (await self._conversations.load(workspace, routed.session_id)).session
-        served = session.served if session else None
-        if served is None or served.member != routed.member:
+        assignment = session.assignment if session else None
+        if assignment is None or assignment.member != routed.member:
             await self._places.give_back(workspace, routed.team, routed.session_id, routed.member)
 
 
@@ -197,8 +197,8 @@ def stand_in(team: Team) -> str:
 
 
 def _in_session(session: Session, name: str) -> Routed:
-    served = session.served
-    if served is None or served.team != name:
+    assignment = session.assignment
+    if assignment is None or assignment.team != name:
         msg = f"Session {session.id!r} is not with this team."
         raise Conflict(msg, code="session_agent_mismatch")
     return Routed(name, session.agent)

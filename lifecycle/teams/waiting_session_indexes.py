@@ -101,16 +101,16 @@ class Inbox:
         except Unreadable as error:
             pass_over("session", f"{workspace}/{ident}", error)
             return None
-        served = session.served if session and not session.over else None
+        assignment = session.assignment if session and not session.over else None
         at = row.moment("at")
         if (
-            served is not None
+            assignment is not None
             and what == "person"
-            and served.person_wait is not None
-            and served.person_wait.since == at
+            and assignment.person_wait is not None
+            and assignment.person_wait.since == at
         ):
             return session
-        if served is not None and what == "member" and not served.member:
+        if assignment is not None and what == "member" and not assignment.member:
             return session
         if at is None or at < self._clock() - _YOUNG:
             await self._drop(row.partition, row.key)

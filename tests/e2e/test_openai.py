@@ -67,7 +67,7 @@ async def test_a_team_is_a_model(api: Api, client: AsyncOpenAI) -> None:
 
     assert listed == ["clerk", "desk"]
     assert asked.parse().choices[0].message.content == "The clerk."
-    assert (run["agent"], session["served"]["team"]) == ("clerk", "desk")
+    assert (run["agent"], session["assignment"]["team"]) == ("clerk", "desk")
     with pytest.raises(openai.NotFoundError):
         await client.models.retrieve("nobody")
 

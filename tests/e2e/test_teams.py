@@ -67,7 +67,7 @@ async def test_a_conversation_goes_to_a_person_and_back_though_every_worker_dies
     assert (waiting["state"], item["member"], item["session"]["id"]) == ("waiting", "people", "chat")
     assert (claimed.status, stranger.code) == (200, "not_in_rota")
     assert (replied.json()["answer"], replied.json()["team"]["by"]) == ("Ann here.", "ann@example.com")
-    assert (behind.json()["state"], returned.json()["served"]["member"]) == ("waiting", "billing")
+    assert (behind.json()["state"], returned.json()["assignment"]["member"]) == ("waiting", "billing")
     assert (last["answer"], [hop["by"] for hop in last["team"]["hops"]]) == ("billing here", ["person"])
     assert [(turn["text"], turn["author"]) for turn in messages if turn["role"] == "assistant"] == [
         ("billing here", ""),

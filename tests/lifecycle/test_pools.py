@@ -101,7 +101,7 @@ async def test_a_run_without_room_is_put_back_and_comes_when_there_is() -> None:
     assert session.retry is not None
     told = [event.data for _, event in events if event.name == "pool.waiting"]
     assert [(data["pool"], 1 <= data["expected_wait_s"] <= 62) for data in told] == [("p", True)]
-    assert (done.state, done.dispatch.waits) == (RunState.SUCCEEDED, 1)
+    assert (done.state, done.dispatch.uncounted) == (RunState.SUCCEEDED, 1)
     await app.check_answered_once(waiting)
 
 
@@ -164,7 +164,7 @@ async def test_no_number_of_waits_fails_a_run() -> None:
     app.clock.move(seconds=30)
     done = await when_due(app)
 
-    assert (waited.state, waited.dispatch.waits) == (RunState.QUEUED, 4)
+    assert (waited.state, waited.dispatch.uncounted) == (RunState.QUEUED, 4)
     assert done.state is RunState.SUCCEEDED
 
 

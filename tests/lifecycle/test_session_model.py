@@ -102,7 +102,7 @@ class Model:
             case DispatchDecision.EXPIRE:
                 self.take(admission.expired(self.session, run, self.now), number)
             case DispatchDecision.PAUSE:
-                self.scheduled.append((number, run.call))
+                self.scheduled.append((number, run.resumption))
             case _:
                 pass
 
@@ -127,9 +127,9 @@ class Model:
                 after = runs.released(run, Effort(), FAILURE, self.now, self.now + timedelta(minutes=5))
                 self.take(changes.outcome(self.session, run, after, (), (), self.now), number)
                 if dies:
-                    self.queue.insert(0, (number, run.call))
+                    self.queue.insert(0, (number, run.resumption))
                 else:
-                    self.scheduled.append((number, after.call))
+                    self.scheduled.append((number, after.resumption))
                 return
 
     def due(self) -> None:
@@ -157,8 +157,8 @@ class Model:
             return
         call = self.session.resumes
         for number, run in sorted(self.runs.items()):
-            if run.state in ("waiting", "queued") and run.call < call:
-                self.runs[number] = runs.called(run, call)
+            if run.state in ("waiting", "queued") and run.resumption < call:
+                self.runs[number] = runs.resumed(run, call)
                 self.queue.append((number, call))
         self.session = sessions.settled(self.session)
 
@@ -238,6 +238,6 @@ def test_a_message_of_an_earlier_resumption_is_stale_whatever_the_session_waits_
 ) -> None:
     """Its run has another one by now; kept because of this one, a run that is to be tried again would lose its turn."""
     session = held(replace(Session("w", "s", "a", None, NOW, NOW), pause=Pause(resumes=2)))
-    run = Run("r", "w", "s", "a", RunInput("?", 1), Times(NOW), Dispatch(call=2))
+    run = Run("r", "w", "s", "a", RunInput("?", 1), Times(NOW), Dispatch(resumption=2))
 
     assert admission.decide(session, run, 1, NOW) is DispatchDecision.FORGET

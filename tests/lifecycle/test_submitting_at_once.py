@@ -167,7 +167,7 @@ async def test_a_send_that_failed_though_the_message_came_leaves_its_run_alone(h
     run = await app.services.runs.queries.get("default", key)
 
     assert run.state is RunState.QUEUED
-    assert (run.attempt, run.call) == ((1, 0) if how == "attempted" else (0, 1))
+    assert (run.attempt, run.resumption) == ((1, 0) if how == "attempted" else (0, 1))
     assert run.error is None or run.error.code != "not_queued"
     await app.process(app.queue.sent[-1])
     assert (await app.stored(run))[0].state is RunState.SUCCEEDED

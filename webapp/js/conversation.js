@@ -59,7 +59,7 @@ export class Conversation {
       const found = await get(`sessions/${encodeURIComponent(id)}/export`, { format: "json" }, { signal: this.abort.signal });
       this.session.value = found.session;
       this.agent.value = found.session.agent;
-      this.team.value = found.session.served?.team ?? null;
+      this.team.value = found.session.assignment?.team ?? null;
       this.turns.value = found.runs.map((run) => ({
         ...asked(run.id, run.query),
         id: run.id,

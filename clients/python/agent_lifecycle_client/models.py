@@ -2097,20 +2097,6 @@ class SectionView(BaseModel):
     origins: list[OriginView]
 
 
-class ServedView(BaseModel):
-    """
-    The team of a session, the member it is with (empty while none is free), the reason, and the member before.
-    """
-
-    team: str
-    member: str
-    reason: str
-    since: AwareDatetime
-    trail: list[str]
-    hops: int
-    person_wait: PersonWaitView | None
-
-
 class SessionCountsView(BaseModel):
     """
     Sessions open now; those started, and those ended by reason, in the days asked for.
@@ -2871,6 +2857,20 @@ class ApprovalView(BaseModel):
     closed_at: AwareDatetime | None
     decision: DecisionView | None
     execution: ExecutionView | None
+
+
+class AssignmentView(BaseModel):
+    """
+    The team of a session, the member it is with (empty while none is free), the reason, and the member before.
+    """
+
+    team: str
+    member: str
+    reason: str
+    since: AwareDatetime
+    trail: list[str]
+    hops: int
+    person_wait: PersonWaitView | None
 
 
 class BatchPage(BaseModel):
@@ -4204,7 +4204,7 @@ class ScheduleView(BaseModel):
 
 class SessionView(BaseModel):
     """
-    A session; `served` is null where it belongs to a single agent for good.
+    A session; `assignment` is null where it belongs to a single agent for good.
     """
 
     id: str
@@ -4225,7 +4225,7 @@ class SessionView(BaseModel):
     pending: int
     turns: int
     pin: PinView | None
-    served: ServedView | None
+    assignment: AssignmentView | None
     spend: SpendView
     created_at: AwareDatetime
     last_activity: AwareDatetime

@@ -99,14 +99,14 @@ async def _play(story: list[Act]) -> None:
     assert {run.state.value for run in runs} <= {"succeeded"}
     assert (session.pending, session.turns) == (0, 2 * len(runs))
     assert session.spend == sum((run.spend for run in runs), Spend())
-    assert session.served is not None
-    note = session.served.note
+    assert session.assignment is not None
+    note = session.assignment.note
     assert note is None or note.summary in ("", "clerk speaking")
     found = await app.services.conversations.store.events("default", SESSION, 0, 1000)
     names = [event.name for _, event in found]
     assert names.count("handoff.summarized") <= names.count("handoff.initiated")
     assert "handoff.not_summarized" not in names
-    assert await app.loads() == {session.served.member: 1}
+    assert await app.loads() == {session.assignment.member: 1}
     for run in runs:
         facts = [
             kept.fact

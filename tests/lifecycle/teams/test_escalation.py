@@ -53,8 +53,8 @@ async def _swept(app: TeamApp, **by: float) -> None:
 
 
 async def _member(app: TeamApp, run: Run) -> str:
-    served = (await app.stored(run))[1].served
-    return served.member if served else ""
+    assignment = (await app.stored(run))[1].assignment
+    return assignment.member if assignment else ""
 
 
 async def _told(app: TeamApp) -> list[tuple[str, str | None]]:

@@ -39,9 +39,9 @@ async def test_a_model_at_foundry_hands_over_by_a_tool_of_its_version(stream: bo
     assert (run.state, run.agent, path(run)) == ("succeeded", "tech", ["tech"])
     assert run.team is not None
     assert (run.team.hops[0].by, run.team.hops[0].reason) == ("model", "no signal")
-    assert session.served is not None
-    assert session.served.note is not None
-    assert (session.served.note.facts, session.served.note.questions) == (("router 7",), ("since when?",))
+    assert session.assignment is not None
+    assert session.assignment.note is not None
+    assert (session.assignment.note.facts, session.assignment.note.questions) == (("router 7",), ("since when?",))
     assert facts == ["handed_over", "succeeded"]
     assert requests[0]["conversation"] != requests[1]["conversation"], "the next agent has a conversation of its own"
     assert (more.answer or "").endswith("the last: 'and now?'")

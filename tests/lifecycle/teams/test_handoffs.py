@@ -173,8 +173,8 @@ async def test_an_operator_hands_over() -> None:
     run = await app.answered("hello")
     request = HandoffRequest(Wanted(specialization="billing"), "operator", "they asked for it", ("order 7",))
     session = await app.services.teams.handoffs.hand_over("default", run.session_id, request, app.queue.send)
-    assert session.served is not None
-    assert (session.served.member, session.agent) == ("billing", "billing")
+    assert session.assignment is not None
+    assert (session.assignment.member, session.agent) == ("billing", "billing")
     assert await app.loads() == {"billing": 1}
     more = await app.answered("and now?", session_id=run.session_id)
     assert more.answer == "billing speaking"
@@ -227,9 +227,9 @@ async def test_the_next_agent_is_told_as_much_as_the_team_says(context: str, tol
     run = await app.answered("hello")
     first = await app.answered("I want a refund", session_id=run.session_id)
     _, session = await app.stored(first)
-    assert session.served is not None
-    assert session.served.first_turn == 2 - told
-    assert session.served.note is not None
+    assert session.assignment is not None
+    assert session.assignment.first_turn == 2 - told
+    assert session.assignment.note is not None
     assert len(await app.turns(first)) == 4
     assert session.state is SessionState.ACTIVE
 

@@ -101,9 +101,9 @@ async def test_a_conversation_goes_back_to_the_agent_that_had_it_which_is_told_w
     last = await app.asked("and now?", session_id=run.session_id)
     since = len(app.queue.sent)
     session = await _return(app, run)
-    assert session.served is not None
-    assert (session.served.member, session.served.person_wait) == ("triage", None)
-    note = session.served.note
+    assert session.assignment is not None
+    assert (session.assignment.member, session.assignment.person_wait) == ("triage", None)
+    note = session.assignment.note
     assert note is not None
     assert (note.source, note.facts) == ("people", ("refund of 20 USD agreed",))
     answered = await app.drained(last, since)
@@ -222,15 +222,15 @@ async def test_a_conversation_that_nobody_else_can_take_stays_and_is_told_of() -
     app.clock.move(minutes=20)
     await app.services.teams.waiting_for_people.sweep(app.queue.send)
     _, session = await app.stored(run)
-    assert session.served is not None
-    assert session.served.member != "lead"
+    assert session.assignment is not None
+    assert session.assignment.member != "lead"
 
 
 async def _members(app: TeamApp, *runs: Run) -> list[str]:
     found: list[str] = []
     for run in runs:
-        served = (await app.stored(run))[1].served
-        found.append(served.member if served else "")
+        assignment = (await app.stored(run))[1].assignment
+        found.append(assignment.member if assignment else "")
     return found
 
 

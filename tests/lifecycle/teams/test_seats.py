@@ -62,10 +62,10 @@ async def test_two_hundred_arrivals_at_once_fill_every_seat_and_no_more(overflow
     for run in came:
         if not isinstance(run, BaseException):
             _, session = await app.stored(run)
-            served = session.served
-            assert served is not None
-            members[served.member] += 1
-            assert (served.member == "") == (session.state is SessionState.WAITING)
+            assignment = session.assignment
+            assert assignment is not None
+            members[assignment.member] += 1
+            assert (assignment.member == "") == (session.state is SessionState.WAITING)
     assert {name: count for name, count in members.items() if name} == {"triage": 13, "billing": 7, "tech": 20}
     assert await app.loads() == {"triage": 13, "billing": 7, "tech": 20}
     for worker in workers:

@@ -69,9 +69,9 @@ async def _clerks(app: TeamApp, run: Run) -> Sequence[Call]:
 
 async def _note(app: TeamApp, run: Run) -> tuple[Note, Session]:
     _, session = await app.stored(run)
-    assert session.served is not None
-    assert session.served.note is not None
-    return session.served.note, session
+    assert session.assignment is not None
+    assert session.assignment.note is not None
+    return session.assignment.note, session
 
 
 async def _events(app: TeamApp, run: Run) -> list[tuple[str, str]]:
@@ -129,7 +129,7 @@ async def test_an_agent_sums_the_conversation_up_for_the_next_one(cause: Cause) 
     more = await app.answered("and now?", session_id=session_id)
 
     note, session = await _note(app, run)
-    assert (note.summary, note.summarizer, session.terms.served and session.terms.served.first_turn) == (
+    assert (note.summary, note.summarizer, session.terms.assignment and session.terms.assignment.first_turn) == (
         "clerk speaking",
         "",
         2,
@@ -149,9 +149,9 @@ async def test_a_person_reads_the_conversation_itself() -> None:
     app, session_id = await _app()
     run = await app.answered("let me talk to a person", session_id=session_id)
     (waiting,), _ = await app.services.teams.inbox.page("default", 9)
-    assert waiting.session.served is not None
-    assert waiting.session.served.note is not None
-    assert (waiting.session.served.note.summary, await _clerks(app, run)) == ("", [])
+    assert waiting.session.assignment is not None
+    assert waiting.session.assignment.note is not None
+    assert (waiting.session.assignment.note.summary, await _clerks(app, run)) == ("", [])
     people = app.services.teams.people
     await people.reply("default", session_id, ANN, "Ann here")
     await people.return_(
@@ -160,8 +160,8 @@ async def test_a_person_reads_the_conversation_itself() -> None:
     more = await app.answered("thanks", session_id=session_id)
     note, session = await _note(app, more)
     assert (more.answer, note.summary) == ("triage speaking", "clerk speaking")
-    assert session.served is not None
-    assert session.served.first_turn == 4
+    assert session.assignment is not None
+    assert session.assignment.first_turn == 4
 
 
 async def test_a_summary_serves_whoever_takes_over_before_anything_else_is_said() -> None:
@@ -176,8 +176,8 @@ async def test_a_summary_serves_whoever_takes_over_before_anything_else_is_said(
     more = await app.answered("thanks", session_id=session_id)
     assert len(await _clerks(app, more)) == 1
     _, session = await _note(app, more)
-    assert session.served is not None
-    assert session.served.first_turn == 4
+    assert session.assignment is not None
+    assert session.assignment.first_turn == 4
 
 
 async def test_the_words_of_a_request_come_first() -> None:
@@ -198,8 +198,8 @@ async def test_a_summary_that_cannot_be_had_is_done_without() -> None:
     run = await app.answered("I want a refund", session_id=session_id)
     more = await app.answered("and now?", session_id=session_id)
     note, session = await _note(app, run)
-    assert session.served is not None
-    assert (run.answer, note.summary, session.served.first_turn) == ("billing speaking", "", 0)
+    assert session.assignment is not None
+    assert (run.answer, note.summary, session.assignment.first_turn) == ("billing speaking", "", 0)
     assert [call.outcome for call in await _clerks(app, run)] == ["refused"]
     assert (run.attempt, await _clerks(app, more)) == (2, [])
     assert await _events(app, run) == [("handoff.not_summarized", "provider_unavailable")]

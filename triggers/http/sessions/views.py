@@ -48,7 +48,7 @@ class PersonWaitView(View):
     claimed_at: datetime | None
 
 
-class ServedView(View):
+class AssignmentView(View):
     """The team of a session, the member it is with (empty while none is free), the reason, and the member before."""
 
     team: str
@@ -61,7 +61,7 @@ class ServedView(View):
 
 
 class SessionView(View):
-    """A session; `served` is null where it belongs to a single agent for good."""
+    """A session; `assignment` is null where it belongs to a single agent for good."""
 
     id: str
     agent: str
@@ -76,7 +76,7 @@ class SessionView(View):
     pending: int
     turns: int
     pin: PinView | None
-    served: ServedView | None
+    assignment: AssignmentView | None
     spend: SpendView
     created_at: datetime
     last_activity: datetime

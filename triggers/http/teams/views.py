@@ -127,21 +127,21 @@ class WaitingView(View):
     @classmethod
     def from_session(cls, session: Session) -> Self:
         """Return the view of a session that is with a person."""
-        served = session.served
-        if served is None or served.person_wait is None:
+        assignment = session.assignment
+        if assignment is None or assignment.person_wait is None:
             msg = "no person has the session"
             raise ValueError(msg)
-        note = served.note
+        note = assignment.note
         fields = {
             "facts": note.facts if note else (),
             "questions": note.questions if note else (),
             "summary": note.summary if note else "",
         }
         return cls.of(
-            served.person_wait,
-            served,
+            assignment.person_wait,
+            assignment,
             session=SessionView.of(session),
-            since=served.person_wait.since,
+            since=assignment.person_wait.since,
             **fields,
         )
 
