@@ -219,6 +219,21 @@ async def test_all_agents_together_or_one(tables: MemoryTables) -> None:
     assert await world.alerts.fired("another", 10) == ([], None)
 
 
+async def test_runs_a_minute_are_of_the_time_that_they_were_counted_in() -> None:
+    """Runs are counted by whole minutes, so for longer than the window: a steady rate is not overstated."""
+    world = World()
+    await world.rule(metric="runs_per_minute", condition="lt", threshold=0, window_s=60)
+    for n in range(12):
+        await world.succeed(f"steady-{n}", count=1)
+        world.clock.move(seconds=10)
+    world.clock.move(seconds=-1)
+    await world.evaluator().evaluate()
+
+    status = await world.alerts.state("default", "errors")
+    assert status is not None
+    assert status.state.value == pytest.approx(6, rel=0.1)
+
+
 async def test_the_spend_of_the_day_is_the_ledger_s(tables: MemoryTables) -> None:
     """In USD; of one agent or all."""
     world = World(tables)
