@@ -62,6 +62,16 @@ def test_instances_follow_from_littles_law(runs: int, instances: int) -> None:
     assert plan.instances == instances
 
 
+@pytest.mark.parametrize("minutes", [1, 30, 59])
+def test_without_a_forecast_the_load_is_that_of_the_last_hour(minutes: int) -> None:
+    """A run a second of 10 s each is 10 at a time, however much of the present hour is over."""
+    present = Load(HOUR, 60 * minutes, 600.0 * minutes)
+    loads = [*weeks(1, lambda _: 3600), present]
+    plan = recommend(ScalingPolicy(predictive=False), loads, None, [], None, HOUR + timedelta(minutes=minutes))
+
+    assert plan.at_a_time == pytest.approx(10)
+
+
 def test_less_is_always_ready_only_where_little_of_it_is_used() -> None:
     """40 at a time are over 30 % of three instances of 32, and under 30 % of eight."""
     loads = weeks(2, lambda _: 14_400)
