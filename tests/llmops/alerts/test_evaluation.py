@@ -204,6 +204,21 @@ async def test_what_is_switched_off_or_removed_resolves(how: str) -> None:
     assert len((await world.alerts.fired("default", 10))[0]) == 2
 
 
+async def test_a_rule_that_looks_at_something_else_resolves_without_its_value() -> None:
+    """A firing is of the rule as it was: another metric's value is none of it."""
+    world = World()
+    await world.rule()
+    await world.fail()
+    await world.evaluator().evaluate()
+    world.clock.move(minutes=1)
+    await world.rule(metric="runs", threshold=100)
+    await world.evaluator().evaluate()
+
+    (firing,) = (await world.alerts.fired("default", 10))[0]
+    assert (firing.metric, firing.resolution, firing.resolved_value) == ("error_rate", "recovered", None)
+    assert (await world.told())[-1].text == "The rule was changed."
+
+
 async def test_all_agents_together_or_one(tables: MemoryTables) -> None:
     """And no other workspace's."""
     world = World(tables)
