@@ -330,6 +330,25 @@ async def test_a_trigger_counts_once_it_has_held_for_long_enough(site: AzureScal
     assert counts == [0, 0, 1]
 
 
+async def test_a_trigger_that_was_taken_away_has_to_hold_anew() -> None:
+    """It is not looked at meanwhile: nobody knows whether its condition held."""
+    app = App()
+    one, store = await scaler(app, None), app.services.scaling.store
+    with_trigger = ScalingPolicy(min_instances=0, triggers=(Trigger("pool_waiting", "gte", 0, 90, "scale_up"),))
+    await app.declare()
+    await app.ask()
+    await app.services.spend.daily_costs.aggregate(app.clock())
+    await store.put(with_trigger, None)
+    await one.observe()
+    await store.put(ScalingPolicy(min_instances=0), None)
+    await one.observe()
+    app.clock.move(days=1)
+    await store.put(with_trigger, None)
+    await one.observe()
+
+    assert (await one.recommend())[0].always_ready == 0
+
+
 async def test_a_policy_is_replaced_only_as_it_was_read() -> None:
     store = ScalingStore(MemoryTables())
     etag = await store.put(ScalingPolicy(max_instances=5), None)
