@@ -23,6 +23,7 @@ from devhost.processes import Child
 #: The directory that holds `devhost/` and `node_modules/`.
 PROJECT = Path(__file__).resolve().parent.parent
 _AZURITE = PROJECT / "node_modules/azurite/dist/src/azurite.js"
+_WITHOUT_TELEMETRY = PROJECT / "devhost/azurite_without_telemetry.cjs"
 _EMULATOR = PROJECT / "devhost/servicebus/main.js"
 _LISTENING = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at http://[^:]+:(\d+)")
 #: Azurite's published account; it opens nothing but emulators.
@@ -138,6 +139,8 @@ def start_azurite(
     data_dir.mkdir(parents=True, exist_ok=True)
     command = [
         node(),
+        "--require",
+        _WITHOUT_TELEMETRY,
         _AZURITE,
         "--silent",
         "--skipApiVersionCheck",

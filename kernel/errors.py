@@ -24,6 +24,8 @@ from typing import ClassVar
 class AppError(Exception):
     """The request could not be done.
 
+    The first line of a class's docstring is what callers read as `detail`, unless the one who raises it says otherwise.
+
     Attributes:
         code: Stable machine-readable name, `snake_case`; instances may have a more specific one than their class.
         retriable: Whether the same request can succeed later.

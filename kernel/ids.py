@@ -83,6 +83,15 @@ def session_of_run(workspace: str, run_id: str) -> str:
     return str(uuid.uuid5(_SESSIONS, f"{workspace}:{run_id}"))
 
 
+def session_of_key(workspace: str, key: str) -> str:
+    """Return the id of the session that is started with a caller's idempotency key; no run's session has it.
+
+    Raises:
+        InvalidInput: The key is not valid, as for `run_id`.
+    """
+    return session_of_run(workspace, f"session {run_id(workspace, key)}")
+
+
 def parse_run_id(text: str) -> str:
     """Return the canonical form of a run id.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NO_SUCH_FIELD = "There is no such field"
 _MOST_NAMED = 5
-_TAG = re.compile(r"\([a-z]+\)")
+_TAG = re.compile(r"\([a-z_]+\)|\[key\]")
 _CLOUD_EVENT = "specversion"
 _OBJECTS = frozenset({"dict_type", "model_type", "model_attributes_type", "dataclass_type", "mapping_type"})
 _LISTS = frozenset({"list_type", "tuple_type"})
@@ -76,6 +76,11 @@ def text_or_list(value: Any) -> str:
     return "(text)" if isinstance(value, str) else "(list)"
 
 
+def text_or_object(value: Any) -> str:
+    """Return the tag of the kind in a union that a value is meant as, so that what is wrong is said of that alone."""
+    return "(text)" if isinstance(value, str) else "(object)"
+
+
 def in_words(item: ErrorDetails) -> str:
     """Return a validation error in terms of JSON instead of Python."""
     kind, context = item["type"], item.get("ctx", {})
@@ -95,7 +100,7 @@ def in_words(item: ErrorDetails) -> str:
 
 
 def _pointer(place: tuple[int | str, ...]) -> str:
-    """Return the place as a JSON pointer; a union's tag, like `(step)`, is not part of the place."""
+    """Return the place as a JSON pointer; a union's tag, like `(step)`, and the mark of a key are not part of it."""
     steps = (str(step) for step in place)
     return "/" + "/".join(step.replace("~", "~0").replace("/", "~1") for step in steps if not _TAG.fullmatch(step))
 

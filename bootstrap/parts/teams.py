@@ -50,6 +50,7 @@ class TeamServices:
             self._configuration.items,
             self._agents.catalog,
             self.seats,
+            self.inbox,
             self._extensions.loaded.conditions,
             self._core.clock,
             trust_for=self._core.budget_trust,

@@ -192,7 +192,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       globalValidation: {
         requireAuthentication: true
         unauthenticatedClientAction: 'Return401'
-        excludedPaths: ['/api/health', '/api/openapi.json', '/api/app', '/api/app/*', '/api/approval-links/*'] // anonymous with keys, too
+        excludedPaths: ['/api/health', '/api/openapi.json', '/api/docs', '/api/app', '/api/app/*', '/api/approval-links/*'] // anonymous with keys, too
       }
       httpSettings: { requireHttps: true }
       login: { tokenStore: { enabled: false } } // callers bring a token; the web app's session is a cookie and needs no stored tokens

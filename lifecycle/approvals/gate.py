@@ -121,7 +121,11 @@ async def no_approvals(run: Run, call: RequestedCall) -> Allowed:
 
 
 class ApprovalPending(AppError):
-    """Raised when tool calls of the run wait for a decision; has their records."""
+    """The run waits for a person's decision; its approvals say about what.
+
+    Attributes:
+        records: The approvals that are to be decided.
+    """
 
     code = APPROVAL_NEEDED
 

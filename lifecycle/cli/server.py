@@ -35,9 +35,9 @@ class Server:
 
         self._client: Client = Client(
             self.url,
-            key=key,
-            token=token,
-            workspace=workspace,
+            key=_sendable(key, "function key"),
+            token=_sendable(token, "token"),
+            workspace=_sendable(workspace, "workspace"),
             attempts=_ATTEMPTS,
             pause_s=_PAUSE_S,
             timeout_s=_TIMEOUT_S,
@@ -121,6 +121,19 @@ class Server:
 
     def _no_answer(self) -> str:
         return f"this is not the app's answer, is {self.url} its address?"
+
+
+def _sendable(value: str | None, what: str) -> str | None:
+    """Return the value of a header, without the space around it that copying leaves; the value is in no message.
+
+    Raises:
+        CommandFailed: No header can have it.
+    """
+    value = value.strip() if value else None
+    if value and not (value.isascii() and value.isprintable()):
+        msg = f"the {what} cannot be sent: it has characters that are not printable ASCII; was more copied than it?"
+        raise CommandFailed(msg)
+    return value
 
 
 async def _next(items: AsyncIterator[Any]) -> Any:

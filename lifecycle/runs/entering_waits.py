@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lifecycle.approvals.gate import ApprovalPending
@@ -44,6 +45,12 @@ class WaitingRuns:
                 return ()
             why = "a degradation step of the agent"
             records = [self._requests.budget(run, attempt.effort.version, why)]
+        # What the attempt under way has spent is part of it, the call that asks included.
+        spent = run.spend.cost_micro_usd + attempt.effort.spend.cost_micro_usd
+        records = [
+            record if record.etag else replace(record, approval=replace(record.approval, cost_micro_usd=spent))
+            for record in records
+        ]
         await self._requests.enter(run, records)
         return [record.approval for record in records]
 

@@ -9,8 +9,10 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     StringConstraints,
+    Tag,
     TypeAdapter,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -20,6 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from kernel.strict_json import is_mapping
+from kernel.validation import text_or_object
 from lifecycle.tools.argument_conditions import MAX_LENGTH, check_condition
 from lifecycle.tools.definition import Approval, When
 
@@ -53,6 +56,12 @@ class ApprovalWhen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     when: Annotated[str, Field(max_length=MAX_LENGTH), AfterValidator(check_condition)]
+
+
+ToolApproval = Annotated[
+    Annotated[Literal["never", "always"], Tag("(text)")] | Annotated[ApprovalWhen, Tag("(object)")],
+    Discriminator(text_or_object),
+]
 
 
 class Place(_Options):
@@ -133,7 +142,7 @@ class Mcp(_HostedTool):
     server_description: Words | None = None
     allowed_tools: Annotated[tuple[Words, ...], Field(max_length=128)] = ()
     headers_setting: Annotated[str, StringConstraints(pattern=r"^MCP_HEADERS_[A-Z0-9_]{1,64}$")] | None = None
-    approval: Literal["never", "always"] | ApprovalWhen | None = None
+    approval: ToolApproval | None = None
     timeout_s: Annotated[float, Field(gt=0, le=600)] | None = None
 
     @model_validator(mode="before")

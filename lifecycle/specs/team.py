@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from lifecycle.specs.handoff_conditions import AnyCondition
 from lifecycle.specs.spec import Label
 from lifecycle.tools.handoff import PREFIX
 
@@ -21,19 +22,8 @@ characters."""
 AgentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
 Person = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^!%~\s][^!%\r\n]*$")]
 Phrase = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"\S")]
-Extended = Annotated[str, StringConstraints(pattern=r"^extension:[a-z][a-z0-9_]{0,63}$")]
 
 Role = Literal["primary", "specialist", "backup"]
-Condition = Literal[
-    "keyword_detected",
-    "capability_requested",
-    "sentiment_below",
-    "quality_below",
-    "failures",
-    "cost_above",
-    "turns_above",
-    "always",
-]
 ContextPolicy = Literal["full", "last", "summary", "none"]
 Overflow = Literal["queue", "backup", "refuse"]
 
@@ -101,7 +91,7 @@ class HandoffTrigger(_Value):
     """
 
     name: Label
-    condition: Condition | Extended
+    condition: AnyCondition
     parameters: Parameters = Parameters()
     target: MemberName | None = None
     target_specialization: Label | None = None
@@ -243,7 +233,7 @@ class EscalationLevel(_Value):
     level: int = Field(ge=1, le=20)
     target: MemberName | None = None
     target_specialization: Label | None = None
-    condition: Condition | Extended | None = None
+    condition: AnyCondition | None = None
     parameters: Parameters = Parameters()
     after_s: int = Field(default=900, ge=1, le=2_592_000)
     notification_channels: tuple[AgentName, ...] = Field(default=(), max_length=20)

@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 class HandedOver(AppError):
-    """Raised when the run continues with another member of its team."""
+    """The run continues with another member of its team."""
 
     code = "handed_over"
 

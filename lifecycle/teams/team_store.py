@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from kernel.errors import Conflict, InvalidInput, NotFound
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from kernel.clock import Clock
     from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore
     from lifecycle.registry.catalog import Catalog
+    from lifecycle.teams.waiting_session_indexes import Inbox
 
 _MOST_NAMED = 20
 _TRUSTED = timedelta(seconds=30)
@@ -96,6 +98,7 @@ class Teams:
         items: ConfigurationStore,
         catalog: Catalog,
         seats: Seats,
+        inbox: Inbox,
         conditions: Collection[str],
         clock: Clock,
         *,
@@ -105,6 +108,7 @@ class Teams:
         self._items = items
         self._catalog = catalog
         self._seats = seats
+        self._inbox = inbox
         self._conditions = conditions
         self._clock = clock
         self._trust_for = trust_for
@@ -213,16 +217,21 @@ class Teams:
             raise InvalidInput(msg, code="unknown_condition", fields=unknown)
 
     async def _check_unused(self, workspace: str, name: str, members: set[str] | None) -> None:
-        """Check that none of the members (None: no member at all) has an open session."""
+        """Check that none of the members has an open session; None: that the team has none, not even a waiting one."""
         if members is not None and not members:
             return
         seats = await self._seats.exact(workspace, name)
-        used = [seat for seat in seats if members is None or seat.member in members]
+        used = {
+            seat.session_id: f"is with {seat.member}" for seat in seats if members is None or seat.member in members
+        }
+        if members is None:
+            waiting = [one.session.id async for one in self._inbox.waiting_for_member(workspace, name)]
+            used |= dict.fromkeys(waiting, "waits for a member")
         if not used:
             return
         subject = "The team" if members is None else "A member that is gone from it"
-        msg = f"{subject} has {len(used)} open conversations. End them, or hand them over, first."
-        fields = {f"/sessions/{seat.session_id}": f"is with {seat.member}" for seat in used[:_MOST_NAMED]}
+        msg = f"{subject} has open conversations: {len(used)}. End them, or hand them over, first."
+        fields = {f"/sessions/{ident}": where for ident, where in islice(used.items(), _MOST_NAMED)}
         raise Conflict(msg, code="team_in_use", fields=fields)
 
 

@@ -7,6 +7,7 @@ firing are written in one transaction.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -28,7 +29,7 @@ from kernel.tables import (
     first_rows,
     put,
 )
-from llmops.alerts.alert_rules import FIRED, AlertRule, Firing, State
+from llmops.alerts.alert_rules import FIRED, AlertRule, Firing, RuleStatus, State
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
@@ -205,8 +206,18 @@ class AlertStore:
         """Return up to `limit` (1-999) firings, newest first, and the cursor of the next page; None at the end."""
         span = Span.prefix(workspace, FIRED, after=None if after is None else FIRED + after)
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
-        found = list(readable(rows[:limit], lambda row: _FIRING.load(row.text("firing")), "firing of an alert"))
-        return found, rows[limit - 1].key.removeprefix(FIRED) if len(rows) > limit else None
+        return _firings(rows[:limit]), rows[limit - 1].key.removeprefix(FIRED) if len(rows) > limit else None
+
+    async def open_firings(
+        self, workspace: str, limit: int, after: str | None = None
+    ) -> tuple[Sequence[Firing], str | None]:
+        """Return firings that have not resolved, as `fired` does: found by the rules, however long the history is."""
+        states = [status.state for status in (await self.states(workspace)).values()]
+        keys = sorted(state.firing for state in states if state.status is RuleStatus.FIRING)
+        keys = [key for key in keys if after is None or key > FIRED + after]
+        rows = await asyncio.gather(*(self._tables.get(TABLE, workspace, key) for key in keys[:limit]))
+        found = _firings([row for row in rows if row is not None])
+        return found, keys[limit - 1].removeprefix(FIRED) if len(keys) > limit else None
 
     async def save(
         self, alert: Alert, before: AlertStatus | None, state: State, firing: Firing | None
@@ -261,3 +272,8 @@ def _row(alert: Alert, before: Row | None) -> Row:
 
 def _read(row: Row) -> Alert:
     return _ALERT.load(row.text("alert"))
+
+
+def _firings(rows: Sequence[Row]) -> Sequence[Firing]:
+    """Return the firings of the rows that can be read."""
+    return list(readable(rows, lambda row: _FIRING.load(row.text("firing")), "firing of an alert"))

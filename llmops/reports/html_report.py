@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --bar: #2f6fde; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+  overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.5rem 0; padding: 0; list-style: none; }
 .figures li { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem 1rem; min-width: 9rem; }
 .figures b { display: block; font-size: 1.4rem; }
 table { border-collapse: collapse; width: 100%; } th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); }
-th { text-align: left; font-weight: 600; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+th { text-align: left; font-weight: 600; }
+td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .bar { width: 30%; } .bar i { display: block; height: .7rem; border-radius: .2rem; background: var(--bar); }
 .note { color: #8a5a00; } footer { margin-top: 2rem; opacity: .7; font-size: .85rem; }
 """

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 def usd(micro_usd: int) -> str:
-    """Return an amount in dollars; one below a dollar with four decimals."""
+    """Return an amount in dollars: from one on with two decimals, from a cent on with four, below with all six."""
     amount = micro_usd / 1_000_000
-    return f"${amount:,.2f}" if abs(amount) >= 1 or amount == 0 else f"${amount:,.4f}"
+    decimals = 2 if abs(amount) >= 1 or amount == 0 else 4 if abs(amount) >= 0.01 else 6
+    return f"${amount:,.{decimals}f}"
 
 
 def signed_usd(micro_usd: int) -> str:

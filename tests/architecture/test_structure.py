@@ -9,9 +9,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from kernel import errors
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("kernel", "llmops", "lifecycle", "adapters", "bootstrap", "triggers", "devhost")
 DOMAIN = ("kernel", "llmops", "lifecycle")
+ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.AppError)}
 SETTINGS = {
     "TablesConnection": "UseDevelopmentStorage=true",
     "ServiceBusConnection": "Endpoint=sb://127.0.0.1;SharedAccessKeyName=x;SharedAccessKey=y",
@@ -147,6 +150,20 @@ def test_what_carries_out_a_run_has_few_collaborators() -> None:
 
     assert found["RunWorker"] <= 7
     assert {name: count for name, count in found.items() if count > 7} == {}
+
+
+def test_the_docstring_of_an_error_says_what_has_happened() -> None:
+    """Its first line is what callers read as `detail` (kernel/errors.py): not when it is raised, nor what it is for."""
+    docstrings = {
+        f"{path.relative_to(ROOT)}: {node.name}": (ast.get_docstring(node) or "").partition("\n")[0]
+        for path in modules(PACKAGES)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+        and any(isinstance(base, ast.Name) and base.id in ERRORS for base in node.bases)
+    }
+
+    assert docstrings
+    assert {name for name, text in docstrings.items() if text.startswith(("Raised", "Raises"))} == set()
 
 
 def test_decisions_are_numbered_once() -> None:

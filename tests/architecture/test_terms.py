@@ -10,7 +10,7 @@ from lifecycle.events.catalogue import CATALOGUE
 from triggers.app import RESOURCES
 
 ROOT = Path(__file__).parents[2]
-_DOCUMENTS = frozenset({"openapi.json", "start"})
+_DOCUMENTS = frozenset({"openapi.json", "docs", "start"})
 """Paths that are about the API itself."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from devhost.services import RunningHost, start_host
+from tests.servicebus.support import shorten_sdk_polls
 from tests.waiting import QUIET_S, eventually_now
 
 APPS = Path(__file__).parent / "apps"
@@ -33,13 +34,15 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
+
+
 def _call(
     method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None, timeout_s: float = QUIET_S
 ) -> Answer:
     request = urllib.request.Request(url, body, headers or {}, method=method)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
     try:
-        with opener.open(request, timeout=timeout_s) as response:
+        with _OPENER.open(request, timeout=timeout_s) as response:
             return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, response.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -98,6 +101,11 @@ def eventually() -> Callable[..., Any]:
 def observe() -> type[Sample]:
     """Watch a host that a test has started itself."""
     return Sample
+
+
+@pytest.fixture(autouse=True)
+def _impatient_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_sdk_polls(monkeypatch)
 
 
 @pytest.fixture

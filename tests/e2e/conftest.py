@@ -16,7 +16,13 @@ from devhost.errors import StartupError
 from devhost.ports import free_port
 from devhost.services import node
 from tests.e2e.support import OPENAI_KEY, PATIENT, PROMPT, SIGNING_KEY, Api, MemoryStack, Stack, start_fake_openai
+from tests.servicebus.support import shorten_sdk_polls
 from tests.waiting import QUIET_S
+
+
+@pytest.fixture(autouse=True)
+def _impatient_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_sdk_polls(monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +82,14 @@ async def fresh_api(fresh_stack: Stack) -> AsyncIterator[Api]:
     fresh_stack.mend()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(QUIET_S)) as http:
         yield Api(http, fresh_stack, f"ws-{uuid.uuid4().hex[:12]}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests that kill a stack to one worker, so that no second one starts it."""
+    for item in items:
+        if "fresh_stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("fresh_stack"))
 
 
 @pytest.hookimpl(wrapper=True)

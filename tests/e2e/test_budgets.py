@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from tests.e2e.support import PROMPT, Api, Stack, eventually
 
-RUNS = 20
+RUNS = 12
 """More than the cap allows; tests/lifecycle/test_budgets.py has 64 with workers that die at any step."""
 
 
@@ -17,7 +17,7 @@ async def test_runs_at_once_against_one_cap_never_spend_more(fresh_api: Api, fre
     """The host is killed in the middle; in the end the budget has counted what the ledger has, and the rest waits."""
     api = fresh_api
     await api.declare("a", max_output_tokens=60, simulate={"latency_ms": 150})
-    cap = 500
+    cap = 300
     put = await api.call("PUT", "budgets/workspace", {"limits": [{"unit": "tokens", "period": "total", "limit": cap}]})
     assert put.status == 201, put.json()
     runs = await asyncio.gather(*(api.submit("a", f"{PROMPT} {n}") for n in range(RUNS)))

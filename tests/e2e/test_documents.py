@@ -23,6 +23,13 @@ def commands(document: str, kind: str) -> str:
     return "\n".join(re.findall(rf"^ *```{kind}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL))
 
 
+@pytest.fixture(scope="module")
+def address(stack: Stack) -> str:
+    """Return the address of an app with the example agents, as `make start` leaves it."""
+    asyncio.run(register(stack.host.url))
+    return stack.host.url
+
+
 @pytest.mark.parametrize(
     ("document", "shows"),
     [
@@ -50,10 +57,9 @@ def commands(document: str, kind: str) -> str:
         ("docs/workflows.md", '"state":"succeeded"'),
     ],
 )
-def test_every_command_of_a_document_succeeds(stack: Stack, tmp_path: Path, document: str, shows: str) -> None:
+def test_every_command_of_a_document_succeeds(address: str, tmp_path: Path, document: str, shows: str) -> None:
     """Run in order, with a failure of any curl ending it; what commands write stays out of the project."""
-    asyncio.run(register(stack.host.url))
-    script = commands(document, "sh").replace("http://127.0.0.1:7071", stack.host.url)
+    script = commands(document, "sh").replace("http://127.0.0.1:7071", address)
     script = re.sub(r"^make .*$", "", script, flags=re.MULTILINE).replace("curl -s ", "curl -s --fail-with-body ")
 
     own_python = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

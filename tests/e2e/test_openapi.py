@@ -414,6 +414,7 @@ async def test_real_answers_are_as_described(api: Api, document: Any, stack: Sta
     await _other_protocols(call)
     await call("GET", "health")
     await call("GET", "openapi.json")
+    await call("GET", "docs")
     await call("DELETE", "agents/a", If_Match='"1"')
     await call("DELETE", "agents/a")
     await call("DELETE", "agents/a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -138,6 +139,8 @@ async def test_the_timer_cancels_a_step_that_takes_too_long_and_asks_its_fallbac
     step = {"name": "only", "agent": "slow", "timeout_s": 1, "fallback": "writer"}
     await api.call("PUT", "workflows/late", {"steps": [step]})
     started = (await api.call("POST", "workflows/late/runs", {"input": PROMPT})).json()
+    await api.run_in(started["steps"][0]["run_id"], "running")
+    await asyncio.sleep(step["timeout_s"])  # before it is over, the timer has nothing to do
 
     async def timed_out() -> Any:
         await stack.run_timer("tend_budgets")

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from agent_lifecycle_client import ApiError, Client
+from agent_lifecycle_client import AnswerChanged, ApiError, Client, RunNotAnswered
 from agent_lifecycle_client.events import Event, parse
 from agent_lifecycle_client.models import RunView
 
@@ -185,6 +185,65 @@ async def test_a_stream_is_followed_from_answer_to_answer() -> None:
 
     assert pieces == ["Hel", "lo"]
     assert server.asked[2].headers["last-event-id"] == "2"
+
+
+@pytest.mark.parametrize(("second", "pieces"), [("Hello", ["Hel", "lo"]), ("Good day", ["Hel"])])
+async def test_an_attempt_that_starts_over_repeats_nothing(second: str, pieces: list[str]) -> None:
+    """The same words go on where they were; others end the stream as an error, which has the run with its answer."""
+    events = _events(
+        ("1", "run.delta", {"run_id": "r", "attempt": 1, "offset": 0, "text": "Hel"}),
+        ("2", "run.stream_ended", {"run_id": "r", "attempt": 1, "outcome": "superseded"}),
+        ("3", "run.delta", {"run_id": "r", "attempt": 2, "offset": 0, "text": second[:2]}),
+        ("4", "run.delta", {"run_id": "r", "attempt": 2, "offset": 2, "text": second[2:]}),
+        ("5", "run.stage", {"run_id": "r", "stage": "COMPLETED"}),
+    )
+    server = Server(_ok(run(state="queued")), events, _ok(run(answer=second)))
+    found: list[str] = []
+
+    async def read(asking: Client) -> None:
+        async for piece in asking.stream("a", "Hi"):
+            found.append(piece)  # noqa: PERF401 - what came before an error counts
+
+    async with client(server) as asking:
+        if second == "Hello":
+            await read(asking)
+        else:
+            with pytest.raises(AnswerChanged) as changed:
+                await read(asking)
+            assert changed.value.run.answer == second
+
+    assert found == pieces
+
+
+async def test_what_the_events_did_not_have_comes_from_the_answer() -> None:
+    events = _events(
+        ("1", "run.delta", {"run_id": "r", "attempt": 1, "offset": 0, "text": "Hel"}),
+        ("2", "run.stage", {"run_id": "r", "stage": "COMPLETED"}),
+    )
+    server = Server(_ok(run(state="queued")), events, _ok(run()))
+    async with client(server) as asking:
+        assert [piece async for piece in asking.stream("a", "Hi")] == ["Hel", "lo"]
+
+
+async def test_line_separators_in_an_answer_end_no_line() -> None:
+    """JSON allows U+2028, U+2029 and U+0085 as they are in a string; only a line feed ends a result."""
+    answer = "one\u2028two\u2029three\u0085four"
+    line = {"id": "1", "index": 0, "agent": "a", "run_id": "r", "state": "succeeded", "answer": answer}
+    lines = json.dumps(line | {"error": None, "cost_micro_usd": 1}, ensure_ascii=False) + "\n"
+    server = Server(httpx.Response(200, text=lines * 2))
+    async with client(server) as asking:
+        assert [each.answer async for each in asking.batch_results("b")] == [answer] * 2
+
+
+async def test_the_server_is_not_asked_to_wait_longer_than_the_caller_does() -> None:
+    server = Server(_ok(run()), _ok(run()), _ok(run(state="running")))
+    async with client(server) as asking:
+        await asking.ask("a", "Hi")
+        await asking.ask("a", "Hi", timeout_s=3)
+        with pytest.raises(RunNotAnswered):
+            await asking.ask("a", "Hi", timeout_s=0)
+
+    assert [asked.headers.get("prefer") for asked in server.asked] == ["wait=20", "wait=3", None]
 
 
 def test_events_are_read_as_the_standard_has_them() -> None:

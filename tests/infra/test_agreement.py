@@ -307,16 +307,18 @@ def _tables() -> set[str]:
 
 
 def _tables_of(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text())
+    text = path.read_text()
+    if not re.search(r"tables|every|first_rows", text):
+        return set()  # `_table_argument` would find nothing
+    tree = ast.parse(text)
+    nodes = list(ast.walk(tree))
     constants = _constants(tree) | {
         name.asname or name.name: _constants_in(_module(node)).get(name.name, "")
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.ImportFrom) and _module(node).is_file()
         for name in node.names
     }
-    arguments = [
-        argument for node in ast.walk(tree) if isinstance(node, ast.Call) for argument in _table_argument(node)
-    ]
+    arguments = [argument for node in nodes if isinstance(node, ast.Call) for argument in _table_argument(node)]
     literal = {argument.value for argument in arguments if isinstance(argument, ast.Constant)}
     named = {
         constants[argument.id] for argument in arguments if isinstance(argument, ast.Name) and argument.id in constants

@@ -154,7 +154,7 @@ def test_the_package_is_compiled_before_it_is_uploaded(package: Path) -> None:
     log = subprocess.run(
         [sys.executable, "-v", "-c", CODE],
         cwd=package,
-        env={**os.environ, **SETTINGS, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": ""},
+        env={**os.environ, **SETTINGS, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=True,

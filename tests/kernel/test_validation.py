@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
 
-from kernel.validation import wrong_places
+from kernel.validation import text_or_object, wrong_places
 
 
 class _Limit(BaseModel):
@@ -26,7 +26,11 @@ class _Limit(BaseModel):
 
 class _Budget(BaseModel):
     limits: Annotated[tuple[_Limit, ...], Field(min_length=1, max_length=2)]
-    labels: dict[str, int] = {}
+    labels: dict[Annotated[str, Field(min_length=1)], int] = {}
+    until: Annotated[
+        Annotated[str, Field(min_length=2), Tag("(text)")] | Annotated[_Limit, Tag("(object)")],
+        Discriminator(text_or_object),
+    ] = "never"
 
 
 @pytest.mark.parametrize(
@@ -42,6 +46,9 @@ class _Budget(BaseModel):
         ({"limits": [{"limit": 1, "unti": "usd"}]}, {"/limits/0/unti": "There is no such field"}),
         ({"limits": [7]}, {"/limits/0": "Input should be an object"}),
         ({"limits": [{"limit": 1}], "labels": {"a/b~c": "x"}}, ["/labels/a~1b~0c"]),
+        ({"limits": [{"limit": 1}], "labels": {"": 1}}, ["/labels/"]),
+        ({"limits": [{"limit": 1}], "until": "x"}, ["/until"]),
+        ({"limits": [{"limit": 1}], "until": {"limit": 13}}, {"/until/limit": "thirteen brings bad luck"}),
     ],
 )
 def test_what_is_wrong_is_told_by_place(body: Any, told: Any) -> None:

@@ -144,6 +144,8 @@ async def test_steps_go_over_an_approval() -> None:
     done = await decide(app, run)
     steps = await steps_of(app, run.id)
 
+    assert run.error is not None
+    assert run.error.detail == "The run waits for a person's decision; its approvals say about what."
     assert done.state is RunState.SUCCEEDED
     assert told(while_waiting)[-1] == ("wait", 1, "approval", "approval_needed")
     assert told(steps) == [

@@ -33,9 +33,15 @@ from devhost.services import ServiceBus, start_service_bus
 from tests.e2e.support import QUEUE, topology
 from tests.fakes.openai_server import FakeOpenAI
 from tests.lifecycle.doubles import quick_settings
+from tests.servicebus.support import shorten_sdk_polls
 from triggers import queue
 from triggers.http import agents, runs, system
 from triggers.http.request_handling import Api
+
+
+@pytest.fixture(autouse=True)
+def _impatient_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_sdk_polls(monkeypatch)
 
 
 @dataclass

@@ -63,3 +63,20 @@ async def test_default_rules_are_listed_and_can_be_set_otherwise() -> None:
     assert (kept.status_code, changed.status_code, gone.status_code) == (409, 200, 204)
     assert json.loads(kept.get_body())["code"] == "default_alert"
     assert (back["default"], back["rule"]["metric"]) == (True, "latency_p95_ms")
+
+
+async def test_only_what_still_fires_is_listed_on_request() -> None:
+    """What has resolved is in the history, which stays as it was."""
+    edge = Edge(alerts)
+    await put(edge, "a", RULE | {"condition": "gte", "threshold": 0})
+
+    async def fired(**params: str) -> list[str]:
+        await edge.services.alerts.evaluator.evaluate()
+        answer = await edge("alerts_fired", request(method="GET", params=params))
+        return [each["alert"] for each in json.loads(answer.get_body())["items"]]
+
+    during = await fired(open="true")
+    await edge("alerts_item", request(method="DELETE", route={"name": "a"}))
+
+    assert (during, await fired(open="true"), await fired()) == (["a"], [], ["a"])
+    assert (await edge("alerts_fired", request(method="GET", params={"open": "yes"}))).status_code == 400

@@ -134,6 +134,7 @@ GET    evaluations/{name}/versions evaluations_versions function
 GET    health health anonymous
 GET    metrics metrics function
 GET    openapi.json openapi anonymous
+GET    docs docs anonymous
 GET    registry/plan registry_plan function
 GET    registry/plan/{id} registry_plan_get function
 GET    loader loader function

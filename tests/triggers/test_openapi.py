@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 from openapi_spec_validator import validate
 from pydantic import BaseModel
 
-from tests.triggers.conftest import resource
+from tests.triggers.conftest import Edge, request, resource
+from triggers.http import system
 from triggers.http.endpoint import Endpoint, Parameter
 from triggers.http.openapi import describe
+from triggers.http.openapi_page import page_of
 from triggers.http.request_handling import Operation
 
 
@@ -74,3 +78,35 @@ def test_an_answer_without_a_body_has_no_content() -> None:
 
     validate(document)
     assert "content" not in document["paths"]["/x"]["delete"]["responses"]["204"]
+
+
+def test_the_page_shows_every_operation_and_schema_as_text() -> None:
+    """With links to what is named; nothing in a description is markup."""
+    document = document_of(
+        Endpoint("POST", "things", "things_make", "Make <b>one</b>.", body="Thing", returns="Thing", status=201),
+        Endpoint("GET", "things-else/{id}", "things_get", "Get it.", query={"limit": Parameter("How <many>.")}),
+        Endpoint("GET", "things/{id}", "things_other", "Get another.", returns="Thing"),
+    )
+    page = page_of(document)
+
+    assert {f'<details id="{name}">' for name in ("things_make", "things_get", "things_other", "schema-_Thing")} <= {
+        found.group() for found in re.finditer(r'<details id="[^"]+">', page)
+    }
+    assert page.count('<h2 id="things">') == page.count('<h2 id="things-else">') == 1
+    assert 'href="#schema-_Thing"' in page
+    assert "Make &lt;b&gt;one&lt;/b&gt;." in page
+    assert "How &lt;many&gt;." in page
+    assert "<script" not in page
+
+
+async def test_the_description_is_made_once() -> None:
+    """Anybody may ask for it, also without a key, and making it takes a second."""
+    edge = Edge(system)
+    first, second = [(await edge("openapi", request(method="GET"))).get_body() for _ in range(2)]
+    page = await edge("docs", request(method="GET"))
+
+    assert first == second
+    assert edge.api.documents is edge.api.documents
+    assert json.loads(first)["openapi"] == "3.1.0"
+    assert page.mimetype == "text/html"
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")

@@ -123,6 +123,20 @@ async def test_a_bad_schedule_changes_nothing(edge: Edge, wrong: Any, code: str)
     assert await edge.services.planned.schedules.list("default") == []
 
 
+@pytest.mark.parametrize(
+    ("run", "pointer"),
+    [
+        ({"query": " "}, "/run/query"),
+        ({"query": "x", "callback": {"queue": "nobody"}}, "/run/callback/queue"),
+        ({"query": "x", "client_tools": {"tools": [{"name": "a b"}]}}, "/run/client_tools/tools/0/name"),
+    ],
+)
+async def test_what_is_wrong_with_a_schedules_run_is_named_by_its_place(edge: Edge, run: Any, pointer: str) -> None:
+    refused = await edge("schedules_item", request(SCHEDULE | {"run": run}, method="PUT", route={"name": "daily"}))
+
+    assert [each["pointer"] for each in body(refused)["errors"]] == [pointer]
+
+
 async def posted(edge: Edge, content: bytes, kind: str = "application/jsonl", **params: str) -> func.HttpResponse:
     return await edge(
         "batches", request(content, headers={"Content-Type": kind, "Idempotency-Key": "k"}, params=params)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from kernel import errors
+from lifecycle.specs.spec import AgentSpec
+from lifecycle.specs.team import Team
+from lifecycle.specs.workflow import WorkflowSpec
 from triggers.http.error_responses import CONTENT_TYPE, Unauthorized, invalid_body, problem
+from triggers.http.openai.views import ResponseBody
 
 
 @pytest.mark.parametrize(
@@ -34,6 +39,39 @@ def test_every_error_has_its_status(error: errors.AppError, status: int) -> None
     assert (response.status_code, response.mimetype) == (status, CONTENT_TYPE)
     assert (body["status"], body["code"], body["detail"]) == (status, error.code, error.detail)
     assert set(body) == {"type", "title", "status", "code", "detail"}
+
+
+_MCP = {"type": "mcp", "server_label": "docs", "server_url": "https://a.example"}
+_TRIGGER = {"name": "t", "target": "a", "condition": "on a whim"}
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "pointer"),
+    [
+        (AgentSpec, {"model": "m", "tools": [_MCP | {"approval": "perhaps"}]}, "/tools/0/approval"),
+        (AgentSpec, {"model": "m", "tools": [_MCP | {"approval": {}}]}, "/tools/0/approval/when"),
+        (AgentSpec, {"model": "m", "labels": {"": "x"}}, "/labels/"),
+        (
+            Team,
+            {"members": [{"name": "a", "agent": "b", "handoff_triggers": [_TRIGGER]}]},
+            "/members/0/handoff_triggers/0/condition",
+        ),
+        (
+            Team,
+            {"members": [], "escalation_path": [{"level": 1, "condition": "extension:"}]},
+            "/escalation_path/0/condition",
+        ),
+        (WorkflowSpec, {"steps": [{"name": "g", "group_chat": ["a"]}]}, "/steps/0/group_chat"),
+        (ResponseBody, {"model": "m", "input": "x", "conversation": {}}, "/conversation/id"),
+    ],
+)
+def test_what_can_be_of_several_kinds_is_wrong_at_its_place(model: type[BaseModel], body: Any, pointer: str) -> None:
+    """Pointers have the names of fields only, and a fault is told once: for the kind that was meant."""
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(body)
+
+    assert pointer in (found := invalid_body(caught.value, model).fields)
+    assert not [place for place in found if place not in (pointer, "/members", "/escalation_path/0", "/")]
 
 
 def test_a_wait_is_told_in_whole_seconds() -> None:

@@ -126,5 +126,6 @@ class Reader:
         await self.page.evaluate(frames)
 
     async def picture(self, name: str) -> None:
-        """Keep a picture of the page, for who looks at the tests' results."""
-        await self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+        """Keep a picture of the page where somebody will look at it: in CI, or where `SCREENSHOTS` says."""
+        if os.environ.get("CI") or os.environ.get("SCREENSHOTS"):
+            await self.page.screenshot(path=SCREENSHOTS / f"{name}.png")

@@ -18,7 +18,7 @@ from tests.webapp.app_service import COOKIE, authentication
 from tests.webapp.support import HOSTILE, PATIENCE_MS, Reader
 
 pytestmark = [pytest.mark.xdist_group("webapp"), pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="session")]
-TABS = 12
+TABS = 6
 LONG = " ".join(f"word{number}" for number in range(160))
 
 expect.set_options(timeout=PATIENCE_MS)
@@ -240,7 +240,7 @@ async def test_a_day_of_costs_leads_to_its_runs(api: Api, reader: Reader) -> Non
     await reader.see("No runs")
 
 
-async def test_a_dozen_tabs_follow_at_the_cost_of_one(browser: Browser, api: Api, app_stack: Stack) -> None:
+async def test_half_a_dozen_tabs_follow_at_the_cost_of_one(browser: Browser, api: Api, app_stack: Stack) -> None:
     """One tab asks for all, events and what waits; when it is closed another goes on, and none misses anything."""
     context = await browser.new_context()
     readers = [Reader(await context.new_page(), app_stack)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import logging
 import re
 import traceback
@@ -94,6 +95,18 @@ class Api:
         self._queue = queue
         self._make_signals = make_signals
         self._preparing: asyncio.Task[None] | None = None
+
+    @cached_property
+    def documents(self) -> tuple[str, str]:
+        """The description of the API, as OpenAPI in JSON and as a page.
+
+        It takes about a second, and anybody may ask for it: it is made once.
+        """
+        from triggers.http.openapi import describe  # noqa: PLC0415 - only these answers need it
+        from triggers.http.openapi_page import page_of  # noqa: PLC0415 - see above
+
+        described = describe(self.operations)
+        return json.dumps(described), page_of(described)
 
     def blueprint(self) -> df.Blueprint:
         """Return the functions."""

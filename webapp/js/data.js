@@ -1,7 +1,7 @@
 // What a page has asked for, and asking again when it changes.
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { get, key } from "./api.js";
-import { generation, onEvent } from "./live.js";
+import { connection, generation, onEvent } from "./live.js";
 
 const AT_MOST_EVERY_MS = 3000;
 
@@ -13,12 +13,15 @@ const AT_MOST_EVERY_MS = 3000;
  * @param on  Names of events after which the answer may be another, like "run." or "agent.created".
  * @param inputs  What the request depends on.
  * @param hidden  Whether it is asked for in a hidden tab, too.
+ * @param of  What the events must be of, like {session_id: "…"}: those of others change nothing.
  */
-export function useData(load, on = [], inputs = [], { hidden = false } = {}) {
+export function useData(load, on = [], inputs = [], { hidden = false, of = {} } = {}) {
   const [result, setResult] = useState({ data: null, error: null, loading: true });
   const current = useRef({ at: 0, timer: null, abort: null, stale: false });
   const latest = useRef(load);
   latest.current = load;
+  const concerned = useRef(of);
+  concerned.current = of;
 
   const run = useCallback(async () => {
     const now = current.current;
@@ -51,7 +54,8 @@ export function useData(load, on = [], inputs = [], { hidden = false } = {}) {
   }, [run, key.value, ...inputs]);
 
   useEffect(() => {
-    const off = onEvent((event) => on.some((name) => event.name.startsWith(name)) && soon());
+    const concerns = ({ name, data }) => on.some((each) => name.startsWith(each)) && Object.entries(concerned.current).every(([key, value]) => data[key] === value);
+    const off = onEvent((event) => concerns(event) && soon());
     const look = () => !document.hidden && current.current.stale && run();
     document.addEventListener("visibilitychange", look);
     return () => {
@@ -61,6 +65,14 @@ export function useData(load, on = [], inputs = [], { hidden = false } = {}) {
       current.current.timer = null;
     };
   }, [run, soon, on.join()]);
+
+  // What could not be had while the server was away is asked for when it is back.
+  const live = connection.value === "live";
+  const failed = useRef(null);
+  failed.current = result.error;
+  useEffect(() => {
+    if (live && failed.current?.passing) soon();
+  }, [live, soon]);
 
   const age = generation.value;
   const born = useRef(age);
@@ -72,18 +84,36 @@ export function useData(load, on = [], inputs = [], { hidden = false } = {}) {
 }
 
 /** The same, of one resource. */
-export function useResource(path, query = {}, on = []) {
+export function useResource(path, query = {}, on = [], options = {}) {
   const asked = path && JSON.stringify([path, query]);
-  return useData(path ? (signal) => get(path, query, { signal }) : null, on, [asked]);
+  return useData(path ? (signal) => get(path, query, { signal }) : null, on, [asked], options);
 }
 
-/** Pages of a list, with `more()` to read the next. */
-export function useList(path, query = {}, on = []) {
-  const first = useResource(path, query, on);
+const MOST_A_REQUEST = 200;
+
+/** Pages of a list of `query.limit` items, with `more()` to read the next; reading it again reads as many as are shown. */
+export function useList(path, query, on = []) {
+  const asked = path && JSON.stringify([path, query]);
+  const shown = useRef({ asked, items: 0 });
+  if (shown.current.asked !== asked) shown.current = { asked, items: 0 };
+  const load = async (signal) => {
+    const of = shown.current;
+    const page = (left, next) => get(path, { ...query, limit: Math.min(MOST_A_REQUEST, Math.max(left, query.limit)), next }, { signal });
+    const first = await page(of.items);
+    while (first.next && first.items.length < of.items) {
+      const { items, next } = await page(of.items - first.items.length, first.next);
+      first.items.push(...items);
+      first.next = next;
+    }
+    return first;
+  };
+  const first = useData(path ? load : null, on, [asked]);
   const [rest, setRest] = useState({ of: null, items: [], next: null, loading: false, error: null });
   const extended = rest.of === first.data ? rest : { items: [], next: first.data?.next, loading: false, error: null };
+  const items = first.data ? [...first.data.items, ...extended.items] : null;
   const more = async () => {
     const of = first.data;
+    shown.current.items = items.length + query.limit; // also of what is read again meanwhile
     setRest({ ...extended, of, loading: true });
     try {
       const page = await get(path, { ...query, next: extended.next });
@@ -94,7 +124,7 @@ export function useList(path, query = {}, on = []) {
   };
   return {
     ...first,
-    items: first.data ? [...first.data.items, ...extended.items] : null,
+    items,
     next: extended.next,
     loadingMore: extended.loading,
     moreError: extended.error,

@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { html } from "./html.js";
 import { canSignIn, key, locked, signIn, signInByPlatform, signOut } from "./api.js";
 import { connection, leading, start } from "./live.js";
-import { waiting, useWaiting } from "./waiting.js";
+import { counted, inbox, waiting, useWaiting } from "./waiting.js";
 import { chosen, next as nextTheme } from "./theme.js";
 import { pageKeys } from "./keys.js";
 import { go, link, route } from "./route.js";
@@ -75,7 +75,7 @@ function SignIn() {
     ${canSignIn && html`<p><button class="primary" onClick=${signInByPlatform}>Sign in with Microsoft Entra</button></p>`}
     <form onSubmit=${enter}>
       <p class="muted">${canSignIn ? "Or enter an access token for this app." : "Enter a function key of this app."} It stays in this tab, until you close it, and is sent to this app only.</p>
-      <label class="field">${kind}<input type="password" autocomplete="off" required value=${value} onInput=${(event) => setValue(event.target.value)} /></label>
+      <label class="field">${kind}<input type="password" autocomplete="off" required pattern="\\s*[!-~]+\\s*" title=${`A ${kind.toLowerCase()} has no spaces, and no letters but a to z`} value=${value} onInput=${(event) => setValue(event.target.value)} /></label>
       <div class="row end"><button class=${canSignIn ? "" : "primary"} type="submit">Sign in</button></div>
     </form>
   <//>`;
@@ -107,6 +107,7 @@ function Shell() {
   const [single, setSingle] = useState(localStorage.getItem(SINGLE_KEYS) !== "off");
   const here = PAGES.find((each) => each.page === page) ?? PAGES[0];
   useWaiting();
+  const count = counted(waiting.value, inbox.value?.cut.length);
 
   useEffect(() => {
     let prefix = 0;
@@ -128,14 +129,14 @@ function Shell() {
   }, [single]);
 
   useEffect(() => {
-    const count = waiting.value;
-    document.title = `${count ? `(${count}) ` : ""}${id ?? here.title} · Agent lifecycle`;
-  }, [page, id, waiting.value]);
+    document.title = `${waiting.value ? `(${count}) ` : ""}${id ?? here.title} · Agent lifecycle`;
+  }, [page, id, count]);
 
   useEffect(() => {
     if (Shell.shown) focusTitle();
     Shell.shown = true;
     scrollTo(0, 0);
+    document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }); // on a phone they are in a row
   }, [page, id]);
 
   const remember = (value) => {
@@ -148,7 +149,7 @@ function Shell() {
         <a class="brand plain" href=${link("now")}><img src=${new URL("../icon.svg", import.meta.url)} alt="" />Agent lifecycle</a>
         <nav aria-label="Pages"><ul>
           ${PAGES.filter((each) => !each.hidden).map((each) => html`<li><a href=${link(each.page)} aria-current=${each === here ? "page" : undefined}>
-            ${each.title}${each.page === "inbox" && waiting.value > 0 && html`<span class="count">${waiting.value}<span class="sr"> waiting</span></span>`}
+            ${each.title}${each.page === "inbox" && waiting.value > 0 && html`<span class="count">${count}<span class="sr"> waiting</span></span>`}
           </a></li>`)}
         </ul></nav>
         <div class="foot">

@@ -3,11 +3,13 @@ import { html } from "./html.js";
 import { refine, route } from "./route.js";
 import * as format from "./format.js";
 
+const isDay = (text) => /^[12]\d{3}-\d\d-\d\d$/.test(text ?? "") && !Number.isNaN(Date.parse(text));
+
 export function range() {
   const today = format.isoDay(new Date());
   const { from, to } = route.value.query;
-  const last = /^\d{4}-\d\d-\d\d$/.test(to ?? "") ? to : today;
-  const first = /^\d{4}-\d\d-\d\d$/.test(from ?? "") && from <= last ? from : format.addDays(last, -29);
+  const last = isDay(to) ? to : today;
+  const first = isDay(from) && from <= last ? from : format.addDays(last, -29);
   return { first, last, today };
 }
 

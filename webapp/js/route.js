@@ -1,9 +1,18 @@
 // Where the reader is: the part of the address after the #, so that no server has to know of it.
 import { signal } from "@preact/signals";
 
+/** What a part of the address stands for; itself where somebody wrote a `%` that begins no escape. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 function read() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  const parts = path.split("/").filter(Boolean).map(decodeURIComponent);
+  const parts = path.split("/").filter(Boolean).map(decoded);
   return { page: parts[0] ?? "now", id: parts[1] ?? null, query: Object.fromEntries(new URLSearchParams(query)) };
 }
 

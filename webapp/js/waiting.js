@@ -6,7 +6,7 @@ import { useData } from "./data.js";
 import { leading, onShare, share } from "./live.js";
 
 export const waiting = signal(0);
-/** {approvals, people, runs, alerts}: lists of what waits; null until known. */
+/** {approvals, people, runs, alerts}: lists of what waits, and `cut`, the names of those with more; null until known. */
 export const inbox = signal(null);
 export const inboxError = signal(null);
 
@@ -14,11 +14,18 @@ let reload = () => {};
 /** Ask again: the tab that follows asks for all. */
 export const lookAgain = () => (leading.value ? reload() : share("look"));
 
+/** Most that is read of each kind. */
+export const MOST = 50;
+const PATHS = { approvals: "approvals", people: "inbox", runs: "usage/waiting", alerts: "alerts/fired" };
+
 async function look(abort) {
-  const list = async (path, query = {}) => (await get(path, { ...query, limit: 50 }, { signal: abort })).items;
-  const [runs, fired, approvals, people] = await Promise.all([list("usage/waiting"), list("alerts/fired"), list("approvals"), list("inbox")]);
-  return { approvals, people, runs, alerts: fired.filter((each) => !each.resolved_at) };
+  const read = async ([kind, path]) => [kind, await get(path, { limit: MOST, open: kind === "alerts" || undefined }, { signal: abort })];
+  const pages = await Promise.all(Object.entries(PATHS).map(read));
+  return { ...Object.fromEntries(pages.map(([kind, { items }]) => [kind, items])), cut: pages.filter(([, { next }]) => next).map(([kind]) => kind) };
 }
+
+/** A number of what waits, with a plus where there are more than are read. */
+export const counted = (number, cut) => `${number}${cut ? "+" : ""}`;
 
 const SOON_MS = 900_000;
 
@@ -38,7 +45,7 @@ const TOUCHING = ["approval.", "budget.blocked", "alert.", "session.state_change
 function show({ data, error }) {
   inbox.value = data;
   inboxError.value = error;
-  waiting.value = Object.values(data ?? {}).reduce((sum, each) => sum + each.length, 0);
+  waiting.value = Object.keys(PATHS).reduce((sum, kind) => sum + (data?.[kind].length ?? 0), 0);
 }
 
 const told = () => leading.value && share("waiting", { data: inbox.value, error: inboxError.value });

@@ -5,13 +5,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from agent_lifecycle_client.client import ApiError, Client, RunNotAnswered
+from agent_lifecycle_client.client import AnswerChanged, ApiError, Client, RunNotAnswered
 from agent_lifecycle_client.events import Event
 
 if TYPE_CHECKING:
     from agent_lifecycle_client.models import BatchView, RunView, ScheduleView
 
-__all__ = ["ApiError", "BatchView", "Client", "Event", "RunNotAnswered", "RunView", "ScheduleView"]
+__all__ = ["AnswerChanged", "ApiError", "BatchView", "Client", "Event", "RunNotAnswered", "RunView", "ScheduleView"]
 
 
 def __getattr__(name: str) -> object:

@@ -60,6 +60,14 @@ class RunNotAnswered(Exception):
         self.run = run
 
 
+class AnswerChanged(Exception):
+    """A streamed run was attempted again, and its answer is other than the text already yielded; see `run`."""
+
+    def __init__(self, run: RunView) -> None:
+        super().__init__(f"run {run.id} was attempted again, and its answer is other than the text already yielded")
+        self.run = run
+
+
 class Client:
     """Calls the API for one workspace.
 
@@ -143,8 +151,9 @@ class Client:
             RunNotAnswered: It failed, was cancelled, waits for a person or budget, or took longer than `timeout_s`
                 seconds.
         """
-        run = await self._submit(agent, {"query": query, **request}, key, _LONGEST_WAIT_S)
-        run = await self.wait(run, timeout_s=timeout_s)
+        deadline = _now() + timeout_s
+        run = await self._submit(agent, {"query": query, **request}, key, int(min(_LONGEST_WAIT_S, timeout_s)))
+        run = await self.wait(run, timeout_s=deadline - _now())
         if run.state != "succeeded":
             raise RunNotAnswered(run)
         return run
@@ -168,31 +177,33 @@ class Client:
         return RunView.model_validate(await self.json("GET", f"runs/{_part(run_id)}"))
 
     async def stream(self, agent: str, query: str, **request: Any) -> AsyncIterator[str]:
-        """Submit a run and yield its answer's text while the model writes it.
+        """Submit a run and yield its answer's text while the model writes it; what was yielded begins the answer.
 
         Raises:
             RunNotAnswered: It ended without an answer; text that was yielded before is void.
+            AnswerChanged: It was attempted again and has another answer; text that was yielded before is void.
         """
         run = await self.submit(agent, query, stream=True, **request)
-        shown, ended = "", False
+        shown, text, ended = "", "", False
         async for event in self.events(run.session_id):
             if event.data.get("run_id") != run.id:
                 continue
-            if event.name == "run.delta":
-                offset, text = int(event.data["offset"]), str(event.data["text"])
-                if offset < len(shown):
-                    shown = shown[:offset]  # another attempt starts over
-                if offset == len(shown):
-                    shown += text
-                    yield text
+            if event.name == "run.delta" and (offset := int(event.data["offset"])) <= len(text):
+                text = text[:offset] + str(event.data["text"])  # from 0 where another attempt starts over
+                if text.startswith(shown) and text != shown:
+                    yield text[len(shown) :]
+                    shown = text
             ended = event.name == "run.stage" and event.data.get("stage") in ("COMPLETED", "FAILED")
             if ended or event.name == "run.waiting":
                 break
         run = await self.wait(run.id)
         if run.state != "succeeded":
             raise RunNotAnswered(run)
-        if run.answer and not shown:
-            yield run.answer
+        answer = run.answer or ""
+        if not answer.startswith(shown):
+            raise AnswerChanged(run)
+        if answer != shown:
+            yield answer[len(shown) :]
 
     async def events(self, session_id: str | None = None, *, last_event_id: str = "") -> AsyncIterator[Event]:
         """Yield the events of a session, or of the workspace, until the caller stops."""
@@ -257,7 +268,7 @@ class Client:
         path: str | None = f"batches/{_part(batch_id)}/results"
         while path:
             answer = await self.call("GET", path)
-            for line in answer.text.splitlines():
+            for line in answer.content.splitlines():  # of bytes: text may hold line separators of Unicode
                 yield BatchResultLine.model_validate_json(line)
             following = answer.links.get("next", {}).get("url")
             path = following.removeprefix("/api/") if following else None

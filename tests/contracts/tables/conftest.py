@@ -19,7 +19,9 @@ from adapters.memory_tables import MemoryTables
 from kernel.tables import Tables
 from tests.waiting import QUIET_S
 
-_AZURITE = Path(__file__).parents[3] / "node_modules/azurite/dist/src/table/main.js"
+_ROOT = Path(__file__).parents[3]
+_AZURITE = _ROOT / "node_modules/azurite/dist/src/table/main.js"
+_WITHOUT_TELEMETRY = _ROOT / "devhost/azurite_without_telemetry.cjs"
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # Azurite's, public
 
 
@@ -78,7 +80,8 @@ def start(*more: str) -> tuple[subprocess.Popen[bytes], int]:
             port = probe.getsockname()[1]
         flags = "--silent --disableTelemetry --inMemoryPersistence --skipApiVersionCheck --tableHost 127.0.0.1"
         process = subprocess.Popen(
-            ["node", str(_AZURITE), *flags.split(), *more, "--tablePort", str(port)], stdout=subprocess.DEVNULL
+            ["node", "--require", _WITHOUT_TELEMETRY, _AZURITE, *flags.split(), *more, "--tablePort", str(port)],
+            stdout=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + QUIET_S
         while process.poll() is None and time.monotonic() < deadline:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -130,8 +129,8 @@ class Identity:
         return AccessToken(token, now + 3600)
 
 
-@pytest.fixture
-async def secure(azurite: int, tmp_path: Path) -> AsyncIterator[tuple[str, str]]:
+@pytest.fixture(scope="module")
+def secure(azurite: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Yield the https endpoint of an emulator that takes tokens, and its certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")]), datetime.now(UTC)
@@ -142,7 +141,8 @@ async def secure(azurite: int, tmp_path: Path) -> AsyncIterator[tuple[str, str]]
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    certificate, private = tmp_path / "cert.pem", tmp_path / "key.pem"
+    directory = tmp_path_factory.mktemp("secure")
+    certificate, private = directory / "cert.pem", directory / "key.pem"
     certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
     private.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -47,6 +47,21 @@ async def test_an_approved_call_is_made_and_the_run_goes_on_from_it(*, stream: b
     await app.aclose()
 
 
+async def test_an_approval_says_what_the_run_has_cost_so_far() -> None:
+    """The model call that asks for it included; and the run says that it waits for a decision."""
+    app = await app_of()
+    run = await waiting(app)
+    (record,) = await records(app, run)
+
+    assert record.approval.cost_micro_usd == run.spend.cost_micro_usd > 0
+    assert run.error is not None
+    assert (run.error.code, run.error.detail) == (
+        "approval_needed",
+        "The run waits for a person's decision; its approvals say about what.",
+    )
+    await app.aclose()
+
+
 async def test_a_rejected_call_is_not_made_and_the_model_is_told_why() -> None:
     """The run goes on without it."""
     app = await app_of()

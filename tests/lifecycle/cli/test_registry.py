@@ -89,3 +89,21 @@ def test_the_key_is_in_no_message(tmp_path: Any, capsys: pytest.CaptureFixture[s
 
     assert code == 1
     assert "k-must-not-leak" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["k-must-not-leök", "k-must-not-leak\u200b", "k-must\n-not-leak"])
+def test_a_key_that_cannot_be_sent_is_said_without_it(key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was copied with something else; nothing of it is shown."""
+    code = main(["status", "--url", "http://127.0.0.1:9"], {"LIFECYCLE_KEY": key})
+
+    shown = capsys.readouterr().err
+    assert code == 1
+    assert "the function key cannot be sent" in shown
+    assert "k-must" not in shown
+
+
+def test_the_space_around_a_key_is_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line's end comes along when a key is copied: the app is asked, rather than a header refused."""
+    main(["status", "--url", "http://127.0.0.1:9"], {"LIFECYCLE_KEY": " k-1 \n"})
+
+    assert "ConnectError" in capsys.readouterr().err

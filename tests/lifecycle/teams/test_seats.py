@@ -164,6 +164,22 @@ async def test_a_team_with_open_conversations_is_not_deleted_nor_loses_their_mem
     await app.services.teams.store.delete("default", "support")
 
 
+async def test_a_team_that_conversations_wait_for_is_not_deleted() -> None:
+    """Nobody would ever answer them: a run waits for a member that cannot come any more."""
+    app = await _full()
+    first, second = await app.answered("one"), await app.asked("two")
+    await app.services.sessions.end.end("default", first.session_id)
+    with pytest.raises(Conflict) as caught:
+        await app.services.teams.store.delete("default", "support")
+    assert (caught.value.code, caught.value.fields) == (
+        "team_in_use",
+        {f"/sessions/{second.session_id}": "waits for a member"},
+    )
+    await app.services.runs.queries.cancel("default", second.id)
+    await app.services.sessions.end.end("default", second.session_id)
+    await app.services.teams.store.delete("default", "support")
+
+
 async def test_members_are_agents_of_the_same_workspace() -> None:
     """One that only another workspace has is there for nobody else, and is refused with its place."""
     app = await team_app()

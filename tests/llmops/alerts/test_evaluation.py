@@ -378,3 +378,24 @@ async def test_lists_in_pages() -> None:
     assert names == [f"r{n}" for n in range(5)]
     assert fired == sorted(fired, reverse=True)
     assert len(fired) == 5
+
+
+async def test_what_still_fires_is_found_behind_any_number_of_firings() -> None:
+    """By its rule: what others fired and resolved since does not hide it."""
+    world = World()
+    for name in ("old", "older"):
+        await world.rule(name, metric="runs", condition="gte", threshold=0)
+    await world.evaluator().evaluate()
+    for n in range(8):
+        world.clock.move(minutes=30)
+        await world.rule("restless", metric="runs", condition="gte", threshold=0, enabled=n % 2 == 0)
+        await world.evaluator().evaluate()
+    newest, _ = await world.alerts.fired("default", 2)
+    both, end = await world.alerts.open_firings("default", 2)
+    first, after = await world.alerts.open_firings("default", 1)
+    second, last = await world.alerts.open_firings("default", 1, after)
+
+    assert {firing.alert for firing in newest} == {"restless"}
+    assert ({firing.alert for firing in both}, end) == ({"old", "older"}, None)
+    assert ([*first, *second], last) == (both, None)
+    assert await world.alerts.open_firings("another", 2) == ([], None)

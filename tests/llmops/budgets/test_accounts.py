@@ -18,6 +18,7 @@ from llmops.budgets.counters import BudgetCounters
 from llmops.budgets.reservations import Reservation, ReservationRequest, ReservationResult, Settlement
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables, ManualClock
 from tests.llmops.conftest import intent
+from tests.virtual_time import VirtualLoop, run_virtually
 
 CLOCK = ManualClock()
 UNTIL = NOW + timedelta(minutes=11)
@@ -176,11 +177,15 @@ async def settle_all(tables: Tables, run_id: str, attempt: int) -> None:
             await accounts.change("default", Settlement(left, left.amounts), None)
 
 
-async def test_64_workers_that_die_never_spend_more_than_the_cap() -> None:
+def test_64_workers_that_die_never_spend_more_than_the_cap() -> None:
     """Each is a process of its own with its own picture of the counters; what is really spent stays below the cap."""
     tables, cap = MemoryTables(), 10_000
-    spent = sum(await asyncio.gather(*(spend(tables, worker, cap, 0) for worker in range(64))))
-    counted, reserved = await total(tables)
+
+    async def together(_: VirtualLoop) -> tuple[int, tuple[int, int]]:
+        spent = sum(await asyncio.gather(*(spend(tables, worker, cap, 0) for worker in range(64))))
+        return spent, await total(tables)
+
+    spent, (counted, reserved) = run_virtually(together)
 
     assert spent <= cap
     assert counted + reserved <= cap

@@ -12,6 +12,7 @@ from llmops.reports.csv_report import COLUMNS, to_csv
 from llmops.reports.html_report import to_html
 from llmops.reports.periods import parse_period
 from llmops.reports.report import MOST_NAMES, Day, Report, day_of, report_of
+from llmops.reports.wording import usd
 from llmops.spend.costs import Group
 from llmops.spend.usage import Spend
 
@@ -90,6 +91,17 @@ def test_nothing_spent_is_a_report_too() -> None:
 
     assert found.total == Spend()
     assert "Spent<b>$0.00</b>" in to_html(found)
+
+
+def test_what_is_spent_never_shows_as_nothing() -> None:
+    """A cheap agent's day is a few micro-dollars."""
+    assert [usd(micro) for micro in (0, 7, 4_200, 123_400, 1_500_000)] == [
+        "$0.00",
+        "$0.000007",
+        "$0.004200",
+        "$0.1234",
+        "$1.50",
+    ]
 
 
 HOSTILE = '=cmd|"/c calc"!A1<script>alert(1)</script>'

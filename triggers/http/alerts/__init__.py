@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from triggers.http.endpoint import PAGING, Endpoint
+from triggers.http.endpoint import PAGING, Endpoint, Parameter
 
 ENDPOINTS = (
     Endpoint(
@@ -30,7 +30,12 @@ ENDPOINTS = (
         "alerts_fired",
         "List fired alerts, newest first.",
         returns="FiringPage",
-        query=PAGING,
+        query={
+            "open": Parameter(
+                "`true` for those only that have not resolved; without it, all.", {"type": "boolean", "default": False}
+            ),
+            **PAGING,
+        },
     ),
     Endpoint("GET", "alerts/{name}", "alerts_get", "Get an alert rule.", returns="AlertView", errors=(404,)),
 )

@@ -53,7 +53,9 @@ async def alerts_list(call: Call) -> Reply:
 
 
 async def alerts_fired(call: Call) -> Reply:
-    firings, after = await call.services.alerts.store.fired(call.workspace, call.limit(), call.cursor(newest_first_key))
+    store = call.services.alerts.store
+    read = store.open_firings if call.flag("open", default=False) else store.fired
+    firings, after = await read(call.workspace, call.limit(), call.cursor(newest_first_key))
     return Reply(FiringPage(items=[FiringView.of(each) for each in firings], next=page_token(after)))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from lifecycle.drift.drift_plan import DriftAction, DriftKind
 from lifecycle.drift.plan_application import LineOutcome, PlanStep
@@ -70,4 +70,4 @@ class PlanApplication(View):
 
     plan_id: str = Field(min_length=1, max_length=64)
     lines: Sequence[Annotated[int, Field(ge=0)]] | None = Field(default=None, min_length=1, max_length=MAX_LIMIT)
-    destructive: bool = False
+    destructive: StrictBool = False

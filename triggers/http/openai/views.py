@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StrictBool,
-    StringConstraints,
-    Tag,
-    field_validator,
-)
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StringConstraints, Tag, field_validator
 
-from kernel.validation import NullsAsAbsent, text_or_list
+from kernel.validation import NullsAsAbsent, text_or_list, text_or_object
 from lifecycle.conversations.run_request import MetadataKey, MetadataValue
 from triggers.http.base_models import View
 
@@ -146,6 +137,11 @@ class ConversationRef(_Sent):
     id: Name
 
 
+AnyConversation = Annotated[
+    Annotated[Name, Tag("(text)")] | Annotated[ConversationRef, Tag("(object)")], Discriminator(text_or_object)
+]
+
+
 class ResponseBody(_Asked):
     """A request of Responses. The response header `X-Ignored-Parameters` lists parameters without effect."""
 
@@ -155,7 +151,7 @@ class ResponseBody(_Asked):
     ]
     instructions: Text | None = None
     previous_response_id: Name | None = None
-    conversation: Name | ConversationRef | None = None
+    conversation: AnyConversation | None = None
     background: bool = False
     store: bool | None = None
     access_programs: Any = None

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StrictBool, StringConstraints, model_validator
 
 from kernel.errors import InvalidInput
 from kernel.ids import MODEL_NAME
@@ -57,7 +57,7 @@ class DeploymentBody(Body):
     endpoint: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = None
     api_version: Annotated[str, StringConstraints(pattern=r"^[0-9a-z.-]{1,32}$")] | None = None
     key_setting: Annotated[str, StringConstraints(pattern=r"^MODEL_KEY_[A-Z0-9_]{1,64}$")] | None = None
-    identity: bool = False
+    identity: StrictBool = False
     priority: Annotated[int, Field(ge=1, le=100)] = 1
     weight: Annotated[int, Field(ge=1, le=1000)] = 1
     tpm: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None

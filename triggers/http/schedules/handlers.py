@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kernel.errors import InvalidInput
 from kernel.ids import agent_name
 from lifecycle.conversations.run_request import check
 from lifecycle.schedules.store import Schedule
@@ -26,9 +27,13 @@ def _view(call: Call, schedule: Schedule) -> ScheduleView:
 
 async def schedules_put(call: Call) -> Reply:
     name, wanted = agent_name(call.route("name")), call.body.request()
-    check(wanted.run, call.services.core.settings.max_query_bytes)
-    if wanted.run.callback is not None:
-        await call.services.notifications.targets.check(wanted.run.callback)
+    try:
+        check(wanted.run, call.services.core.settings.max_query_bytes)
+        if wanted.run.callback is not None:
+            await call.services.notifications.targets.check(wanted.run.callback)
+    except InvalidInput as error:
+        error.fields = {f"/run{place}": fault for place, fault in error.fields.items()}
+        raise
     schedule, new = await call.services.planned.schedules.put(call.workspace, name, wanted, call.header("if-match"))
     headers = {"ETag": schedule.etag} | ({"Location": f"/api/schedules/{name}"} if new else {})
     return Reply(_view(call, schedule), 201 if new else 200, headers)

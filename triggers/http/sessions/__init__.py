@@ -28,6 +28,7 @@ ENDPOINTS = (
         status=201,
         also=200,
         errors=(404, 409, 429),
+        creates=True,
     ),
     Endpoint(
         "GET",

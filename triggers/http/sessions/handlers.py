@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from kernel.errors import InvalidInput, NotFound
-from kernel.ids import agent_name, newest_first_key, session_id, user_id
+from kernel.ids import agent_name, newest_first_key, session_id, session_of_key, user_id
 from lifecycle.conversations.session import Session, SessionState
 from lifecycle.sessions.list import Filter
 from lifecycle.sessions.transcript import transcript_of
@@ -81,7 +81,10 @@ async def sessions_create(call: Call) -> Reply:
     from lifecycle.sessions.start import SessionOptions  # noqa: PLC0415 - cold start
 
     new: NewSession = call.body
-    ident = session_id(new.session_id) if new.session_id is not None else None
+    key = call.header("idempotency-key")
+    ident = session_of_key(call.workspace, key) if key else None
+    if new.session_id is not None:  # which is a key itself
+        ident = session_id(new.session_id)
     user = user_id(new.user_id) if new.user_id is not None else None
     options = SessionOptions(user, new.limits.limits(), new.preferences, new.pin_version, new.priority)
     session, created = await call.services.sessions.start.start(call.workspace, agent_name(new.agent), ident, options)

@@ -46,4 +46,5 @@ ENDPOINTS = (
         mimetype="application/json",
         anonymous=True,
     ),
+    Endpoint("GET", "docs", "docs", "The same as a page to read.", mimetype="text/html", anonymous=True),
 )

@@ -56,7 +56,7 @@ const value = (what) => (typeof what === "string" ? what : JSON.stringify(what))
 
 function Spec({ name }) {
   const [defaults, setDefaults] = useState(false);
-  const from = useResource(`agents/${encodeURIComponent(name)}/effective`, {}, ["agent."]);
+  const from = useResource(`agents/${encodeURIComponent(name)}/effective`, {}, ["agent."], { of: { agent: name } });
   return html`<${Loaded} from=${from}>${({ values, choices, instructions, mcp, problem }) => html`<div class="stack">
     ${problem && html`<div class="note bad" role="alert">${problem.detail} <code>${problem.code}</code></div>`}
     <${Card} title="Values, and where each comes from" actions=${html`<label class="row small"><input type="checkbox" checked=${defaults} onChange=${(event) => setDefaults(event.target.checked)} /> with defaults</label>`}><${Table} caption="Effective spec" rows=${[...values, ...choices].filter((each) => defaults || each.origin.kind !== "default")} keyOf=${(row) => row.pointer} columns=${[
@@ -76,7 +76,7 @@ function Spec({ name }) {
 
 function Versions({ name, reload }) {
   const path = `agents/${encodeURIComponent(name)}`;
-  const from = useResource(`${path}/versions`, {}, ["agent."]);
+  const from = useResource(`${path}/versions`, {}, ["agent."], { of: { agent: name } });
   const labels = [...new Set((from.data?.items ?? []).map((each) => each.version))];
   const back = (version) => send("POST", `${path}/rollback`, { body: { version } });
   return html`<${Card} title="Versions at the provider"><${Loaded} from=${from} empty=${html`<${Empty} title="No versions at the provider"><span>A version is created when the agent is first used.</span><//>`}>${({ items }) => html`
@@ -104,7 +104,7 @@ function Audit({ name }) {
 
 function One({ id }) {
   const path = `agents/${encodeURIComponent(id)}`;
-  const from = useResource(path, {}, ["agent.", "run.stage"]);
+  const from = useResource(path, {}, ["agent.", "run.stage"], { of: { agent: id } });
   const tab = route.value.query.tab ?? "spec";
   const order = (what) => () => send("POST", `${path}/${what}`);
   return html`

@@ -36,7 +36,7 @@ function Resources({ found }) {
       { label: "Workers", num: true, value: (row) => row.usage.workers, show: (row) => format.count(row.usage.workers) },
     ]} />` : html`<${Empty} title="No pools"><span>Agents without a pool share no limit. Declare one with <code>PUT /api/pools/NAME</code>.</span><//>`}<//>
     <${Card} title="Workers">${found.workers.length ? html`<${Table} caption="Memory and CPU of workers" name="workers" rows=${found.workers} keyOf=${(row) => row.worker} columns=${[
-      { label: "Worker", value: (row) => row.worker, show: (row) => html`<code>${row.worker.slice(0, 8)}</code>` },
+      { label: "Worker", value: (row) => row.worker, show: (row) => html`<code>${row.worker.slice(0, 18)}</code>` },
       { label: "Seen", value: (row) => row.at, show: (row) => html`<${Ago} at=${row.at} />` },
       { label: "Memory", num: true, value: (row) => row.memory_mb, show: (row) => html`${format.count(row.memory_mb)} MB${row.memory_share == null ? "" : html` <span class="muted">${format.percent(row.memory_share)}</span><${Bar} part=${row.memory_share} level=${row.level} />`}` },
       { label: "CPU", num: true, value: (row) => row.cpu_share, show: (row) => html`${format.percent(row.cpu_share)}<${Bar} part=${row.cpu_share} level=${row.level} />` },

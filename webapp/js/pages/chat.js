@@ -169,6 +169,7 @@ export function Chat({ id }) {
         <${Card} title="Agents"><${Loaded} from=${from} empty=${html`<${Empty} title="No agents yet"><span>Make one of a preset below.</span><//>`}>${() => html`
           <ul class="choices">${agents.map((each) => html`<li key=${each.name}><a href=${link("chat", each.name)} aria-current=${String(!talk.team.value && each.name === talk.agent.value)}>
             <span class="row">${each.name}${["failed", "disabled"].includes(each.state) ? html`<${Badge} state=${each.state} />` : ""}</span><small>${each.spec.description || each.spec.model}</small></a></li>`)}</ul>
+          ${from.data.complete ? "" : html`<p class="small muted">Only the first ${format.count(agents.length)} are listed. <a href=${link("agents")}>All agents</a></p>`}
           <${Presets} agents=${agents} />`}<//><//>
         <${Teams} teams=${teams} chosen=${talk.team.value} />
         <${Earlier} agent=${talk.agent.value} session=${talk.sessionId.value} />

@@ -1,7 +1,7 @@
 // What waits for a person, the most urgent first.
 import { html } from "../html.js";
 import { send } from "../api.js";
-import { inbox, inboxError, lookAgain, ordered } from "../waiting.js";
+import { MOST, inbox, inboxError, lookAgain, ordered } from "../waiting.js";
 import { Approval, decideByKey } from "../approvals.js";
 import { Conversation, WhoAmI } from "../person.js";
 import { useKeys } from "../keys.js";
@@ -44,6 +44,7 @@ export function Inbox() {
     <div class="stack">
       ${!entries.length && html`<section class="card"><${Empty} title="Nothing waits for you"><span>Approvals, conversations, budget stops and alerts come here as they happen.</span><//></section>`}
       ${found.approvals.some((each) => each.may_decide) && html`<p class="small muted"><kbd>a</kbd> approves and <kbd>r</kbd> rejects, after a question, the approval that has the focus, else the first.</p>`}
+      ${found.cut.length > 0 && html`<p class="note">There is more than is shown: the first ${MOST} of each kind.</p>`}
       ${found.people.length > 0 && html`<${WhoAmI} />`}
       ${entries.map(({ kind, of }) => SHOWN[kind](of))}
     </div>

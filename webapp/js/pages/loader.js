@@ -61,7 +61,7 @@ export function Loader() {
         { label: "Look-ups", num: true, value: (row) => row.hits + row.misses, show: (row) => format.count(row.hits + row.misses) },
       ]} /><//>`}
       <${Card} title="Workers"><${Table} caption="Caches by worker" rows=${workers} keyOf=${(row) => row.worker} columns=${[
-        { label: "Worker", value: (row) => row.worker, show: (row) => html`<code>${row.worker.slice(0, 8)}</code>` },
+        { label: "Worker", value: (row) => row.worker, show: (row) => html`<code>${row.worker.slice(0, 18)}</code>` },
         ...(strategies.length ? [{ label: "Strategy", value: (row) => row.strategy ?? "" }] : []),
         { label: "Seen", value: (row) => row.at, show: (row) => html`<${Ago} at=${row.at} />` }, ...METRICS,
       ]} /><//>`}<//>

@@ -4,7 +4,7 @@ import { html } from "../html.js";
 import { get } from "../api.js";
 import { useData, useResource } from "../data.js";
 import { follow, recent, seenBefore } from "../live.js";
-import { inbox, waiting } from "../waiting.js";
+import { counted, inbox, waiting } from "../waiting.js";
 import { link } from "../route.js";
 import * as format from "../format.js";
 import { Ago, Badge, Card, Empty, Head, Loaded, Money, Problem, Skeleton, Stat, Table } from "../ui.js";
@@ -83,12 +83,13 @@ function Figures({ costs, analytics }) {
 
 function Banner() {
   if (!waiting.value) return null;
-  const { approvals, people, runs, alerts } = inbox.value;
+  const { approvals, people, runs, alerts, cut } = inbox.value;
+  const number = (kind) => counted(inbox.value[kind].length, cut.includes(kind));
   const parts = [
-    approvals.length && `${approvals.length} to approve`,
-    people.length && `${people.length} ${people.length === 1 ? "conversation waits" : "conversations wait"} for a person`,
-    runs.length && `${runs.length} ${runs.length === 1 ? "run waits" : "runs wait"} for a budget`,
-    alerts.length && `${alerts.length} ${alerts.length === 1 ? "alert has" : "alerts have"} fired`,
+    approvals.length && `${number("approvals")} to approve`,
+    people.length && `${number("people")} ${people.length === 1 ? "conversation waits" : "conversations wait"} for a person`,
+    runs.length && `${number("runs")} ${runs.length === 1 ? "run waits" : "runs wait"} for a budget`,
+    alerts.length && `${number("alerts")} ${alerts.length === 1 ? "alert has" : "alerts have"} fired`,
   ].filter(Boolean);
   const bad = alerts.some((each) => each.severity === "critical") || people.some((each) => each.due && Date.parse(each.due) < Date.now());
   return html`<div class=${`banner ${bad ? "bad" : "warn"}`} role="status"><span>${parts.join(" · ")}</span><a href=${link("inbox")}>Open the inbox</a></div>`;

@@ -44,7 +44,7 @@ export const FIGURES = [
 ];
 
 export function AgentTrends({ agent, days }) {
-  const from = useData((abort) => of(agent, days, abort), ["run.stage", "run.evaluated"], [agent, days.first, days.last]);
+  const from = useData((abort) => of(agent, days, abort), ["run.stage", "run.evaluated"], [agent, days.first, days.last], { of: { agent } });
   return html`<${Loaded} from=${from}>${({ performance, insights, versions: scored }) => {
     const { trend } = performance;
     const x = trend.map((point) => point.start);
@@ -101,7 +101,8 @@ export function Quality() {
   return html`
     <${Head} title="Quality and speed"><${RangePicker} /><//>
     <div class="stack">
-      <${Card} title="Agents"><${Loaded} from=${from} empty=${html`<${Empty} title="No runs in these days" />`}>${({ items }) => html`
+      <${Card} title="Agents"><${Loaded} from=${from} empty=${html`<${Empty} title="No runs in these days" />`}>${({ items, complete }) => html`
+        ${!complete && html`<p class="note warn">Only the first ${format.count(items.length)} are listed.</p>`}
         <${Table} caption="Agents by quality and speed" name="performance" rows=${items} keyOf=${(row) => row.agent} columns=${[
           { label: "Agent", value: (row) => row.agent, show: (row) => html`<a href=${link("quality", null, { ...route.value.query, agent: row.agent })} aria-current=${row.agent === agent ? "true" : undefined}>${row.agent}</a>` }, ...FIGURES,
         ]} />`}<//><//>

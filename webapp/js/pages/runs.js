@@ -17,7 +17,7 @@ async function load(id, abort) {
 }
 
 export function Runs({ id }) {
-  const from = useData(id ? (abort) => load(id, abort) : null, ["run."], [id]);
+  const from = useData(id ? (abort) => load(id, abort) : null, ["run."], [id], { of: { run_id: id } });
   const own = (name) => () => send("POST", `runs/${id}/${name}`);
   return html`
     <${Head} title="Run">${from.data && html`<a class="button" href=${link("sessions", from.data.run.session_id)}>Its session</a>`}<//>

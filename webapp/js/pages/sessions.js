@@ -13,11 +13,20 @@ import { AllRuns } from "./runs.js";
 const RUN_STATES = ["", "queued", "running", "waiting", "succeeded", "failed", "cancelled"];
 const STATES = ["", "started", "active", "waiting", "paused", "ended"];
 
+const UUID = /^[0-9a-f]{8}-[0-9a-f-]{27}$/i;
+
+/** Go to the run or session of that id: the server's ids of both look alike. */
+async function find(id) {
+  if (!id) return;
+  const isRun = UUID.test(id) && (await get(`runs/${id}`).then(() => true, (error) => error.status !== 404));
+  go(isRun ? "runs" : "sessions", id);
+}
+
 function List() {
   const { state = "", agent = "", user = "", view = "sessions", from = "", to = "" } = route.value.query;
   return html`
     <${Head} title="Sessions and runs">
-      <form class="row" role="search" onSubmit=${(event) => { event.preventDefault(); const id = new FormData(event.target).get("id").trim(); if (id) go(/^[0-9a-f]{8}-[0-9a-f-]{27}$/i.test(id) ? "runs" : "sessions", id); }}>
+      <form class="row" role="search" onSubmit=${(event) => { event.preventDefault(); find(new FormData(event.target).get("id").trim()); }}>
         <label class="sr" for="find">Session or run id</label><input id="find" name="id" data-search placeholder="Session or run id" /><button type="submit">Open</button>
       </form>
     <//>
@@ -67,7 +76,7 @@ function Receipt({ receipt, onClose }) {
 
 function One({ id }) {
   const path = `sessions/${encodeURIComponent(id)}`;
-  const from = useData((abort) => get(`${path}/export`, { format: "json" }, { signal: abort }), ["run.", "session."], [id]);
+  const from = useData((abort) => get(`${path}/export`, { format: "json" }, { signal: abort }), ["run.", "session."], [id], { of: { session_id: id } });
   const [receipt, setReceipt] = useState(null);
   const erase = async () => setReceipt(await (await send("DELETE", path)).json());
   const act = (what) => () => send("POST", `${path}/${what}`);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Emulator, LIMIT, receiveOne } from './support.js';
 
-describe('administration with the JavaScript SDK', () => {
+describe('administration with the JavaScript SDK', { concurrency: 1 }, () => {
   const emulator = new Emulator({ declared: { MaxDeliveryCount: 4 } });
   let admin;
   before(async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Emulator, eventually, LIMIT, receive, receiveOne } from './support.js';
 
-describe('the JavaScript SDK over restarts of the emulator', () => {
+describe('the JavaScript SDK over restarts of the emulator', { concurrency: 1 }, () => {
   const emulator = new Emulator({ plain: {}, streamed: {}, sessions: { RequiresSession: true }, changed: {} });
   const patient = { retryOptions: { maxRetries: 50, retryDelayInMs: 100, maxRetryDelayInMs: 500, timeoutInMs: 10_000 } };
   before(() => emulator.start());

@@ -4,7 +4,7 @@ import { Emulator, eventually, LIMIT, receive, receiveOne } from './support.js';
 
 const SESSIONS = { RequiresSession: true, MaxDeliveryCount: 3 };
 
-describe('sessions with the JavaScript SDK', () => {
+describe('sessions with the JavaScript SDK', { concurrency: 1 }, () => {
   const names = Array.from({ length: 12 }, (_, number) => `s${number}`);
   const emulator = new Emulator({
     ...Object.fromEntries(names.map((name) => [name, SESSIONS])),

@@ -4,7 +4,7 @@ import { Emulator, eventually, LIMIT, receive, receiveOne } from './support.js';
 
 const MAX_DELIVERIES = 3;
 
-describe('settling with the JavaScript SDK', () => {
+describe('settling with the JavaScript SDK', { concurrency: 1 }, () => {
   const names = Array.from({ length: 16 }, (_, number) => `q${number}`);
   const emulator = new Emulator({
     ...Object.fromEntries(names.map((name) => [name, { MaxDeliveryCount: MAX_DELIVERIES }])),
