@@ -93,6 +93,30 @@ async def test_a_judge_is_heard_after_the_run_and_charged_to_its_agent() -> None
     assert sums["1"]["overall"].mean == 75
 
 
+@pytest.mark.parametrize(
+    ("reply", "overall", "reasons"),
+    [
+        ('{"score": 2}', 25, {}),
+        ("I would rather not say.", 100, {"judge": "Left out: judge_unreadable."}),
+    ],
+)
+async def test_where_only_the_judge_weighs_anything_it_is_heard(
+    reply: str, overall: int, reasons: dict[str, str]
+) -> None:
+    """Until then, and where it says nothing, the checks count alike."""
+    policy = EvaluationPolicy(judge=JudgePolicy(agent="judge"), weights={"answered": 0, "complete": 0})
+    app = await app_with(reply, policy)
+    run = await app.ask("Why?")
+    for _ in range(TRIES):
+        await app.services.runs.judges.run(app.signals)
+    after, _ = await app.stored(run)
+
+    assert run.score is not None
+    assert (run.score.overall, run.score.pending) == (100, ("judge",))
+    assert after.score is not None
+    assert (after.score.overall, after.score.pending, after.score.reasons) == (overall, (), reasons)
+
+
 async def test_a_judge_that_says_nothing_is_asked_again_and_then_left_out() -> None:
     app = await app_with("I like it.")
     run = await app.ask()
