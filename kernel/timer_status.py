@@ -26,7 +26,7 @@ class TimerStatus:
     Attributes:
         timer: Its name.
         succeeded_at: When its last successful run began, aware UTC; None for never.
-        every: Its interval; None if unknown.
+        every: How long after its last successful run it is due again; None if unknown.
         failed_at: When its last failed run began, aware UTC; None for never.
         failure: Stable code of the failure, or the exception's type.
     """
@@ -59,7 +59,7 @@ class TimerRun:
     Attributes:
         timer: Its name.
         at: When it began, aware UTC.
-        every: Its interval; None if its schedule has none.
+        every: How long after `at` it is due again; None if it never is.
         failure: Stable code of the failure, or the exception's type; None after a success.
     """
 

@@ -20,7 +20,7 @@ import azure.functions as func
 from kernel.errors import AppError
 from kernel.lazy_dataclass import dataclass
 from kernel.timer_status import TimerRun
-from lifecycle.schedules.schedule_rules import covering, interval, is_due, until_next
+from lifecycle.schedules.schedule_rules import covering, is_due, next_due_after, until_next
 from triggers.http.request_handling import MakeSignals
 
 if TYPE_CHECKING:
@@ -335,7 +335,9 @@ async def _note(ran: Sequence[_Ran], services: Services) -> None:
         return
     schedules = services.core.settings.by_alias()
     runs = [
-        TimerRun(each.timer.name, each.began, interval(schedules[each.timer.schedule], each.began), _failure(each.end))
+        TimerRun(
+            each.timer.name, each.began, next_due_after(schedules[each.timer.schedule], each.began), _failure(each.end)
+        )
         for each in ran
     ]
     try:

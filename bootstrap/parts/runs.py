@@ -145,7 +145,8 @@ class RunServices:
         """Records users' feedback on answers."""
         from lifecycle.evaluation.feedback import RunFeedback
 
-        return RunFeedback(self._spend.facts, self._evaluation.scores, self._conversations.store, self._core.clock)
+        scores, conversations = self._evaluation.scores, self._conversations.store
+        return RunFeedback(self._spend.facts, scores, conversations, self._agents.catalog, self._core.clock)
 
     @cached_property
     def judges(self) -> JudgeEvaluation:

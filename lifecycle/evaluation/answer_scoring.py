@@ -71,8 +71,11 @@ class AnswerScorer:
         schema = live.spec.response_format.json_schema if live.spec.response_format else None
         checks = builtin_checks(policy, run.input.expected_topics, schema, finish_reason)
         checks += [self._own[name] for name in policy.checks if name in self._own]
-        score = score_of(await self._runner.run(checks, item_of(run, messages)), policy.weights)
-        return score and replace(score, pending=tuple(judges_of(live.spec, run.id)))
+        parts, judges = await self._runner.run(checks, item_of(run, messages)), judges_of(live.spec, run.id)
+        score = score_of(parts, policy.weights)
+        if score is None and judges:  # only judges weigh anything; until they are heard, the checks count alike
+            score = score_of(parts, {})
+        return score and replace(score, pending=tuple(judges))
 
 
 def judges_of(spec: AgentSpec, run_id: str) -> Sequence[str]:

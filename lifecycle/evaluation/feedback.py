@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,12 @@ from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
-from llmops.evaluation.combined_score import FEEDBACK, Score
+from llmops.evaluation.combined_score import FEEDBACK, Part, Score, with_parts
 from llmops.facts.fact_store import Facts, kept_of
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
+    from lifecycle.registry.catalog import Catalog
     from llmops.facts.scores import Evaluation, Evaluations
 
 HELPFUL, NOT_HELPFUL = 100, 0
@@ -24,10 +26,13 @@ HELPFUL, NOT_HELPFUL = 100, 0
 class RunFeedback:
     """Records users' feedback."""
 
-    def __init__(self, facts: Facts, evaluations: Evaluations, conversations: ConversationStore, clock: Clock) -> None:
+    def __init__(
+        self, facts: Facts, evaluations: Evaluations, conversations: ConversationStore, catalog: Catalog, clock: Clock
+    ) -> None:
         self._facts = facts
         self._evaluations = evaluations
         self._conversations = conversations
+        self._catalog = catalog
         self._clock = clock
 
     async def give(self, run: Run, *, helpful: bool, comment: str = "") -> Run:
@@ -44,8 +49,11 @@ class RunFeedback:
             msg = "The run has no scored answer."
             raise Conflict(msg, code="not_scored")
         value = HELPFUL if helpful else NOT_HELPFUL
+        weights = await self._weights(run)
 
         def add(before: Score) -> Score:
+            if weights.get(FEEDBACK):
+                return replace(with_parts(before, [Part(FEEDBACK, value, comment)], weights), pending=before.pending)
             reasons = dict(before.reasons) | ({FEEDBACK: comment} if comment else {})
             return replace(before, parts=dict(before.parts) | {FEEDBACK: value}, reasons=reasons)
 
@@ -57,6 +65,12 @@ class RunFeedback:
             msg = "The answer has different feedback already."
             raise Conflict(msg, code="feedback_given")
         return await self._publish(run, found)
+
+    async def _weights(self, run: Run) -> Mapping[str, float]:
+        """Return the weights of the agent's policy, by which judges' later results are combined, too."""
+        agent = await self._catalog.find(run.workspace, run.agent)
+        policy = agent.declaration.spec.evaluation if agent else None
+        return policy.weights if policy else {}
 
     async def _answer(self, run: Run) -> tuple[str, str]:
         """Return the partition and the key of the row with the answer's fact."""

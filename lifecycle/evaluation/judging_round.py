@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -87,7 +88,9 @@ class JudgeEvaluation:
         """
         judged = deferred = 0
         until = self._clock() + _NO_MORE_AFTER
-        for (workspace, agent), waiting in (await self._history.waiting(_A_ROUND, self._clock())).items():
+        agents = list((await self._history.waiting(_A_ROUND, self._clock())).items())
+        random.shuffle(agents)  # one whose answers fill every round must not keep the others from their turn
+        for (workspace, agent), waiting in agents:
             results = await self._round(workspace, agent, waiting, signals, until)
             judged += results.count(True)
             deferred += results.count(False)

@@ -78,11 +78,11 @@ class VersionComparison:
 
 
 def scores_of(sums: Sequence[DaySum], current: str | None) -> Sequence[VersionScores]:
-    """Return the scores of every version, the most recently used one first."""
+    """Return the scores of every version, the most recently used one first; of the same day, version 10 before 9."""
     totals = by_version(sums)
     days = {
         version: sorted(((one.day, one.parts) for one in sums if one.version == version), key=lambda day: day[0])
         for version in totals
     }
     scores = [VersionScores(version, version == current, total, days[version]) for version, total in totals.items()]
-    return sorted(scores, key=lambda one: (one.days[-1][0], one.version), reverse=True)
+    return sorted(scores, key=lambda one: (one.days[-1][0], len(one.version), one.version), reverse=True)

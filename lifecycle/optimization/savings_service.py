@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lifecycle.registry.administration import Administration
     from lifecycle.registry.catalog import Agent
     from llmops.facts.attempt_fact import AttemptFact
+    from llmops.facts.sums import Cell
     from llmops.optimization.store import OptimizationStore
     from llmops.spend.rate_store import RateStore
 
@@ -204,16 +205,20 @@ class Optimizations:
         earlier, later = (reduce(PerformanceSummary.__add__, sums, PerformanceSummary()) for sums in (before, after))
         was, now_is = earlier.cost_per_run, later.cost_per_run
         if one.kind == "judges":
-            was = await self._judging_per_run(workspace, one.agent, at - MEASURED_AFTER, at, earlier.runs)
-            now_is = await self._judging_per_run(workspace, one.agent, at, at + MEASURED_AFTER, later.runs)
+            was = await self._judging_per_run(workspace, one.agent, at - MEASURED_AFTER, at, cells)
+            now_is = await self._judging_per_run(workspace, one.agent, at, at + MEASURED_AFTER, cells)
         saved = None if was is None or now_is is None else round((was - now_is) * later.runs)
         return Measured(earlier.runs, later.runs, was, now_is, saved, earlier.quality, later.quality)
 
     async def _judging_per_run(
-        self, workspace: str, agent: str, since: datetime, until: datetime, runs: int
+        self, workspace: str, agent: str, since: datetime, until: datetime, cells: Sequence[Cell]
     ) -> float | None:
-        """Return what judging cost per run; None without runs. Sums are by day, so the change's day is left out."""
+        """Return what judging cost per run; None without runs.
+
+        Costs are by day, so those of whole days are divided by the runs of these days: the change's day is left out.
+        """
         wanted: list[date] = [day for day in days(since.date(), until.date()) if since.date() < day < until.date()]
+        runs = sum(cell.summary.runs for cell in cells if cell.start.date() in wanted)
         spent = 0
         for day in wanted:
             costs = await self._figures.costs(day, workspace)

@@ -18,7 +18,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from itertools import islice
 from zoneinfo import ZoneInfo
 
 from kernel.errors import InvalidInput
@@ -147,6 +146,8 @@ def _wrong(code: str, field: str, rule: str) -> InvalidInput:
 
 _MOST = (59, 59, 23, 31, 12, 7)
 """The largest value of each field."""
+_EARLY = timedelta(seconds=1)
+"""How long before its due time a run may begin, as clocks differ."""
 _LATE = timedelta(minutes=5)
 """How long ago the first due time of a timer that has never run may be; else it starts with its next one."""
 
@@ -182,10 +183,13 @@ def until_next(expressions: Iterable[str], now: datetime) -> timedelta | None:
     return min((moment - now for moment in following if moment is not None), default=None)
 
 
-def interval(expression: str, now: datetime) -> timedelta | None:
-    """Return the time between a timer's next two due times; None if there are none."""
-    times = list(islice(_cron(expression).after(now), 2))
-    return times[1] - times[0] if len(times) == 2 else None
+def next_due_after(expression: str, began_at: datetime) -> timedelta | None:
+    """Return how long after a run began the timer is due again; None if it never is.
+
+    A run may begin a moment before its due time, which then is not its next one.
+    """
+    following = next(_cron(expression).after(began_at + _EARLY), None)
+    return None if following is None else following - began_at
 
 
 def _fields(expression: str) -> list[str]:

@@ -149,7 +149,8 @@ class Evaluator:
         reason = Resolution.DELETED if alert.deleted else Resolution.RECOVERED
         if not alert.deleted and not rule.enabled:
             reason = Resolution.DISABLED
-        value = after.value if reason is Resolution.RECOVERED else None
+        same = (rule.metric, rule.agent) == (firing.metric, firing.agent)  # else the rule was changed meanwhile
+        value = after.value if reason is Resolution.RECOVERED and same else None
         return replace(firing, resolved_at=after.since, resolved_value=value, resolution=reason)
 
     async def _notified(self, alert: Alert, status: AlertStatus) -> AlertStatus | None:
@@ -190,6 +191,8 @@ def notification_of(workspace: str, firing: Firing) -> Notification:
         Resolution.DISABLED: "The rule was switched off.",
         Resolution.DELETED: "The rule was removed.",
     }.get(firing.resolution or Resolution.RECOVERED)
+    if how is None and firing.resolved_value is None:
+        how = "The rule was changed."
     how = how or f"The {figure} of {whose} is {written(firing.metric, firing.resolved_value)}."
     lasted = f"{round((firing.resolved_at - firing.fired_at).total_seconds())} s"
     return Notification(

@@ -204,7 +204,8 @@ class Firing:
         value: Value of the metric when it fired.
         fired_at: When, aware UTC.
         resolved_at: When it resolved; None while it is open.
-        resolved_value: Value of the metric when it resolved; None where it resolved for another reason.
+        resolved_value: Value of the metric when it resolved; None where it resolved for another reason, or the rule
+            looks at another metric or agent by then.
         resolution: Why it resolved.
     """
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kernel.lazy_dataclass import dataclass
 from llmops.alerts.alert_metrics import FROM_LEDGER, WHOLE_WORKSPACE, Metric, value_of
 from llmops.facts.performance_summary import PerformanceSummary
-from llmops.facts.sum_reader import FactSums
+from llmops.facts.sum_reader import FactSums, window_start
 from llmops.performance.monitor import total
 from llmops.reports.daily import DailyCosts
 from llmops.spend.usage import Spend
@@ -63,7 +63,9 @@ class MetricReader:
             summary = PerformanceSummary(spend=await self._spent_today(alert.workspace, rule))
         else:
             summary = total([cell for cell in await self._cells(alert.workspace, rule) if rule.covers(cell.agent)])
-        return value_of(rule.metric, summary, rule.window_s, rule.min_runs)
+        since = self._now - timedelta(seconds=rule.window_s)
+        covered = self._now - window_start(since, self._now)  # whole minutes or hours, so more than the window
+        return value_of(rule.metric, summary, covered.total_seconds(), rule.min_runs)
 
     async def _other(self, workspace: str, rule: AlertRule) -> Mapping[Metric, float]:
         source = self._sources.others[rule.metric]

@@ -127,7 +127,6 @@ class CallBudget:
         self._hold: Reservation | None = None
         self._call: Call | None = None
         self._began = 0.0
-        self._ms = 0
         self.until: float | None = None
 
     @property
@@ -210,7 +209,7 @@ class CallBudget:
 
     def record(self, call: Call) -> None:
         """Record the outcome of the call that `begin` reserved; the next reservation, or `close`, settles it."""
-        self._call, self._ms = call, round((time.monotonic() - self._began) * 1000)
+        self._call = call
         if self._admission is not None:
             usage = call.usage
             self._admission.record(usage.input_tokens + usage.output_tokens)
@@ -268,11 +267,12 @@ class CallBudget:
     def _settled(self) -> Settlement | None:
         """Return the settlement of the last call's reservation; None if there is none.
 
-        A reservation whose call has no known outcome is kept until it expires.
+        Its wall time is that of the call and of what came after it until now: tools, up to the next call. A reservation
+        whose call has no known outcome is kept until it expires.
         """
         if self._hold is None or self._call is None:
             return None
-        return Settlement(self._hold, spent_of(self._call, self._ms))
+        return Settlement(self._hold, spent_of(self._call, round((time.monotonic() - self._began) * 1000)))
 
 
 def reserve_for(call: Call) -> Amounts:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from kernel.codec import JsonCodec, all_readable
+from kernel.codec import JsonCodec, all_readable, readable
 from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Row, RowChanged, Span, Upsert, every, first_rows
 from llmops.budgets.budget_rules import Amounts, CostAttribution, applying, granted, percent
@@ -98,8 +98,8 @@ class BudgetWaits:
         """Return up to `limit` runs by id, and the cursor of the next page; None at the end."""
         first = "wait!" if after is None else f"wait!{after}!"
         rows = await first_rows(self._tables, TABLE, Span(workspace, key_from=first, key_before="wait!~"), limit + 1)
-        found = [_WAIT.load(row.text("wait")) for row in rows[:limit]]
-        return found, found[-1].who.run_id if len(rows) > limit else None
+        found = list(readable(rows[:limit], lambda row: _WAIT.load(row.text("wait")), "waiting run"))
+        return found, rows[limit - 1].key.removeprefix("wait!") if len(rows) > limit else None
 
     async def count(self, workspace: str) -> int:
         """Return the number of the workspace's runs that wait."""

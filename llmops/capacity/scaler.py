@@ -75,15 +75,24 @@ class ScalingStore:
         return (_POLICY.load(row.text("policy")), row.etag) if row else (ScalingPolicy(), "")
 
     async def put(self, policy: ScalingPolicy, if_match: str | None) -> str:
-        """Store the policy and return its ETag.
+        """Store the policy and return its ETag. How long a trigger has held is forgotten with the trigger.
 
         Raises:
             InvalidInput: The policy is not valid.
             EtagMismatch: It has changed since the caller read it.
+            Conflict: Other callers kept changing the state.
         """
         policy.check()
         row = Row(PARTITION, "policy", {"policy": _POLICY.dump(policy)})
         etag, _ = await put_row(self._tables, TABLE, row, if_match)
+        kept = {trigger.key for trigger in policy.triggers}
+
+        def forget(state: dict[str, Any]) -> None:
+            since: dict[str, str] = state.get("since", {})
+            if gone := since.keys() - kept:
+                state["since"] = {key: at for key, at in since.items() if key not in gone}
+
+        await self.change(forget)
         return etag
 
     async def state(self) -> dict[str, Any]:

@@ -291,9 +291,8 @@ def recommend(
     recent = [load for load in loads if load.start >= now - timedelta(weeks=1)]
     runs = sum(load.runs for load in recent)
     service_s = sum(load.busy_s for load in recent) / runs if runs else 0.0
-    hour = now.replace(minute=0, second=0, microsecond=0)
-    last = sum(load.runs for load in loads if load.start in (hour, hour - timedelta(hours=1)))
-    peak, low = (expected.peak, expected.low) if policy.predictive else (float(last), float(last))
+    last = _last_hour(loads, now)
+    peak, low = (expected.peak, expected.low) if policy.predictive else (last, last)
     at_a_time = peak / 3600 * service_s
     needed = math.ceil(at_a_time / policy.up / policy.concurrency)
     base = math.ceil(low / 3600 * service_s / policy.up / policy.concurrency)
@@ -318,6 +317,14 @@ def recommend(
         held = f"The last change was less than {policy.cooldown_s:g} s ago; {math.ceil(left)} s are left."
     load = (service_s, peak / 3600, at_a_time)
     return Recommendation(*load, instances, always, held, tuple(reasons), scale, expected, platform)
+
+
+def _last_hour(loads: Sequence[Load], now: datetime) -> float:
+    """Return the runs of the last 60 minutes: those of this hour, and an even part of those of the hour before."""
+    this = now.replace(minute=0, second=0, microsecond=0)
+    runs = {load.start: load.runs for load in loads}
+    before = 1 - (now - this) / timedelta(hours=1)
+    return runs.get(this, 0) + before * runs.get(this - timedelta(hours=1), 0)
 
 
 def _scale(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 
 from kernel.lazy_dataclass import dataclass
 
@@ -59,10 +59,12 @@ def score_of(parts: Sequence[Part], weights: Mapping[str, float]) -> Score | Non
 
 
 def with_parts(score: Score, parts: Sequence[Part], weights: Mapping[str, float]) -> Score:
-    """Return the score with later results added."""
+    """Return the score with later results added; the overall score stays where no part with a weight has a value."""
     known = [Part(name, value, score.reasons.get(name, "")) for name, value in score.parts.items()]
     left_out = [Part(name, None, reason) for name, reason in score.reasons.items() if name not in score.parts]
-    return score_of([*known, *left_out, *parts], weights) or score
+    every = [*known, *left_out, *parts]
+    reasons = {part.name: part.reason for part in every if part.reason}
+    return score_of(every, weights) or replace(score, reasons=reasons)
 
 
 def sampled(key: str, share: float) -> bool:

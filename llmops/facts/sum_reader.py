@@ -41,6 +41,12 @@ class DayFigures:
     hours: Sequence[Cell]
 
 
+def window_start(since: datetime, now: datetime) -> datetime:
+    """Return the start of the minute that contains `since`, aware UTC; of the hour for a long window until now."""
+    minute = since.astimezone(UTC).replace(second=0, microsecond=0)
+    return minute if now - since <= MINUTES_UP_TO else minute.replace(minute=0)
+
+
 class FactSums:
     """Reads costs and cells (see `sums`). A fact being folded right now may be missing; none is counted twice."""
 
@@ -122,8 +128,8 @@ class FactSums:
         """
         kind, form = ("slot", MINUTE) if now - since <= MINUTES_UP_TO else ("hour", HOUR)
         cells = await self._cells(kind, form, workspace, agent, list(days(since.date(), now.date())))
-        start = since.astimezone(UTC).strftime(form)
-        return [cell for cell in cells if cell.start.strftime(form) >= start]
+        start = window_start(since, now)
+        return [cell for cell in cells if cell.start >= start]
 
     async def scores(self, workspace: str, agent: str, wanted: Sequence[date]) -> Sequence[DaySum]:
         """Return the sums of the agent's scores on these days."""

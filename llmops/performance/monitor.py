@@ -91,7 +91,8 @@ def versions_of(cells: Sequence[Cell]) -> Iterator[tuple[str, datetime, Performa
     for cell in cells:
         start, summary = sums.get(cell.version, (cell.start, PerformanceSummary()))
         sums[cell.version] = (min(start, cell.start), summary + cell.summary)
-    for version, (start, summary) in sorted(sums.items(), key=lambda item: (item[1][0], item[0])):
+    # Of those first seen in the same hour, as all may be that are older than the cells, version 9 comes before 10.
+    for version, (start, summary) in sorted(sums.items(), key=lambda item: (item[1][0], len(item[0]), item[0])):
         yield version, start, summary
 
 

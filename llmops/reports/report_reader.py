@@ -112,7 +112,7 @@ class ReportStore:
             report = await self.get(workspace, period)
         except NotFound:
             return 0
-        await self._put(announcement(report))
+        await self._put(announcement(report, self._clock()))
         return 1
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from llmops.notifications.notification import Notification
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from llmops.budgets.budget_usage import BudgetUsage
     from llmops.reports.report import Report
 
@@ -39,8 +41,11 @@ def share(position: BudgetUsage) -> str:
     return f"{100 * position.spent / position.limit:.0f} %" if position.limit else "–"
 
 
-def announcement(report: Report) -> Notification:
-    """Return the notification of a period that has ended; its id is the same for the same period."""
+def announcement(report: Report, now: datetime) -> Notification:
+    """Return the notification of a period that has ended; its id is the same for the same period.
+
+    It is of now, not of when the report last changed: that may be days ago, and what is old is not sent any more.
+    """
     period, total, before = report.period, report.total, report.previous
     facts = {
         "Spent": usd(total.cost_micro_usd),
@@ -64,5 +69,5 @@ def announcement(report: Report) -> Notification:
         f"Costs of {period.kind} {period.key}: {usd(total.cost_micro_usd)}",
         f"The report of {period.key} is at /api/reports/{period.key}, as a page with ?format=html.",
         facts,
-        at=report.updated_at,
+        at=now,
     )

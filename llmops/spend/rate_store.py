@@ -7,18 +7,21 @@ was called without a known price.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, all_readable, readable
-from kernel.errors import NotFound
+from kernel.errors import NotFound, Unavailable
 from kernel.preconditions import delete_row, put_row
 from kernel.tables import Row, Span, Tables, Upsert, every, first_rows
 from llmops.spend.pricing import Rate, Rates
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
+
+log = logging.getLogger(__name__)
 
 TABLE = "prices"
 _RATE = JsonCodec(Rate)
@@ -89,7 +92,8 @@ class RateStore:
     async def note_unpriced(self, workspace: str, asked: str, served: str) -> bool:
         """Note a call of a model without a known price; return whether it is this process's first today.
 
-        It writes at most once an hour per model and process.
+        It writes at most once an hour per model and process. Where that fails, the model's next call is noted instead:
+        the answer is paid for and must not be lost.
 
         Args:
             workspace: Workspace of the call.
@@ -102,9 +106,13 @@ class RateStore:
             return False
         self._noted[workspace, asked, served] = now
         values = {"asked": asked, "model": served, "at": now}
-        await self._tables.commit(
-            TABLE, [Upsert(Row(_UNPRICED, f"{workspace}!{_digest(f'{asked} {served}')}", values))]
-        )
+        row = Row(_UNPRICED, f"{workspace}!{_digest(f'{asked} {served}')}", values)
+        try:
+            await self._tables.commit(TABLE, [Upsert(row)])
+        except Unavailable as error:
+            log.warning("a model without a price is not noted: %s", error.code, extra={"event": "usage.not_noted"})
+            self._noted.pop((workspace, asked, served), None)
+            return False
         return True
 
     async def unpriced(self) -> int:

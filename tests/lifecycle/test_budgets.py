@@ -19,12 +19,13 @@ from kernel.tables import Delete, Page, Row, Span, Write, every
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.run_request import Submission
 from lifecycle.runs.stored_progress import MOST_BYTES, Progress, dumped, loaded
-from llmops.budgets.budget_rules import Budget, Limit, parse_scope
+from llmops.budgets.budget_rules import Budget, CostAttribution, Limit, parse_scope
 from llmops.spend.pricing import Rate
 from llmops.spend.usage import Spend
 from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.app import TOOLED, App
 from tests.lifecycle.doubles import Crash, Fate, ManualClock, quick_settings, spec
+from tests.llmops.conftest import call
 from tests.waiting import eventually
 
 
@@ -467,6 +468,23 @@ async def test_wall_time_cuts_a_call_and_the_run_waits(app: App) -> None:
     assert waits is not None
     assert (waits.state, waits.error and waits.error.code) == (RunState.WAITING, "budget_exceeded")
     assert waits.id == run.id
+
+
+@pytest.mark.parametrize("further", [False, True])
+async def test_wall_time_is_that_of_calls_and_of_the_tools_after_them(app: App, *, further: bool) -> None:
+    """Until the next call, or the attempt's end: a run of slow tools does not go on for ever."""
+    await limit(app, "workspace", "seconds", 600_000)
+    budget = app.services.budgets.service.of(CostAttribution("default", "bot", "chat", "run-1"), 1)
+    await budget.begin(call(1))
+    budget.record(call(1))
+    await asyncio.sleep(0.1)  # a tool
+    if further:
+        await budget.begin(call(2))
+        budget.record(call(2))
+    await budget.close()
+
+    [counter] = (await app.services.budgets.counters.counters("default", ["workspace!total"])).values()
+    assert counter.spent.ms >= 100
 
 
 async def test_64_runs_at_once_by_workers_that_die_stay_below_the_cap() -> None:

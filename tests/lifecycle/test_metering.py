@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from agent_framework import Content, Message
 from httpx2 import Request, Response
 from openai import APITimeoutError, RateLimitError
 
-from kernel.errors import ProviderRejected
+from kernel.errors import ProviderRejected, Unavailable
+from kernel.tables import Write
 from lifecycle.conversations.run import RunState
 from lifecycle.runs.call_costs import refused
 from lifecycle.runs.call_estimates import sent
@@ -36,6 +38,26 @@ async def test_streamed_runs_are_in_the_ledger_as_others_are() -> None:
         (2, "answered", "gpt-4o-mini"),
     ]
     assert run.spend == sum((line.spend for line in lines), Spend())
+    await app.aclose()
+
+
+class PricesAway(CountingTables):
+    """Tables of which prices cannot be written."""
+
+    async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
+        if table == "prices":
+            raise Unavailable
+        return await super().commit(table, writes)
+
+
+async def test_an_answer_is_not_lost_because_its_missing_price_cannot_be_noted() -> None:
+    """It is paid for: the run is answered by its first attempt."""
+    app = App(PricesAway())
+    await app.declare(declared=spec(model="nobody-knows-its-price"))
+    run = await app.ask()
+
+    assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)
+    assert run.spend.unpriced_calls == 1
     await app.aclose()
 
 

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from kernel.errors import Conflict, InvalidInput, NotFound
+from kernel.ids import new_id
 from llmops.capacity.pools import Limits, Pool
 from llmops.facts.attempt_fact import AttemptFact
-from llmops.optimization.proposals import Optimization, OptimizationRequest
+from llmops.optimization.proposals import Applied, Change, Optimization, OptimizationRequest, Proposal, Saving
+from llmops.optimization.store import OptimizationStore
 from llmops.optimization.what_if import OtherLimits, other_limit, other_prices
 from llmops.spend.pricing import Rate
 from llmops.spend.usage import Usage
@@ -98,6 +100,32 @@ async def test_what_it_has_really_saved_is_said_a_week_later_and_not_before() ->
     assert (measured.cost_per_run_before, measured.cost_per_run_after) == (1100, 200)
     assert measured.saved_micro_usd == 900 * 20
     assert (measured.quality_before, measured.quality_after) == (81, 70)
+
+
+async def test_what_judging_costs_a_run_is_of_the_days_that_are_measured() -> None:
+    """Sums of judges are by day: their costs and the runs beside them are of the same whole days."""
+    app = App()
+    await app.declare()
+    proposals, facts = app.services.optimization.proposals, app.services.spend.facts
+    changed, before = app.clock(), await proposals.find("default", REQUEST)
+    change = Change("declare", "bot", 1, {"evaluation": {"judge": {"share": 0.5}}})
+    saving = Saving(0, 0, 0)
+    one = Proposal("judges:bot", "judges", "bot", "", {}, "", saving, "low", "", change, applied=Applied(changed, 2))
+    found = replace(before, id=new_id(), proposals=(one,))
+    await OptimizationStore(app.tables).add("default", found)
+    for day in range(-7, 8):
+        at = changed + timedelta(days=day)
+        cost = 100 if day < 0 else 50
+        for number in range(2):
+            run = fact(f"run-{day}-{number}", at=at, cost_micro_usd=1000)
+            await facts.record(run)
+            await facts.record(replace(fact(f"run-{day}-{number}", at=at, cost_micro_usd=cost), judge="judge"))
+    app.clock.move(days=8)
+
+    measured = (await proposals.get("default", found.id))[1]["judges:bot"]
+
+    assert (measured.cost_per_run_before, measured.cost_per_run_after) == (100, 50)
+    assert measured.saved_micro_usd == 50 * measured.runs_after
 
 
 async def test_nothing_is_applied_where_one_of_them_cannot_be() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.settings import InvalidSettings
-from lifecycle.schedules.schedule_rules import Cron, covering, interval, is_due
+from lifecycle.schedules.schedule_rules import Cron, covering, is_due, next_due_after
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 EXPRESSIONS = ["35 * * * * *", "0 */5 * * * *", "0 4-59/10 * * * *", "15 20 8 * * 1", "0 0 0 1 1 *", "7 * * * *"]
@@ -67,7 +67,18 @@ def test_a_timer_that_never_ran_begins_with_its_next_time() -> None:
     assert is_due("35 * * * * *", None, NOON)
 
 
-def test_how_often_a_timer_runs_follows_from_its_schedule() -> None:
-    """So that one which has stopped is noticed."""
-    assert interval("0 */5 * * * *", NOON) == timedelta(minutes=5)
-    assert interval("35 * * * * *", NOON) == timedelta(minutes=1)
+@pytest.mark.parametrize(
+    ("expression", "began", "expected"),
+    [
+        ("0 */5 * * * *", NOON, timedelta(minutes=5)),
+        ("35 * * * * *", NOON, timedelta(seconds=35)),
+        ("0 */5 * * * *", NOON - timedelta(milliseconds=20), timedelta(minutes=5, milliseconds=20)),
+        ("0 0 8 * * 1-5", datetime(2026, 11, 27, 8, tzinfo=UTC), timedelta(days=3)),
+        ("0 */10 0-5 * * *", datetime(2026, 11, 30, 5, 50, tzinfo=UTC), timedelta(hours=18, minutes=10)),
+    ],
+)
+def test_when_a_timer_is_due_again_follows_from_its_schedule(
+    expression: str, began: datetime, expected: timedelta
+) -> None:
+    """So that one which has stopped is noticed, and one that rests at night or at the weekend is not taken for it."""
+    assert next_due_after(expression, began) == expected

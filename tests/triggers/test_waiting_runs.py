@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from kernel.ids import new_id
+from kernel.tables import Row, Upsert
 from lifecycle.conversations.run import Run, RunError, RunInput, RunState, Times
 from lifecycle.conversations.session import Session
 from lifecycle.conversations.session_change import ConversationChange
@@ -55,6 +56,19 @@ async def test_runs_that_wait_are_listed_in_pages_with_why() -> None:
     assert (first["detail"], first["cost_micro_usd"]) == ("No room.", 0)
     assert first["query"].startswith("Question 0 ")
     assert len(first["query"]) == 300
+
+
+async def test_an_entry_that_cannot_be_read_is_passed_over() -> None:
+    """The pages go on behind it."""
+    edge = Edge(budgets)
+    ids = sorted([await waiting(edge, number) for number in range(3)])
+    damaged = Row("default", f"wait!{ids[1]}", {"wait": "{"})
+    await edge.services.core.tables.commit("budgets", [Upsert(damaged)])
+    first = await listed(edge, limit="2")
+    second = await listed(edge, limit="2", next=first["next"])
+
+    assert [[item["id"] for item in page["items"]] for page in (first, second)] == [[ids[0]], [ids[2]]]
+    assert second["next"] is None
 
 
 async def test_one_that_has_gone_on_is_left_out() -> None:

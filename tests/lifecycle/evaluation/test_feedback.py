@@ -42,6 +42,26 @@ async def test_a_verdict_is_a_part_of_its_own() -> None:
     assert (await app.event_names(run))[-1] == "run.evaluated"
 
 
+@pytest.mark.parametrize("judged_first", [False, True])
+async def test_a_verdict_weighs_what_the_agent_s_policy_says(*, judged_first: bool) -> None:
+    """In whichever order it and a judge's result come."""
+    app = App()
+    await app.declare("judge", spec(simulate={"reply": '{"score": 5, "reason": "All is there."}'}))
+    policy = EvaluationPolicy(judge=JudgePolicy(agent="judge"), weights={"complete": 0, FEEDBACK: 2})
+    await app.declare(declared=spec(evaluation=policy))
+    run = await app.ask("Why?")
+    if judged_first:
+        await app.services.runs.judges.run(app.signals)
+    await app.services.runs.feedback.give(run, helpful=False)
+    if not judged_first:
+        await app.services.runs.judges.run(app.signals)
+    stored, _ = await app.stored(run)
+
+    assert stored.score is not None
+    assert stored.score.parts["judge"] == 100
+    assert (stored.score.overall, stored.score.pending) == (50, ())
+
+
 async def test_a_verdict_counts_once() -> None:
     """Given again, by many at once, it changes nothing; another one is refused."""
     app, run = await answered()

@@ -20,7 +20,7 @@ from kernel.tables import Page, RowTooLarge, Span, Write
 from lifecycle.conversations.run import Run
 from lifecycle.evaluation.judge_costs import TRIES, JudgingCharges, before_calls
 from lifecycle.evaluation.judges import question, verdict
-from lifecycle.evaluation.judging_round import ASKING, CLAIM, JudgeEvaluation
+from lifecycle.evaluation.judging_round import ASKING, CLAIM, Judge, JudgeEvaluation
 from llmops.budgets.budget_rules import Amounts, Budget, Limit, parse_scope
 from llmops.evaluation.combined_score import Part
 from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy, JudgePolicy
@@ -47,6 +47,18 @@ async def app_with(reply: str = '{"score": 2, "reason": "Too short."}', policy: 
     await app.declare("judge", spec(simulate={"reply": reply}))
     await app.declare(declared=spec(evaluation=policy or judged()))
     return app
+
+
+def judges_of(app: App, judge: Judge, asking: timedelta = ASKING) -> JudgeEvaluation:
+    """Return the rounds of the app with this judge."""
+
+    async def never(_: Evaluation) -> None:
+        pytest.fail("nothing was erased")
+
+    services = app.services
+    charges = JudgingCharges(services.budgets.service, services.spend.facts, services.budgets.rates, app.clock)
+    history, catalog, store = services.evaluation.scores, services.agents.catalog, services.conversations.store
+    return JudgeEvaluation({"judge": judge}, history, catalog, store, charges, never, app.clock, asking=asking)
 
 
 async def test_a_judge_is_heard_after_the_run_and_charged_to_its_agent() -> None:
@@ -79,6 +91,30 @@ async def test_a_judge_is_heard_after_the_run_and_charged_to_its_agent() -> None
     sums = by_version(await app.services.evaluation.scores.sums("default", "bot"))
     assert sums["1"]["judge"].mean == 25
     assert sums["1"]["overall"].mean == 75
+
+
+@pytest.mark.parametrize(
+    ("reply", "overall", "reasons"),
+    [
+        ('{"score": 2}', 25, {}),
+        ("I would rather not say.", 100, {"judge": "Left out: judge_unreadable."}),
+    ],
+)
+async def test_where_only_the_judge_weighs_anything_it_is_heard(
+    reply: str, overall: int, reasons: dict[str, str]
+) -> None:
+    """Until then, and where it says nothing, the checks count alike."""
+    policy = EvaluationPolicy(judge=JudgePolicy(agent="judge"), weights={"answered": 0, "complete": 0})
+    app = await app_with(reply, policy)
+    run = await app.ask("Why?")
+    for _ in range(TRIES):
+        await app.services.runs.judges.run(app.signals)
+    after, _ = await app.stored(run)
+
+    assert run.score is not None
+    assert (run.score.overall, run.score.pending) == (100, ("judge",))
+    assert after.score is not None
+    assert (after.score.overall, after.score.pending, after.score.reasons) == (overall, (), reasons)
 
 
 async def test_a_judge_that_says_nothing_is_asked_again_and_then_left_out() -> None:
@@ -380,6 +416,28 @@ def test_no_two_judgements_share_a_number() -> None:
     assert sorted(numbers) == list(range(0, 100 * len(numbers), 100))
 
 
+async def test_an_agent_whose_answers_fill_every_round_keeps_no_other_from_its_turn() -> None:
+    """Whichever is found first: a round asks no further judges after 40 seconds."""
+    app = await app_with()
+    await app.declare("other", spec(evaluation=judged()))
+    heard = set[str]()
+
+    async def slow(_: EvaluationPolicy, run: Run, *__: Any) -> Sequence[Part]:
+        heard.add(run.agent)
+        app.clock.move(seconds=41)
+        return [Part("judge", 50)]
+
+    judges = judges_of(app, slow)
+    for round_ in range(30):
+        for agent in ("bot", "other"):
+            await app.ask(agent=agent, session_id=f"{agent}-{round_}")
+        await judges.run(app.signals)
+        if len(heard) == 2:
+            break
+
+    assert heard == {"bot", "other"}
+
+
 async def test_a_judge_that_takes_too_long_is_asked_again_later() -> None:
     """Long before its claim is over, so that no other round can ask it meanwhile."""
 
@@ -387,24 +445,10 @@ async def test_a_judge_that_takes_too_long_is_asked_again_later() -> None:
         await asyncio.Event().wait()
         return []
 
-    async def never(_: Evaluation) -> None:
-        pytest.fail("nothing was erased")
-
     app = await app_with()
     await app.ask()
-    services = app.services
-    judges = JudgeEvaluation(
-        {"judge": slow},
-        services.evaluation.scores,
-        services.agents.catalog,
-        services.conversations.store,
-        JudgingCharges(services.budgets.service, services.spend.facts, services.budgets.rates, app.clock),
-        never,
-        app.clock,
-        asking=timedelta(seconds=0.05),
-    )
-    first = await judges.run(app.signals)
-    second = await services.runs.judges.run(app.signals)
+    first = await judges_of(app, slow, timedelta(seconds=0.05)).run(app.signals)
+    second = await app.services.runs.judges.run(app.signals)
 
     assert (first.judged, first.deferred) == (0, 1)
     assert second.judged == 1

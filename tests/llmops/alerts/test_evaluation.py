@@ -204,6 +204,21 @@ async def test_what_is_switched_off_or_removed_resolves(how: str) -> None:
     assert len((await world.alerts.fired("default", 10))[0]) == 2
 
 
+async def test_a_rule_that_looks_at_something_else_resolves_without_its_value() -> None:
+    """A firing is of the rule as it was: another metric's value is none of it."""
+    world = World()
+    await world.rule()
+    await world.fail()
+    await world.evaluator().evaluate()
+    world.clock.move(minutes=1)
+    await world.rule(metric="runs", threshold=100)
+    await world.evaluator().evaluate()
+
+    (firing,) = (await world.alerts.fired("default", 10))[0]
+    assert (firing.metric, firing.resolution, firing.resolved_value) == ("error_rate", "recovered", None)
+    assert (await world.told())[-1].text == "The rule was changed."
+
+
 async def test_all_agents_together_or_one(tables: MemoryTables) -> None:
     """And no other workspace's."""
     world = World(tables)
@@ -217,6 +232,21 @@ async def test_all_agents_together_or_one(tables: MemoryTables) -> None:
 
     assert sorted(firing.alert for firing in (await world.alerts.fired("default", 10))[0]) == ["all", "theirs"]
     assert await world.alerts.fired("another", 10) == ([], None)
+
+
+async def test_runs_a_minute_are_of_the_time_that_they_were_counted_in() -> None:
+    """Runs are counted by whole minutes, so for longer than the window: a steady rate is not overstated."""
+    world = World()
+    await world.rule(metric="runs_per_minute", condition="lt", threshold=0, window_s=60)
+    for n in range(12):
+        await world.succeed(f"steady-{n}", count=1)
+        world.clock.move(seconds=10)
+    world.clock.move(seconds=-1)
+    await world.evaluator().evaluate()
+
+    status = await world.alerts.state("default", "errors")
+    assert status is not None
+    assert status.state.value == pytest.approx(6, rel=0.1)
 
 
 async def test_the_spend_of_the_day_is_the_ledger_s(tables: MemoryTables) -> None:

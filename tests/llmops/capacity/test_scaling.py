@@ -62,6 +62,16 @@ def test_instances_follow_from_littles_law(runs: int, instances: int) -> None:
     assert plan.instances == instances
 
 
+@pytest.mark.parametrize("minutes", [1, 30, 59])
+def test_without_a_forecast_the_load_is_that_of_the_last_hour(minutes: int) -> None:
+    """A run a second of 10 s each is 10 at a time, however much of the present hour is over."""
+    present = Load(HOUR, 60 * minutes, 600.0 * minutes)
+    loads = [*weeks(1, lambda _: 3600), present]
+    plan = recommend(ScalingPolicy(predictive=False), loads, None, [], None, HOUR + timedelta(minutes=minutes))
+
+    assert plan.at_a_time == pytest.approx(10)
+
+
 def test_less_is_always_ready_only_where_little_of_it_is_used() -> None:
     """40 at a time are over 30 % of three instances of 32, and under 30 % of eight."""
     loads = weeks(2, lambda _: 14_400)
@@ -318,6 +328,25 @@ async def test_a_trigger_counts_once_it_has_held_for_long_enough(site: AzureScal
         app.clock.move(seconds=60)
 
     assert counts == [0, 0, 1]
+
+
+async def test_a_trigger_that_was_taken_away_has_to_hold_anew() -> None:
+    """It is not looked at meanwhile: nobody knows whether its condition held."""
+    app = App()
+    one, store = await scaler(app, None), app.services.scaling.store
+    with_trigger = ScalingPolicy(min_instances=0, triggers=(Trigger("pool_waiting", "gte", 0, 90, "scale_up"),))
+    await app.declare()
+    await app.ask()
+    await app.services.spend.daily_costs.aggregate(app.clock())
+    await store.put(with_trigger, None)
+    await one.observe()
+    await store.put(ScalingPolicy(min_instances=0), None)
+    await one.observe()
+    app.clock.move(days=1)
+    await store.put(with_trigger, None)
+    await one.observe()
+
+    assert (await one.recommend())[0].always_ready == 0
 
 
 async def test_a_policy_is_replaced_only_as_it_was_read() -> None:

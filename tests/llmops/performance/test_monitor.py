@@ -9,10 +9,13 @@ import pytest
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import InvalidInput
+from lifecycle.evaluation.version_comparison import scores_of
+from llmops.evaluation.score_distribution import ScoreDistribution
 from llmops.facts.attempt_fact import AttemptFact, Ending
 from llmops.facts.fact_store import Facts as FactStore
 from llmops.facts.performance_summary import PerformanceSummary, summary_of
 from llmops.facts.sum_reader import FactSums
+from llmops.facts.sums import DaySum
 from llmops.performance.insights import InsightInput, Insights, insights_of
 from llmops.performance.monitor import PerformanceReader, check_days, performance_of
 from llmops.performance.sla import SlaPolicy, SlaTarget, attainment
@@ -55,6 +58,26 @@ async def test_by_version_and_by_the_hour() -> None:
     assert [(point.start.hour, point.summary.runs) for point in found.trend] == [(3, 25), (4, 25)]
     assert found.sla.in_time == 0.5
     assert found.sla.kept is False
+
+
+async def test_of_versions_first_seen_in_the_same_hour_the_ninth_comes_before_the_tenth() -> None:
+    """Both are older than the days that are looked at: what is said since a version is of the later one."""
+    nine, ten = (
+        [outcome(f"v{version}-{n}", version=version, total_ms=ms) for n in range(25)]
+        for version, ms in (("9", 1000), ("10", 4000))
+    )
+    found = await performance(nine + ten)
+
+    assert [each.version for each in found.performance.versions] == ["9", "10"]
+    assert [one.code for one in insights_of(found)] == ["slower_since_version"]
+
+
+def test_of_versions_used_on_the_same_day_the_tenth_comes_first() -> None:
+    """A version is compared with the latest other one."""
+    scores = {"overall": ScoreDistribution.of(80)}
+    sums = [DaySum(version, DAY, scores) for version in ("10", "9", "11")]
+
+    assert [one.version for one in scores_of(sums, "11")] == ["11", "10", "9"]
 
 
 async def test_over_many_days_by_the_day() -> None:

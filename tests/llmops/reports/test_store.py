@@ -118,6 +118,18 @@ async def test_a_period_is_announced_when_it_has_ended_and_once() -> None:
     assert office.sent[0].facts["Dearest agent"] == "bot, $1.00"
 
 
+async def test_a_period_whose_last_days_cost_nothing_is_announced_in_time_to_be_sent() -> None:
+    """Of a week without spending at its end: what is older than a day is not sent."""
+    office = Office(now=datetime(2026, 11, 21, 16, tzinfo=UTC))
+    await office.spend(0)
+    await office.daily.aggregate(office.clock.now)
+    office.clock.move(days=1, hours=10)  # Monday, 02:00
+    await office.reports.announce()
+
+    [week] = [one for one in office.sent if one.id == "report.ready!2026-W47"]
+    assert week.at == office.clock.now
+
+
 async def test_days_on_which_nobody_was_there_to_announce_are_made_up_for() -> None:
     office = Office(now=NOW)
     for days_ago in range(6):
