@@ -202,12 +202,7 @@ class RunWorker:
     def _lease(self, stored: StoredConversation, holder: str) -> RunLease:
         policy = self._policy
         return RunLease(
-            self._conversations,
-            stored,
-            holder,
-            clock=self._clock,
-            lasts=policy.lease,
-            look_every=policy.look_every,
+            self._conversations, stored, holder, clock=self._clock, lasts=policy.lease, look_every=policy.look_every
         )
 
     async def _attempt(

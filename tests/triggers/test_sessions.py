@@ -1,4 +1,4 @@
-"""Sessions over HTTP: what a repeated request is answered with."""
+"""Sessions over HTTP: repeated requests, and who people in them are."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 from tests.lifecycle.doubles import MemoryQueue, spec
 from tests.triggers.conftest import Edge, request
-from triggers.http import runs, sessions
+from triggers.http import runs, sessions, teams
 
 
 @pytest.fixture
 async def edge() -> Edge:
-    edge = Edge(runs, sessions, queue=MemoryQueue())
+    edge = Edge(runs, sessions, teams, queue=MemoryQueue())
     await edge.services.agents.administration.declare("default", "bot", spec(), edge.signals)
     return edge
 
@@ -43,3 +43,15 @@ async def test_a_session_is_started_once_with_an_idempotency_key(edge: Edge) -> 
     assert body(run)["session_id"] != body(first)["id"]
     assert (named.status_code, body(named)["id"]) == (201, "named")
     assert (wrong.status_code, body(wrong)["code"]) == (400, "invalid_idempotency_key")
+
+
+@pytest.mark.parametrize("verb", ["claim", "release", "reply", "return"])
+async def test_a_function_key_says_of_nobody_who_they_are(edge: Edge, verb: str) -> None:
+    """A request has to; without it, it is said what is missing, and not that somebody may not do this."""
+    sent = {"text": "Hello"} if verb == "reply" else {}
+    refused = await edge(f"sessions_{verb}", request(sent, route={"id": "talk"}))
+    named = await edge(f"sessions_{verb}", request(sent | {"by": "ann@example.com"}, route={"id": "talk"}))
+
+    assert (refused.status_code, body(refused)["code"]) == (400, "person_not_named")
+    assert [each["pointer"] for each in body(refused)["errors"]] == ["/by"]
+    assert (named.status_code, body(named)["code"]) == (404, "session_not_found")

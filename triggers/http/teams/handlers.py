@@ -152,14 +152,21 @@ async def sessions_return(call: Call) -> Reply:
 
 
 def _caller(call: Call) -> Caller:
-    """Return the person at the inbox: the signed-in one, or, with a function key, the one that the request names."""
+    """Return the person at the inbox: the signed-in one, or, with a function key, the one that the request names.
+
+    Raises:
+        InvalidInput: Neither sign-in nor the request names a person (code `person_not_named`).
+    """
     from lifecycle.teams.person_actions import Caller  # noqa: PLC0415 - cold start
 
     headers = {name.lower(): value for name, value in call.request.headers.items()}
     person = person_of(headers, call.services.core.settings)
     if call.services.core.settings.auth_mode == "entra":
         return Caller(person.name, person.ids)
-    return Caller(call.body.by or person.name)
+    if not (name := call.body.by or person.name):
+        msg = "A function key identifies nobody: name the person in `by`."
+        raise InvalidInput(msg, code="person_not_named", fields={"/by": "who acts"})
+    return Caller(name)
 
 
 def _position(value: Any) -> str:
