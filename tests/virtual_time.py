@@ -15,13 +15,16 @@ START = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 
 
 class _Selector(selectors.DefaultSelector):  # pyright: ignore[reportGeneralTypeIssues, reportUntypedBaseClass] - chosen by platform
-    """Waits for nothing but moves the loop's time instead."""
+    """Waits for nothing but threads, and moves the loop's time instead."""
 
     def __init__(self) -> None:
         super().__init__()
         self.passed = 0.0
+        self.threads: set[asyncio.Future[Any]] = set()
 
     def select(self, timeout: float | None = None) -> Any:
+        if self.threads and timeout != 0:
+            return super().select()  # until one ends
         found = super().select(0)
         if not found and timeout:
             self.passed += timeout
@@ -38,6 +41,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return how many virtual seconds have passed."""
         return self._waits.passed
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:
+        """Run it in a thread; no virtual time passes meanwhile."""
+        future = super().run_in_executor(executor, func, *args)
+        self._waits.threads.add(future)
+        future.add_done_callback(self._waits.threads.discard)
+        return future
 
     def now(self) -> datetime:
         """Return the virtual time."""
