@@ -14,7 +14,6 @@ from llmops.metrics.series import Key, Numbers
 from tests.lifecycle.app import TOOLED, App
 from tests.lifecycle.doubles import CountingTables, Fate, spec
 
-
 _OF_THE_PROCESS = (metrics.MEMORY.name, metrics.MEMORY_LIMIT.name, metrics.CPU.name)
 
 
