@@ -83,7 +83,7 @@ def test_an_answer_without_a_body_has_no_content() -> None:
 def test_the_page_shows_every_operation_and_schema_as_text() -> None:
     """With links to what is named; nothing in a description is markup."""
     document = document_of(
-        Endpoint("POST", "things", "things_make", "Make <b>one</b>.", body="Thing", returns="Thing", status=201),
+        Endpoint("POST", "things", "things_make", "Make <b>one</b> of `a & b`.", body="Thing", returns="Thing", status=201),
         Endpoint("GET", "things-else/{id}", "things_get", "Get it.", query={"limit": Parameter("How <many>.")}),
         Endpoint("GET", "things/{id}", "things_other", "Get another.", returns="Thing"),
     )
@@ -94,7 +94,7 @@ def test_the_page_shows_every_operation_and_schema_as_text() -> None:
     }
     assert page.count('<h2 id="things">') == page.count('<h2 id="things-else">') == 1
     assert 'href="#schema-_Thing"' in page
-    assert "Make &lt;b&gt;one&lt;/b&gt;." in page
+    assert "Make &lt;b&gt;one&lt;/b&gt; of <code>a &amp; b</code>." in page
     assert "How &lt;many&gt;." in page
     assert "<script" not in page
 

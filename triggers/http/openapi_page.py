@@ -59,7 +59,7 @@ def _operations(name: str, operations: Sequence[tuple[str, str, _Json]]) -> Iter
     yield f'<h2 id="{escape(name)}">{escape(name)}</h2>'
     for path, method, operation in operations:
         old = " (deprecated)" if operation.get("deprecated") else ""
-        line = f"<b>{method.upper()}</b> <code>{escape(path)}</code>{old} {escape(operation['summary'])}"
+        line = f"<b>{method.upper()}</b> <code>{escape(path)}</code>{old} {_prose(operation['summary'])}"
         rows = [*_parameters(operation), *_body(operation), *_responses(operation)]
         yield _folded(operation["operationId"], line, _table(rows))
 
@@ -81,7 +81,7 @@ def _body(operation: _Json) -> Iterator[tuple[str, str]]:
 def _responses(operation: _Json) -> Iterator[tuple[str, str]]:
     for status, response in sorted(operation["responses"].items()):
         kinds = {_type(each["schema"]) for each in response.get("content", {}).values() if "schema" in each}
-        yield status, " ".join([escape(response["description"]), *sorted(kinds)])
+        yield status, " ".join([_prose(response["description"]), *sorted(kinds)])
 
 
 def _schema(name: str, schema: _Json) -> str:
@@ -90,7 +90,7 @@ def _schema(name: str, schema: _Json) -> str:
         (f"<code>{escape(field)}</code>{', required' if field in needed else ''}", _text(of.get("description"), of))
         for field, of in schema.get("properties", {}).items()
     ]
-    text = f"<p>{escape(schema.get('description', ''))}</p>"
+    text = f"<p>{_prose(schema.get('description', ''))}</p>"
     inner = text + (_table(rows) if rows else f"<p>{_type(schema)}</p>")
     return _folded(f"schema-{name}", f"<code>{escape(name)}</code>", inner)
 
@@ -104,7 +104,12 @@ def _table(rows: Sequence[tuple[str, str]]) -> str:
 
 
 def _text(description: str | None, schema: _Json) -> str:
-    return " ".join(filter(None, [_type(schema), escape(description or "")]))
+    return " ".join(filter(None, [_type(schema), _prose(description or "")]))
+
+
+def _prose(text: str) -> str:
+    """Return a description as HTML; what is in backquotes is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _type(schema: _Json) -> str:
