@@ -83,7 +83,9 @@ def test_an_answer_without_a_body_has_no_content() -> None:
 def test_the_page_shows_every_operation_and_schema_as_text() -> None:
     """With links to what is named; nothing in a description is markup."""
     document = document_of(
-        Endpoint("POST", "things", "things_make", "Make <b>one</b> of `a & b`.", body="Thing", returns="Thing", status=201),
+        Endpoint(
+            "POST", "things", "things_make", "Make <b>one</b> of `a & b`.", body="Thing", returns="Thing", status=201
+        ),
         Endpoint("GET", "things-else/{id}", "things_get", "Get it.", query={"limit": Parameter("How <many>.")}),
         Endpoint("GET", "things/{id}", "things_other", "Get another.", returns="Thing"),
     )
