@@ -32,7 +32,7 @@ class Answer:
 
     Attributes:
         status: The status code.
-        headers: By name; use `header` to look one up.
+        headers: By name: in any case those of a whole response, in lower case those of a part.
         body: Its bytes.
     """
 
