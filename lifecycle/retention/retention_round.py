@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from kernel.codec import if_readable
 from kernel.errors import AppError
 from kernel.ids import new_id, newest_first
 from kernel.lazy_dataclass import dataclass
@@ -111,8 +112,11 @@ class RetentionRounds:
     async def apply(self, workspace: str) -> RetentionReceipt:
         """Delete what is due, and return the receipt; it is stored if anything was deleted.
 
+        What cannot be deleted, because its provider cannot be reached or its row cannot be read, is left to the next
+        round, and is no reason to leave anything else.
+
         Raises:
-            Unavailable: A provider or the storage cannot be reached; the next round continues.
+            Unavailable: The storage cannot be reached; the next round continues.
         """
         policy, _ = await self._store.policy(workspace)
         holds, now = await self._store.holds(workspace), self._clock()
@@ -129,7 +133,7 @@ class RetentionRounds:
                     receipt = replace(receipt, complete=False)
                     break
             for part in OF_SESSIONS:
-                if (keep_for := policy.keeps(part)) is not None and receipt.complete:
+                if (keep_for := policy.keeps(part)) is not None and loop.time() <= until:
                     rule = PartRule(part, keep_for, holds, now)
                     async for done in self._parts.apply(workspace, rule, receipt, until):
                         receipt = done
@@ -147,7 +151,15 @@ class RetentionRounds:
         return receipt
 
     async def _erased(self, workspace: str, due: Sequence[str], receipt: RetentionReceipt) -> RetentionReceipt:
-        for done in await asyncio.gather(*(self._erasure.erase(workspace, session_id) for session_id in due)):
+        """Erase the sessions; one that fails, because of its provider perhaps, keeps no other from being erased."""
+        erasures = (self._erasure.erase(workspace, session_id) for session_id in due)
+        for done in await asyncio.gather(*erasures, return_exceptions=True):
+            if isinstance(done, AppError):
+                log.warning("a session is not erased yet: %s", done.code, extra={"event": "retention.postponed"})
+                receipt = replace(receipt, complete=False)
+                continue
+            if isinstance(done, BaseException):
+                raise done
             receipt = replace(
                 receipt,
                 sessions=receipt.sessions + 1,
@@ -167,6 +179,11 @@ class RetentionRounds:
             entries, after = await self._directory.sessions(
                 workspace, agent=None, user_id=None, limit=_PAGE, after=after
             )
-            stored = await asyncio.gather(*(self._conversations.load(workspace, each.session_id) for each in entries))
-            sessions = [each.session for each in stored if each.session is not None]
+            stored = await asyncio.gather(
+                *(
+                    if_readable(self._conversations.load(workspace, each.session_id), "session", each.session_id)
+                    for each in entries
+                )
+            )
+            sessions = [each.session for each in stored if each is not None and each.session is not None]
             yield [verdict(session, keep_for, holds, now) for session in sessions]

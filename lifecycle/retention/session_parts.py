@@ -1,18 +1,22 @@
 """Deletes parts of sessions that are kept for a shorter time than the sessions: transcripts, runs, tool calls, scores.
 
 Sessions are processed once, in the order of their starts, and the position is stored. A round processes those that have
-become old enough since the last round, and again those that had to stay (not ended, ended too recently, or held). Every
-step is idempotent.
+become old enough since the last round, and again those that had to stay (not ended, ended too recently, held, or not
+possible). Every step is idempotent.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from kernel.codec import if_readable
+from kernel.errors import AppError
 from kernel.ids import newest_first
 from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations.session import Session
@@ -23,6 +27,8 @@ from lifecycle.retention.store import Progress, RetentionReceipt, RetentionStore
 if TYPE_CHECKING:
     from lifecycle.conversations.run import Attempt, Run
     from lifecycle.conversations.run_and_session_indexes import Directory, Entry
+
+log = logging.getLogger(__name__)
 
 _PAGE = 50
 _AT_ONCE = 8
@@ -52,6 +58,15 @@ class PartRule:
         return verdict(session, self.keep_for, self.holds, self.now, self.part)
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What was done about a part of a session: items deleted, whether a legal hold keeps it, and whether it failed."""
+
+    deleted: int = 0
+    held: bool = False
+    failed: bool = False
+
+
 class SessionParts:
     """Deletes parts of sessions."""
 
@@ -71,7 +86,9 @@ class SessionParts:
         """Yield the decisions that a round would make about sessions; changes nothing."""
 
         async def of(ids: Sequence[str]) -> Sequence[Verdict]:
-            found = await asyncio.gather(*(self._session(workspace, session_id) for session_id in ids))
+            found = await asyncio.gather(
+                *(if_readable(self._session(workspace, session_id), "session", session_id) for session_id in ids)
+            )
             return [rule.verdict(session) for session in found if session is not None]
 
         yield await of(await self._store.passed_over(workspace, rule.part))
@@ -84,11 +101,9 @@ class SessionParts:
         """Delete the part where it is due, until that time of the event loop; yield the receipt so far.
 
         Raises:
-            Unavailable: A provider or the storage cannot be reached; the next round continues.
+            Unavailable: The storage cannot be reached; the next round continues.
         """
-        waiting = await self._store.passed_over(workspace, rule.part)
-        receipt = await self._done(workspace, waiting, rule, receipt)
-        yield receipt
+        waiting = list(await self._store.passed_over(workspace, rule.part))
         begun = await self._position(workspace, rule)
         async for entries, after in self._unprocessed(workspace, begun):
             receipt = await self._done(workspace, [entry.session_id for entry in entries], rule, receipt)
@@ -100,6 +115,13 @@ class SessionParts:
                     return
         ended = [key for key in (begun.start, begun.until) if key is not None]
         await self._store.note_progress(workspace, rule.part, Progress(until=min(ended)))
+        random.shuffle(waiting)  # where time is too short for all of them, it is not always for the same
+        for first in range(0, len(waiting), _AT_ONCE):
+            if asyncio.get_running_loop().time() > until:
+                yield replace(receipt, complete=False)
+                return
+            receipt = await self._done(workspace, waiting[first : first + _AT_ONCE], rule, receipt)
+            yield receipt
 
     async def _done(
         self, workspace: str, ids: Sequence[str], rule: PartRule, receipt: RetentionReceipt
@@ -107,8 +129,9 @@ class SessionParts:
         for start in range(0, len(ids), _AT_ONCE):
             some = ids[start : start + _AT_ONCE]
             done = await asyncio.gather(*(self._delete_part(workspace, session_id, rule) for session_id in some))
-            receipt = receipt.plus(rule.part, sum(count for count, _ in done))
-            receipt = replace(receipt, held=receipt.held + sum(held for _, held in done))
+            receipt = receipt.plus(rule.part, sum(each.deleted for each in done))
+            complete = receipt.complete and not any(each.failed for each in done)
+            receipt = replace(receipt, held=receipt.held + sum(each.held for each in done), complete=complete)
         return receipt
 
     async def _position(self, workspace: str, rule: PartRule) -> Progress:
@@ -134,19 +157,24 @@ class SessionParts:
     async def _session(self, workspace: str, session_id: str) -> Session | None:
         return (await self._conversations.load(workspace, session_id)).session
 
-    async def _delete_part(self, workspace: str, session_id: str, rule: PartRule) -> tuple[int, bool]:
-        """Return how many items of the part were deleted in the session, and whether a legal hold keeps it."""
-        session = await self._session(workspace, session_id)
-        if session is None or session.receipt is not None:
-            await self._store.take_up(workspace, rule.part, session_id)
-            return 0, False
-        found = rule.verdict(session)
-        if not found.erase:
-            await self._store.pass_over(workspace, rule.part, session_id)
-            return 0, found.held
-        count = await self._delete_from(session, rule.part)
+    async def _delete_part(self, workspace: str, session_id: str, rule: PartRule) -> _Done:
+        """Delete the part of the session if it is due."""
+        try:
+            session = await self._session(workspace, session_id)
+            if session is None or session.receipt is not None:
+                await self._store.take_up(workspace, rule.part, session_id)
+                return _Done()
+            found = rule.verdict(session)
+            if not found.erase:
+                await self._store.pass_over(workspace, rule.part, session_id)
+                return _Done(held=found.held)
+            count = await self._delete_from(session, rule.part)
+        except AppError as error:
+            log.warning("a session stays for now: %s", error.code, extra={"event": "retention.postponed"})
+            await self._store.pass_over(workspace, rule.part, session_id)  # raises if it is the storage that fails
+            return _Done(failed=True)
         await self._store.take_up(workspace, rule.part, session_id)
-        return count, False
+        return _Done(count)
 
     async def _delete_from(self, session: Session, part: Part) -> int:
         runs = [run async for run in self._conversations.runs(session.workspace, session.id, texts=False)]

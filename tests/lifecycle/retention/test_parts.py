@@ -17,7 +17,7 @@ from lifecycle.retention.session_parts import PartRule, SessionParts
 from lifecycle.retention.store import RetentionReceipt
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, spec
-from tests.lifecycle.retention.test_retention import DAY_S, facts, hold, spent, started, talk
+from tests.lifecycle.retention.test_retention import DAY_S, facts, hold, keep_at_provider, spent, spoil, started, talk
 
 LONG = "word " * 40_000
 """A text that is too long for a row."""
@@ -202,6 +202,25 @@ async def test_a_round_that_is_cut_off_goes_on_where_it_was() -> None:
         found.append((last.transcripts, last.complete))
 
     assert found == [(50, False), (50, False), (20, True)]
+    await app.aclose()
+
+
+async def test_a_session_whose_part_cannot_be_deleted_keeps_no_other_and_is_tried_again() -> None:
+    """Its provider is gone, or its row is damaged; other parts go on, too, and the receipt says that some is left."""
+    app = await started()
+    run, *others = [await one_run(app, f"s{number}") for number in range(4)]
+    await keep_at_provider(app, run.session_id)
+    await spoil(app, others[0].session_id)
+    app.clock.move(days=9)
+    first = await applied(app, transcripts_s=8 * DAY_S, runs_s=8 * DAY_S)
+    left = [await left_of(app, each) for each in (run, *others[1:])]
+    again = await applied(app, transcripts_s=8 * DAY_S, runs_s=8 * DAY_S)
+
+    assert (first.transcripts, first.runs, first.complete) == (2, 3, False)
+    assert [(each["run"], each["messages"]) for each in left] == [(False, 2), (False, 0), (False, 0)]
+    assert (again.transcripts, again.runs, again.complete) == (0, 0, False)
+    retention = app.services.sessions.retention
+    assert set(await retention.passed_over("default", Part.TRANSCRIPTS)) == {run.session_id, others[0].session_id}
     await app.aclose()
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
 from kernel.errors import EtagMismatch, InvalidInput, NotFound
-from kernel.tables import Span, every
-from lifecycle.conversations.session import SessionState
+from kernel.tables import Span, Upsert, every
+from lifecycle.conversations.session import ProviderConversations, RetainedConversation, SessionState
+from lifecycle.conversations.session_rows import TABLE as CONVERSATIONS
+from lifecycle.conversations.session_rows import partition_of
+from lifecycle.conversations.session_store import ConversationChange, StoredConversation
 from lifecycle.retention.policy import DataRetentionPolicy, LegalHold, Part, parse_hold_scope
 from lifecycle.sessions.erase import OnHold
 from llmops.spend.costs import Group
@@ -96,6 +100,44 @@ async def test_a_round_costs_in_proportion_to_what_is_due() -> None:
 
     assert tables.operations["get conversations"] == 0
     assert sum(count for name, count in tables.operations.items() if not name.startswith("commit")) <= 12
+    await app.aclose()
+
+
+async def keep_at_provider(app: App, session: str) -> None:
+    """Have the session a conversation at a provider that is not configured any more."""
+
+    def decide(stored: StoredConversation) -> ConversationChange:
+        assert stored.session is not None
+        kept = ProviderConversations(kept=(RetainedConversation("gone", "conv-1"),))
+        return ConversationChange(replace(stored.session, at_provider=kept))
+
+    await app.services.conversations.store.update("default", session, None, decide)
+
+
+async def spoil(app: App, session: str) -> None:
+    """Make the session's row unreadable."""
+    found = await app.services.core.tables.get(CONVERSATIONS, partition_of("default", session), "session")
+    assert found is not None
+    texts = {name: "{" for name, value in found.values.items() if str(value).startswith("{")}
+    assert texts
+    await app.services.core.tables.commit(CONVERSATIONS, [Upsert(replace(found, values={**found.values, **texts}))])
+
+
+async def test_a_session_that_cannot_be_erased_keeps_no_other() -> None:
+    """Its provider is gone, or its row is damaged: the rest is erased, and the receipt says that something is left."""
+    app = await started()
+    await app.services.sessions.retention.put_policy("default", POLICY, None)
+    names = [f"s{number}" for number in range(12)]
+    for name in names:
+        await talk(app, name)
+    await keep_at_provider(app, "s11")
+    await spoil(app, "s10")
+    app.clock.move(days=31)
+    [receipt] = await app.services.sessions.retention_rounds.run()
+
+    assert (receipt.sessions, receipt.complete) == (10, False)
+    assert await left(app, *names[:10]) == []
+    assert await app.services.sessions.retention_rounds.run() == []
     await app.aclose()
 
 
