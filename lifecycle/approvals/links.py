@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, Unreadable, skip
 from kernel.errors import Conflict, NotFound
 from kernel.lazy_dataclass import dataclass
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, Span, Tables, every
@@ -154,7 +154,12 @@ class ApprovalLinks:
         async for entry in self._due.until(now):
             remains = False
             async for row in every(self._tables, TABLE, Span.prefix(entry.workspace, f"link!{entry.name}!")):
-                if _LINK.load(row.text("link")).until > now:
+                try:
+                    over = _LINK.load(row.text("link")).until <= now
+                except Unreadable as error:  # perhaps of a later version: it stays, and so does the entry
+                    skip(row, "approval link", error)
+                    over = False
+                if not over:
                     remains = True
                     continue
                 try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket
 from kernel.codec import if_readable
-from kernel.errors import Conflict, NotFound
+from kernel.errors import AppError, Conflict, NotFound
 from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations.message_delivery import SESSION_EXPIRED, too_late
 from lifecycle.conversations.run import Run, RunState
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from kernel.due_index import DueIndex, Entry
     from lifecycle.conversations.run_and_session_indexes import Directory
     from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
+
+log = logging.getLogger(__name__)
 
 Record = Callable[[Run], Awaitable[None]]
 """Writes the facts of a run's ended attempts."""
@@ -87,32 +90,42 @@ class SessionEnd:
         now = self._clock()
         count = 0
         async for entry in self._due.until(now):
-            stored = await if_readable(
-                self._conversations.load(entry.workspace, entry.name), "session", f"{entry.workspace}/{entry.name}"
-            )
-            if stored is None:
-                continue
-            if stored.session is None and entry.hour >= hour_bucket(now):
-                continue  # entered before the session is stored, which may be happening now
-            if stored.session is not None and not stored.session.over:
-                reason = overdue(stored.session, now, self._idle_after)
-                if reason is None:
-                    await self._reschedule(entry, next_look(stored.session, now, self._idle_after))
-                    continue
-                stored = await self._end(stored.session, reason, now)
-                if stored.session is None or not stored.session.over:
-                    continue
-                count += 1
-            if stored.session is None or await self._without_runs(stored.session):
-                if stored.session is not None:
-                    await self._remove_entries(stored.session)
-                else:  # it was never stored; one of its long texts may have been
-                    await self._conversations.erase_texts(entry.workspace, entry.name)
-                await self._publish_all(entry.workspace, entry.name)
-                for agent in {entry.note, stored.session.agent if stored.session else entry.note}:
-                    await self._directory.close_session(entry.workspace, agent, entry.name)
-                await self._due.drop(entry.workspace, entry.name, entry.hour)
+            try:
+                count += await self._expire_entered(entry, now)
+            except AppError as error:
+                # One session's failure must not keep the others from ending; it is tried again in the next round.
+                log.warning("session not ended: %s", error.code, extra={"event": "session.not_ended"})
         return count
+
+    async def _expire_entered(self, entry: Entry, now: datetime) -> bool:
+        """Return whether the entered session was ended."""
+        stored = await if_readable(
+            self._conversations.load(entry.workspace, entry.name), "session", f"{entry.workspace}/{entry.name}"
+        )
+        if stored is None:
+            return False
+        if stored.session is None and entry.hour >= hour_bucket(now):
+            return False  # entered before the session is stored, which may be happening now
+        ended = False
+        if stored.session is not None and not stored.session.over:
+            reason = overdue(stored.session, now, self._idle_after)
+            if reason is None:
+                await self._reschedule(entry, next_look(stored.session, now, self._idle_after))
+                return False
+            stored = await self._end(stored.session, reason, now)
+            if stored.session is None or not stored.session.over:
+                return False
+            ended = True
+        if stored.session is None or await self._without_runs(stored.session):
+            if stored.session is not None:
+                await self._remove_entries(stored.session)
+            else:  # it was never stored; one of its long texts may have been
+                await self._conversations.erase_texts(entry.workspace, entry.name)
+            await self._publish_all(entry.workspace, entry.name)
+            for agent in {entry.note, stored.session.agent if stored.session else entry.note}:
+                await self._directory.close_session(entry.workspace, agent, entry.name)
+            await self._due.drop(entry.workspace, entry.name, entry.hour)
+        return ended
 
     async def _reschedule(self, entry: Entry, due: datetime) -> None:
         if hour_bucket(due) != entry.hour:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from kernel.due_index import TABLE as DUE
-from kernel.errors import Conflict, NotFound
+from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.ids import new_id
-from kernel.tables import Span, every
+from kernel.tables import Delete, Span, Write, every
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.run_and_session_indexes import OPEN
 from lifecycle.conversations.session import Session, SessionState
@@ -50,6 +52,37 @@ async def test_an_idle_session_is_ended_and_forgotten_by_the_indexes(app: App) -
     assert len(await app.turns(run)) == 2
     assert (await app.event_names(run))[-1] == "session.state_changed ended"
     assert await app.services.sessions.end.expire() == 0
+
+
+class _ThrottledTables(CountingTables):
+    """Memory tables that refuse to write about the session `throttled` while `throttled` is set."""
+
+    throttled = False
+
+    async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
+        keys = [write.key if isinstance(write, Delete) else write.row.key for write in writes]
+        if self.throttled and table == OPEN and "throttled" in keys:
+            raise Unavailable
+        return await super().commit(table, writes)
+
+
+async def test_a_session_that_cannot_be_ended_keeps_no_other_from_it() -> None:
+    """It is tried again in the next round."""
+    tables = _ThrottledTables()
+    app = App(tables, SESSION_IDLE_AFTER_S=DAY)
+    await app.declare()
+    for name in ("a", "throttled", "z"):
+        await app.ask(session_id=name)
+    app.clock.move(days=2)
+    tables.throttled = True
+    await app.services.sessions.end.expire()
+    left = await rows(app, OPEN), len(await due(app))
+    tables.throttled = False
+    await app.services.sessions.end.expire()
+
+    assert left == (["throttled"], 1)
+    assert (await rows(app, OPEN), await due(app)) == ([], [])
+    await app.aclose()
 
 
 async def test_a_session_in_use_is_looked_at_later(app: App) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from kernel.ids import new_id
 from kernel.settings import Settings
-from kernel.tables import Span, every
+from kernel.tables import Span, Upsert, every
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.run_request import RunRequest
 from llmops.notifications.notification import NOTIFICATION
@@ -237,6 +237,22 @@ async def test_a_link_that_is_forged_expired_or_of_an_earlier_level_decides_noth
     assert code(await office.link(expired)) == (404, "link_not_found")
     assert (await office.link(token)).status_code == 200
     assert await office.state(run) == await office.state(other) == "pending"
+
+
+async def test_a_link_that_cannot_be_read_keeps_no_other_from_being_deleted() -> None:
+    """It stays itself: a later version of the app may have written it."""
+    office = Office()
+    run = await office.waiting()
+    record = await office.services.approvals.store.get("acme", run.dispatch.awaits[0])
+    links, tables = office.services.approvals.links, office.services.core.tables
+    past = replace(record.approval, due=office.services.core.clock() - timedelta(seconds=1))
+    await links.issue(past)
+    await links.issue(past)
+    first, _ = [row async for row in every(tables, "approvals", Span.prefix("acme", "link!"))]
+    await tables.commit("approvals", [Upsert(replace(first, values={"link": "{"}))])
+
+    assert await links.sweep() == 1
+    assert [row.key async for row in every(tables, "approvals", Span.prefix("acme", "link!"))] == [first.key]
 
 
 async def test_a_link_decides_only_what_links_may_decide() -> None:
