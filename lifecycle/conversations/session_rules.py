@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from kernel.errors import Conflict, NotFound
 from lifecycle.conversations.session import (
@@ -20,6 +21,9 @@ from lifecycle.conversations.session import (
     SessionState,
     SessionTerms,
 )
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.team_assignment import PersonWait
 
 
 def check_usable(session: Session, agent: str, user_id: str | None, team: str = "") -> None:
@@ -149,6 +153,36 @@ def erased(session: Session, receipt: Receipt) -> Session:
         receipt=receipt,
         terms=SessionTerms(priority=session.priority),
     )
+
+
+def waits_for_person(session: Session) -> bool:
+    """Return whether a session waits for a person: no one has claimed it, and it is not idle (`PersonWait.idle`)."""
+    assignment = session.assignment
+    if session.over or assignment is None or assignment.person_wait is None:
+        return False
+    return not (assignment.person_wait.claimed_by or assignment.person_wait.idle)
+
+
+def with_person_wait(session: Session, wait: PersonWait) -> Session:
+    """Return the session with another state of waiting for a person; unchanged if no team serves it."""
+    assignment = session.assignment
+    if assignment is None:
+        return session
+    return replace(session, terms=replace(session.terms, assignment=replace(assignment, person_wait=wait)))
+
+
+def answerless(session: Session) -> Session:
+    """Return the session after a run ended that no worker had; idle if it was the last and nobody has claimed it."""
+    wait = session.assignment.person_wait if session.assignment else None
+    if wait is None or wait.claimed_by or session.pending:
+        return session
+    return with_person_wait(session, replace(wait, idle=True))
+
+
+def asked(session: Session) -> Session:
+    """Return the session after something was asked in it: it is not idle any more."""
+    wait = session.assignment.person_wait if session.assignment else None
+    return with_person_wait(session, replace(wait, idle=False)) if wait is not None and wait.idle else session
 
 
 def settled(session: Session) -> Session:
