@@ -111,6 +111,7 @@ async def test_a_schedule_is_set_shown_and_removed(edge: Edge) -> None:
         ({"time_zone": "Nowhere/City"}, "invalid_time_zone"),
         ({"missed": "perhaps"}, "invalid_input"),
         ({"agent": "No Name"}, "invalid_agent_name"),
+        ({"agent": "nobody"}, "unknown_agent"),
         ({"run": {"query": " "}}, "empty_query"),
         ({"run": {"query": "x", "callback": {"queue": "nobody"}}}, "reply_queue_not_allowed"),
         ({"every": "day"}, "invalid_input"),
