@@ -145,6 +145,31 @@ async def test_what_cannot_be_asked_is_refused(edge: Edge, case: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("function", "headers", "body", "param"),
+    [
+        (CHAT, {}, chat({"type": "text", "text": " "}), "messages"),
+        (CHAT, {}, chat({"type": "text", "text": "x" * 300_000}), "messages"),
+        (CHAT, {}, chat(user="a!b"), "user"),
+        (CHAT, {}, chat(safety_identifier="a!b"), "safety_identifier"),
+        (CHAT, {"X-Session-Id": "a!b"}, chat(), "X-Session-Id"),
+        (RESPONSE, {}, response(" "), "input"),
+        (RESPONSE, {}, response("x" * 300_000), "input"),
+        (RESPONSE, {}, response(user="a!b"), "user"),
+        (RESPONSE, {}, response(conversation="a!b"), "conversation"),
+    ],
+)
+async def test_an_openai_client_is_told_which_parameter_is_wrong(
+    edge: Edge, function: str, headers: Any, body: Any, param: str
+) -> None:
+    """By its name in that protocol."""
+    status, answer = await answered(edge, function, request(body, headers=headers))
+    error = json.loads(answer)["error"]
+
+    assert (status, error["param"]) == (400, param), error
+    assert "x" * 100 not in answer
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         ({"query": ""}, "query: is shorter than 1 character"),
