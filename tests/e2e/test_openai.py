@@ -315,7 +315,7 @@ REFUSED: Any = [
     ),
     ({"messages": [{"role": "user", "content": "é" * 200_000}]}, 400, "context_length_exceeded", "messages"),
     ({"messages": [{"role": "user", "content": "x" * 300_000}]}, 400, "context_length_exceeded", "messages"),
-    ({"user": "a!b"}, 400, "invalid_user_id", None),
+    ({"user": "a!b"}, 400, "invalid_user_id", "user"),
     ({"no_such_parameter": 1}, 400, "invalid_input", "no_such_parameter"),
     ({"stream": "perhaps"}, 400, "invalid_input", "stream"),
 ]
