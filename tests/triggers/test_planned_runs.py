@@ -163,7 +163,7 @@ async def test_a_batch_is_posted_run_and_read(edge: Edge) -> None:
     assert [(each["id"], each["state"]) for each in results] == [("1", "succeeded"), ("second", "succeeded")]
     assert 'rel="next"' in first.headers["Link"]
     assert first.mimetype == "application/jsonl"
-    assert (shown["submitted"], shown["underway"], cancelled.status_code) == (3, 3, 202)
+    assert (shown["submitted"], shown["underway"], shown["succeeded"], cancelled.status_code) == (3, 0, 3, 202)
 
 
 @pytest.mark.parametrize(
