@@ -35,8 +35,8 @@ lint: setup ## ruff, pyright and the layers
 
 check: lint test ## Everything that must hold before a change is merged
 
-bench: setup ## Measure, as ratios
-	@$(PY) -m benchmarks
+bench: setup ## Measure, as ratios (ARGS="runs loader" for some)
+	@$(PY) -m benchmarks $(ARGS)
 
 chaos: setup ## Break everything, again and again, for long (ARGS='--storms 10')
 	@$(PY) -m tests.chaos $(ARGS)
