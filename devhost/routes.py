@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Generic, TypeVar
 from urllib.parse import unquote
 
@@ -53,11 +54,15 @@ _WITH_ARGUMENTS: dict[str, Callable[[str], _Check]] = {
 
 @dataclass(frozen=True)
 class _Segment:
-    """One part between slashes: a pattern with a check per parameter, and its rank (smaller is more specific)."""
+    """One part between slashes: a pattern with a check per parameter, and its rank (smaller is more specific).
+
+    `literal` is its text in lower case if it has no parameters, else None.
+    """
 
     pattern: re.Pattern[str]
     checks: dict[str, list[_Check]]
     rank: int
+    literal: str | None = None
     optional: bool = False
     catch_all: str | None = None
     defaults: tuple[tuple[str, str], ...] = ()
@@ -98,6 +103,12 @@ class RouteTemplate:
         """Sort key: the most specific template comes first."""
         return tuple(segment.rank for segment in self.segments)
 
+    @property
+    def literals(self) -> tuple[str, ...]:
+        """The segments before the first parameter, in lower case."""
+        literals = (segment.literal for segment in self.segments)
+        return tuple(literal for literal in takewhile(lambda literal: literal is not None, literals) if literal)
+
     def match(self, path: Sequence[str]) -> dict[str, str] | None:
         """Match decoded path segments and return the parameters, None if it does not match."""
         values: dict[str, str] = {}
@@ -124,7 +135,9 @@ class RouteTable(Generic[T]):
     def __init__(self, routes: Iterable[tuple[str, frozenset[str], T]]) -> None:
         """Set the routes as `(template, methods, target)` triples; no methods means all."""
         parsed = [(RouteTemplate.parse(text), methods, target) for text, methods, target in routes]
-        self._routes = sorted(parsed, key=lambda route: route[0].precedence)
+        self._routes: dict[tuple[str, ...], list[tuple[RouteTemplate, frozenset[str], T]]] = {}
+        for route in sorted(parsed, key=lambda route: route[0].precedence):
+            self._routes.setdefault(route[0].literals, []).append(route)
 
     def match(self, method: str, raw_path: str) -> tuple[T, dict[str, str]] | None:
         """Return the target and parameters of a request; None without a match.
@@ -138,11 +151,13 @@ class RouteTable(Generic[T]):
             for part in raw_path.strip("/").split("/")
             if part
         ]
-        for template, methods, target in self._routes:
-            if not methods or method in methods:
-                values = template.match(path)
-                if values is not None:
-                    return target, values
+        start = tuple(part.lower() for part in path)
+        for literals in range(len(path), -1, -1):  # more of them are more specific than any parameter
+            for template, methods, target in self._routes.get(start[:literals], ()):
+                if not methods or method in methods:
+                    values = template.match(path)
+                    if values is not None:
+                        return target, values
         return None
 
 
@@ -189,7 +204,9 @@ def _segment(text: str) -> _Segment:
             defaults.append((name, default))
         pattern += f"(?P<{name}>.+?)"
     rank = 1 if not parameters else 2 if constrained or pattern.count("(") > 1 or not pattern.startswith("(") else 3
-    return _Segment(re.compile(pattern, re.IGNORECASE | re.DOTALL), checks, rank, optional, None, tuple(defaults))
+    literal = None if parameters else text.lower()
+    compiled = re.compile(pattern, re.IGNORECASE | re.DOTALL)
+    return _Segment(compiled, checks, rank, literal, optional, defaults=tuple(defaults))
 
 
 def _parameter(text: str) -> tuple[str, str | None, list[str], bool]:

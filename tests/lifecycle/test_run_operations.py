@@ -12,6 +12,7 @@ from lifecycle.specs.spec import AgentSpec
 from llmops.budgets.budget_rules import Budget, Limit, parse_scope
 from tests.lifecycle.app import TOOLED, App
 from tests.lifecycle.doubles import CountingTables, spec
+from tests.virtual_time import virtually
 
 ROOT = Path(__file__).parents[2]
 SUBMITTED = Counter({"commit runs": 1, "commit conversations": 1})
@@ -81,12 +82,14 @@ def test_the_document_says_what_a_run_takes(kind: str, found: Counter[str]) -> N
     assert row in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
+@virtually
 async def test_a_run_that_starts_a_session() -> None:
     app, tables = await started()
 
     assert await counted(app, tables) == FIRST
 
 
+@virtually
 async def test_a_run_in_a_session_that_exists() -> None:
     app, tables = await started()
     session = await in_session(app, tables)
@@ -94,6 +97,7 @@ async def test_a_run_in_a_session_that_exists() -> None:
     assert await counted(app, tables, session_id=session) == NEXT
 
 
+@virtually
 async def test_a_streamed_run_that_is_over_at_once() -> None:
     """Its text goes with the answer."""
     app, tables = await started()
@@ -102,6 +106,7 @@ async def test_a_streamed_run_that_is_over_at_once() -> None:
     assert await counted(app, tables, session_id=session, stream=True) == NEXT
 
 
+@virtually
 async def test_a_run_that_is_not_scored() -> None:
     """A score takes no request of its own."""
     app, tables = await started(spec(evaluation={"share": 0}))
@@ -110,6 +115,7 @@ async def test_a_run_that_is_not_scored() -> None:
     assert await counted(app, tables, session_id=session) == NEXT
 
 
+@virtually
 async def test_every_further_model_call() -> None:
     app, tables = await started(TOOLED)
     session = await in_session(app, tables)
@@ -118,6 +124,7 @@ async def test_every_further_model_call() -> None:
 
 
 @pytest.mark.parametrize(("declared", "calls"), [(None, 1), (TOOLED, 2)])
+@virtually
 async def test_a_run_within_budgets(declared: AgentSpec | None, calls: int) -> None:
     """A call is noted once it is reserved; its reservation is given back with the next one's, or at the end."""
     app, tables = await started(declared)
@@ -133,6 +140,7 @@ async def test_a_run_within_budgets(declared: AgentSpec | None, calls: int) -> N
     assert await counted(app, tables, session_id=session) == expected
 
 
+@virtually
 async def test_what_publishing_a_runs_events_takes() -> None:
     app, tables = await started()
     session = await in_session(app, tables)
@@ -144,10 +152,12 @@ async def test_what_publishing_a_runs_events_takes() -> None:
     await app.aclose()
 
 
+@virtually
 async def test_a_message_that_comes_twice() -> None:
     """The run is found ended; its fact is offered once more, in case the first worker died before it wrote it."""
     app, tables = await started()
     await app.ask()
+    await app.services.conversations.publisher.flush()
     tables.reset()
     await app.process(app.queue.sent[-1])
 

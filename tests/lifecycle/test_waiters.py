@@ -9,6 +9,7 @@ from lifecycle.conversations.run import RunState
 from lifecycle.runs.run_queries import CompletionWaiters
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables
+from tests.virtual_time import virtually
 
 
 async def _operations(*, waits: bool) -> int:
@@ -29,10 +30,9 @@ async def _operations(*, waits: bool) -> int:
     return count
 
 
+@virtually
 async def test_who_waits_is_handed_the_run_and_reads_nothing() -> None:
     """A run whose caller waits in the same process takes as many operations as one whose caller does not."""
-    await _operations(waits=False)  # the process's first run takes its time: workers look about meanwhile
-
     assert await _operations(waits=False) == await _operations(waits=True)
 
 

@@ -14,9 +14,13 @@ from llmops.metrics.series import Key, Numbers
 from tests.lifecycle.app import TOOLED, App
 from tests.lifecycle.doubles import CountingTables, Fate, spec
 
+_OF_THE_PROCESS = (metrics.MEMORY.name, metrics.MEMORY_LIMIT.name, metrics.CPU.name)
+
 
 async def counted(app: App) -> dict[Key, Numbers]:
-    return await app.services.metrics.workers.read("default")
+    """Return what was measured of runs and agents."""
+    found = await app.services.metrics.workers.read("default")
+    return {key: numbers for key, numbers in found.items() if key[0] not in _OF_THE_PROCESS}
 
 
 async def asked(app: App, **more: Any) -> Run:
