@@ -71,7 +71,13 @@ def idle_timeout(session: Session, usual: timedelta) -> timedelta:
 
 def is_idle(session: Session, now: datetime, usual: timedelta) -> bool:
     """Return whether an open session had no activity for its idle timeout; time on hold does not count."""
-    return not (session.over or session.on_hold) and session.last_activity + idle_timeout(session, usual) <= now
+    return not (session.over or _held(session)) and session.last_activity + idle_timeout(session, usual) <= now
+
+
+def _held(session: Session) -> bool:
+    """Return whether a session is on hold for something; one that waits for a person with nothing to answer is not."""
+    wait = session.assignment.person_wait if session.assignment else None
+    return session.on_hold and not (session.state is SessionState.WAITING and wait is not None and wait.idle)
 
 
 def outlived(session: Session, now: datetime) -> bool:
@@ -90,7 +96,7 @@ def overdue(session: Session, now: datetime, usual: timedelta) -> str | None:
 def next_look(session: Session, now: datetime, usual: timedelta) -> datetime:
     """Return when an open session has to be checked again."""
     timeout, most = idle_timeout(session, usual), session.limits.max_duration_s
-    idle = max(session.last_activity, now if session.on_hold else session.last_activity) + timeout
+    idle = max(session.last_activity, now if _held(session) else session.last_activity) + timeout
     return idle if most is None else min(idle, session.created_at + timedelta(seconds=most))
 
 

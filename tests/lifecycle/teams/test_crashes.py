@@ -152,7 +152,7 @@ async def test_a_question_after_a_cancelled_one_is_in_the_inbox(after: bool, err
         app = await team_app()
         first = await app.answered("a person, please")
         await app.services.runs.cancel.cancel("default", first.id, app.queue.send)
-        app.clock.move(minutes=30)
+        app.clock.move(minutes=20)
         fate = Fate(number, after, error)
 
         async def ask(app: TeamApp, worker: Services) -> None:

@@ -216,7 +216,8 @@ async def test_what_was_cancelled_waits_for_nobody_until_something_else_is_asked
     """It is in no inbox or figure and is not escalated; the next question waits from when it was asked."""
     lead = changed(PEOPLE, name="lead", people=["lea@example.com"], specialization="lead")
     escalation = [{"level": 1, "target": "lead", "after_s": 600, "notification_channels": ["ops"]}]
-    app, run = await _waiting(await team_app(value=team(*MEMBERS, lead, escalation_path=escalation)))
+    support = team(*MEMBERS, lead, escalation_path=escalation, idle_timeout_s=7200)
+    app, run = await _waiting(await team_app(value=support))
     await app.services.teams.waiting_for_people.sweep(app.queue.send)
     await app.services.runs.cancel.cancel("default", run.id, app.queue.send)
     app.clock.move(minutes=20)
@@ -241,6 +242,22 @@ async def test_what_was_cancelled_waits_for_nobody_until_something_else_is_asked
         ("conversation.waiting", "people"),
         ("conversation.waiting", "people"),
     ]
+
+
+async def test_what_was_cancelled_ends_by_its_idle_timeout_and_gives_its_place_back() -> None:
+    """As any conversation without activity; what waits for a person, or what somebody has taken, does not."""
+    app, run = await _waiting(await team_app(value=team(idle_timeout_s=3600)))
+    waiting = await app.answered("a person please")
+    taken = await app.answered("a person please")
+    await app.services.teams.people.claim("default", taken.session_id, ANN)
+    for each in (run, taken):
+        await app.services.runs.cancel.cancel("default", each.id, app.queue.send)
+    app.clock.move(hours=3)
+    ended = await app.services.sessions.end.expire()
+
+    assert ended == 1
+    assert [(await app.stored(each))[1].over for each in (run, waiting, taken)] == [True, False, False]
+    assert await app.loads() == {"people": 2}
 
 
 async def test_a_conversation_released_with_nothing_to_answer_waits_for_nobody() -> None:
