@@ -35,7 +35,7 @@ lint: setup ## ruff, pyright and the layers
 
 check: lint test ## Everything that must hold before a change is merged
 
-bench: setup ## Measure, as ratios (ARGS="runs" for some)
+bench: setup ## Measure, as ratios (ARGS="runs loader" for some)
 	@$(PY) -m benchmarks $(ARGS)
 
 chaos: setup ## Break everything, again and again, for long (ARGS='--storms 10')

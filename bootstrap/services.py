@@ -251,7 +251,7 @@ class Services:
     @cached_property
     def planned(self) -> PlannedRunServices:
         """Runs that the app submits by itself: schedules and batches."""
-        return PlannedRunServices(self.core, self.runs)
+        return PlannedRunServices(self.core, self.agents, self.runs)
 
     @cached_property
     def workflows(self) -> WorkflowServices:

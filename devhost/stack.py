@@ -118,6 +118,9 @@ def start(options: argparse.Namespace, parts: ExitStack, say: Callable[[str], No
         (options.port, "--port"),
     ):
         check_port(port, f"{option} NUMBER (with make: make start ARGS='{option} NUMBER')")
+    say("Starting the Service Bus emulator …")  # the first: it refuses a directory that another stack uses
+    bus = parts.enter_context(start_service_bus(options.topology.resolve(), data / "servicebus", options.amqp_port))
+    say(f"  AMQP on 127.0.0.1:{bus.port}")
     say("Starting Azurite …")
     azurite = parts.enter_context(
         start_azurite(
@@ -126,9 +129,6 @@ def start(options: argparse.Namespace, parts: ExitStack, say: Callable[[str], No
     )
     ports = f"blobs on :{azurite.blob_port}, queues on :{azurite.queue_port}"
     say(f"  tables on http://127.0.0.1:{azurite.table_port}, {ports}")
-    say("Starting the Service Bus emulator …")
-    bus = parts.enter_context(start_service_bus(options.topology.resolve(), data / "servicebus", options.amqp_port))
-    say(f"  AMQP on 127.0.0.1:{bus.port}")
     say("Starting the app …")
     settings = emulator_settings(root, azurite, bus)
     host = parts.enter_context(

@@ -9,10 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, new_id
+from kernel.validation import unknown_fields, wrong_places
 from lifecycle.conversations.run_request import RunRequest
 from lifecycle.specs.spec import AgentSpec
 
@@ -97,12 +98,14 @@ class ProductionAgent:
         """Submit a query, and return the run with its answer.
 
         Raises:
+            InvalidInput: The query or what belongs to it is not valid.
+            Conflict: The manager is closed (code `manager_closed`).
             AppError: The run failed; the code is the reason.
         """
-        await self.prewarm()
-        request = RunRequest(
+        request = _request(
             query=query, session_id=self.session_id, user_id=user_id, expected_topics=tuple(expected_topics)
         )
+        await self.prewarm()
         return await self._manager.run(self.name, request, on_progress=on_progress or self.on_progress)
 
     async def stream(self, query: str, *, user_id: str | None = None) -> AsyncGenerator[Delta]:
@@ -111,8 +114,8 @@ class ProductionAgent:
         Raises:
             AppError: The run failed; the code is the reason.
         """
+        request = _request(query=query, session_id=self.session_id, user_id=user_id, stream=True)
         await self.prewarm()
-        request = RunRequest(query=query, session_id=self.session_id, user_id=user_id, stream=True)
         async with aclosing(self._manager.stream(self.name, request)) as answer:
             async for piece in answer:
                 yield piece
@@ -160,6 +163,19 @@ def _spec(spec: AgentSpec | None, fields: Mapping[str, Any]) -> AgentSpec | None
     try:
         return AgentSpec.model_validate(fields)
     except ValidationError as error:
-        wrong = {"/" + "/".join(map(str, each["loc"])): each["msg"] for each in error.errors()}
-        detail = "; ".join(f"{place}: {what}" for place, what in wrong.items())
-        raise InvalidInput(f"The agent's spec is not valid: {detail}.", code="invalid_spec", fields=wrong) from None
+        raise _invalid("agent's spec", error, AgentSpec, "invalid_spec") from None
+
+
+def _request(**fields: Any) -> RunRequest:
+    try:
+        return RunRequest.model_validate(fields)
+    except ValidationError as error:
+        raise _invalid("run request", error, RunRequest, InvalidInput.code) from None
+
+
+def _invalid(what: str, error: ValidationError, model: type[BaseModel], code: str) -> InvalidInput:
+    """Return the error in the words of the API's: it names fields, never their values."""
+    wrong = wrong_places(error)
+    detail = "; ".join(f"{place}: {why}" for place, why in wrong.items())
+    text = f"The {what} is not valid: {detail}. {unknown_fields(error, model)}".rstrip()
+    return InvalidInput(text, code=code, fields=wrong)

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 from bootstrap.library.agent import ProductionAgent
 from bootstrap.library.progress import OnProgress, progress_of
 from bootstrap.services import Services
-from kernel.errors import AppError, InvalidInput, NotFound, RunFailed
+from kernel.errors import AppError, Conflict, InvalidInput, NotFound, RunFailed
 from kernel.ids import new_id
 from kernel.lazy_dataclass import dataclass
 from kernel.settings import Settings
@@ -89,12 +89,24 @@ class ProductionAgentManager:
             msg = "Give services, or a storage and settings, not both."
             raise InvalidInput(msg, code="services_and_storage")
         self._owns = services is None
-        self.services = services or Services.on(storage, _settings(settings))
+        self._services = services or Services.on(storage, _settings(settings))
+        self._closed = False
         self.workspace = workspace
         self.on_progress = on_progress
-        self._signals = self.services.agents.local_signals()
+        self._signals = self._services.agents.local_signals()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._throwaway: dict[str, bool] = {}
+
+    @property
+    def services(self) -> Services:
+        """All use cases of the app.
+
+        Raises:
+            Conflict: The manager is closed (code `manager_closed`): what it had open would be opened again for good.
+        """
+        if self._closed:
+            raise Conflict("The manager is closed; make another one.", code="manager_closed")
+        return self._services
 
     async def get_or_create(
         self, name: str, spec: AgentSpec | None = None, *, reuse_agent: bool = True, **fields: Any
@@ -252,15 +264,22 @@ class ProductionAgentManager:
         return len(names)
 
     async def aclose(self) -> None:
-        """Delete the agents created with `reuse_agent=False`, store pending counts, and release every connection."""
+        """Delete the agents created with `reuse_agent=False`, store pending counts, and release every connection.
+
+        After that, the manager and its agents refuse (code `manager_closed`). Closing twice is allowed.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        agents = self._services.agents
         try:
             for name in [name for name, made in self._throwaway.items() if made]:
                 with suppress(NotFound):  # another task was faster
-                    await self.cleanup(name)
-            await self.services.agents.use_recorder.aclose(self._signals)
+                    await agents.administration.delete(self.workspace, name, self._signals)
+            await agents.use_recorder.aclose(self._signals)
         finally:
             if self._owns:
-                await self.services.aclose()
+                await self._services.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -313,7 +332,7 @@ class ProductionAgentManager:
 
     async def _stop(self, work: asyncio.Task[Run], run_id: str) -> None:
         """Cancel the run, also one that has not started, and return when nothing works on it any more."""
-        queries = self.services.runs.queries
+        queries = self._services.runs.queries
         try:
             await queries.cancel(self.workspace, run_id)
         except NotFound:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from bootstrap.parts.agents import AgentServices
     from bootstrap.parts.core import Core
     from bootstrap.parts.runs import RunServices
     from kernel.due_index import DueTimes
@@ -23,6 +24,7 @@ class PlannedRunServices:
     """Builds what submits runs on its own: schedules and batches."""
 
     _core: Core
+    _agents: AgentServices
     _runs: RunServices
 
     @cached_property
@@ -30,7 +32,7 @@ class PlannedRunServices:
         """Stores schedules."""
         from lifecycle.schedules.store import Schedules
 
-        return Schedules(self._core.tables, self._due("schedule"), self._core.clock)
+        return Schedules(self._core.tables, self._agents.catalog, self._due("schedule"), self._core.clock)
 
     @cached_property
     def schedule_runner(self) -> ScheduleRunner:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from bootstrap.parts.notifications import NotificationServices
     from bootstrap.parts.spend import SpendServices
-    from llmops.budgets.budget_usage import BudgetUsage
+    from llmops.budgets.budget_usage import ForemostUsage
     from llmops.reports.report_reader import ReportStore
 
 
@@ -34,8 +33,8 @@ class ReportServices:
         from llmops.reports.report_reader import ReportStore
 
         return ReportStore(
-            self._core.tables, self._spend.daily_costs, self._standing, self._notifications.outbox.put, self._core.clock
+            self._core.tables, self._spend.daily_costs, self._usage, self._notifications.outbox.put, self._core.clock
         )
 
-    async def _standing(self, workspace: str) -> Sequence[BudgetUsage]:
-        return (await self._budgets.usage.list(workspace, _MOST_BUDGETS))[0]
+    async def _usage(self, workspace: str) -> ForemostUsage:
+        return await self._budgets.usage.foremost(workspace, _MOST_BUDGETS)

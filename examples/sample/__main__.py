@@ -16,6 +16,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ import yaml
 
 from bootstrap.services import Services
 from examples.register import AGENTS
-from examples.sample.conversations import QUESTIONS, converse
+from examples.sample.conversations import QUESTIONS, all_of, converse
 from examples.sample.facts import DAYS, HABITS, USERS, facts
 from kernel.errors import Unavailable
 from kernel.ids import new_id
@@ -94,7 +95,7 @@ async def record(services: Services, found: Sequence[AttemptFact]) -> int:
         async with room:
             await services.spend.facts.record(fact)
 
-    await asyncio.gather(*map(write, found))
+    await all_of(map(write, found))
     return len(found)
 
 
@@ -197,11 +198,11 @@ async def main() -> None:
     app.declare("alerts", _ALERTS)
     app.declare("pools", _POOLS)
     found = list(facts(now.date(), now))
-    print(f"  {await record(services, found)} attempts of {DAYS} days, by users called sample-…")
-    print(f"  {await converse(services, found, now)} sessions called sample-…")
-    await add_up(services, now)
-    await count(services, found, now)
-    await services.aclose()
+    async with aclosing(services):
+        print(f"  {await record(services, found)} attempts of {DAYS} days, by users called sample-…")
+        print(f"  {await converse(services, found, now)} sessions called sample-…")
+        await add_up(services, now)
+        await count(services, found, now)
     app.declare("agents", _AGENTS)
     for agent, query in {**{agent: queries[0] for agent, queries in QUESTIONS.items()}, **_ASKED}.items():
         body = {

@@ -2,9 +2,10 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from bootstrap.services import Services
 from kernel.journal import Event
@@ -71,8 +72,19 @@ async def converse(services: Services, facts: Sequence[AttemptFact], now: dateti
                 await services.conversations.directory.close_session(who.workspace, who.agent, who.session_id)
 
     found = list(conversations(facts))
-    await asyncio.gather(*map(write, found))
+    await all_of(map(write, found))
     return len(found)
+
+
+async def all_of(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all at once; if one fails, its error is raised when the others have been cancelled and have ended."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _over(attempts: Sequence[AttemptFact], now: datetime) -> bool:

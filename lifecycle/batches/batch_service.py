@@ -92,6 +92,15 @@ class Batches:
             raise Conflict(msg, code="idempotency_conflict")
         return found.batch, False
 
+    async def get(self, workspace: str, batch_id: str) -> Batch:
+        """Return the batch, with the runs counted that have ended since it was last advanced; its state is as then.
+
+        Raises:
+            NotFound: There is no such batch.
+        """
+        batch = await self._store.get(workspace, batch_id)
+        return batch if batch.over else replace(batch, progress=await self._with_ended_runs(workspace, batch))
+
     async def run(self, signals: AgentSignals, send: Send) -> int:
         """Advance every due batch, and return how many runs were submitted."""
         submitted = 0

@@ -78,6 +78,7 @@ def accepted(
     else:
         events.append(Event("run.queued", {"run_id": run_id}, now))
     session = replace(session.counting(runs=1, pending=1), last_activity=now)
+    session = sessions.asked(session)
     return ConversationChange(session, run, events=events)
 
 

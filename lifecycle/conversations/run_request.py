@@ -141,10 +141,14 @@ def check(request: RunRequest, max_query_bytes: int) -> None:
         InvalidInput: The query is blank, or an id or a tool is not valid.
     """
     _check_query(request.query, request.client_tools, max_query_bytes)
-    if request.session_id is not None:
-        ids.session_id(request.session_id)
-    if request.user_id is not None:
-        ids.user_id(request.user_id)
+    try:
+        if request.session_id is not None:
+            ids.session_id(request.session_id)
+        if request.user_id is not None:
+            ids.user_id(request.user_id)
+    except InvalidInput as error:
+        error.fields = {"/user_id" if error.code == "invalid_user_id" else "/session_id": error.detail}
+        raise
 
 
 def _check_query(query: str, given: ClientTools | None, max_query_bytes: int) -> None:

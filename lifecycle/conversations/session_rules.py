@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from kernel.errors import Conflict, NotFound
 from lifecycle.conversations.session import (
@@ -20,6 +21,9 @@ from lifecycle.conversations.session import (
     SessionState,
     SessionTerms,
 )
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.team_assignment import PersonWait
 
 
 def check_usable(session: Session, agent: str, user_id: str | None, team: str = "") -> None:
@@ -67,7 +71,13 @@ def idle_timeout(session: Session, usual: timedelta) -> timedelta:
 
 def is_idle(session: Session, now: datetime, usual: timedelta) -> bool:
     """Return whether an open session had no activity for its idle timeout; time on hold does not count."""
-    return not (session.over or session.on_hold) and session.last_activity + idle_timeout(session, usual) <= now
+    return not (session.over or _held(session)) and session.last_activity + idle_timeout(session, usual) <= now
+
+
+def _held(session: Session) -> bool:
+    """Return whether a session is on hold for something; one that waits for a person with nothing to answer is not."""
+    wait = session.assignment.person_wait if session.assignment else None
+    return session.on_hold and not (session.state is SessionState.WAITING and wait is not None and wait.idle)
 
 
 def outlived(session: Session, now: datetime) -> bool:
@@ -86,7 +96,7 @@ def overdue(session: Session, now: datetime, usual: timedelta) -> str | None:
 def next_look(session: Session, now: datetime, usual: timedelta) -> datetime:
     """Return when an open session has to be checked again."""
     timeout, most = idle_timeout(session, usual), session.limits.max_duration_s
-    idle = max(session.last_activity, now if session.on_hold else session.last_activity) + timeout
+    idle = max(session.last_activity, now if _held(session) else session.last_activity) + timeout
     return idle if most is None else min(idle, session.created_at + timedelta(seconds=most))
 
 
@@ -149,6 +159,36 @@ def erased(session: Session, receipt: Receipt) -> Session:
         receipt=receipt,
         terms=SessionTerms(priority=session.priority),
     )
+
+
+def waits_for_person(session: Session) -> bool:
+    """Return whether a session waits for a person: no one has claimed it, and it is not idle (`PersonWait.idle`)."""
+    assignment = session.assignment
+    if session.over or assignment is None or assignment.person_wait is None:
+        return False
+    return not (assignment.person_wait.claimed_by or assignment.person_wait.idle)
+
+
+def with_person_wait(session: Session, wait: PersonWait) -> Session:
+    """Return the session with another state of waiting for a person; unchanged if no team serves it."""
+    assignment = session.assignment
+    if assignment is None:
+        return session
+    return replace(session, terms=replace(session.terms, assignment=replace(assignment, person_wait=wait)))
+
+
+def answerless(session: Session) -> Session:
+    """Return the session after a run ended that no worker had; idle if it was the last and nobody has claimed it."""
+    wait = session.assignment.person_wait if session.assignment else None
+    if wait is None or wait.claimed_by or session.pending:
+        return session
+    return with_person_wait(session, replace(wait, idle=True))
+
+
+def asked(session: Session) -> Session:
+    """Return the session after something was asked in it: it is not idle any more."""
+    wait = session.assignment.person_wait if session.assignment else None
+    return with_person_wait(session, replace(wait, idle=False)) if wait is not None and wait.idle else session
 
 
 def settled(session: Session) -> Session:

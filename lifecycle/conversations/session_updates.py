@@ -107,6 +107,7 @@ def outcome(
         session = replace(session, at_provider=replace(session.at_provider, held=held))
     if after.finished:
         session = replace(session.counting(pending=-1), last_activity=now)
+        session = sessions.answerless(session) if before.state is not RunState.RUNNING else session
     session = replace(session, spend=session.spend + (after.spend - before.spend))
     session, changed = _with_limits_applied(session, after, len(turns), now)
     return ConversationChange(session, after, turns, [*events, *changed])

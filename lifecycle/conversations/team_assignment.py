@@ -75,6 +75,8 @@ class PersonWait:
         claimed_by: The person who has claimed it; empty before.
         claimed_at: When it was claimed, aware UTC; None before.
         approval: The approval that the move to the present level waits for; empty for none.
+        idle: Whether nothing is left to answer: what was asked was cancelled, or was answered before it was
+            released. It then waits for nobody until something else is asked.
     """
 
     since: datetime
@@ -83,6 +85,7 @@ class PersonWait:
     claimed_by: str = ""
     claimed_at: datetime | None = None
     approval: str = ""
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,10 +149,11 @@ class EventForwarding:
             if positions == stored.forward.positions:
                 break
             error = await self._post(channel, events) if events else None
-            stored = await self._moved(stored, channel, positions if error is None else None, error, sent=bool(events))
-            if error is not None:
+            sent += len(events) if error is None else 0
+            moved = await self._moved(stored, channel, positions if error is None else None, error, sent=bool(events))
+            if error is not None or moved is None:
                 break
-            sent += len(events)
+            stored = moved
         return sent
 
     async def _new(self, stored: _Stored, channel: Channel) -> tuple[tuple[int, ...], Sequence[dict[str, Any]]]:
@@ -181,7 +182,8 @@ class EventForwarding:
 
     async def _moved(
         self, stored: _Stored, channel: Channel, positions: tuple[int, ...] | None, error: str | None, *, sent: bool
-    ) -> _Stored:
+    ) -> _Stored | None:
+        """Store how far the channel was sent; None if another process sends to it, or it is gone."""
         now, was = self._clock(), stored.forward
         if positions is not None:
             sent_at = now if sent else was.sent_at
@@ -196,7 +198,7 @@ class EventForwarding:
         try:
             etags = await self._tables.commit(TABLE, [Replace(row)])
         except RowChanged:
-            return replace(stored, forward=forward)  # another process sends them, or the channel is gone
+            return None
         return replace(stored, forward=forward, row=replace(row, etag=etags[0]))
 
     async def _remove(self, stored: _Stored) -> None:

@@ -137,6 +137,8 @@ def _no_run(run_id: str) -> NotFound:
 
 MOST_LOOKED_AT = 200
 """Most runs read for one page when filtering by state, which no index has."""
+MOST_COUNTED = 1000
+"""Most runs counted for a total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +226,31 @@ class RunList:
         found.sort(key=lambda run: -run.number)
         shown = found[:limit]
         return in_flight_first(shown), shown[-1].number if len(found) > limit else None
+
+    async def count(self, workspace: str, wanted: RunFilter, session_id: str | None = None) -> int:
+        """Return how many runs match, at most MOST_COUNTED; of a state, only those among the latest MOST_LOOKED_AT.
+
+        Args:
+            workspace: The workspace.
+            wanted: Which runs to count.
+            session_id: The session to count in, all of whose runs are read; None for all sessions.
+        """
+        if session_id is not None:
+            found, _ = await self.of_session(workspace, session_id, wanted, MOST_COUNTED, None)
+        elif wanted.state is not None:
+            found, _ = await self.page(workspace, wanted, MOST_LOOKED_AT, None)
+        else:
+            found, more = await self._directory.runs(
+                workspace,
+                agent=wanted.agent,
+                user_id=wanted.user_id,
+                first=wanted.first,
+                before=wanted.before,
+                limit=MOST_COUNTED - 1,
+                after=None,
+            )
+            return len(found) + (more is not None)
+        return len(found)
 
 
 def in_flight_first(runs: Sequence[Run]) -> Sequence[Run]:

@@ -261,12 +261,12 @@ class RunSubmission:
                 return acceptance.resubmitted(stored, stored.run)
             if (ended := self._ended_by_now(stored.session, agent, request, routed)) is not None:
                 return ended
-            started = self._new_session(agent, place.session_id, request, now, routed)
+            started, known = self._new_session(agent, place.session_id, request, now, routed), stored.session
             started = replace(started, terms=replace(started.terms, preferences=preferences))
-            asked = TeamRun(routed.team, routed.reason) if routed else None
-            new = stored.session is None
+            asked, new = TeamRun(routed.team, routed.reason) if routed else None, known is None
+            known = routed.again(known) if known and routed and routed.again else known
             return acceptance.accepted(
-                agent, request, run_id, stored.session or started, asked, now, new=new, step_of=workflow_run_id
+                agent, request, run_id, known or started, asked, now, new=new, step_of=workflow_run_id
             )
 
         stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=stored_before)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, all_readable
-from kernel.errors import Conflict, EtagMismatch, NotFound
+from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound
 from kernel.ids import agent_name
 from kernel.lazy_dataclass import dataclass
 from kernel.preconditions import change_row, check_match, delete_row, write_row
@@ -24,6 +24,7 @@ from lifecycle.schedules.schedule_rules import Cron, Missed, parse_cron
 if TYPE_CHECKING:
     from kernel.clock import Clock
     from kernel.due_index import DueTimes
+    from lifecycle.registry.catalog import Catalog
 
 TABLE = "schedules"
 MOST = 200
@@ -102,7 +103,6 @@ def changed(current: Schedule | None, name: str, wanted: ScheduleRequest, now: d
     Raises:
         InvalidInput: It is not valid.
     """
-    agent_name(wanted.agent)
     cron = parse_cron(wanted.cron, wanted.time_zone, now)
     next_at = None if wanted.paused else next(cron.after(now), None)
     if current is None:
@@ -136,8 +136,9 @@ class StoredSchedule:
 class Schedules:
     """Stores and reads schedules."""
 
-    def __init__(self, tables: Tables, due: DueTimes, clock: Clock) -> None:
+    def __init__(self, tables: Tables, catalog: Catalog, due: DueTimes, clock: Clock) -> None:
         self._tables = tables
+        self._catalog = catalog
         self._due = due
         self._clock = clock
 
@@ -147,10 +148,11 @@ class Schedules:
         """Store the schedule, and return it and whether it is new. Storing the same again changes nothing.
 
         Raises:
-            InvalidInput: It is not valid.
+            InvalidInput: It is not valid, or there is no such agent (code `unknown_agent`).
             EtagMismatch: `if_match` is given and the schedule was changed since, or does not exist.
             Conflict: The workspace has the maximum number of schedules (code `too_many_schedules`).
         """
+        await self._check_agent(workspace, agent_name(wanted.agent))
 
         async def decide(stored: Row | None) -> tuple[tuple[Schedule, bool], Sequence[Write]]:
             current = _read(stored) if stored else None
@@ -166,6 +168,12 @@ class Schedules:
 
         done, _ = await change_row(self._tables, TABLE, (workspace, name), decide)
         return done
+
+    async def _check_agent(self, workspace: str, name: str) -> None:
+        agent = await self._catalog.find(workspace, name)
+        if agent is None or agent.declaration.deleted:
+            msg = f"There is no agent {name!r}."
+            raise InvalidInput(msg, code="unknown_agent", fields={"/agent": msg})
 
     async def replace(self, workspace: str, schedule: Schedule, etag: str) -> bool:
         """Store the schedule, in place of the one with the ETag; return whether it is the one that is stored now."""

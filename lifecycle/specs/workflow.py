@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from kernel.lazy_dataclass import dataclass
-from lifecycle.tools.argument_conditions import MAX_LENGTH, check_condition, without_texts
+from lifecycle.tools.argument_conditions import MAX_LENGTH, check_condition, variables, without_texts
 
 MAX_STEPS = 32
 """Most agents of a workflow, including aggregators."""
@@ -26,6 +26,9 @@ MAX_PROMPT = 8_000
 """Most characters of a prompt, before placeholders are replaced."""
 FIELDS = ("answer", "state", "score")
 """Fields of a step that prompts can use."""
+CONDITION_FIELDS = (*FIELDS, "cost_micro_usd")
+"""Fields of a step that conditions can use."""
+_CONDITION_VALUES = "input and steps.NAME." + ", .".join(CONDITION_FIELDS)
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _STEP_FIELD = re.compile(r"steps\.([a-z][a-z0-9_]*)\.([a-z]+)")
@@ -79,7 +82,8 @@ Prompt = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PROMPT), 
 
 
 def _check_condition(text: str) -> str:
-    if any(not found[1] for found in _STEPS.finditer(without_texts(check_condition(text)))):
+    check_condition(text, f"{_CONDITION_VALUES}; for example, steps.draft.score < 70")
+    if any(not found[1] for found in _STEPS.finditer(without_texts(text))):
         msg = "a condition names steps as steps.NAME"
         raise ValueError(msg)
     return text
@@ -241,6 +245,20 @@ class WorkflowSpec(BaseModel):
         return self
 
     @property
+    def unknown_names(self) -> Mapping[str, str]:
+        """What its conditions name that no condition has, in words, by JSON pointer of the condition."""
+        found = {f"/steps/{index}/when": step.when for index, step in enumerate(self.steps)}
+        for index, step in enumerate(self.steps):
+            if isinstance(step, Parallel):
+                found |= {f"/steps/{index}/parallel/{n}/when": branch.when for n, branch in enumerate(step.parallel)}
+        wrong = {pointer: _unknown_in(condition) for pointer, condition in found.items() if condition is not None}
+        return {
+            pointer: f"There is no {', '.join(names)}; a condition has {_CONDITION_VALUES}."
+            for pointer, names in wrong.items()
+            if names
+        }
+
+    @property
     def agents(self) -> Mapping[str, str]:
         """The agents that it uses, each with the JSON pointer of one use; without those of teams."""
         return {name: pointer for name, pointer in self.asked.items() if team_of(name) is None}
@@ -356,6 +374,12 @@ def _uses(node: Node) -> Sequence[str]:
 def used_by(condition: str) -> Sequence[tuple[str, str]]:
     """Return the steps that a condition uses, each with the field."""
     return [(found[1], found[2] or "") for found in _STEPS.finditer(without_texts(condition))]
+
+
+def _unknown_in(condition: str) -> Sequence[str]:
+    """Return the variables and the fields of steps in a condition that no condition has."""
+    fields = [(step, field) for step, field in used_by(condition) if field and field not in CONDITION_FIELDS]
+    return [*sorted(variables(condition) - {"input", "steps"}), *(f"steps.{step}.{field}" for step, field in fields)]
 
 
 def _before(plan: Plan, node: Node) -> frozenset[str]:

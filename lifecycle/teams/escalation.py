@@ -19,6 +19,7 @@ from lifecycle.approvals.approval import ApprovalTerms, State, Subject, digest, 
 from lifecycle.approvals.gate import ApprovalPending, excerpt_of, place_of
 from lifecycle.approvals.store import ApprovalStore, Record
 from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session_rules import waits_for_person, with_person_wait
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.teams import handoff_rules as moves
 from lifecycle.teams.handoff import HandoffRequest, Handoffs
@@ -135,8 +136,8 @@ class WaitingForPeople:
         await self._escalations.announcements.waiting(session)
         if wait.approval and await self._decided(session, assignment, wait, send):
             return
-        due = wait.due
-        if due is not None and due <= self._clock() and await self._escalated(session, assignment, wait, send):
+        due, late = wait.due, wait.due is not None and wait.due <= self._clock() and waits_for_person(session)
+        if late and await self._escalated(session, assignment, wait, send):
             due = self._clock()
         if wait.approval:
             due = self._clock()  # its decision is looked for
@@ -164,7 +165,7 @@ class WaitingForPeople:
                 return None
             if now.person_wait.approval != wait.approval:
                 return None
-            return ConversationChange(_with_wait(stored.session, replace(now.person_wait, approval="")))
+            return ConversationChange(with_person_wait(stored.session, replace(now.person_wait, approval="")))
 
         await self._conversations.update(session.workspace, session.id, None, decide)
         return True
@@ -173,7 +174,7 @@ class WaitingForPeople:
         """Take a session to the next level of the path; return whether to check it again."""
         team = (await self._teams.get(session.workspace, assignment.team)).team
         level = team.level_after(wait.level)
-        if level is None or wait.claimed_by:
+        if level is None:
             return False
         escalations = self._escalations
         await escalations.announcements.escalated(session, assignment, level.level, level.notification_channels)
@@ -228,19 +229,12 @@ class WaitingForPeople:
             due = moves.person_wait_of(team, now, level.level).due
             wait, run = replace(assignment.person_wait, level=level.level, due=due, approval=""), stored.run
             if run is None or run.state is not RunState.WAITING:
-                return ConversationChange(_with_wait(stored.session, wait))
+                return ConversationChange(with_person_wait(stored.session, wait))
             run = replace(run, dispatch=replace(run.dispatch, awaits=(*run.dispatch.awaits, approval_id)))
             event = Event(
                 "approval.requested", {"run_id": run.id, "attempt": run.attempt, "approval_id": approval_id}, now
             )
-            session = _with_wait(stored.session, replace(wait, approval=approval_id))
+            session = with_person_wait(stored.session, replace(wait, approval=approval_id))
             return ConversationChange(session, run, events=[event])
 
         await self._conversations.update(session.workspace, session.id, run_id, decide)
-
-
-def _with_wait(session: Session, wait: PersonWait) -> Session:
-    assignment = session.assignment
-    if assignment is None:
-        return session
-    return replace(session, terms=replace(session.terms, assignment=replace(assignment, person_wait=wait)))

@@ -123,6 +123,14 @@ def moved(session: Session, move: Move, now: datetime) -> Session:
     return sessions.resumed(session, now) if waited else session
 
 
+def waiting_again(session: Session, team: Team, now: datetime) -> Session:
+    """Return the session whose wait for its person begins anew, at the same level; unchanged if it is not idle."""
+    wait = session.assignment.person_wait if session.assignment else None
+    if wait is None or not wait.idle:
+        return session
+    return sessions.with_person_wait(session, person_wait_of(team, now, wait.level))
+
+
 def initiated(session: Session, move: Move, run: Run | None, now: datetime) -> Sequence[Event]:
     """Return the event of a handoff's beginning; none for a session that waited for a free member."""
     if not move.source:

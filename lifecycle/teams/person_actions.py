@@ -15,6 +15,7 @@ from kernel.lazy_dataclass import dataclass
 from lifecycle.conversations import run_transitions as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Session, SessionState
+from lifecycle.conversations.session_rules import with_person_wait
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation, Turn
 from lifecycle.conversations.session_updates import outcome
 from lifecycle.conversations.team_assignment import PersonWait, TeamAssignment, TeamRun
@@ -82,7 +83,7 @@ class People:
                 msg = f"{wait.claimed_by} has taken this conversation."
                 raise Conflict(msg, code="already_claimed")
             now = self._clock()
-            after = _with_wait(session, replace(wait, claimed_by=caller.name, claimed_at=now))
+            after = with_person_wait(session, replace(wait, claimed_by=caller.name, claimed_at=now, idle=False))
             after, events = moves.begin(after, None, now)
             data = {"by": caller.name, "member": _assignment_of(session).member}
             return ConversationChange(after, events=[Event("person.claimed", data, now), *events])
@@ -104,7 +105,8 @@ class People:
             if not wait.claimed_by:
                 return None
             _check_own(wait, caller)
-            after = _with_wait(session, replace(wait, claimed_by="", claimed_at=None))
+            idle = session.pending == 0 and session.runs > _assignment_of(session).runs
+            after = with_person_wait(session, replace(wait, claimed_by="", claimed_at=None, idle=idle))
             data = {"by": caller.name, "member": _assignment_of(session).member}
             return ConversationChange(after, events=[Event("person.released", data, self._clock())])
 
@@ -228,7 +230,7 @@ def _answered(
     """Return the change by which a person answers a run."""
     now = people.clock()
     wait = replace(wait, claimed_by=caller.name, claimed_at=wait.claimed_at or now)
-    session, events = moves.begin(_with_wait(session, wait), run.id, now)
+    session, events = moves.begin(with_person_wait(session, wait), run.id, now)
     team = run.team or TeamRun(_assignment_of(session).team)
     after = runs.answered_by_person(run, text, now)
     after = replace(after, dispatch=replace(after.dispatch, team=replace(team, by=caller.name)))
@@ -264,11 +266,6 @@ def _assignment_of(session: Session) -> TeamAssignment:
     if session.assignment is None:
         raise Conflict("No team serves this session.", code="no_team")
     return session.assignment
-
-
-def _with_wait(session: Session, wait: PersonWait) -> Session:
-    assignment = replace(_assignment_of(session), person_wait=wait)
-    return replace(session, terms=replace(session.terms, assignment=assignment))
 
 
 def _check_own(wait: PersonWait, caller: Caller, *, free: bool = False) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kernel.errors import NotFound, Unavailable
+from lifecycle.conversations.session_rules import waits_for_person
 from llmops.notifications.notification import Notification, Severity
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Announcements:
     async def waiting(self, session: Session) -> None:
         """Notify the member's channel that a session waits for a person; once for each wait."""
         assignment = session.assignment
-        if assignment is None or assignment.person_wait is None or assignment.person_wait.claimed_by:
+        if assignment is None or not waits_for_person(session):
             return
         try:
             team = await self._teams.of(session.workspace, assignment.team)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from kernel.lazy_dataclass import dataclass
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from lifecycle.conversations.session import Session
+from lifecycle.conversations.session_rules import waits_for_person
 from lifecycle.specs.team import Member, Team
 from lifecycle.teams.member_workload import TABLE, Seat, Seats, home
 
@@ -276,7 +277,7 @@ def _member(
         if (assignment := session.assignment) is not None
         and assignment.member == member.name
         and assignment.person_wait is not None
-        and not assignment.person_wait.claimed_by
+        and waits_for_person(session)
     ]
     answered = [row.integer("waited_s") for row in replies if row.text("member") == member.name]
     return MemberStatus(

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kernel.lazy_dataclass import dataclass
+from lifecycle.conversations.session_rules import waits_for_person
 from lifecycle.teams.status import routes_of
 
 if TYPE_CHECKING:
@@ -122,6 +123,6 @@ def waits_of(sessions: Iterable[Session], now: datetime) -> Waits:
         for session in sessions
         if (assignment := session.assignment) is not None
         and assignment.person_wait is not None
-        and not assignment.person_wait.claimed_by
+        and waits_for_person(session)
     ]
     return Waits(len(waits), max([0.0, *waits]))

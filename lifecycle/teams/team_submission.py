@@ -39,6 +39,7 @@ class Routed:
         open: Makes a new session with the team; None for an existing session.
         member: The member with a seat for the new session; empty if none is free.
         session_id: The session.
+        again: Has an idle session wait for its person anew; None for other sessions.
     """
 
     team: str
@@ -47,6 +48,7 @@ class Routed:
     open: Callable[[Session], Session] | None = None
     member: str = ""
     session_id: str = ""
+    again: Callable[[Session], Session] | None = None
 
 
 class TeamRouting:
@@ -88,7 +90,7 @@ class TeamRouting:
         if place is not None or request.session_id is not None:
             session = (await self._conversations.load(workspace, ident)).session
             if session is not None:
-                return _in_session(session, name)
+                return await self._in_session(session, name, team)
         now = self._clock()
         loads = await self._places.loads(workspace, name, team)
         for choice in routing.for_new(team, request.query, request.metadata, loads, now):
@@ -109,6 +111,17 @@ class TeamRouting:
         return Routed(
             name, agent, "it waits for a free member", partial(moves.without_member, name=name, team=team, now=now)
         )
+
+    async def _in_session(self, session: Session, name: str, team: Team) -> Routed:
+        assignment = session.assignment
+        if assignment is None or assignment.team != name:
+            msg = f"Session {session.id!r} is not with this team."
+            raise Conflict(msg, code="session_agent_mismatch")
+        if assignment.person_wait is None or not assignment.person_wait.idle:
+            return Routed(name, session.agent)
+        now = self._clock()
+        await self._places.enter_person_wait(session.workspace, session.id, team, now, assignment.person_wait.level)
+        return Routed(name, session.agent, again=partial(moves.waiting_again, team=team, now=now))
 
     async def settled(self, workspace: str, routed: Routed) -> None:
         """Release the seat taken for a session that another member has, or that was not stored."""
@@ -194,11 +207,3 @@ def stand_in(team: Team) -> str:
     agents = [member for member in team.members if member.agent is not None]
     found = next((member for member in agents if member.role == "primary"), agents[0])
     return found.agent or ""
-
-
-def _in_session(session: Session, name: str) -> Routed:
-    assignment = session.assignment
-    if assignment is None or assignment.team != name:
-        msg = f"Session {session.id!r} is not with this team."
-        raise Conflict(msg, code="session_agent_mismatch")
-    return Routed(name, session.agent)

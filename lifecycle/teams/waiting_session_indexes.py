@@ -52,7 +52,10 @@ class Inbox:
         await self._drop(workspace, _key("inbox", since, session_id))
 
     async def page(self, workspace: str, limit: int, after: str | None = None) -> tuple[Sequence[Waiting], str | None]:
-        """Return up to `limit` sessions that people have, oldest first, and the key to continue after."""
+        """Return up to `limit` sessions that people have, oldest first, and the key to continue after.
+
+        Those without anything left to answer are left out, unless somebody has claimed them.
+        """
         found: list[Waiting] = []
         while True:
             span = Span.prefix(workspace, "inbox!", after=f"inbox!{after}" if after else None)
@@ -109,7 +112,7 @@ class Inbox:
             and assignment.person_wait is not None
             and assignment.person_wait.since == at
         ):
-            return session
+            return None if assignment.person_wait.idle else session  # the entry is needed once something is asked
         if assignment is not None and what == "member" and not assignment.member:
             return session
         if at is None or at < self._clock() - _YOUNG:

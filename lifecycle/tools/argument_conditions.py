@@ -20,12 +20,17 @@ log = logging.getLogger(__name__)
 MAX_LENGTH = 500
 """Most characters of a condition."""
 _COMPREHENSION = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(")
+_BOUND = re.compile(_COMPREHENSION.pattern + r"\s*([A-Za-z_]\w*)\s*,")
 _TEXT = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def check_condition(text: str) -> str:
+def check_condition(text: str, values: str = "the arguments, like amount > 100") -> str:
     """Return the condition if it is valid.
+
+    Args:
+        text: The condition.
+        values: What it is about, with an example, for people to read.
 
     Raises:
         ValueError: It is empty, too long, not CEL, or has more than one comprehension.
@@ -39,7 +44,7 @@ def check_condition(text: str) -> str:
     try:
         _compiled(text)
     except ValueError:
-        msg = "a condition is an expression of CEL over the arguments, like amount > 100"
+        msg = f"a condition is an expression of CEL over {values}"
         raise ValueError(msg) from None
     return text
 
@@ -72,6 +77,11 @@ def decided(condition: str, values: Mapping[str, Any]) -> bool:
         msg = "a condition is true or false"
         raise ValueError(msg)  # noqa: TRY004 - its value is wrong, not the caller's
     return result
+
+
+def variables(condition: str) -> frozenset[str]:
+    """Return the variables that a valid condition uses, without those that its comprehension defines."""
+    return frozenset(_compiled(condition).variables()) - {*_BOUND.findall(without_texts(condition))}
 
 
 def without_texts(condition: str) -> str:

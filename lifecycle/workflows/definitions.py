@@ -31,10 +31,14 @@ class Workflows:
         """Declare the workflow, and return it and whether it is new. Declaring the same again changes nothing.
 
         Raises:
-            InvalidInput: It names agents or teams that do not exist (codes `unknown_agent`, `unknown_team`).
+            InvalidInput: It names agents or teams that do not exist, or a condition names what none has (codes
+                `unknown_agent`, `unknown_team`, `unknown_variable`).
             EtagMismatch: `if_match` is given and the workflow was changed since.
             TooLarge: It does not fit a row.
         """
+        if wrong := spec.unknown_names:  # not in the spec itself, by which workflows are read that were stored before
+            msg = "Conditions of the workflow name what there is not; see errors."
+            raise InvalidInput(msg, code="unknown_variable", fields=wrong)
         await self._check_agents(workspace, spec)
         await self._check_teams(workspace, spec)
         before, item = await self._items.change(workspace, _ref(name), spec, if_match)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from llmops.budgets.counters import BudgetCounters
     from llmops.budgets.store import BudgetStore
 
+WORKSPACE = "workspace"
+"""Scope of the workspace's own budget."""
+_A_PAGE = 999
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetUsage:
@@ -38,6 +42,19 @@ class BudgetUsage:
     resets_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class ForemostUsage:
+    """Usage of a workspace's budgets, the workspace's own first.
+
+    Attributes:
+        budgets: The first of them.
+        left_out: How many others there are.
+    """
+
+    budgets: Sequence[BudgetUsage] = ()
+    left_out: int = 0
+
+
 class BudgetUsageReader:
     """Reads the usage of budgets."""
 
@@ -56,6 +73,18 @@ class BudgetUsageReader:
         budgets, further = await self._budgets.list(workspace, limit, after)
         found = [applied for budget, _ in budgets for applied in self._shared(workspace, budget)]
         return await self._read(workspace, found), further
+
+    async def foremost(self, workspace: str, most: int) -> ForemostUsage:
+        """Return the usage of up to `most` limits, the workspace's first, then by scope, and the number of others."""
+        found: list[AppliedLimit] = []
+        after: str | None = None
+        while True:
+            budgets, after = await self._budgets.list(workspace, _A_PAGE, after)
+            found += [applied for budget, _ in budgets for applied in self._shared(workspace, budget)]
+            if after is None:
+                break
+        found.sort(key=lambda each: each.scope != WORKSPACE)
+        return ForemostUsage(await self._read(workspace, found[:most]), max(0, len(found) - most))
 
     async def of(self, who: CostAttribution) -> Sequence[BudgetUsage]:
         """Return the usage of all limits that apply to one agent, user, session or run."""

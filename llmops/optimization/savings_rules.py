@@ -151,8 +151,9 @@ def retries(history: AgentHistory) -> Proposal | None:
     if total < WASTED * history.spent or not total:
         return None
     answered = [fact.attempt for fact in tried if fact.ending is Ending.SUCCEEDED]
-    enough = max(answered, default=1)
-    vain = [fact for fact in tried if fact.attempt > enough and fact.cost_micro_usd]
+    enough = max(answered, default=0)
+    # Where no attempt ever answered, their number is not what is wrong.
+    vain = [fact for fact in tried if answered and fact.attempt > enough and fact.cost_micro_usd]
     causes = Counter({fact.code or fact.ending.value: 0 for fact in failed})
     saved: dict[date, int] = defaultdict(int)
     for fact in failed:
@@ -173,7 +174,7 @@ def retries(history: AgentHistory) -> Proposal | None:
                 "wasted_micro_usd": total,
                 "share_of_spend": round(total / max(1, history.spent), 4),
                 "cause": cause,
-                "last_attempt_that_answered": enough if answered else 0,
+                "last_attempt_that_answered": enough,
                 "attempts_after_it": len(vain),
             },
             formula="what the attempts cost that came after the last one that ever answered"

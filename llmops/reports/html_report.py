@@ -67,6 +67,7 @@ def to_html(report: Report) -> str:
                 for one in report.budgets
             ],
         ),
+        f"<p>{report.budgets_left_out:,} budgets more are in GET usage.</p>" if report.budgets_left_out else "",
         f"<footer>As of {report.updated_at:%Y-%m-%d %H:%M} UTC, from the ledger of model calls.</footer>",
     ]
     body = "\n".join(part for part in parts if part)

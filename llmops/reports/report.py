@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from statistics import median
 
 from kernel.lazy_dataclass import dataclass
-from llmops.budgets.budget_usage import BudgetUsage
+from llmops.budgets.budget_usage import BudgetUsage, ForemostUsage
 from llmops.reports.forecast import Forecast, forecast
 from llmops.reports.periods import Period, period_of
 from llmops.spend.costs import Group, add_up
@@ -142,7 +142,8 @@ class Report:
         forecast: Forecast of the month; None for other periods, or with too few days.
         movers: Agents whose cost changed most since the previous period.
         anomalies: Agents' anomalous days.
-        budgets: Usage of the workspace's budgets.
+        budgets: Usage of the workspace's budgets, its own first.
+        budgets_left_out: How many other budgets it has.
         updated_at: When any of its days last changed, aware UTC.
     """
 
@@ -159,6 +160,7 @@ class Report:
     movers: Sequence[SpendChange]
     anomalies: Sequence[Anomaly]
     budgets: Sequence[BudgetUsage]
+    budgets_left_out: int
     updated_at: datetime
 
 
@@ -177,7 +179,7 @@ def day_of(sums: Mapping[Group, Spend], most_names: int, now: datetime) -> Day:
     )
 
 
-def report_of(workspace: str, period: Period, days: Days, now: datetime, budgets: Sequence[BudgetUsage] = ()) -> Report:
+def report_of(workspace: str, period: Period, days: Days, now: datetime, usage: ForemostUsage | None = None) -> Report:
     """Return the report of a period.
 
     Args:
@@ -185,8 +187,9 @@ def report_of(workspace: str, period: Period, days: Days, now: datetime, budgets
         period: The period.
         days: Spend by day, for HISTORY_DAYS before the period's end; days without spending are left out.
         now: The time, which determines whether the period is over.
-        budgets: Usage of the workspace's budgets.
+        usage: Usage of the workspace's budgets; None to leave it out.
     """
+    usage = usage or ForemostUsage()
     today = now.date()
     complete = period.last < today
     inside = {day: days[day] for day in sorted(days) if day in period}
@@ -210,7 +213,8 @@ def report_of(workspace: str, period: Period, days: Days, now: datetime, budgets
         _forecast(period, days, today),
         movers(_costs(_added(spent.by_agent for spent in compared)), _costs(by_agent)),
         anomalies({day: _costs(spent.by_agent) for day, spent in days.items()}, [day for day in whole if day < today]),
-        budgets,
+        usage.budgets,
+        usage.left_out,
         max((spent.updated_at for spent in inside.values()), default=now),
     )
 

@@ -20,7 +20,7 @@ from llmops.spend.usage import Spend
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
-    from llmops.budgets.budget_usage import BudgetUsage
+    from llmops.budgets.budget_usage import ForemostUsage
     from llmops.notifications.notification import Notification
 
 GRACE = timedelta(hours=1)
@@ -46,14 +46,14 @@ class ReportStore:
         self,
         tables: Tables,
         daily: DailyCosts,
-        positions: Callable[[str], Awaitable[Sequence[BudgetUsage]]],
+        usage: Callable[[str], Awaitable[ForemostUsage]],
         put: Callable[[Notification], Awaitable[None]],
         clock: Clock,
     ) -> None:
         """Set the daily costs, the reader of budget usage, and the function that sends announcements."""
         self._tables = tables
         self._daily = daily
-        self._positions = positions
+        self._usage = usage
         self._put = put
         self._clock = clock
 
@@ -68,8 +68,8 @@ class ReportStore:
         sheets = await self._daily.daily_sums(workspace, min(history, period.previous.first), period.last)
         if not any(day in period for day in sheets):
             raise NotFound(f"There is no report of {period.key} (yet).", code="report_not_found")
-        budgets = await self._positions(workspace) if now.date() in period else ()
-        return report_of(workspace, period, sheets, now, budgets)
+        usage = await self._usage(workspace) if now.date() in period else None
+        return report_of(workspace, period, sheets, now, usage)
 
     async def list(
         self, workspace: str, kind: Kind, limit: int, before: date | None = None

@@ -15,7 +15,7 @@ import pytest
 
 from bootstrap.services import Services
 from devhost.services import start_azurite
-from kernel.errors import InvalidInput, NotFound, RunFailed, Unavailable
+from kernel.errors import Conflict, InvalidInput, NotFound, RunFailed, Unavailable
 from kernel.settings import InvalidSettings
 from kernel.tables import Span
 from lifecycle import AgentSpec, ProductionAgent, ProductionAgentManager, Progress
@@ -283,6 +283,54 @@ async def test_a_wrong_spec_is_said_and_nothing_is_declared(wrong: dict[str, obj
 
         assert caught.value.code == code
         assert (await manager.stats()).agents == 0
+
+
+async def test_a_misspelt_keyword_is_told_as_the_api_tells_it() -> None:
+    """With those that there are, and without what was given."""
+    with pytest.raises(InvalidInput) as refused:
+        ProductionAgent("helper", modle="a-secret")
+
+    assert refused.value.fields["/modle"] == "There is no such field"
+    assert "There is no modle; known are " in refused.value.detail
+    assert "a-secret" not in refused.value.detail
+
+
+async def test_a_query_that_is_none_is_an_error_of_this_library() -> None:
+    """It says what is wrong, not what was given; nothing is run."""
+    query: Any = None
+    async with ProductionAgent("helper", model="gpt-5-mini") as agent:
+        with pytest.raises(InvalidInput) as refused:
+            await agent.run(query, user_id="a-secret")
+        with pytest.raises(InvalidInput):
+            await anext(agent.stream(query))
+        session = await agent.session()
+
+    assert (refused.value.code, refused.value.fields) == ("invalid_input", {"/query": "Field required"})
+    assert "a-secret" not in str(refused.value)
+    assert session is None
+
+
+async def test_what_is_closed_is_not_opened_again(tmp_path: Path) -> None:
+    """Neither by the manager nor by its agents; closing it again changes nothing."""
+    path = tmp_path / "agents.db"
+    manager = ProductionAgentManager(path)
+    agent = await manager.get_or_create("helper", model="gpt-5-mini")
+    await agent.run("Hello?")
+    own = ProductionAgent("helper", model="gpt-5-mini", storage=path)
+    await asyncio.gather(manager.aclose(), own.aclose())
+    await manager.aclose()
+    at_rest = _files(tmp_path)
+
+    uses = (agent.run("Hello?"), own.run("Hello?"), anext(agent.stream("Hello?")), agent.session(), own.prewarm())
+    for use in (*uses, manager.stats(), manager.get_or_create("other", model="x"), manager.cleanup_all()):
+        with pytest.raises(Conflict) as refused:
+            await use
+        assert refused.value.code == "manager_closed"
+    assert _files(tmp_path) == at_rest
+
+
+def _files(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir()}
 
 
 def test_storage_is_named_once() -> None:

@@ -17,7 +17,7 @@ from azure.data.tables import TableServiceClient
 from devhost import services
 from devhost.errors import StartupError
 from devhost.processes import Child
-from devhost.services import PROJECT, Azurite, ServiceBus, start_azurite
+from devhost.services import PROJECT, Azurite, ServiceBus, start_azurite, start_service_bus
 from devhost.stack import emulator_settings
 from tests.waiting import QUIET_S
 
@@ -59,7 +59,7 @@ def test_starts_everything_and_leaves_nothing(tmp_path: Path, eventually: Callab
     ready = re.search(r"Host ready on (\S+)", output)
     assert ready is not None
     assert ready[1] == (tmp_path / "after").read_text()
-    order = ["tables on", "AMQP on", "Durable entities (1)", "Host ready on", "Try it:\n  curl it"]
+    order = ["AMQP on", "tables on", "Durable entities (1)", "Host ready on", "Try it:\n  curl it"]
     assert sorted(order, key=output.index) == order
 
 
@@ -81,6 +81,19 @@ def test_a_taken_port_names_the_option(tmp_path: Path) -> None:
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
     assert f"Port {port} is already in use" in result.stderr
     assert "--table-port" in result.stderr
+
+
+def test_a_second_stack_on_the_same_data_starts_nothing(tmp_path: Path) -> None:
+    """It says who uses the directory; Azurite, which would overwrite the first one's tables, is not started."""
+    with start_service_bus(PROJECT / "devhost/servicebus/topology.json", tmp_path / "servicebus") as bus:
+        result = subprocess.run(
+            _command(tmp_path), cwd=PROJECT, capture_output=True, text=True, timeout=QUIET_S, check=False
+        )
+
+    assert result.returncode == 1
+    assert f"is in use by process {bus.child.pid}" in result.stderr
+    assert "Azurite" not in result.stdout
+    assert not (tmp_path / "azurite").exists()
 
 
 def test_settings_that_mean_an_emulator_get_its_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

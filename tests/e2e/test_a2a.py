@@ -223,7 +223,7 @@ async def test_a_failed_task_says_why(api: Api, stack: Stack) -> None:
 
 
 async def test_tasks_are_listed(api: Api, stack: Stack) -> None:
-    """The agent's own, newest first, in pages; of a context, those in it."""
+    """The agent's own, newest first, in pages that say how many there are; of a context, those in it."""
     await api.declare("a")
     await api.declare("b")
     await api.answer("b")
@@ -235,6 +235,7 @@ async def test_tasks_are_listed(api: Api, stack: Stack) -> None:
         one = await client.list_tasks(ListTasksRequest(context_id=tasks[0].context_id, include_artifacts=True))
 
     assert [task.id for task in [*page.tasks, *rest.tasks]] == [task.id for task in reversed(tasks)]
+    assert [found.total_size for found in (page, rest, one)] == [3, 3, 1]
     assert [text_of(task) for task in one.tasks] == [text_of(tasks[0])]
 
 

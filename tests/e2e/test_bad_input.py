@@ -93,6 +93,8 @@ WRONG_REQUESTS: list[tuple[str, str, str]] = [
     ("GET", "costs?from=2026-13-01", "invalid_day"),
     ("GET", "costs?to=tomorrow", "invalid_day"),
     ("GET", "costs?from=2026-11-02&to=2026-11-01", "invalid_range"),
+    ("GET", "runs?from=2026-11-02&to=2026-11-01", "invalid_range"),
+    ("GET", "runs?session=s&from=2026-11-02&to=2026-11-01", "invalid_range"),
     ("GET", "costs?from=2020-01-01&to=2026-01-01", "invalid_range"),
     ("GET", "costs?from=1971-01-01&to=2999-12-31", "invalid_range"),
     ("GET", "costs?from=0001-01-01", "invalid_day"),

@@ -161,6 +161,7 @@ async def test_what_is_wrong_with_a_workflow_is_said_and_changes_nothing(api: Ap
     cases = [
         ({"steps": []}, 400, "invalid_input", "/steps"),
         ({"steps": [{"name": "a", "agent": "writer", "when": "1 +"}]}, 400, "invalid_input", "/steps/0/when"),
+        ({"steps": [{"name": "a", "agent": "writer", "when": "x"}]}, 400, "unknown_variable", "/steps/0/when"),
         ({"steps": [{"name": "a", "agent": "writer", "prompt": "{steps.a.answer}"}]}, 400, "invalid_input", "/"),
         ({"steps": [{"name": "a", "agent": "nobody"}]}, 400, "unknown_agent", "/steps/0/agent"),
     ]

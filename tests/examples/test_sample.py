@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
 from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, cast
 
 from adapters.memory_tables import MemoryTables
+from devhost.services import Azurite
 from examples.sample.__main__ import add_up, count, record
 from examples.sample.conversations import converse
 from examples.sample.facts import DAYS, facts
@@ -13,6 +20,7 @@ from llmops.budgets.budget_rules import Budget, Limit, Scope
 from llmops.facts.fact_store import home_of, key_of
 from llmops.spend.costs import costs_of, group_by
 from tests.lifecycle.doubles import ManualClock, make_services
+from tests.waiting import QUIET_S
 
 NOW = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
 MONTH = list(facts(NOW.date(), NOW))
@@ -41,6 +49,39 @@ def test_the_next_day_adds_to_it_and_changes_nothing() -> None:
     assert {fact.who.run_id for key, fact in second.items() if key not in first}.isdisjoint(
         fact.who.run_id for key, fact in first.items() if key in second and fact.final
     )
+
+
+def test_without_storage_it_says_so_and_leaves_nothing_open() -> None:
+    """In one line; what was being written is cancelled and closed."""
+
+    class Answers(BaseHTTPRequestHandler):
+        """An app all of whose agents are there already."""
+
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            content = b'{"version": "1"}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_PUT = do_GET  # noqa: N815 - the name is the library's
+
+        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - likewise
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as app:
+        threading.Thread(target=app.serve_forever).start()
+        storage = Azurite(cast("Any", None), 9, 9, 9).connection_string  # where nobody listens
+        settings = {"DEVHOST_URL": f"http://127.0.0.1:{app.server_port}", "AzureWebJobsStorage": storage}
+        command = [sys.executable, "-m", "examples.sample"]
+        result = subprocess.run(
+            command, env={**os.environ, **settings}, capture_output=True, text=True, timeout=QUIET_S, check=False
+        )
+        app.shutdown()
+
+    assert result.returncode == 1
+    assert result.stderr.startswith("The table service is unavailable")
+    assert len(result.stderr.splitlines()) == 1
 
 
 async def test_costs_count_it_once() -> None:

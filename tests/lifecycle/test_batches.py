@@ -86,6 +86,20 @@ async def test_a_batch_runs_to_its_end_a_few_at_a_time(app: App) -> None:
     assert all(each.run and each.run.query == f"Question {each.item.number}" for each in results)
 
 
+async def test_a_batch_is_read_with_the_runs_that_have_ended_since_it_went_on(app: App) -> None:
+    """Reading changes nothing: the timer counts them, ends the batch and submits what is left."""
+    batch = await create(app, 3)
+    await move_on(app)
+    await work(app)
+    read, stored = await app.services.planned.batches.get("default", batch.id), await get(app, batch)
+    await move_on(app)
+    done = await app.services.planned.batches.get("default", batch.id)
+
+    assert (read.state, read.progress.succeeded, read.progress.underway) == ("running", 3, ())
+    assert (stored.progress.succeeded, len(stored.progress.underway)) == (0, 3)
+    assert (done.state, done.progress) == ("completed", read.progress)
+
+
 async def test_a_line_may_say_whom_it_asks_and_what_it_is_called(app: App) -> None:
     await app.declare("other")
     found = parse_lines(
@@ -113,7 +127,7 @@ async def test_a_line_may_say_whom_it_asks_and_what_it_is_called(app: App) -> No
         (lines({"query": "a", "id": "2"}, {"query": "b"}), "bot", {"/2/id"}),
         (lines({"query": "a", "priority": "high"}), "bot", {"/1/priority"}),
         (lines({"query": "a", "callback": {"url": "https://a.example"}}), "bot", {"/1/callback"}),
-        (lines({"query": "a", "session_id": "a!b"}), "bot", {"/1"}),
+        (lines({"query": "a", "session_id": "a!b"}), "bot", {"/1/session_id"}),
         (b'{"query": "\\ud800"}', "bot", {"/1"}),
     ],
 )

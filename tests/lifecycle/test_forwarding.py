@@ -173,6 +173,33 @@ async def test_many_events_go_a_hundred_at_a_time() -> None:
     assert sorted(numbers) == list(range(230))
 
 
+async def test_who_finds_that_another_process_sends_the_events_stops() -> None:
+    """What it had under way comes twice, and nothing else."""
+    world = World()
+
+    class Meanwhile(EventGrid):
+        """A topic at whose first request another process has begun, and sends everything."""
+
+        async def _take(self, request: web.Request) -> web.Response:
+            if not self.received:
+                answer = await super()._take(request)
+                assert await world.forwarding.run() == 230
+                return answer
+            return await super()._take(request)
+
+    async with Meanwhile() as grid:
+        await world.channel(f"http://{TOPIC}:{grid.port}/api/events")
+        for number in range(230):
+            await world.record(number)
+        sent = await world.forwarding.run()
+        state = await world.forwarding.state("default", "grid")
+
+    assert sent == 100
+    assert [len(parsed(each.body)) for each in grid.received] == [100, 100, 100, 30]
+    assert state is not None
+    assert sum(state.positions) == 230
+
+
 async def test_a_queue_gets_each_event_as_a_message() -> None:
     """In structured mode; MessageId names the event, SessionId what it is about."""
     world = World()

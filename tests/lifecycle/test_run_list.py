@@ -73,6 +73,10 @@ async def test_runs_are_filtered_by_agent_user_session_and_state() -> None:
     first, after = await app.services.runs.list.of_session("default", "s-bot", RunFilter(), 2, None)
     rest, _ = await app.services.runs.list.of_session("default", "s-bot", RunFilter(), 50, after)
     assert [run.id for run in [*first, *rest]] == odd[::-1]
+    count = app.services.runs.list.count
+    assert [await count("default", RunFilter(agent=agent)) for agent in ("bot", "other", "none", None)] == [7, 6, 0, 13]
+    assert [await count("default", RunFilter(state)) for state in RunState] == [1, 0, 0, 12, 0, 0]
+    assert await count("default", RunFilter(agent="bot"), "s-bot") == 6
 
 
 async def test_runs_are_listed_from_a_time_and_up_to_another() -> None:

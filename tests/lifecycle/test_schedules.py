@@ -205,6 +205,29 @@ async def test_a_time_that_gives_no_run_is_told(app: App) -> None:
     assert last.error == "agent_disabled"
 
 
+async def test_a_schedule_of_an_agent_that_there_is_not_is_refused_and_one_whose_agent_goes_tells_so(app: App) -> None:
+    """It is not set; a deleted agent's schedule stays, without runs, and goes on once the agent is declared again."""
+    schedules = app.services.planned.schedules
+    with pytest.raises(InvalidInput) as unknown:
+        await schedules.put("default", "other", ScheduleRequest("nobody", RunRequest(query="Report."), HOURLY))
+    await schedules.put("default", "daily", wanted())
+    await app.services.agents.administration.delete("default", "bot", app.signals)
+    with pytest.raises(InvalidInput) as deleted:
+        await schedules.put("default", "other", wanted())
+    app.clock.move(hours=1)
+    refused, last = await run_due(app), (await get(app)).last
+    await app.declare()
+    app.clock.move(hours=1)
+    done = await run_due(app)
+
+    assert (unknown.value.code, unknown.value.fields) == ("unknown_agent", {"/agent": "There is no agent 'nobody'."})
+    assert deleted.value.code == "unknown_agent"
+    assert [each.name for each in await schedules.list("default")] == ["daily"]
+    assert last is not None
+    assert (refused.refused, last.error) == (1, "agent_not_found")
+    assert done.submitted == 1
+
+
 async def test_a_queue_that_is_down_misses_nothing(app: App) -> None:
     """The time is tried again in the next round."""
     await app.services.planned.schedules.put("default", "daily", wanted(missed=Missed.SKIP))

@@ -145,6 +145,52 @@ async def test_what_cannot_be_asked_is_refused(edge: Edge, case: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("function", "headers", "body", "param"),
+    [
+        (CHAT, {}, chat({"type": "text", "text": " "}), "messages"),
+        (CHAT, {}, chat({"type": "text", "text": "x" * 300_000}), "messages"),
+        (CHAT, {}, chat(user="a!b"), "user"),
+        (CHAT, {}, chat(safety_identifier="a!b"), "safety_identifier"),
+        (CHAT, {"X-Session-Id": "a!b"}, chat(), "X-Session-Id"),
+        (RESPONSE, {}, response(" "), "input"),
+        (RESPONSE, {}, response("x" * 300_000), "input"),
+        (RESPONSE, {}, response(user="a!b"), "user"),
+        (RESPONSE, {}, response(conversation="a!b"), "conversation"),
+    ],
+)
+async def test_an_openai_client_is_told_which_parameter_is_wrong(
+    edge: Edge, function: str, headers: Any, body: Any, param: str
+) -> None:
+    """By its name in that protocol."""
+    status, answer = await answered(edge, function, request(body, headers=headers))
+    error = json.loads(answer)["error"]
+
+    assert (status, error["param"]) == (400, param), error
+    assert "x" * 100 not in answer
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"query": ""}, "query: is shorter than 1 character"),
+        ({"query": 7}, 'query: is not of type "string"'),
+        ({"wait_s": 1e9}, "wait_s: is greater than the maximum of 220"),
+        ({"question": "Hi", "x": 1}, "question: is no argument; there are: agent, query, session_id, user_id, wait_s;"),
+        ({"user_id": "a!b"}, "Not a valid user id"),
+    ],
+)
+async def test_a_model_is_told_which_argument_of_a_tool_is_wrong(edge: Edge, arguments: Any, says: str) -> None:
+    """And what is wrong with it, so that it can call again; never its value."""
+    _, answer = await answered(edge, "mcp", request(tool(**arguments)))
+    _, missing = await answered(edge, "mcp", request(rpc("tools/call", name="ask_agent", arguments={"wait_s": 0})))
+
+    assert says in json.loads(answer)["result"]["content"][0]["text"]
+    assert json.loads(missing)["result"]["content"][0]["text"] == (
+        "invalid_arguments: The arguments are not valid. agent: is missing; query: is missing."
+    )
+
+
+@pytest.mark.parametrize(
     "body",
     [
         [],

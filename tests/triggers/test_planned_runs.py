@@ -111,6 +111,7 @@ async def test_a_schedule_is_set_shown_and_removed(edge: Edge) -> None:
         ({"time_zone": "Nowhere/City"}, "invalid_time_zone"),
         ({"missed": "perhaps"}, "invalid_input"),
         ({"agent": "No Name"}, "invalid_agent_name"),
+        ({"agent": "nobody"}, "unknown_agent"),
         ({"run": {"query": " "}}, "empty_query"),
         ({"run": {"query": "x", "callback": {"queue": "nobody"}}}, "reply_queue_not_allowed"),
         ({"every": "day"}, "invalid_input"),
@@ -162,7 +163,7 @@ async def test_a_batch_is_posted_run_and_read(edge: Edge) -> None:
     assert [(each["id"], each["state"]) for each in results] == [("1", "succeeded"), ("second", "succeeded")]
     assert 'rel="next"' in first.headers["Link"]
     assert first.mimetype == "application/jsonl"
-    assert (shown["submitted"], shown["underway"], cancelled.status_code) == (3, 3, 202)
+    assert (shown["submitted"], shown["underway"], shown["succeeded"], cancelled.status_code) == (3, 0, 3, 202)
 
 
 @pytest.mark.parametrize(

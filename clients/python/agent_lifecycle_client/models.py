@@ -268,7 +268,8 @@ class BatchView(BaseModel):
     """
     The progress of a batch: runs submitted, how many of them are under way, and how the others ended.
 
-    `stopped_by` is why no more are submitted: `cost_cap`, or `cost_unknown` where a model's price is not known.
+    `stopped_by` is why no more are submitted: `cost_cap`, or `cost_unknown` where a model's price is not known. A list
+    and `cancel` count the runs that had ended when the timer last looked, `GET batches/{id}` those that have ended.
     """
 
     id: str
@@ -3843,6 +3844,8 @@ class ReportPage(BaseModel):
 class ReportView(BaseModel):
     """
     The spend of a period, compared with the previous one, by day, agent, model and user.
+
+    `budgets` are the first 50, the workspace's own before others; `GET usage` has all.
     """
 
     period: PeriodView
@@ -3857,6 +3860,7 @@ class ReportView(BaseModel):
     movers: list[MoverView]
     anomalies: list[AnomalyView]
     budgets: list[BudgetPositionView]
+    budgets_left_out: int
     updated_at: AwareDatetime
 
 

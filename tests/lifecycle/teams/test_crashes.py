@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 
@@ -141,6 +142,34 @@ async def test_a_run_that_is_handed_to_a_person_is_in_the_inbox(after: bool, err
         if not fate.struck:
             break
     assert number > 6
+
+
+@STRUCK
+async def test_a_question_after_a_cancelled_one_is_in_the_inbox(after: bool, error: type[BaseException]) -> None:
+    """Once, since it was asked, though the worker died at any effect of accepting it."""
+    number = 0
+    for number in itertools.count(1):
+        app = await team_app()
+        first = await app.answered("a person, please")
+        await app.services.runs.cancel.cancel("default", first.id, app.queue.send)
+        app.clock.move(minutes=20)
+        fate = Fate(number, after, error)
+
+        async def ask(app: TeamApp, worker: Services) -> None:
+            await app.asked("and now?", run_id=RUN, worker=worker, session_id=first.session_id)  # noqa: B023
+
+        await _struck(app, ask, fate)
+        asked_at = app.clock()
+        await _settled(app)
+        ((session,), _) = await app.services.teams.inbox.page("default", 50)
+        assert session.session.assignment is not None
+        assert session.session.assignment.person_wait is not None
+        assert asked_at - session.session.assignment.person_wait.since <= timedelta(seconds=61)
+        await app.services.teams.people.reply("default", first.session_id, ANN, "Ann here")
+        await _check(app, "Ann here", "people")
+        if not fate.struck:
+            break
+    assert number > 4, "inbox, due, index, run"
 
 
 @STRUCK

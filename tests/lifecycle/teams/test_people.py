@@ -212,6 +212,82 @@ async def test_what_waits_too_long_goes_along_the_escalation_path() -> None:
     assert told.count(("conversation.waiting", None)) == 2
 
 
+async def test_what_was_cancelled_waits_for_nobody_until_something_else_is_asked() -> None:
+    """It is in no inbox or figure and is not escalated; the next question waits from when it was asked."""
+    lead = changed(PEOPLE, name="lead", people=["lea@example.com"], specialization="lead")
+    escalation = [{"level": 1, "target": "lead", "after_s": 600, "notification_channels": ["ops"]}]
+    support = team(*MEMBERS, lead, escalation_path=escalation, idle_timeout_s=7200)
+    app, run = await _waiting(await team_app(value=support))
+    await app.services.teams.waiting_for_people.sweep(app.queue.send)
+    await app.services.runs.cancel.cancel("default", run.id, app.queue.send)
+    app.clock.move(minutes=20)
+    await app.services.teams.waiting_for_people.sweep(app.queue.send)
+    cancelled = await _waits(app), await _inbox(app), await _members(app, run)
+    app.clock.move(minutes=40)
+    again = await app.answered("and now?", session_id=run.session_id)
+    app.clock.move(minutes=5)
+    await app.services.teams.waiting_for_people.sweep(app.queue.send)
+    asked = await _waits(app), await _inbox(app), await _members(app, run)
+    app.clock.move(minutes=6)
+    await app.services.teams.waiting_for_people.sweep(app.queue.send)
+    escalated = await _members(app, run)
+
+    assert cancelled == ((0, 0.0, None), [], ["people"])
+    assert (again.state, asked) == ("waiting", ((1, 300.0, 300.0), [run.session_id], ["people"]))
+    assert escalated == ["lead"]
+    told = [(note.event, note.facts["Member"]) for note in await _outbox(app)]
+    assert sorted(told) == [
+        ("conversation.escalated", "people"),
+        ("conversation.waiting", "lead"),
+        ("conversation.waiting", "people"),
+        ("conversation.waiting", "people"),
+    ]
+
+
+async def test_what_was_cancelled_ends_by_its_idle_timeout_and_gives_its_place_back() -> None:
+    """As any conversation without activity; what waits for a person, or what somebody has taken, does not."""
+    app, run = await _waiting(await team_app(value=team(idle_timeout_s=3600)))
+    waiting = await app.answered("a person please")
+    taken = await app.answered("a person please")
+    await app.services.teams.people.claim("default", taken.session_id, ANN)
+    for each in (run, taken):
+        await app.services.runs.cancel.cancel("default", each.id, app.queue.send)
+    app.clock.move(hours=3)
+    ended = await app.services.sessions.end.expire()
+
+    assert ended == 1
+    assert [(await app.stored(each))[1].over for each in (run, waiting, taken)] == [True, False, False]
+    assert await app.loads() == {"people": 2}
+
+
+async def test_a_conversation_released_with_nothing_to_answer_waits_for_nobody() -> None:
+    """One that was handed over without a question does, until somebody takes it."""
+    app, run = await _waiting()
+    people = app.services.teams.people
+    await people.reply("default", run.session_id, ANN, "Hello.")
+    await people.release("default", run.session_id, ANN)
+    calm = await app.answered("hello")
+    request = HandoffRequest(Wanted("people"), "operator", "please call them")
+    await app.services.teams.handoffs.hand_over("default", calm.session_id, request, app.queue.send)
+    handed = (await _waits(app))[0], await _inbox(app)
+    await people.claim("default", calm.session_id, ANN)
+    claimed = (await _waits(app))[0], await _inbox(app)
+    await people.release("default", calm.session_id, ANN)
+
+    assert (handed, claimed) == ((1, [calm.session_id]), (0, [calm.session_id]))
+    assert ((await _waits(app))[0], await _inbox(app)) == (1, [calm.session_id])
+
+
+async def _waits(app: TeamApp) -> tuple[int, float, float | None]:
+    """Return how many conversations wait for people and the longest wait, of the alert metrics and of the status."""
+    figure = app.services.alerts.workspace_state.sources["conversations_waiting"]
+    found = await figure("default", app.clock(), app.clock())
+    status = await app.services.teams.status.of("default", "support")
+    waits = [each.longest_wait_s for each in status.members if each.longest_wait_s is not None]
+    assert sum(each.waiting for each in status.members) == found["conversations_waiting"]
+    return int(found["conversations_waiting"]), found["person_wait_s"], max(waits, default=None)
+
+
 async def test_a_conversation_that_nobody_else_can_take_stays_and_is_told_of() -> None:
     """A level whose target is away or full counts as passed; the next one comes in its time."""
     away = changed(PEOPLE, name="lead", people=["lea@example.com"], availability="away", specialization="lead")

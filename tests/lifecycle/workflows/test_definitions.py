@@ -42,7 +42,7 @@ def block(*branches: dict[str, Any], **more: Any) -> dict[str, Any]:
         ([A, {**B, "when": "steps.c.score > 1"}], "/", "which does not exist"),
         ([{**A, "when": "steps.a.score > 1"}], "/", "for one another"),
         ([block(A, when="steps.block.state == 'x'")], "/", "for one another"),
-        ([{**A, "when": "score >"}], "/steps/0/when", "expression of CEL"),
+        ([{**A, "when": "score >"}], "/steps/0/when", "expression of CEL over input and steps.NAME.answer, .state"),
         ([{**A, "when": ""}], "/steps/0/when", "1 to 500"),
         ([{**A, "when": "size(steps) > 1"}], "/steps/0/when", "steps.NAME"),
         ([{**A, "when": "'" + "x" * 600 + "' == input"}], "/steps/0/when", "at most 500"),
@@ -69,6 +69,33 @@ def test_what_is_no_workflow_is_refused_with_the_place(steps: list[Any], place: 
 
     found = wrong_places(refused.value)
     assert any(at == place and why in said for at, said in found.items()), found
+
+
+@pytest.mark.parametrize(
+    ("steps", "place", "named"),
+    [
+        ([{**A, "when": "x"}], "/steps/0/when", "x"),
+        ([{**A, "when": "score > 1 && y == input"}], "/steps/0/when", "score, y"),
+        ([A, {**B, "when": "steps.a.text == ''"}], "/steps/1/when", "steps.a.text"),
+        ([block({**A, "when": "Input != ''"})], "/steps/0/parallel/0/when", "Input"),
+        ([block(A, when="input == output")], "/steps/0/when", "output"),
+        ([{"name": "a", "group_chat": ["bot", "other"], "when": "round > 1"}], "/steps/0/when", "round"),
+    ],
+)
+async def test_a_condition_that_names_what_there_is_not_is_refused(steps: list[Any], place: str, named: str) -> None:
+    """When the workflow is stored: each of its runs would fail at that step."""
+    world = await World.begun(PAIR)
+    with pytest.raises(InvalidInput) as refused:
+        await world.put(steps, "wrong")
+
+    known = "a condition has input and steps.NAME.answer, .state, .score, .cost_micro_usd."
+    assert refused.value.code == "unknown_variable"
+    assert refused.value.fields == {place: f"There is no {named}; {known}"}
+
+
+def test_a_condition_can_define_the_variable_of_its_comprehension() -> None:
+    spec = WorkflowSpec.model_validate({"steps": [{**A, "when": "['x', 'y'].exists(one, input.contains(one))"}]})
+    assert spec.unknown_names == {}
 
 
 def test_a_prompt_is_text_and_placeholders_and_nothing_else() -> None:

@@ -203,6 +203,7 @@ def test_attempts_that_never_answer_are_proposed_not_to_be_made() -> None:
         for number in (1, 2, 3, 4)
     ]
     one = found(good + failed)["retries"]
+    never = found(failed)["retries"]
     late = found([*good, replace(answered(1), attempt=5), *failed])["retries"]
 
     assert (one.evidence["last_attempt_that_answered"], one.evidence["attempts_after_it"]) == (1, 30)
@@ -210,6 +211,8 @@ def test_attempts_that_never_answer_are_proposed_not_to_be_made() -> None:
     assert one.change.diff.splitlines()[-1] == "+RUN_MAX_ATTEMPTS=1"
     assert (late.change.diff, late.saving.low, "PUT /api/routes" in late.change.advice) == ("", 0, True)
     assert "wasted_spend" not in found(good + failed)
+    assert "RUN_MAX_ATTEMPTS" not in f"{never.title} {never.change.advice} {never.change.diff}"
+    assert (never.evidence["last_attempt_that_answered"], never.evidence["attempts_after_it"]) == (0, 0)
     assert "retries" not in found(good)
 
 

@@ -7,7 +7,7 @@ import io
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 
-from llmops.budgets.budget_usage import BudgetUsage
+from llmops.budgets.budget_usage import BudgetUsage, ForemostUsage
 from llmops.reports.csv_report import COLUMNS, to_csv
 from llmops.reports.html_report import to_html
 from llmops.reports.periods import parse_period
@@ -144,10 +144,11 @@ def test_a_page_is_whole_and_holds_no_script() -> None:
     sums = month_so_far() | {NOW.date(): {group(HOSTILE, user=""): spend(2, unpriced_calls=3)}}
     budget = BudgetUsage(HOSTILE, "usd", "month", 50 * USD, 40 * USD, 0, None)
     page = Checker()
-    page.feed(to_html(report_of("default", parse_period("2026-11"), days_of(sums), NOW, [budget])))
+    page.feed(to_html(report_of("default", parse_period("2026-11"), days_of(sums), NOW, ForemostUsage([budget], 7))))
 
     assert page.open == []
     assert "script" not in page.tags
     assert HOSTILE in page.text
     for words in ("Month 2026-11", "so far", "Month end", "3 calls are of models without", "(nobody in", "80 %"):
         assert words in page.text
+    assert "7 budgets more are in GET usage" in page.text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from kernel.errors import NotFound
 from kernel.tables import Tables
-from llmops.budgets.budget_usage import BudgetUsage
+from llmops.budgets.budget_usage import BudgetUsage, ForemostUsage
 from llmops.facts.fact_store import Facts
 from llmops.notifications.notification import Notification
 from llmops.reports.daily import DailyCosts
@@ -39,8 +38,8 @@ class Office:
         ident = f"{workspace}-{days_ago}-{cost}"
         await Facts(self.tables).record(fact(ident, at=at, cost_micro_usd=cost, workspace=workspace))
 
-    async def _standing(self, workspace: str) -> Sequence[BudgetUsage]:
-        return [BUDGET] if workspace == "default" else []
+    async def _standing(self, workspace: str) -> ForemostUsage:
+        return ForemostUsage([BUDGET] if workspace == "default" else [])
 
     async def _put(self, notification: Notification) -> None:
         self.sent.append(notification)

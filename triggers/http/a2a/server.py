@@ -137,14 +137,20 @@ class AgentRequests(RequestHandler):
             wanted = RunFilter(_LISTED[params.status], self._agent.name, None)
             lists, workspace = self._call.services.runs.list, self._call.workspace
             after: str | int | None
-            if params.context_id:
-                session, start = ids.session_id(params.context_id), _number(params.page_token)
+            session = ids.session_id(params.context_id) if params.context_id else None
+            if session is not None:
+                start = _number(params.page_token)
                 found, after = await lists.of_session(workspace, session, wanted, limit, start)
             else:
                 start_key = ids.newest_first_key(params.page_token) if params.page_token else None
                 found, after = await lists.page(workspace, wanted, limit, start_key)
             tasks = [task_of(run, history, artifacts=params.include_artifacts) for run in found]
-            return ListTasksResponse(tasks=tasks, next_page_token=str(after or ""), page_size=limit)
+            total = len(tasks)
+            if params.page_token or after:  # the total is of all pages
+                total = await lists.count(workspace, wanted, session)
+            return ListTasksResponse(
+                tasks=tasks, next_page_token=str(after or ""), page_size=limit, total_size=max(total, len(tasks))
+            )
 
     async def on_create_task_push_notification_config(
         self, params: TaskPushNotificationConfig, context: ServerCallContext

@@ -47,7 +47,7 @@ async def batches_list(call: Call) -> Reply:
 
 
 async def batches_get(call: Call) -> Reply:
-    return Reply(_view(await call.services.planned.batch_store.get(call.workspace, _id(call))))
+    return Reply(_view(await call.services.planned.batches.get(call.workspace, _id(call))))
 
 
 async def batches_cancel(call: Call) -> Reply:

@@ -13,7 +13,8 @@ from triggers.http.base_models import Page, View
 class BatchView(View):
     """The progress of a batch: runs submitted, how many of them are under way, and how the others ended.
 
-    `stopped_by` is why no more are submitted: `cost_cap`, or `cost_unknown` where a model's price is not known.
+    `stopped_by` is why no more are submitted: `cost_cap`, or `cost_unknown` where a model's price is not known. A list
+    and `cancel` count the runs that had ended when the timer last looked, `GET batches/{id}` those that have ended.
     """
 
     id: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kernel.ids import new_id, newest_first_key
 from lifecycle.events.forwarding import Forward
+from llmops.notifications.channel_deletion import delete_channel
 from llmops.notifications.channels import QUEUE_SCHEME, Channel, ChannelRequest, channel_name
 from llmops.notifications.notification import Notification
 from triggers.http.channels.views import ChannelPage, ChannelView, DeliveryPage, DeliveryView, StreamView
@@ -32,9 +33,10 @@ async def channels_put(call: Call) -> Reply:
 
 
 async def channels_delete(call: Call) -> Reply:
-    name = channel_name(call.route("name"))
-    await call.services.notifications.channels.delete(call.workspace, name, call.header("if-match"))
-    await call.services.notifications.deliveries.clear(call.workspace, name)
+    name, notifications = channel_name(call.route("name")), call.services.notifications
+    await delete_channel(
+        notifications.channels, notifications.deliveries, call.workspace, name, call.header("if-match")
+    )
     return Reply(status=204)
 
 

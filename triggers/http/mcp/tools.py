@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from kernel.errors import AppError, InvalidInput, NotFound
 from kernel.ids import agent_name
+from kernel.text import shown
+from kernel.validation import wrong_places
 from lifecycle.approvals.approval import MAX_REASON
 from lifecycle.approvals.decisions import DecisionRequest
 from lifecycle.conversations.run import Run, Stage
@@ -40,6 +42,8 @@ _TASK_AFTER_S = 10
 TASKS = "io.modelcontextprotocol/tasks"
 """The extension by which a client declares that."""
 _LOOK_EVERY_S = 1.0
+_MOST_NAMED = 10
+"""Most wrong arguments named at once."""
 _STAGES = tuple(Stage)
 _APPROVAL = "approval:"
 
@@ -199,8 +203,8 @@ class AgentTools:
             try:
                 fields = ("query", "session_id", "user_id")
                 request = RunRequest(**{field: given[field] for field in fields if given.get(field) is not None})
-            except ValidationError:
-                raise InvalidInput("The arguments are not valid.", code="invalid_arguments") from None
+            except ValidationError as error:
+                raise _invalid(wrong_places(error)) from None
             key = (params.meta or {}).get(IDEMPOTENCY_KEY)
             asked = await protocol_runs.ask(self._call, name, request, key=key if isinstance(key, str) else None)
         as_task = takes_tasks(context)
@@ -272,14 +276,22 @@ class AgentTools:
 def _check(given: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     import jsonschema_rs  # noqa: PLC0415 - cold start
 
-    wrong = [
-        (".".join(str(step) for step in error.instance_path) or "arguments", error.kind.name)
-        for error in jsonschema_rs.iter_errors(dict(schema), dict(given))
-    ]
+    wrong: dict[str, str] = {}
+    for error in jsonschema_rs.iter_errors(dict(schema), dict(given), mask=""):  # without the values
+        if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Required):
+            wrong[error.kind.property] = "is missing"
+        elif isinstance(error.kind, jsonschema_rs.ValidationErrorKind.AdditionalProperties):
+            known = ", ".join(schema["properties"]) or "none"
+            wrong |= {shown(name): f"is no argument; there are: {known}" for name in error.kind.unexpected}
+        else:
+            wrong[".".join(str(step) for step in error.instance_path)] = error.message.strip()
     if wrong:
-        fields = dict(wrong[:10])
-        msg = f"The arguments are not valid: {', '.join(f'{at} ({why})' for at, why in fields.items())}."
-        raise InvalidInput(msg, code="invalid_arguments", fields=fields)
+        raise _invalid(wrong)
+
+
+def _invalid(wrong: Mapping[str, str]) -> InvalidInput:
+    fields = dict(list(wrong.items())[:_MOST_NAMED])
+    return InvalidInput("The arguments are not valid.", code="invalid_arguments", fields=fields)
 
 
 def takes_tasks(context: Context) -> bool:
@@ -349,6 +361,8 @@ def _result(value: dict[str, Any], *, failed: bool = False) -> types.CallToolRes
 
 def _failed(error: AppError) -> types.CallToolResult:
     value = {"code": error.code, "detail": error.detail}
+    if error.code == "invalid_arguments":  # of others, the detail says which argument it is
+        value["detail"] += " " + "; ".join(f"{name.lstrip('/')}: {why}" for name, why in error.fields.items()) + "."
     if isinstance(error, NotFound) and error.code == "agent_not_found":
         value["detail"] += " list_agents says which there are."
     return types.CallToolResult(

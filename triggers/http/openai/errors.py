@@ -36,7 +36,7 @@ _AS: dict[str, tuple[int, str, str]] = {
     "no_workspace": (401, "invalid_request_error", "invalid_api_key"),
     "cancelled": (409, "invalid_request_error", "cancelled"),
 }
-_PARAMS = {"agent_not_found": "model", "agent_disabled": "model", "query_too_large": "messages"}
+_PARAMS = {"agent_not_found": "model", "agent_disabled": "model"}
 _SERVER_ERROR = 500
 
 
@@ -58,8 +58,8 @@ def error_object(error: AppError) -> tuple[int, dict[str, Any]]:
     param = next(map(_place, error.fields), None) or _PARAMS.get(error.code)
     message = error.detail
     if isinstance(error, InvalidInput) and error.fields and not isinstance(error, TooLarge):
-        wrong = [f"{_place(at)}: {why}" for at, why in list(error.fields.items())[:5]]
-        message = f"{message} {'; '.join(wrong)}"
+        wrong = [f"{_place(at)}: {why}" for at, why in list(error.fields.items())[:5] if why != message]
+        message = f"{message} {'; '.join(wrong)}".rstrip()
     if isinstance(error, NotFound) and error.code == "agent_not_found":
         message = f"{message} GET v1/models lists what can be asked."
     return status, {"message": message, "type": kind, "param": param, "code": code}

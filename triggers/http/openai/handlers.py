@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kernel.errors import Conflict, NotFound
+from kernel.errors import Conflict, InvalidInput, NotFound
 from kernel.ids import new_id
 from lifecycle.conversations.run_request import RunRequest
 from lifecycle.conversations.session import EarlierMessage
@@ -72,6 +72,19 @@ def _request(call: Call, body: ChatBody | ResponseBody, words: ChatRequest, sess
     )
 
 
+async def _ask(
+    call: Call, body: ChatBody | ResponseBody, request: RunRequest, words: ChatRequest, names: Mapping[str, str]
+) -> SubmittedRun:
+    """Submit the run; errors name the parameters of this protocol, `names` by those of a run."""
+    key, before = call.header("idempotency-key"), words.before
+    try:
+        return await protocol_runs.ask(call, body.model, request, key=key, before=before)
+    except InvalidInput as error:
+        named = {"/user_id": "/user" if body.user else "/safety_identifier", **names}
+        error.fields = {named.get(at, at): why for at, why in error.fields.items()}
+        raise
+
+
 def _headers(asked: SubmittedRun, body: ChatBody | ResponseBody) -> dict[str, str]:
     found = {"X-Run-Id": asked.run.id, "X-Session-Id": asked.run.session_id}
     names = ignored(body)
@@ -99,7 +112,7 @@ async def openai_chat_completions(call: Call) -> Reply:
     session = call.header("x-session-id") or await session_of(call, words, body.who)
     check_results(words, session, "messages")
     request = _request(call, body, words, session)
-    asked = await protocol_runs.ask(call, body.model, request, key=call.header("idempotency-key"), before=words.before)
+    asked = await _ask(call, body, request, words, {"/query": "/messages", "/session_id": "/X-Session-Id"})
     headers = _headers(asked, body)
     if not body.stream:
         await asked.wait(_within(call))
@@ -137,7 +150,7 @@ async def openai_responses_create(call: Call) -> Reply:
     words = replace(words, before=(*before, *words.before))
     check_results(words, session, "input")
     request = _request(call, body, words, session)
-    asked = await protocol_runs.ask(call, body.model, request, key=call.header("idempotency-key"), before=words.before)
+    asked = await _ask(call, body, request, words, {"/query": "/input", "/session_id": "/conversation"})
     headers = _headers(asked, body)
     previous = body.previous_response_id
     if body.stream:

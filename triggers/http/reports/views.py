@@ -67,7 +67,10 @@ class BudgetPositionView(View):
 
 
 class ReportView(View):
-    """The spend of a period, compared with the previous one, by day, agent, model and user."""
+    """The spend of a period, compared with the previous one, by day, agent, model and user.
+
+    `budgets` are the first 50, the workspace's own before others; `GET usage` has all.
+    """
 
     period: PeriodView
     complete: bool
@@ -81,6 +84,7 @@ class ReportView(View):
     movers: Sequence[MoverView]
     anomalies: Sequence[AnomalyView]
     budgets: Sequence[BudgetPositionView]
+    budgets_left_out: int
     updated_at: datetime
 
 

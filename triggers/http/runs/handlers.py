@@ -96,12 +96,15 @@ def _key(value: Any) -> str:
 
 async def runs_list(call: Call) -> Reply:
     state, agent, session, user = (call.query(name) for name in ("state", "agent", "session", "user"))
+    first, last = day(call.query("from"), "from"), day(call.query("to"), "to")
+    if first is not None and last is not None and first > last:
+        raise InvalidInput("'from' is after 'to'.", code="invalid_range", fields={"from": "must not be after 'to'"})
     wanted = RunFilter(
         state_named(state),
         agent_name(agent) if agent is not None else None,
         user_id(user) if user is not None else None,
-        _midnight(day(call.query("from"), "from")),
-        _midnight(day(call.query("to"), "to"), days=1),
+        _midnight(first),
+        _midnight(last, days=1),
     )
     after: str | int | None
     if session is not None:
