@@ -18,6 +18,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
+from kernel.codec import Unreadable, readable
 from kernel.errors import NotFound, TooLarge
 from kernel.lazy_dataclass import dataclass
 from kernel.preconditions import check_match, write_row
@@ -130,18 +133,18 @@ class ConfigurationStore:
         """Return up to `limit` items by name, and the name to continue after; None at the end."""
         start = after or ""
         own: list[ConfigurationItem] = []
-        stored: set[str] = set()
+        deleted: set[str] = set()
+        shadowed: set[str] = set()
         while True:
             span = Span.prefix(workspace, f"{kind.value}!", after=f"{kind.value}!{start}" if start else None)
             rows = await first_rows(self._tables, TABLE, span, limit + 1)
-            found = [_item(Ref(kind, row.key.partition("!")[2]), row) for row in rows]
+            found = list(readable(rows, lambda row: _item(Ref(kind, _name(row)), row), kind.value))
             own += [item for item in found if item.content is not None]
-            stored |= {item.ref.name for item in found}
+            deleted |= {item.ref.name for item in found if item.content is None}
+            shadowed |= {_name(row) for row in rows} - deleted
             if len(own) > limit or len(rows) <= limit:
                 break
-            start = found[-1].ref.name
-        shadowed = {item.ref.name for item in own}
-        deleted = stored - shadowed
+            start = _name(rows[-1])
         builtin = [
             await self.find(workspace, Ref(kind, name))
             if name in deleted
@@ -222,11 +225,19 @@ class ConfigurationStore:
 
 def _item(ref: Ref, row: Row) -> ConfigurationItem:
     text = row.text("content")
-    content = STORED[ref.kind].model_validate_json(text) if text else None
+    try:
+        content = STORED[ref.kind].model_validate_json(text) if text else None
+    except ValidationError:  # without its values, which may be users' texts
+        msg = f"The stored {ref.kind.value} {ref.name!r} cannot be read."
+        raise Unreadable(msg) from None
     updated_at = row.moment("updated_at")
     return ConfigurationItem(
         row.partition, ref, content, row.integer("version"), builtin=False, updated_at=updated_at, row_etag=row.etag
     )
+
+
+def _name(row: Row) -> str:
+    return row.key.partition("!")[2]
 
 
 def _key(ref: Ref) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from kernel.clock import rfc3339
 from kernel.due_index import Entry
-from kernel.errors import InvalidInput
+from kernel.errors import AppError, InvalidInput
 from kernel.ids import new_id
 from kernel.lazy_dataclass import dataclass
 from lifecycle.configuration.dependents import Dependent, DependentKind
@@ -106,7 +106,13 @@ class Propagation:
         for (workspace, ref), noted_of_it in changes.items():
             if total.changed >= at_most:
                 return total + Propagated(complete=False)
-            done = await self._update_agents(workspace, ref, signals, at_most - total.changed)
+            try:
+                done = await self._update_agents(workspace, ref, signals, at_most - total.changed)
+            except AppError as error:
+                # One change's failure must not keep the others from being followed; the next run tries it again.
+                log.warning("%s not followed yet: %s", ref, error.code, extra={"event": "configuration.not_followed"})
+                total += Propagated(complete=False)
+                continue
             total += done
             for noted in noted_of_it if done.complete else ():
                 if (at := _state_and_time(noted)[1]) <= settled:
@@ -143,9 +149,22 @@ class Propagation:
         async for batch in self.agents(workspace, ref):
             if total.changed >= at_most:
                 return total + Propagated(complete=False)
-            steps = (self._step(workspace, who, ref, sources, signals) for who in batch)
+            steps = (self._step_if_possible(workspace, who, ref, sources, signals) for who in batch)
             total = sum(await asyncio.gather(*steps), total)
         return total
+
+    async def _step_if_possible(
+        self, workspace: str, who: Dependent, ref: Ref, sources: Sources, signals: AgentSignals
+    ) -> Propagated:
+        """Update the agent; count it as refused where no repetition helps: its row is unreadable, say."""
+        try:
+            return await self._step(workspace, who, ref, sources, signals)
+        except AppError as error:
+            if error.retriable:
+                raise
+            text = "agent %s cannot follow %s: %s"
+            log.warning(text, who.name, ref, error.code, extra={"event": "configuration.not_followed"})
+            return Propagated(looked=1, refused=1)
 
     async def _step(
         self, workspace: str, who: Dependent, ref: Ref, sources: Sources, signals: AgentSignals

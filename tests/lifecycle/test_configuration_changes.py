@@ -11,7 +11,7 @@ import pytest
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound, TooLarge
-from kernel.tables import RowChanged, RowExists, Span, Tables, every
+from kernel.tables import Row, RowChanged, RowExists, Span, Tables, Upsert, every
 from lifecycle.configuration.kinds import CONTENT, OVERRIDES, Kind, Ref
 from lifecycle.configuration.layers import AgentConfig
 from lifecycle.propagation.item_changes import Changed
@@ -520,6 +520,38 @@ async def test_an_agent_that_cannot_follow_stays_as_it_is(world: World) -> None:
     assert (await world.spec()) == AgentSpec(model="m")
     await world.services.agents.administration.prewarm(WS, "bot", world.signals)
     assert (await world.agent()).ready
+
+
+@pytest.mark.parametrize("broken", ["agent", "template"])
+async def test_an_unreadable_row_keeps_no_other_change_from_its_agents(world: World, broken: str) -> None:
+    """It is passed over, and the timer goes on with the agents and the changes behind it."""
+    for name in ("t1", "t2"):
+        await world.put("template", name, model="m1")
+        for agent in ("a", "b"):
+            await world.declare(f"{agent}-{name}", template=name)
+    await world.settle()
+    for name in ("t1", "t2"):
+        ref, body = Ref(Kind.TEMPLATE, name), CONTENT[Kind.TEMPLATE].model_validate({"model": "m2"})
+        await world.services.agents.propagation.note(WS, ref, 2)
+        await world.services.configuration.items.change(WS, ref, body, None)
+    place = ("agents", "a-t1", "declaration") if broken == "agent" else ("configuration", "template!t1", "content")
+    await _spoil(world, *place)
+    world.clock.move(seconds=SETTLED.total_seconds() + 1)
+    done = await world.services.agents.propagation.finish(world.signals)
+
+    assert (done.complete, done.changed) == (True, 3 if broken == "agent" else 2)
+    assert (await world.spec("b-t2")).model == "m2"
+    if broken == "agent":
+        assert (await world.spec("b-t1")).model == "m2"
+    else:
+        page, _ = await world.services.configuration.items.list(WS, Kind.TEMPLATE, 200)
+        assert {"t1", "t2"} & {item.ref.name for item in page} == {"t2"}
+
+
+async def _spoil(world: World, table: str, key: str, column: str) -> None:
+    row = await world.tables.get(table, WS, key)
+    assert row is not None
+    await world.tables.commit(table, [Upsert(Row(WS, key, {**row.values, column: '{"from": "a later version"}'}))])
 
 
 async def test_a_declaration_from_before_templates_can_be_read(world: World) -> None:
