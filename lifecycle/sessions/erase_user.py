@@ -124,6 +124,7 @@ class UserErasure:
         until = None if patience_s is None else loop.time() + patience_s
         receipt, whole, planned = UserReceipt(requested), True, 0
         held = set[str]()
+        failure: AppError | None = None  # the first; it keeps nothing else from being erased
         with contextlib.suppress(NotFound):
             await self._users.delete(workspace, user_id)
         async for count in self._forget_planned(workspace, user_id):
@@ -139,6 +140,10 @@ class UserErasure:
                 held.add(session_id)
                 receipt = replace(receipt, held=len(held))
                 continue
+            except AppError as error:
+                log.warning("session not erased: %s", error.code, extra={"event": "user.erase_unfinished"})
+                failure = failure or error
+                continue
             whole = whole and done.completed_at is not None
             receipt = replace(receipt, sessions=receipt.sessions + 1)
         async for entry in self._runs_of(workspace, user_id):
@@ -151,6 +156,11 @@ class UserErasure:
             except OnHold:
                 held.add(entry.session_id)
                 receipt = replace(receipt, held=len(held))
+            except AppError as error:
+                log.warning("run not erased: %s", error.code, extra={"event": "user.erase_unfinished"})
+                failure = failure or error
+        if failure is not None:
+            raise failure  # the index entry stays
         if held or not whole:  # the index entry stays, so that the rest is erased later
             return receipt
         data = {"sessions": receipt.sessions, "runs": receipt.runs}

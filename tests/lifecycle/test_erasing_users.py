@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 
+from kernel.errors import Unavailable
 from kernel.ids import new_id
 from kernel.tables import Span, every
 from lifecycle.batches.batch_rules import Item
 from lifecycle.batches.store import TABLE as BATCHES
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.run_request import RunRequest
+from lifecycle.conversations.session import ProviderConversations, RetainedConversation
+from lifecycle.conversations.session_store import ConversationChange, StoredConversation
 from lifecycle.runs.run_queries import RunFilter
 from lifecycle.schedules.store import ScheduleRequest
 from tests.lifecycle.app import App, abandon
@@ -98,6 +102,30 @@ async def test_an_erasure_that_dies_is_finished_by_the_timer(number: int) -> Non
 
     assert USER not in await everything(app)
     assert SECRET not in await everything(app)
+
+
+async def test_one_session_that_cannot_be_erased_keeps_no_other() -> None:
+    """A provider that the app has lost keeps one session's conversation: the rest of the user is erased all the same."""
+    app = App()
+    await asked(app)
+    await app.services.conversations.store.update("default", "own-1", None, _kept_elsewhere)
+    for _ in range(2):
+        with pytest.raises(Unavailable) as caught:
+            await app.services.sessions.user_erasure.erase("default", USER)
+        assert caught.value.code == "provider_not_configured"
+    assert await app.services.sessions.user_erasure.finish() == 0
+    sessions = [await app.services.conversations.store.load("default", f"own-{n}") for n in range(3)]
+    page, _ = await app.services.runs.list.page("default", RunFilter(), 50, None)
+
+    receipts = [stored.session and stored.session.receipt for stored in sessions]
+    assert [bool(receipt and receipt.completed_at) for receipt in receipts] == [True, False, True]
+    assert ("shared", None) in [(run.session_id, run.user_id) for run in page]
+
+
+def _kept_elsewhere(stored: StoredConversation) -> ConversationChange:
+    assert stored.session is not None
+    lost = ProviderConversations(kept=(RetainedConversation("lost", "conv_1"),))
+    return ConversationChange(replace(stored.session, at_provider=lost))
 
 
 async def planned(app: App) -> str:
