@@ -67,6 +67,10 @@ class Inventory:
     async def _plan(
         self, workspace: str, agents: Sequence[Agent], found: Sequence[ProviderAgent], unseen: Mapping[str, str]
     ) -> Plan:
+        # Of a provider that came with an extension, and is gone with it.
+        needed = {each.declaration.spec.provider for each in agents if each.state not in AWAY}
+        needed |= {each.record.version.provider for each in agents if each.record and each.record.version}
+        unseen = {**unseen, **dict.fromkeys(sorted(needed - set(self._providers)), "unknown_provider")}
         used = {each.name: each.declaration.spec for each in agents if each.state not in AWAY}
         offers = await self._offers.compare_all(workspace, used)
         sight = ProviderSnapshot(found, await self._confirmed(_unlisted(found, agents, unseen)), unseen, offers)

@@ -94,7 +94,11 @@ class PlanStore:
         # The plan first, then its lines, so that an incomplete plan is found and deleted in time.
         etag = (await self._tables.commit(TABLE, [Insert(_row(stored))]))[0]
         rows = [
-            Row(_partition(stored), f"{start:06d}", {"lines": _LINES.dump(plan.lines[start : start + _LINES_A_ROW])})
+            Row(
+                _partition(workspace, plan_id),
+                f"{start:06d}",
+                {"lines": _LINES.dump(plan.lines[start : start + _LINES_A_ROW])},
+            )
             for start in range(0, len(plan.lines), _LINES_A_ROW)
         ]
         for start in range(0, len(rows), _ROWS_A_COMMIT):
@@ -122,7 +126,7 @@ class PlanStore:
         if first >= last:
             return []
         start = first - first % _LINES_A_ROW
-        span = Span(_partition(stored), key_from=f"{start:06d}", key_before=f"{last:06d}")
+        span = Span(_partition(stored.workspace, stored.id), key_from=f"{start:06d}", key_before=f"{last:06d}")
         found = [line async for row in every(self._tables, TABLE, span) for line in _LINES.load(row.text("lines"))]
         if len(found) < last - start:
             raise _unknown(stored.id)
@@ -160,11 +164,11 @@ class PlanStore:
     async def _drop_oldest(self, workspace: str) -> None:
         rows = [row async for row in every(self._tables, TABLE, Span(workspace, key_before=_LATEST))]
         for row in rows[:-KEPT]:
-            stored = _PLAN.load(row.text("plan"))
-            keys = [each.key async for each in every(self._tables, TABLE, Span(_partition(stored)))]
+            partition = _partition(workspace, row.key)  # not by the plan, which may be unreadable
+            keys = [each.key async for each in every(self._tables, TABLE, Span(partition))]
             for key in keys:
                 with suppress(RowChanged):  # another process deletes it too
-                    await self._tables.commit(TABLE, [Delete(_partition(stored), key)])
+                    await self._tables.commit(TABLE, [Delete(partition, key)])
             with suppress(RowChanged):
                 await self._tables.commit(TABLE, [Delete(workspace, row.key)])
 
@@ -188,8 +192,8 @@ def _row(stored: StoredPlan, etag: str = "") -> Row:
     return Row(stored.workspace, stored.id, {"plan": _PLAN.dump(stored)}, etag)
 
 
-def _partition(stored: StoredPlan) -> str:
-    return f"{stored.workspace}!{stored.id}"
+def _partition(workspace: str, plan_id: str) -> str:
+    return f"{workspace}!{plan_id}"
 
 
 def _unknown(plan_id: str) -> NotFound:

@@ -19,13 +19,13 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from kernel.clock import Clock, hour_bucket, rfc3339
 from kernel.errors import AppError, NotFound
 from kernel.journal import Event, Journal
 from kernel.lazy_dataclass import dataclass
-from lifecycle.conversations.session import SessionState
+from lifecycle.conversations.session import Receipt, SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.sessions.erase import OnHold, SessionErasure
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from lifecycle.conversations.run_and_session_indexes import Directory, RunEntry
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 PATIENCE_S = 20.0
 _PAGE = 50
@@ -124,7 +126,7 @@ class UserErasure:
         until = None if patience_s is None else loop.time() + patience_s
         receipt, whole, planned = UserReceipt(requested), True, 0
         held = set[str]()
-        failure: AppError | None = None  # the first; it keeps nothing else from being erased
+        failures: list[AppError] = []
         with contextlib.suppress(NotFound):
             await self._users.delete(workspace, user_id)
         async for count in self._forget_planned(workspace, user_id):
@@ -135,14 +137,10 @@ class UserErasure:
             if until is not None and loop.time() >= until:
                 return receipt
             try:
-                done = await self._sessions.erase(workspace, session_id)
+                done = await _unless_failed(self._sessions.erase(workspace, session_id), Receipt(requested), failures)
             except OnHold:
                 held.add(session_id)
                 receipt = replace(receipt, held=len(held))
-                continue
-            except AppError as error:
-                log.warning("session not erased: %s", error.code, extra={"event": "user.erase_unfinished"})
-                failure = failure or error
                 continue
             whole = whole and done.completed_at is not None
             receipt = replace(receipt, sessions=receipt.sessions + 1)
@@ -152,15 +150,13 @@ class UserErasure:
             if entry.session_id in held:
                 continue
             try:
-                receipt = replace(receipt, runs=receipt.runs + await self._erase_name(workspace, user_id, entry))
+                runs = await _unless_failed(self._erase_name(workspace, user_id, entry), 0, failures)
+                receipt = replace(receipt, runs=receipt.runs + runs)
             except OnHold:
                 held.add(entry.session_id)
                 receipt = replace(receipt, held=len(held))
-            except AppError as error:
-                log.warning("run not erased: %s", error.code, extra={"event": "user.erase_unfinished"})
-                failure = failure or error
-        if failure is not None:
-            raise failure  # the index entry stays
+        if failures:
+            raise failures[0]  # the index entry stays
         if held or not whole:  # the index entry stays, so that the rest is erased later
             return receipt
         data = {"sessions": receipt.sessions, "runs": receipt.runs}
@@ -218,6 +214,22 @@ class UserErasure:
         await self._sessions.forget_asker(stored.run)
         await self._directory.forget_user(workspace, entry.run_id)
         return 1
+
+
+async def _unless_failed(erasing: Awaitable[T], otherwise: T, failures: list[AppError]) -> T:
+    """Return what is erased; of a failure, which is added to those before, what to go on with: all else is erased.
+
+    Raises:
+        OnHold: A legal hold keeps it.
+    """
+    try:
+        return await erasing
+    except OnHold:
+        raise
+    except AppError as error:
+        log.warning("not erased: %s", error.code, extra={"event": "user.erase_unfinished"})
+        failures.append(error)
+        return otherwise
 
 
 def _user_key(user_id: str) -> str:

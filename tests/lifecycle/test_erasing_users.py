@@ -105,7 +105,7 @@ async def test_an_erasure_that_dies_is_finished_by_the_timer(number: int) -> Non
 
 
 async def test_one_session_that_cannot_be_erased_keeps_no_other() -> None:
-    """A provider that the app has lost keeps one session's conversation: the rest of the user is erased all the same."""
+    """A provider that the app has lost keeps one session's conversation; all else of the user is erased."""
     app = App()
     await asked(app)
     await app.services.conversations.store.update("default", "own-1", None, _kept_elsewhere)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -265,6 +266,21 @@ async def test_a_provider_that_is_not_connected_has_no_drift(world: World) -> No
 
     assert (stored.lines, stored.summary.unchanged) == (0, 0)
     assert stored.summary.unseen == {"foundry": "provider_not_configured"}
+
+
+async def test_a_provider_that_the_app_has_lost_has_no_drift() -> None:
+    """An extension that is not loaded any more keeps no other agent from being compared, nor any other workspace."""
+    app = App()
+    await app.declare()
+    await app.services.agents.administration.prewarm("default", "bot", app.signals)
+    await app.declare("chat", spec(provider="openai"))
+    cast("dict[str, Any]", app.services.agents.providers).pop("offline")
+
+    stored = await app.services.drift.plans.make("default")
+
+    assert [step.line.agent for step in await app.services.drift.plans.steps(stored, 0, 10)] == ["chat"]
+    assert stored.summary.unseen == {"foundry": "provider_not_configured", "offline": "unknown_provider"}
+    assert (await app.services.drift.plans.reconcile())["default"].counts == {"create": 1}
 
 
 async def test_half_a_look_makes_no_plan(world: World) -> None:

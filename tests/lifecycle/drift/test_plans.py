@@ -10,7 +10,7 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Conflict, InvalidInput, NotFound, Unavailable
 from kernel.ids import new_id
-from kernel.tables import Span, every
+from kernel.tables import Row, Span, Upsert, every
 from lifecycle.drift.drift_plan import MOST_VERSIONS, DriftAction, DriftKind, Plan, PlanLine
 from lifecycle.drift.plan_store import KEPT, TABLE, PlanStore
 from lifecycle.registry.actor_operations import Ensure
@@ -292,6 +292,8 @@ async def test_only_the_latest_plans_are_kept(world: World) -> None:
     first = await world.plans.make("default")
     for _ in range(KEPT + 2):
         await world.plans.make("default")
+    oldest = await anext(every(world.tables, TABLE, Span("default")))
+    await world.tables.commit(TABLE, [Upsert(Row("default", oldest.key, {"plan": "{}"}))])  # one that cannot be read
     latest = await world.plans.make("default")
 
     rows = [row async for row in every(world.tables, TABLE, Span(" ", partition_before="~"))]
