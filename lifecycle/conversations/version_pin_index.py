@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from kernel.codec import Unreadable, pass_over
 from kernel.errors import Conflict, NotFound
 from kernel.journal import Event
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every
@@ -105,7 +106,11 @@ class Pins:
 
     async def _is_valid(self, workspace: str, row: Row) -> bool:
         made_from, session_id = row.key.split("!", 1)
-        session = (await self._conversations.load(workspace, session_id)).session
+        try:
+            session = (await self._conversations.load(workspace, session_id)).session
+        except Unreadable as error:
+            pass_over("session", f"{workspace}/{session_id}", error)
+            return True  # it may be pinned; its version is kept until it is erased
         if session is None:
             return (row.moment("at") or datetime.min.replace(tzinfo=UTC)) > self._clock() - _YOUNG
         return not session.over and session.pin is not None and session.pin.fingerprint == made_from

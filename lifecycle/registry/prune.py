@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from kernel.codec import Unreadable, pass_over
+from kernel.codec import if_readable
 from kernel.due_index import outlasted
 from kernel.ids import new_id
 from kernel.lazy_dataclass import dataclass
@@ -176,11 +176,12 @@ class Prune:
         verdicts = [
             verdict
             async for entry in self._idle.until(now)
-            if workspace in (None, entry.workspace) and (verdict := await self._judged(entry, now))
+            if workspace in (None, entry.workspace)
+            and (verdict := await if_readable(self._judged(entry, now), "agent", _key(entry)))
         ]
         async for entry in self._surplus.until(now):
             if workspace in (None, entry.workspace):
-                verdicts += await self._judged_surplus(entry, now)
+                verdicts += await if_readable(self._judged_surplus(entry, now), "agent", _key(entry)) or ()
         return verdicts
 
     async def run(self, signals: AgentSignals, workspace: str | None = None) -> Sequence[Verdict]:
@@ -201,11 +202,7 @@ class Prune:
         return verdicts
 
     async def _judged(self, entry: Entry, now: datetime) -> Verdict | None:
-        try:
-            agent = await self._catalog.find(entry.workspace, entry.name)
-        except Unreadable as error:
-            pass_over("agent", f"{entry.workspace}/{entry.name}", error)
-            return None
+        agent = await self._catalog.find(entry.workspace, entry.name)
         if agent is None or agent.record is None or agent.record.idle_since is None:
             await self._forget(self._idle, entry, now)
             return None
@@ -220,11 +217,7 @@ class Prune:
         return verdict
 
     async def _judged_surplus(self, entry: Entry, now: datetime) -> Sequence[Verdict]:
-        try:
-            agent = await self._catalog.find(entry.workspace, entry.name)
-        except Unreadable as error:
-            pass_over("agent", f"{entry.workspace}/{entry.name}", error)
-            return ()
+        agent = await self._catalog.find(entry.workspace, entry.name)
         due = surplus_due(agent.record, self._policy.look_after) if agent is not None and agent.record else None
         if agent is None or due is None:
             await self._forget(self._surplus, entry, now)
@@ -237,3 +230,7 @@ class Prune:
     async def _forget(self, index: DueIndex, entry: Entry, now: datetime) -> None:
         if outlasted(entry, now):
             await index.drop(entry.workspace, entry.name, entry.hour)
+
+
+def _key(entry: Entry) -> str:
+    return f"{entry.workspace}/{entry.name}"

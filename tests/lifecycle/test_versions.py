@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from kernel.errors import Conflict, NotFound, ProviderRejected, Unavailable
-from kernel.tables import Span, every
+from kernel.tables import Span, Upsert, every
 from lifecycle.conversations.run import Run
+from lifecycle.conversations.session_rows import TABLE as CONVERSATIONS
+from lifecycle.conversations.session_rows import partition_of
 from lifecycle.registry.actor_operations import KeepVersion, Retire
 from lifecycle.registry.agent_history import DECLARATIONS_KEPT, TABLE
 from lifecycle.registry.prune import Action
@@ -139,6 +142,27 @@ async def test_a_pinned_session_goes_on_with_its_version(app: App) -> None:
     assert [(run.answer, run.version) for run in (first, free, second)] == [("a", "1"), ("d", "4"), ("d", "4")]
     assert [turn.text for turn in await app.turns(second)] == [first.query, "a", second.query, "d"]
     assert await labels(app) == ["3", "4"]
+
+
+async def test_a_pinned_session_that_cannot_be_read_keeps_its_version_and_no_other(app: App) -> None:
+    """Nobody knows whether it is still pinned; other agents are retired all the same."""
+    await declare(app, "a")
+    session = await pinned(app)
+    await app.declare("idle", spec(idle_after_s=60))
+    await app.services.agents.resolver.resolve("default", "idle", app.signals)
+    await declare(app, "b", "c", "d")
+    row = await app.tables.get(CONVERSATIONS, partition_of("default", session), "session")
+    assert row is not None
+    await app.tables.commit(CONVERSATIONS, [Upsert(replace(row, values={**row.values, "session": "{"}))])
+    app.clock.move(days=1)
+    verdicts = await app.services.agents.prune.run(app.signals)
+
+    assert {(verdict.agent, verdict.action) for verdict in verdicts} == {
+        ("idle", Action.RETIRE),
+        ("bot", Action.KEEP),
+        ("bot", Action.TRIM),
+    }
+    assert (await reasons(app))["1"] == "pinned by 1 session(s)"
 
 
 async def test_a_run_that_starts_a_session_can_pin_it(app: App) -> None:
