@@ -124,7 +124,8 @@ def _verify(record: AgentRecord, operation: Verify, now: datetime) -> Decision:
     if record.spec is not None and record.state is AgentState.ACTIVE and record.version is not None:
         if record.usable:
             return Decision(record, Inspect(record.version, record.spec))
-    elif record.spec is not None and record.state is AgentState.PROVISIONING:
+        return provision(record, record.spec, now)  # disabled before the change was made, and enabled again
+    if record.spec is not None and record.state is AgentState.PROVISIONING:
         return provision(record, record.spec, now)  # a worker died at it, perhaps in this operation
     return Decision(remember(record, operation))
 

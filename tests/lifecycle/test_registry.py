@@ -229,6 +229,18 @@ def test_verifying_looks_only_at_what_is_active() -> None:
     assert apply(after(active(), Disable("b", 2)), Verify("c"), NOW).effect is None
 
 
+def test_verifying_makes_what_was_not_made_before_the_agent_was_switched_off() -> None:
+    """It is active again with its old version: were it left so, it would stay the longest unverified for ever."""
+    change = Ensure("change", 2, TWO)
+    begun = apply(active(), change, NOW).record
+    broken = failed(begun, change, Provision(TWO), Failure("x", "", retriable=True, operation_id="change"), NOW)
+    back = after(broken, Disable("off", 3), Enable("on", 4))
+    assert (back.state, back.version, back.usable) == (AgentState.ACTIVE, V1, False)
+    verified = after(back, Verify("look"))
+
+    assert (verified.version, verified.superseded, verified.usable) == (V2, (V1,), True)
+
+
 def test_only_so_many_operations_are_remembered() -> None:
     """A record does not grow without bound."""
     record = after(active(), *(RecordUse(f"use-{number}", 1, NOW) for number in range(REMEMBERED_OPERATIONS + 9)))
