@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, all_readable, readable
@@ -43,6 +43,9 @@ MAX_REQUESTED = 100
 _SETTLED = timedelta(minutes=3)
 """Accesses of a ten-minute slot are read this long after its end: by then facts are summed."""
 _FIRST = timedelta(hours=24)
+_FORGOTTEN_AGAIN = timedelta(days=31)
+"""How many days before the last one to forget are looked through again: the timer may have missed some, by a crash or
+while the app was stopped, or they were to be kept for longer then."""
 _PARTITION = "ranking"
 _PROGRESS = "progress"
 _A_ROW = 100
@@ -127,11 +130,11 @@ class AccessHistory:
                         found += total.accesses
         return sorted(found, key=in_order)
 
-    async def forget(self, day: datetime) -> int:
+    async def forget(self, day: date) -> int:
         """Delete the accesses of a day; return the number of deleted rows."""
         count = 0
         for number in range(SHARDS):
-            home = partition(day.date(), number)
+            home = partition(day, number)
             rows = [row async for row in every(self._tables, FACTS, Span.prefix(home, "access!"))]
             for begin in range(0, len(rows), MAX_WRITES):
                 part = rows[begin : begin + MAX_WRITES]
@@ -180,7 +183,9 @@ class Rankings:
         except (RowChanged, RowExists):
             return Learned(0, len(ranking.book.agents))  # another timer has added the same
         if until.date() != since.date():
-            await self._history.forget(until - self._policy.retention - timedelta(days=1))
+            last = (until - self._policy.retention).date() - timedelta(days=1)
+            for day in days(last - _FORGOTTEN_AGAIN, last):
+                await self._history.forget(day)
         return Learned(len(new), len(ranking.book.agents))
 
     async def request(self, keys: Sequence[Key]) -> None:

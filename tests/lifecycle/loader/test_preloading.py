@@ -13,7 +13,7 @@ from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.errors import InvalidInput
 from kernel.settings import InvalidSettings, Settings
-from kernel.tables import Span, every
+from kernel.tables import Insert, Row, Span, every
 from lifecycle.loader.agent_ranking import TABLE, AccessHistory, LearningPolicy, Rankings, _writes
 from lifecycle.loader.usage_statistics import Activity, ActivityBook
 from llmops.facts.agent_access_sums import MAX_ACCESSES, Access, AccessSum
@@ -30,6 +30,20 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(QUIET_S):
         while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.001)
+
+
+async def test_uses_are_forgotten_after_days_without_the_timer() -> None:
+    """Also those of days on which the timer did not run, and those that were to be kept for longer before."""
+    tables, now = MemoryTables(), datetime(2026, 3, 1, 10, tzinfo=UTC)
+    for age in range(40):
+        row = Row(partition((now - timedelta(days=age)).date(), 0), "access!old", {})
+        await tables.commit("facts", [Insert(row)])
+    kept: list[int] = []
+    for moment, days in ((now, 30), (now + timedelta(days=3), 30), (now + timedelta(days=4), 14)):
+        await Rankings(tables, lambda moment=moment: moment, LearningPolicy(retention=timedelta(days=days))).learn()
+        kept.append(len([row async for row in every(tables, "facts", Span(" ", partition_before="~"))]))
+
+    assert kept == [31, 28, 11]
 
 
 async def used(app: App, *names: str, user: str = "ann", times: int = 1) -> None:
