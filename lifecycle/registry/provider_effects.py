@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kernel.errors import ProviderRejected
 from lifecycle.registry.actor_effects import (
     Deactivate,
     Decision,
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from lifecycle.registry.agent_history import AgentHistory
 
 log = logging.getLogger(__name__)
+
+_LOST = frozenset({"unknown_provider", "provider_not_configured"})
+"""Codes of a provider that this app had and has no more: its extension is not loaded, or its settings are gone."""
 
 
 class ProviderEffects:
@@ -68,16 +73,15 @@ class ProviderEffects:
             case Deactivate(versions):
                 off = await self._switched_off(record)
                 for version in versions:
-                    await self._archive(record, version)
+                    with _unless_lost():
+                        await self._archive(record, version)
                 away = deactivated(record, operation, versions, self._clock(), off)
                 return deactivate(away, operation, self._clock())
             case Deprovision():
                 await self._deprovision(record, effect)
                 return Decision(deprovisioned(record, operation, effect.versions, self._clock()))
             case Discard(versions):
-                for version in versions:
-                    await self._archive(record, version)
-                    await self._delete(record, version)
+                await self._delete_each(record, versions, archive=True)
                 why = operation.why if isinstance(operation, Trim) else ""
                 return Decision(discarded(record, operation, versions, self._clock(), why))
 
@@ -111,15 +115,19 @@ class ProviderEffects:
     async def _switched_off(self, record: AgentRecord) -> Sequence[str]:
         """Disable the agent at every provider where that is possible; return the providers where it is disabled."""
         name = provider_name(record.workspace, record.name)
-        return [provider for provider in record.off if await self._providers[provider].disable(name, self._owner)]
+        off: list[str] = []
+        for provider in record.off:
+            with _unless_lost():
+                if await self._providers[provider].disable(name, self._owner):
+                    off.append(provider)
+        return off
 
     async def _archive(self, record: AgentRecord, version: ProviderVersion) -> None:
         definition = await self._providers[version.provider].definition(version)
         await self._history.archive(record.workspace, record.name, version, definition)
 
     async def _deprovision(self, record: AgentRecord, effect: Deprovision) -> None:
-        for version in effect.versions:
-            await self._delete(record, version)
+        await self._delete_each(record, effect.versions)
         for intent in effect.intents:
             wanted = self._wanted(record, intent.fingerprint, effect.spec)
             for stray in await self._copies(intent.provider, wanted):
@@ -127,6 +135,27 @@ class ProviderEffects:
         for provider in record.off:
             # If the agent was restored meanwhile, it must not stay disabled at the provider.
             await self._providers[provider].enable(provider_name(record.workspace, record.name))
+
+    async def _delete_each(
+        self, record: AgentRecord, versions: Sequence[ProviderVersion], *, archive: bool = False
+    ) -> None:
+        """Delete the versions; those at a provider that is lost keep no others, and are left for when it is back.
+
+        Raises:
+            AppError: A provider could not be reached, or refused; or one is lost, after all others were deleted.
+        """
+        lost: ProviderRejected | None = None
+        for version in versions:
+            try:
+                if archive:
+                    await self._archive(record, version)
+                await self._delete(record, version)
+            except ProviderRejected as error:
+                if error.code not in _LOST:
+                    raise
+                lost = lost or error
+        if lost is not None:
+            raise lost
 
     async def _delete(self, record: AgentRecord, version: ProviderVersion) -> None:
         await self._providers[version.provider].delete(version)
@@ -139,6 +168,17 @@ class ProviderEffects:
     def _wanted(self, record: AgentRecord, made_from: str, spec: AgentSpec) -> VersionRequest:
         name = provider_name(record.workspace, record.name)
         return VersionRequest(self._owner, record.workspace, record.name, name, made_from, spec)
+
+
+@contextmanager
+def _unless_lost() -> Generator[None]:
+    """Pass over a provider that is lost: what cannot be done there must not keep the rest from being done."""
+    try:
+        yield
+    except ProviderRejected as error:
+        if error.code not in _LOST:
+            raise
+        log.warning("agent not put away: %s", error.code, extra={"event": "agent.provider_lost"})
 
 
 def _strays(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -163,6 +163,30 @@ async def test_a_pinned_session_that_cannot_be_read_keeps_its_version_and_no_oth
         ("bot", Action.TRIM),
     }
     assert (await reasons(app))["1"] == "pinned by 1 session(s)"
+
+
+@pytest.mark.parametrize("way", ["trimmed", "deleted", "retired"])
+async def test_versions_at_a_provider_that_is_lost_keep_no_others(app: App, way: str) -> None:
+    """The agent came from a provider that the app has no more: its versions at the other one are deleted."""
+    await app.declare("bot", spec(provider="openai"))
+    await app.services.agents.administration.prewarm("default", "bot", app.signals)
+    await declare(app, "b", "c", "d")
+    cast("dict[str, Any]", app.services.agents.providers).pop("openai")
+    app.clock.move(hours=1)
+    if way == "trimmed":
+        await app.services.agents.prune.run(app.signals)
+        assert await labels(app) == ["2", "3"]
+        return
+    if way == "deleted":
+        await app.services.agents.administration.delete("default", "bot", app.signals)
+    else:
+        await app.services.agents.administration.retire("default", "bot", app.signals, timedelta(0))
+    agent = await app.services.agents.catalog.find("default", "bot")
+
+    assert await labels(app) == []
+    assert agent is not None
+    assert agent.record is not None
+    assert "openai" in {version.provider for version in agent.record.held}  # it is deleted there once it is back
 
 
 async def test_a_run_that_starts_a_session_can_pin_it(app: App) -> None:
