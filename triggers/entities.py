@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import azure.durable_functions as df
 
 from bootstrap.actors import Actors, signal_context
+from kernel.codec import Unreadable
 from kernel.errors import Unavailable
 from kernel.tracing import attached
 
@@ -74,4 +75,7 @@ def _load(value: Any) -> ActorState | None:
     from lifecycle.registry.actor import ActorState  # noqa: PLC0415 - cold start
     from lifecycle.registry.record_store import load_record  # noqa: PLC0415 - cold start
 
-    return ActorState(load_record(value["record"]), value["etag"]) if value else None
+    try:
+        return ActorState(load_record(value["record"]), value["etag"]) if value else None
+    except Unreadable:
+        return None  # the row is read instead, which is right whatever is kept here

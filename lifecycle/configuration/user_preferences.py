@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pydantic import ValidationError
+
+from kernel.codec import Unreadable
 from kernel.errors import NotFound
 from kernel.lazy_dataclass import dataclass
 from kernel.preconditions import change_row, check_match, delete_row
@@ -28,7 +31,7 @@ class UserPreferences:
     @property
     def etag(self) -> str:
         """The version, as an HTTP entity tag."""
-        return f'"{self.version}"'
+        return _tag(self.version)
 
 
 class UserPreferenceStore:
@@ -81,14 +84,27 @@ class UserPreferenceStore:
             EtagMismatch: `if_match` is given and they were changed since.
         """
         place = (_partition(workspace), user_id)
-        await delete_row(self._tables, TABLE, place, if_match, _unknown(), etag_of=lambda row: _read(user_id, row).etag)
+        await delete_row(self._tables, TABLE, place, if_match, _unknown(), etag_of=_etag)
 
 
 def _read(user_id: str, row: Row | None) -> UserPreferences:
     if row is None:
         return UserPreferences(user_id, Preferences())
-    content = Preferences.model_validate_json(row.text("content"))
+    try:
+        content = Preferences.model_validate_json(row.text("content"))
+    except ValidationError:  # without its values, which are the user's
+        msg = "The user's stored preferences cannot be read."
+        raise Unreadable(msg) from None
     return UserPreferences(user_id, content, row.integer("version"), row.etag)
+
+
+def _etag(row: Row) -> str:
+    """Return the entity tag of a row, whose content may be unreadable."""
+    return _tag(row.integer("version"))
+
+
+def _tag(version: int) -> str:
+    return f'"{version}"'
 
 
 def _unknown() -> NotFound:

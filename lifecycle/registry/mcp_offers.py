@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, readable
 from kernel.errors import AppError
 from kernel.lazy_dataclass import dataclass
 from kernel.tables import Row, RowTooLarge, Tables, Upsert
@@ -125,7 +125,8 @@ class OfferedTools:
         async def of_agent(agent: str, servers: Sequence[Mcp]) -> Sequence[Compared]:
             async with free:
                 row = await self._tables.get(TABLE, workspace, agent)
-                declared = {one.server_label: one for one in (_OFFERS.load(row.text("offers")).servers if row else ())}
+                stored = readable([row] if row else [], lambda row: _OFFERS.load(row.text("offers")), "offered tools")
+                declared = {one.server_label: one for offers in stored for one in offers.servers}
                 found = await asyncio.gather(*map(now, servers))
             return [compared(declared.get(offer.server_label), offer) for offer in found]
 

@@ -9,7 +9,7 @@ import pytest
 
 from kernel.errors import Unavailable
 from kernel.ids import new_id
-from kernel.tables import Span, every
+from kernel.tables import Row, Span, Upsert, every
 from lifecycle.batches.batch_rules import Item
 from lifecycle.batches.store import TABLE as BATCHES
 from lifecycle.conversations.run import RunState
@@ -120,6 +120,18 @@ async def test_one_session_that_cannot_be_erased_keeps_no_other() -> None:
     receipts = [stored.session and stored.session.receipt for stored in sessions]
     assert [bool(receipt and receipt.completed_at) for receipt in receipts] == [True, False, True]
     assert ("shared", None) in [(run.session_id, run.user_id) for run in page]
+
+
+async def test_preferences_that_cannot_be_read_are_erased_too() -> None:
+    """And keep nothing else of the user."""
+    app = App()
+    await asked(app)
+    row = Row("default!preferences", USER, {"content": '{"from": "a later version"}', "version": 1})
+    await app.tables.commit("configuration", [Upsert(row)])
+    receipt = await app.services.sessions.user_erasure.erase("default", USER)
+
+    assert receipt.completed_at is not None
+    assert await app.tables.get("configuration", row.partition, row.key) is None
 
 
 def _kept_elsewhere(stored: StoredConversation) -> ConversationChange:

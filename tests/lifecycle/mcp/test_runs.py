@@ -11,6 +11,7 @@ import pytest
 
 from adapters.mcp_servers import McpServers
 from kernel.errors import InvalidInput
+from kernel.tables import Row, Upsert
 from lifecycle.configuration.kinds import CONTENT, Kind, Ref
 from lifecycle.configuration.layers import AgentConfig
 from lifecycle.conversations.run import RunState
@@ -200,6 +201,18 @@ async def test_what_servers_offer_is_noted_when_the_agent_is_declared_and_compar
     assert "tools" not in known.summary.counts, "declaring it again accepts what there is"
     assert "tools" not in unreachable.summary.counts, "a server that is away says nothing of its tools"
     assert (away.problem, away.declared.problem) == ("mcp_unavailable", "mcp_unavailable")
+
+
+async def test_a_note_that_cannot_be_read_keeps_no_agent_from_being_compared() -> None:
+    """It is as if nothing had been noted; the timer that compares all workspaces goes on."""
+    app = App(MCP_ALLOW_PRIVATE=True)
+    await app.declare(declared=spec(tools=[mcp("http://127.0.0.1:9/mcp")]))
+    await app.declare("other")
+    await app.tables.commit("offeredtools", [Upsert(Row("default", "bot", {"offers": '{"servers": 1}'}))])
+    summaries = await app.services.drift.plans.reconcile()
+    await app.services.aclose()
+
+    assert summaries["default"].counts == {"create": 2}
 
 
 async def test_servers_that_foundry_calls_are_noted_and_compared_by_the_app(
