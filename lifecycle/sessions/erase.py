@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kernel.codec import Unreadable
+from kernel.due_index import outlasted
 from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.journal import Event, Journal
 from lifecycle.conversations import run_transitions as runs
@@ -140,6 +141,8 @@ class SessionErasure:
         except Unreadable:
             session = None  # the call died before it had condemned it
         condemned = session is not None and session.state is SessionState.ERASED
+        if not condemned and not outlasted(entry, self._clock()):
+            return False  # entered before the session is condemned, which may be happening now
         if session is not None and condemned and (await self._finish(session)).completed_at is None:
             return False
         await self._due.drop(entry.workspace, entry.name, entry.hour)

@@ -349,6 +349,17 @@ async def test_one_erasure_that_cannot_be_finished_holds_up_no_other(app: App) -
     assert (await app.services.sessions.erasure.erase("default", "b-free")).completed_at is not None
 
 
+async def test_the_timer_forgets_no_erasure_that_has_just_begun(app: App) -> None:
+    """It looked after the entry and before the tombstone, and the call died after that: it is finished all the same."""
+    await app.ask(SECRET, session_id="begun")
+    await app.services.sessions.erasure._due.add("default", "begun", app.clock.now)
+    assert await app.services.sessions.erasure.finish() == 0
+    await app.services.conversations.store.update("default", "begun", None, partial(_condemn, name="begun"))
+
+    assert await app.services.sessions.erasure.finish() == 1
+    assert await app.services.sessions.erasure.finish() == 0
+
+
 def _condemn(stored: StoredConversation, name: str) -> ConversationChange:
     assert stored.session is not None
     kept = (RetainedConversation("lost", "conv_1"),) if name == "a-stuck" else ()
