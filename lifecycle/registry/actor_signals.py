@@ -68,10 +68,10 @@ class AgentLocks:
     async def _renewed(self, row: Row) -> None:
         while True:
             await asyncio.sleep(LASTS.total_seconds() / 3)
-            found = await self._tables.get(TABLE, row.partition, row.key)
-            if found is None or found.text("holder") != row.text("holder"):
-                return  # it expired
-            with suppress(RowChanged):
+            with suppress(AppError, RowChanged):  # it is tried again before the lock expires
+                found = await self._tables.get(TABLE, row.partition, row.key)
+                if found is None or found.text("holder") != row.text("holder"):
+                    return  # it expired
                 values = dict(found.values) | {"until": self._clock() + LASTS}
                 await self._tables.commit(TABLE, [Replace(Row(row.partition, row.key, values, found.etag))])
 

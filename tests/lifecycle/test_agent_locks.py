@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
-from kernel.tables import Span, every
+from kernel.tables import Row, Span, every
+from lifecycle.registry import actor_signals
 from lifecycle.registry.actor_signals import LASTS, AgentLocks
 from tests.lifecycle.doubles import Crash, Fate, FatefulTables, ManualClock
 from tests.waiting import eventually
@@ -95,3 +96,34 @@ async def test_a_lost_answer_locks_nobody_out(at: int, *, after: bool) -> None:
 
     assert held == 1
     assert await locks_left(tables) == 0
+
+
+class _Failing(MemoryTables):
+    """Tables that cannot be read once, when asked to."""
+
+    failing = False
+
+    async def get(self, table: str, partition: str, key: str) -> Row | None:
+        if self.failing:
+            self.failing = False
+            raise Unavailable
+        return await super().get(table, partition, key)
+
+
+async def test_a_lock_is_renewed_after_the_storage_could_not_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else another process would have the agent created a second time, however long the first still takes."""
+    monkeypatch.setattr(actor_signals, "LASTS", timedelta(seconds=0.06))
+    tables, clock = _Failing(), ManualClock()
+
+    async def until() -> datetime | None:
+        row = await tables.get("agents", "default", "!lock!bot")
+        return row.moment("until") if row else None
+
+    async with AgentLocks(tables, clock).hold("default", "bot"):
+        tables.failing = True
+        await eventually(lambda: not tables.failing)
+        clock.move(seconds=1)
+        expected = clock.now + timedelta(seconds=0.06)
+        async with asyncio.timeout(5):
+            while await until() != expected:  # noqa: ASYNC110 - of a renewal there is no event
+                await asyncio.sleep(0.01)
