@@ -6,16 +6,19 @@ import contextlib
 
 import pytest
 
+from kernel.errors import Unavailable
 from kernel.ids import new_id
 from kernel.tables import Span, every
 from lifecycle.batches.batch_rules import Item
 from lifecycle.batches.store import TABLE as BATCHES
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.run_request import RunRequest
+from lifecycle.conversations.session import SessionState
 from lifecycle.runs.run_queries import RunFilter
 from lifecycle.schedules.store import ScheduleRequest
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import CountingTables, Crash, Fate
+from tests.lifecycle.retention.test_retention import keep_at_provider
 from tests.lifecycle.test_erasing import TABLES
 
 USER = "ann.the-user@example.org"
@@ -60,6 +63,23 @@ async def test_nothing_of_a_user_is_left() -> None:
         ("other", "bob", RunState.SUCCEEDED),
         ("shared", None, RunState.SUCCEEDED),
     ]
+
+
+async def test_a_session_that_cannot_be_erased_keeps_nothing_else_of_the_user() -> None:
+    """Its provider is gone: the caller is told, everything else is erased, and the timer tries again."""
+    app = App()
+    await asked(app)
+    await keep_at_provider(app, "own-2")
+    with pytest.raises(Unavailable) as refused:
+        await app.services.sessions.user_erasure.erase("default", USER)
+    finished = await app.services.sessions.user_erasure.finish()
+    store = app.services.conversations.store
+    found = [(await store.load("default", name)).session for name in ("own-0", "own-1")]
+    shared = [run async for run in store.runs("default", "shared")]
+
+    assert (refused.value.code, finished) == ("provider_not_configured", 0)
+    assert [session and session.state for session in found] == [SessionState.ERASED] * 2
+    assert [run.user_id for run in shared] == [None]
 
 
 async def test_another_workspaces_user_of_that_name_stays() -> None:
