@@ -82,15 +82,31 @@ async def test_a_dead_letter_says_why(app: App) -> None:
     assert "SECRET" not in repr(found)
 
 
+async def spoil(app: App, run_id: str, session_id: str) -> None:
+    """Make a run's row unreadable."""
+    row = await app.tables.get(CONVERSATIONS, partition_of("default", session_id), f"run!{run_id}")
+    assert row is not None
+    texts = {name: "{" for name, value in row.values.items() if str(value).startswith("{")}
+    await app.tables.commit(CONVERSATIONS, [Upsert(replace(row, values={**row.values, **texts}))])
+
+
+async def test_a_failed_run_that_cannot_be_read_hides_no_other(app: App) -> None:
+    """It is left out, as in all lists."""
+    for _ in range(2):
+        await dead_run(app)
+    first, second = (await letters(app).list("default", 10))[0]
+    assert first.session_id is not None
+    await spoil(app, first.id, first.session_id)
+    found, _ = await letters(app).list("default", 10)
+
+    assert found[0] == second
+
+
 async def test_a_run_that_cannot_be_read_is_a_dead_letter_like_others(app: App) -> None:
     """It may be why its message is dead: the list says so, others are listed and accounted for, and it is discarded."""
     run = await app.ask(session_id="spoiled")
     number = app.queue.bury(app.queue.sent[-1])
-    partition = partition_of("default", "spoiled")
-    row = await app.tables.get(CONVERSATIONS, partition, f"run!{run.id}")
-    assert row is not None
-    texts = {name: "{" for name, value in row.values.items() if str(value).startswith("{")}
-    await app.tables.commit(CONVERSATIONS, [Upsert(replace(row, values={**row.values, **texts}))])
+    await spoil(app, run.id, "spoiled")
     await lost_run(app)
     found, _ = await letters(app).list("default", 10)
     accounted = await letters(app).account()
