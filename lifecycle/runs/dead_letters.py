@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from kernel.codec import Unreadable
 from kernel.errors import AppError, Conflict, InternalError, InvalidInput, NotFound
 from kernel.journal import Event, Journal
 from lifecycle.conversations import run_transitions as runs
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from lifecycle.runs.fact_writer import FactWriter
     from lifecycle.runs.message_signatures import Provenance
     from lifecycle.runs.run_queue import DeadMessage, QueueMessage, RunQueue
+
+log = logging.getLogger(__name__)
 
 _PAGE = 100
 _REMOVED_AT_ONCE = 20
@@ -214,14 +218,19 @@ class DeadLetters:
     async def account(self) -> int:
         """Fail the runs of dead messages whose workers died, and return how many.
 
-        Dead messages whose runs have continued or ended are removed, a limited number in each call.
+        Dead messages whose runs have continued or ended are removed, a limited number in each call. A failure for one
+        message does not affect others; it is tried again the next time.
         """
         after = count = removed = 0
         while True:
             page = await self._queue.dead(_PAGE, after + 1)
             for message in page:
                 after = message.id
-                lost, run = await self._fail_if_lost(message)
+                try:
+                    lost, run = await self._fail_if_lost(message)
+                except AppError as error:
+                    log.warning("dead message %s: %s", message.id, error.code, extra={"event": "dead_letter.postponed"})
+                    continue
                 count += lost
                 if (
                     removed < _REMOVED_AT_ONCE
@@ -296,20 +305,36 @@ class DeadLetters:
                 deliveries=message.deliveries,
                 enqueued_at=message.enqueued_at,
             )
-        stored = await self._conversations.load(submission.workspace, submission.session_id, submission.run_id)
+        try:
+            stored = await self._conversations.load(submission.workspace, submission.session_id, submission.run_id)
+        except Unreadable as error:  # which may be why the message is dead
+            return self._of_run(message, submission, error.code, error.detail, redrivable=False)
         misused = misuse(submission, stored)
         if misused is None and stored.run is not None and stored.run.dead:
             return None
         if misused is None and stored.run is None:
             misused = await self._why_unrunnable(submission)
         code, detail = ("invalid_message", misused) if misused is not None else _why(stored)
+        redrivable, accepted = misused is None and code != _NOT_NEEDED, stored.run is not None
+        return self._of_run(message, submission, code, detail, redrivable=redrivable, accepted=accepted)
+
+    def _of_run(
+        self,
+        message: DeadMessage,
+        submission: Submission,
+        code: str,
+        detail: str,
+        *,
+        redrivable: bool,
+        accepted: bool = True,
+    ) -> DeadLetter:
         return DeadLetter(
             str(message.id),
             submission.workspace,
             code,
             detail,
-            redrivable=misused is None and code != _NOT_NEEDED,
-            run_id=None if submission.query is None and stored.run is None else submission.run_id,
+            redrivable=redrivable,
+            run_id=submission.run_id if accepted or submission.query is not None else None,
             session_id=submission.session_id,
             agent=submission.agent,
             deliveries=message.deliveries,

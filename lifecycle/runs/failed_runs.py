@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from kernel.codec import if_readable
 from kernel.errors import Conflict, NotFound
 from kernel.journal import Event
 from kernel.lazy_dataclass import dataclass
@@ -67,10 +68,13 @@ class FailedRunStore:
     async def page(self, workspace: str, after: str, limit: int) -> tuple[Sequence[tuple[str, DeadLetter]], str | None]:
         """Return up to `limit` failed runs with their positions, and the position to continue after; None at the end.
 
-        A page can be short or empty before the end: entries of runs that have continued are removed and skipped.
+        A page can be short or empty before the end: entries of runs that have continued are removed and skipped, and
+        those of unreadable runs are skipped.
         """
         entries = await self._index.after(workspace, after, limit)
-        found = await asyncio.gather(*(self._letter(entry) for entry in entries))
+        found = await asyncio.gather(
+            *(if_readable(self._letter(entry), "run", f"{entry.session_id}/{entry.run_id}") for entry in entries)
+        )
         letters = [(entry.key, letter) for entry, letter in zip(entries, found, strict=True) if letter is not None]
         return letters, entries[-1].key if len(entries) == limit else None
 

@@ -16,16 +16,16 @@ import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from dataclasses import field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket, rfc3339
 from kernel.errors import AppError, NotFound
 from kernel.journal import Event, Journal
 from kernel.lazy_dataclass import dataclass
-from lifecycle.conversations.session import Receipt, SessionState
+from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.session_store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.sessions.erase import OnHold, SessionErasure
 
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from lifecycle.conversations.run_and_session_indexes import Directory, RunEntry
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 PATIENCE_S = 20.0
 _PAGE = 50
@@ -59,6 +57,46 @@ class UserReceipt:
     sessions: int = 0
     runs: int = 0
     held: int = 0
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far an erasure is.
+
+    Attributes:
+        receipt: What it has erased.
+        until: When it stops, as the event loop's time; None for not before it is done.
+        whole: Whether nothing of the sessions erased is left to a timer.
+        held: Sessions kept by a legal hold.
+        failures: What could not be erased, and is raised when everything else is.
+    """
+
+    receipt: UserReceipt
+    until: float | None
+    whole: bool = True
+    held: set[str] = field(default_factory=set[str])
+    failures: list[AppError] = field(default_factory=list[AppError])
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether it has to stop."""
+        return self.until is not None and _now_s() >= self.until
+
+    def count(self, sessions: int = 0, runs: int = 0) -> None:
+        """Add to what is erased."""
+        receipt = self.receipt
+        self.receipt = replace(receipt, sessions=receipt.sessions + sessions, runs=receipt.runs + runs)
+
+    @contextlib.contextmanager
+    def passing_over(self, session_id: str) -> Generator[None]:
+        """Note that a session is held, or that something of it cannot be erased, and go on."""
+        try:
+            yield
+        except OnHold:
+            self.held.add(session_id)
+            self.receipt = replace(self.receipt, held=len(self.held))
+        except AppError as error:
+            self.failures.append(error)
 
 
 class UserErasure:
@@ -99,7 +137,9 @@ class UserErasure:
 
         Raises:
             OnHold: A legal hold on the user or the workspace keeps everything.
-            Unavailable: A provider or the storage cannot be reached; a timer continues, or a repeated call.
+            Unavailable: A provider or the storage cannot be reached; a timer continues, or a repeated call. Whatever
+                does not need it is erased.
+            Unreadable: A session cannot be read; the same.
         """
         await self._may_erase(workspace, user_id)
         now = self._clock()
@@ -122,42 +162,29 @@ class UserErasure:
     async def _erase_until(
         self, workspace: str, user_id: str, requested: datetime, patience_s: float | None
     ) -> UserReceipt:
-        loop = asyncio.get_running_loop()
-        until = None if patience_s is None else loop.time() + patience_s
-        receipt, whole, planned = UserReceipt(requested), True, 0
-        held = set[str]()
-        failures: list[AppError] = []
+        work = _Progress(UserReceipt(requested), None if patience_s is None else _now_s() + patience_s)
+        planned = 0
         with contextlib.suppress(NotFound):
             await self._users.delete(workspace, user_id)
         async for count in self._forget_planned(workspace, user_id):
             planned += count
-            if until is not None and loop.time() >= until:
-                return receipt
+            if work.out_of_time:
+                return work.receipt
         async for session_id in self._sessions_of(workspace, user_id):
-            if until is not None and loop.time() >= until:
-                return receipt
-            try:
-                done = await _unless_failed(self._sessions.erase(workspace, session_id), Receipt(requested), failures)
-            except OnHold:
-                held.add(session_id)
-                receipt = replace(receipt, held=len(held))
-                continue
-            whole = whole and done.completed_at is not None
-            receipt = replace(receipt, sessions=receipt.sessions + 1)
+            if work.out_of_time:
+                return work.receipt
+            with work.passing_over(session_id):
+                await self._erase_session(workspace, user_id, session_id, work)
         async for entry in self._runs_of(workspace, user_id):
-            if until is not None and loop.time() >= until:
-                return receipt
-            if entry.session_id in held:
-                continue
-            try:
-                runs = await _unless_failed(self._erase_name(workspace, user_id, entry), 0, failures)
-                receipt = replace(receipt, runs=receipt.runs + runs)
-            except OnHold:
-                held.add(entry.session_id)
-                receipt = replace(receipt, held=len(held))
-        if failures:
-            raise failures[0]  # the index entry stays
-        if held or not whole:  # the index entry stays, so that the rest is erased later
+            if work.out_of_time:
+                return work.receipt
+            if entry.session_id not in work.held:
+                with work.passing_over(entry.session_id):
+                    work.count(runs=await self._erase_name(workspace, user_id, entry))
+        if work.failures:
+            raise work.failures[0]
+        receipt = work.receipt
+        if work.held or not work.whole:  # the index entry stays, so that the rest is erased later
             return receipt
         data = {"sessions": receipt.sessions, "runs": receipt.runs}
         key = f"user:{_user_key(user_id)}:{rfc3339(requested)}"
@@ -167,6 +194,15 @@ class UserErasure:
         await self._due.drop(workspace, _user_key(user_id), hour_bucket(requested))
         return replace(receipt, completed_at=self._clock())
 
+    async def _erase_session(self, workspace: str, user_id: str, session_id: str, work: _Progress) -> None:
+        """Erase the session if it is the user's, or is being erased and says no more whose it was."""
+        session = await self._sessions.known(workspace, session_id)
+        unfinished = session is not None and session.receipt is not None and not session.receipt.completed_at
+        if session is not None and (session.user_id == user_id or unfinished):
+            done = await self._sessions.erase(workspace, session_id)
+            work.whole = work.whole and done.completed_at is not None
+            work.count(sessions=1)
+
     async def _sessions_of(self, workspace: str, user_id: str) -> AsyncIterator[str]:
         after: str | None = None
         while True:
@@ -174,10 +210,7 @@ class UserErasure:
                 workspace, agent=None, user_id=user_id, limit=_PAGE, after=after
             )
             for entry in entries:
-                session = await self._sessions.known(workspace, entry.session_id)
-                unfinished = session is not None and session.receipt is not None and not session.receipt.completed_at
-                if session is not None and (session.user_id == user_id or unfinished):
-                    yield session.id
+                yield entry.session_id
             if after is None:
                 return
 
@@ -216,20 +249,8 @@ class UserErasure:
         return 1
 
 
-async def _unless_failed(erasing: Awaitable[T], otherwise: T, failures: list[AppError]) -> T:
-    """Return what is erased; of a failure, which is added to those before, what to go on with: all else is erased.
-
-    Raises:
-        OnHold: A legal hold keeps it.
-    """
-    try:
-        return await erasing
-    except OnHold:
-        raise
-    except AppError as error:
-        log.warning("not erased: %s", error.code, extra={"event": "user.erase_unfinished"})
-        failures.append(error)
-        return otherwise
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _user_key(user_id: str) -> str:

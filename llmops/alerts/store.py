@@ -198,9 +198,9 @@ class AlertStore:
         return AlertStatus(_STATE.load(row.text("state")), row.etag) if row else None
 
     async def firing(self, workspace: str, key: str) -> Firing | None:
-        """Return the firing of that storage key; None if there is none."""
+        """Return the firing of that storage key; None if there is none, or it cannot be read."""
         row = await self._tables.get(TABLE, workspace, key)
-        return _FIRING.load(row.text("firing")) if row else None
+        return next(iter(_firings([row] if row else [])), None)
 
     async def fired(self, workspace: str, limit: int, after: str | None = None) -> tuple[Sequence[Firing], str | None]:
         """Return up to `limit` (1-999) firings, newest first, and the cursor of the next page; None at the end."""

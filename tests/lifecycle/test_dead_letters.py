@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.ids import new_id
-from kernel.tables import Span, every
+from kernel.tables import Span, Upsert, every
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.run_request import Submission
+from lifecycle.conversations.session_rows import TABLE as CONVERSATIONS
+from lifecycle.conversations.session_rows import partition_of
 from lifecycle.runs.dead_letters import DeadLetters
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import Crash, Fate, spec
@@ -77,6 +80,41 @@ async def test_a_dead_letter_says_why(app: App) -> None:
     assert [letter.redrivable for letter in found] == [True, False, True, False]
     assert (found[1].run_id, found[0].agent, found[3].run_id, after) == (run.id, "broken", None, None)
     assert "SECRET" not in repr(found)
+
+
+async def spoil(app: App, run_id: str, session_id: str) -> None:
+    """Make a run's row unreadable."""
+    row = await app.tables.get(CONVERSATIONS, partition_of("default", session_id), f"run!{run_id}")
+    assert row is not None
+    texts = {name: "{" for name, value in row.values.items() if str(value).startswith("{")}
+    await app.tables.commit(CONVERSATIONS, [Upsert(replace(row, values={**row.values, **texts}))])
+
+
+async def test_a_failed_run_that_cannot_be_read_hides_no_other(app: App) -> None:
+    """It is left out, as in all lists."""
+    for _ in range(2):
+        await dead_run(app)
+    first, second = (await letters(app).list("default", 10))[0]
+    assert first.session_id is not None
+    await spoil(app, first.id, first.session_id)
+    found, _ = await letters(app).list("default", 10)
+
+    assert found[0] == second
+
+
+async def test_a_run_that_cannot_be_read_is_a_dead_letter_like_others(app: App) -> None:
+    """It may be why its message is dead: the list says so, others are listed and accounted for, and it is discarded."""
+    run = await app.ask(session_id="spoiled")
+    number = app.queue.bury(app.queue.sent[-1])
+    await spoil(app, run.id, "spoiled")
+    await lost_run(app)
+    found, _ = await letters(app).list("default", 10)
+    accounted = await letters(app).account()
+    await letters(app).discard("default", str(number))
+
+    assert (found[0].id, found[0].code, found[0].redrivable) == (str(number), "unreadable_value", False)
+    assert (len(found), found[0].run_id, accounted) == (2, run.id, 1)
+    assert [letter.code for letter in (await letters(app).list("default", 10))[0]] == ["worker_lost"]
 
 
 async def test_letters_are_listed_by_pages_however_the_broker_pages(app: App) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 
 import pytest
 
@@ -14,12 +13,12 @@ from lifecycle.batches.batch_rules import Item
 from lifecycle.batches.store import TABLE as BATCHES
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.run_request import RunRequest
-from lifecycle.conversations.session import ProviderConversations, RetainedConversation
-from lifecycle.conversations.session_store import ConversationChange, StoredConversation
+from lifecycle.conversations.session import SessionState
 from lifecycle.runs.run_queries import RunFilter
 from lifecycle.schedules.store import ScheduleRequest
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import CountingTables, Crash, Fate
+from tests.lifecycle.retention.test_retention import keep_at_provider
 from tests.lifecycle.test_erasing import TABLES
 
 USER = "ann.the-user@example.org"
@@ -66,6 +65,23 @@ async def test_nothing_of_a_user_is_left() -> None:
     ]
 
 
+async def test_a_session_that_cannot_be_erased_keeps_nothing_else_of_the_user() -> None:
+    """Its provider is gone: the caller is told, everything else is erased, and the timer tries again."""
+    app = App()
+    await asked(app)
+    await keep_at_provider(app, "own-2")
+    with pytest.raises(Unavailable) as refused:
+        await app.services.sessions.user_erasure.erase("default", USER)
+    finished = await app.services.sessions.user_erasure.finish()
+    store = app.services.conversations.store
+    found = [(await store.load("default", name)).session for name in ("own-0", "own-1")]
+    shared = [run async for run in store.runs("default", "shared")]
+
+    assert (refused.value.code, finished) == ("provider_not_configured", 0)
+    assert [session and session.state for session in found] == [SessionState.ERASED] * 2
+    assert [run.user_id for run in shared] == [None]
+
+
 async def test_another_workspaces_user_of_that_name_stays() -> None:
     """A user is one workspace's."""
     app = App()
@@ -104,24 +120,6 @@ async def test_an_erasure_that_dies_is_finished_by_the_timer(number: int) -> Non
     assert SECRET not in await everything(app)
 
 
-async def test_one_session_that_cannot_be_erased_keeps_no_other() -> None:
-    """A provider that the app has lost keeps one session's conversation; all else of the user is erased."""
-    app = App()
-    await asked(app)
-    await app.services.conversations.store.update("default", "own-1", None, _kept_elsewhere)
-    for _ in range(2):
-        with pytest.raises(Unavailable) as caught:
-            await app.services.sessions.user_erasure.erase("default", USER)
-        assert caught.value.code == "provider_not_configured"
-    assert await app.services.sessions.user_erasure.finish() == 0
-    sessions = [await app.services.conversations.store.load("default", f"own-{n}") for n in range(3)]
-    page, _ = await app.services.runs.list.page("default", RunFilter(), 50, None)
-
-    receipts = [stored.session and stored.session.receipt for stored in sessions]
-    assert [bool(receipt and receipt.completed_at) for receipt in receipts] == [True, False, True]
-    assert ("shared", None) in [(run.session_id, run.user_id) for run in page]
-
-
 async def test_preferences_that_cannot_be_read_are_erased_too() -> None:
     """And keep nothing else of the user."""
     app = App()
@@ -132,12 +130,6 @@ async def test_preferences_that_cannot_be_read_are_erased_too() -> None:
 
     assert receipt.completed_at is not None
     assert await app.tables.get("configuration", row.partition, row.key) is None
-
-
-def _kept_elsewhere(stored: StoredConversation) -> ConversationChange:
-    assert stored.session is not None
-    lost = ProviderConversations(kept=(RetainedConversation("lost", "conv_1"),))
-    return ConversationChange(replace(stored.session, at_provider=lost))
 
 
 async def planned(app: App) -> str:

@@ -237,6 +237,8 @@ async def test_a_day_of_costs_leads_to_its_runs(api: Api, reader: Reader) -> Non
     await expect(reader.page).to_have_url(re.compile(f"view=runs&from={today}&to={today}"))
     await expect(reader.page.get_by_role("link", name=run["id"][:18])).to_be_visible()
     await reader.page.get_by_label("To (UTC)").fill("2026-01-01")
+    await reader.see("'from' is after 'to'.")
+    await reader.page.get_by_label("From (UTC)").fill("2026-01-01")
     await reader.see("No runs")
 
 

@@ -13,7 +13,7 @@ from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.errors import Conflict, EtagMismatch, NotFound, Unavailable
 from kernel.journal import SHARDS, Journal
-from kernel.tables import Insert, Span, Tables, every
+from kernel.tables import Insert, Span, Tables, Upsert, every
 from lifecycle.drift.drift_plan import DriftKind
 from lifecycle.drift.plan_store import PlanStore, Summary
 from lifecycle.registry.agent_counts import change_row
@@ -217,6 +217,25 @@ async def test_a_rule_that_looks_at_something_else_resolves_without_its_value() 
     (firing,) = (await world.alerts.fired("default", 10))[0]
     assert (firing.metric, firing.resolution, firing.resolved_value) == ("error_rate", "recovered", None)
     assert (await world.told())[-1].text == "The rule was changed."
+
+
+async def test_a_rule_whose_firing_cannot_be_read_resolves_and_fires_again() -> None:
+    """Only the notification of that end is missing, which nobody could write."""
+    world = World()
+    await world.rule()
+    await world.fail()
+    await world.evaluator().evaluate()
+    [row] = [row async for row in every(world.tables, "alerts", Span.prefix("default", "fired!"))]
+    await world.tables.commit("alerts", [Upsert(replace(row, values={**row.values, "firing": "{"}))])
+    world.clock.move(minutes=1)
+    await world.succeed()
+    resolved = await world.evaluator().evaluate()
+    world.clock.move(minutes=1)
+    await world.fail("again", 20)
+    fired = await world.evaluator().evaluate()
+
+    assert (resolved.resolved, fired.fired) == (1, 1)
+    assert [note.event for note in await world.told()] == ["alert.fired", "alert.fired"]
 
 
 async def test_all_agents_together_or_one(tables: MemoryTables) -> None:
