@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import azure.durable_functions as df
 
 from bootstrap.actors import Actors, signal_context
-from kernel.codec import Unreadable
 from kernel.errors import Unavailable
 from kernel.tracing import attached
 
@@ -72,6 +71,7 @@ def _dump(state: ActorState) -> dict[str, str]:
 
 
 def _load(value: Any) -> ActorState | None:
+    from kernel.codec import Unreadable  # noqa: PLC0415 - cold start
     from lifecycle.registry.actor import ActorState  # noqa: PLC0415 - cold start
     from lifecycle.registry.record_store import load_record  # noqa: PLC0415 - cold start
 
