@@ -182,7 +182,7 @@ class Rankings:
             await self._tables.commit(TABLE, _writes(ranking.book, rows, until))
         except (RowChanged, RowExists):
             return Learned(0, len(ranking.book.agents))  # another timer has added the same
-        if until.date() != since.date():
+        if ranking.learned_until is not None and until.date() != since.date():
             last = (until - self._policy.retention).date() - timedelta(days=1)
             for day in days(last - _FORGOTTEN_AGAIN, last):
                 await self._history.forget(day)

@@ -39,11 +39,12 @@ async def test_uses_are_forgotten_after_days_without_the_timer() -> None:
         row = Row(partition((now - timedelta(days=age)).date(), 0), "access!old", {})
         await tables.commit("facts", [Insert(row)])
     kept: list[int] = []
-    for moment, days in ((now, 30), (now + timedelta(days=3), 30), (now + timedelta(days=4), 14)):
+    first = (now - timedelta(days=1), 30)
+    for moment, days in (first, (now, 30), (now + timedelta(days=3), 30), (now + timedelta(days=4), 14)):
         await Rankings(tables, lambda moment=moment: moment, LearningPolicy(retention=timedelta(days=days))).learn()
         kept.append(len([row async for row in every(tables, "facts", Span(" ", partition_before="~"))]))
 
-    assert kept == [31, 28, 11]
+    assert kept == [40, 31, 28, 11]
 
 
 async def used(app: App, *names: str, user: str = "ann", times: int = 1) -> None:
