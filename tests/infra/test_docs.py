@@ -144,13 +144,18 @@ def test_roles_are_counted() -> None:
     assert f"{numbers[len(roles)]} roles at most" in (DOCS / "security.md").read_text()
 
 
-_DEAD = ("runs/dead_letters", "runs/failed_runs", "conversations/run_transitions")
+_DEAD = (
+    "lifecycle/runs/dead_letters",
+    "lifecycle/runs/failed_runs",
+    "lifecycle/conversations/run_transitions",
+    "kernel/codec",
+)
 
 
 def test_dead_letter_codes_are_those_of_the_code() -> None:
     """The runbook's codes are the ones that a list of dead letters shows."""
     section = (DOCS / "operations.md").read_text().split("## Dead letters")[1].split("## ")[0]
-    source = "".join((ROOT / f"lifecycle/{name}.py").read_text() for name in _DEAD)
+    source = "".join((ROOT / f"{name}.py").read_text() for name in _DEAD)
 
     codes = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
 
