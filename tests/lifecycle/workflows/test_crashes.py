@@ -50,7 +50,8 @@ async def test_a_workflow_run_survives_its_worker_dying_at_any_write(after: bool
 
         await world.check_ended_once(ident)
         await world.forget_events()
-    assert number > 30, "three runs submitted and recorded, and the workflow run between them"
+    # 38 on a quiet machine; on a busy one more of them are made together.
+    assert number > 20, "three runs submitted and recorded, and the workflow run between them"
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["refused", "in doubt"])
@@ -73,7 +74,7 @@ async def test_a_workflow_run_survives_its_storage_failing_at_any_write(after: b
         await world.forget_events()
         if not fate.struck:
             break
-    assert number > 30
+    assert number > 20
 
 
 async def test_a_broker_that_takes_nothing_is_waited_for() -> None:
