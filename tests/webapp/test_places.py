@@ -82,7 +82,8 @@ async def test_a_phone_shows_teams_and_no_more_than_there_is(browser: Browser, a
     assert chat is not None
     page = await reader.page.locator("html").evaluate("html => html.scrollHeight - scrollY")
     assert page - chat["y"] - chat["height"] < PHONE["height"] / 4
-    await reader.go("operations")
+    await reader.page.evaluate("() => { location.hash = '#/operations'; }")
+    await expect(reader.page.get_by_role("heading", name="Operations", level=1)).to_be_attached()
     await expect(reader.page.get_by_role("link", name="Operations")).to_be_in_viewport(ratio=0.9)
     await context.close()
 
