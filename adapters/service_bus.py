@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from adapters.service_bus_clients import PATIENCE_S
 from adapters.tls import bundled
 from kernel.errors import AppError, NotFound, Unavailable
 from kernel.ids import new_id
@@ -17,11 +18,12 @@ from lifecycle.runs.message_signatures import SIGNATURE, Origin, sign
 from lifecycle.runs.run_queue import DeadMessage, QueueMessage
 
 if TYPE_CHECKING:
-    from azure.core.credentials_async import AsyncTokenCredential
     from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage
     from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
 
     from lifecycle.conversations.run_request import Submission
+
+T = TypeVar("T")
 
 SUBJECT = "agent.run"
 CONTENT_TYPE = "application/json"
@@ -32,7 +34,7 @@ _SENDERS = 8
 _BATCH = 50
 _LONGEST_SEARCH = 1000
 _CLOSING_S = 5.0
-"""Seconds that a connection which is being opened gets at the end."""
+"""Seconds that what is under way gets at the end."""
 
 
 class ServiceBusQueue:
@@ -42,7 +44,11 @@ class ServiceBusQueue:
     """
 
     def __init__(
-        self, connect: Callable[[], ServiceBusClient], queue: str, priority: Priority, signing_key: str = ""
+        self,
+        connect: Callable[[], ServiceBusClient],
+        queue: str,
+        priority: Priority = Priority.NORMAL,
+        signing_key: str = "",
     ) -> None:
         self._connect = connect
         self._signing_key = signing_key
@@ -55,37 +61,7 @@ class ServiceBusQueue:
         self._opening: asyncio.Task[ServiceBusSender] | None = None
         self._peeking = asyncio.Lock()
         self._peeker: ServiceBusReceiver | None = None
-
-    @classmethod
-    def from_connection_string(
-        cls, connection: str, queue: str, priority: Priority = Priority.NORMAL, signing_key: str = ""
-    ) -> ServiceBusQueue:
-        """Return the queue in the namespace of the connection string."""
-
-        def connect() -> ServiceBusClient:
-            from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415 - 0.2 s that a cold start need not pay
-
-            return ServiceBusClient.from_connection_string(connection, ssl_context=bundled())
-
-        return cls(connect, queue, priority, signing_key)
-
-    @classmethod
-    def from_namespace(
-        cls,
-        namespace: str,
-        credential: AsyncTokenCredential,
-        queue: str,
-        priority: Priority = Priority.NORMAL,
-        signing_key: str = "",
-    ) -> ServiceBusQueue:
-        """Return the queue in the namespace, with the credential."""
-
-        def connect() -> ServiceBusClient:
-            from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415 - 0.2 s that a cold start need not pay
-
-            return ServiceBusClient(namespace, credential, ssl_context=bundled())
-
-        return cls(connect, queue, priority, signing_key)
+        self._running: set[asyncio.Task[Any]] = set()
 
     def open(self) -> None:
         """Connect in the background, unless it is connected; the first `send` then does not wait as long.
@@ -106,10 +82,17 @@ class ServiceBusQueue:
 
         With a time it is scheduled (ScheduledEnqueueTimeUtc): the broker delivers it from then on.
         """
-        await self._send(submission, 0, at)
+        await self._finished(self._send(submission, 0, at))
 
     async def dead(self, limit: int, from_id: int = 0) -> Sequence[DeadMessage]:
-        """Return up to `limit` dead letters in order of id, starting at an id, without removing them."""
+        """Return up to `limit` dead letters in order of id, starting at an id, without removing them.
+
+        Raises:
+            Unavailable: The broker cannot be reached, or did not answer within 30 seconds.
+        """
+        return await self._finished(self._dead(limit, from_id))
+
+    async def _dead(self, limit: int, from_id: int) -> Sequence[DeadMessage]:
         async with self._peeking:
             # Kept open: the SDK takes up to a second to close a receiver.
             receiver = self._peeker or self._dead_letters()
@@ -117,7 +100,7 @@ class ServiceBusQueue:
             try:
                 # The SDK takes 0 as "after what this receiver saw last", so that a second call would miss the first
                 # ones.
-                peeked = await receiver.peek_messages(limit, sequence_number=max(1, from_id))
+                peeked = await receiver.peek_messages(limit, sequence_number=max(1, from_id), timeout=PATIENCE_S)
             except _failures() as error:
                 await receiver.close()
                 raise _unavailable() from error
@@ -131,7 +114,7 @@ class ServiceBusQueue:
             NotFound: It is no longer there, or among the first thousand.
             Unavailable: Somebody else holds it for a moment, redriving or looking at it.
         """
-        await self._remove(letter_id, lambda: self._send(submission, redriven))
+        await self._finished(self._remove(letter_id, lambda: self._send(submission, redriven)))
 
     async def discard(self, letter_id: int) -> None:
         """Delete a dead letter.
@@ -140,7 +123,7 @@ class ServiceBusQueue:
             NotFound: It no longer exists, or is not among the first thousand.
             Unavailable: Another call has locked it for a moment.
         """
-        await self._remove(letter_id)
+        await self._finished(self._remove(letter_id))
 
     async def _remove(self, letter_id: int, first: Callable[[], Awaitable[None]] | None = None) -> None:
         try:
@@ -157,6 +140,10 @@ class ServiceBusQueue:
 
     async def aclose(self) -> None:
         """Close the connection."""
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=_CLOSING_S)
+            for task in late:
+                task.cancel()
         opening, self._opening = self._opening, None
         if opening is not None:
             await asyncio.wait([opening], timeout=_CLOSING_S)  # interrupted, the SDK leaves its connection open
@@ -172,6 +159,13 @@ class ServiceBusQueue:
         if self._client is not None:
             await self._client.close()
             self._client = None
+
+    async def _finished(self, call: Coroutine[Any, Any, T]) -> T:
+        """Return what a call gives. When its caller is cancelled it goes on: interrupted, the SDK leaves links open."""
+        task = asyncio.create_task(call)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
 
     async def _send(self, submission: QueueMessage, redriven: int, at: datetime | None = None) -> None:
         """Send a message with a unique MessageId, so that the broker's duplicate detection never drops it.
@@ -189,7 +183,7 @@ class ServiceBusQueue:
             # A sender serves one task at a time and waits for the broker, so several are kept.
             sender = await self._sender()
             try:
-                await sender.send_messages(message)
+                await sender.send_messages(message, timeout=PATIENCE_S)
             except _failures() as error:
                 await sender.close()
                 raise _unavailable() from error
@@ -202,10 +196,7 @@ class ServiceBusQueue:
         if opening is None or (opening.done() and opening.exception()):
             return self._connected().get_queue_sender(self._queue)
         try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            self._opening = opening
-            raise
+            return await opening
         except _failures() as error:
             raise _unavailable() from error
 
@@ -215,7 +206,7 @@ class ServiceBusQueue:
         return self._client
 
     def _dead_letters(self) -> ServiceBusReceiver:
-        from azure.servicebus import ServiceBusSubQueue  # noqa: PLC0415 - see from_connection_string
+        from azure.servicebus import ServiceBusSubQueue  # noqa: PLC0415 - see adapters/service_bus_clients.py
 
         return self._connected().get_queue_receiver(self._queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER)
 
@@ -224,7 +215,7 @@ def _message(
     submission: QueueMessage, redriven: int, signing_key: str, at: datetime | None = None
 ) -> ServiceBusMessage:
     """Return the message of a submission, with the current trace context in the form the SDK's own tracing uses."""
-    from azure.servicebus import ServiceBusMessage  # noqa: PLC0415 - see ServiceBusQueue.from_connection_string
+    from azure.servicebus import ServiceBusMessage  # noqa: PLC0415 - see adapters/service_bus_clients.py
 
     # Keys in bytes: if the SDK's tracing is enabled, it finds them and adds no duplicates.
     properties: dict[str | bytes, Any] = {REDRIVEN: redriven}
@@ -298,15 +289,15 @@ def _dead_message(message: ServiceBusReceivedMessage, queue: str, priority: Prio
 
 
 def _body(message: ServiceBusReceivedMessage) -> bytes:
-    from azure.servicebus.amqp import AmqpMessageBodyType  # noqa: PLC0415 - see from_connection_string
+    from azure.servicebus.amqp import AmqpMessageBodyType  # noqa: PLC0415 - see adapters/service_bus_clients.py
 
     # Messages with an AMQP value or sequence instead of data are not from this app, and cannot be read.
     return b"".join(message.body) if message.body_type is AmqpMessageBodyType.DATA else b""
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    from azure.core.exceptions import AzureError  # noqa: PLC0415 - see from_connection_string
-    from azure.servicebus.exceptions import ServiceBusError  # noqa: PLC0415 - see from_connection_string
+    from azure.core.exceptions import AzureError  # noqa: PLC0415 - see adapters/service_bus_clients.py
+    from azure.servicebus.exceptions import ServiceBusError  # noqa: PLC0415 - see adapters/service_bus_clients.py
 
     return (ServiceBusError, AzureError, OSError, ValueError)
 

@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from adapters.tls import bundled
+from adapters.service_bus_clients import PATIENCE_S
 from kernel.errors import Unavailable
 
 if TYPE_CHECKING:
-    from azure.core.credentials_async import AsyncTokenCredential
     from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 
     from lifecycle.callbacks.callback_delivery import Reply
@@ -25,37 +24,15 @@ class ServiceBusReplies:
         self._senders: dict[str, ServiceBusSender] = {}
         self._lock = asyncio.Lock()
 
-    @classmethod
-    def from_connection_string(cls, connection: str) -> ServiceBusReplies:
-        """Return the queues of the namespace of the connection string."""
-
-        def connect() -> ServiceBusClient:
-            from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415 - few workers ever reply
-
-            return ServiceBusClient.from_connection_string(connection, ssl_context=bundled())
-
-        return cls(connect)
-
-    @classmethod
-    def from_namespace(cls, namespace: str, credential: AsyncTokenCredential) -> ServiceBusReplies:
-        """Return the queues of the namespace, reached with the credential."""
-
-        def connect() -> ServiceBusClient:
-            from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415 - few workers ever reply
-
-            return ServiceBusClient(namespace, credential, ssl_context=bundled())
-
-        return cls(connect)
-
     async def send(self, queue: str, reply: Reply) -> None:
         """Put the message on the queue; returns once the broker has accepted it.
 
         Raises:
             Unavailable: The broker did not accept it (`reply_queue_unavailable`).
         """
-        from azure.core.exceptions import AzureError  # noqa: PLC0415 - see from_connection_string
-        from azure.servicebus import ServiceBusMessage  # noqa: PLC0415 - see from_connection_string
-        from azure.servicebus.exceptions import ServiceBusError  # noqa: PLC0415 - see from_connection_string
+        from azure.core.exceptions import AzureError  # noqa: PLC0415 - see adapters/service_bus_clients.py
+        from azure.servicebus import ServiceBusMessage  # noqa: PLC0415 - see adapters/service_bus_clients.py
+        from azure.servicebus.exceptions import ServiceBusError  # noqa: PLC0415 - see adapters/service_bus_clients.py
 
         message = ServiceBusMessage(
             reply.body,
@@ -67,7 +44,7 @@ class ServiceBusReplies:
         )
         async with self._lock:  # a sender serves one task at a time
             try:
-                await self._sender(queue).send_messages(message)
+                await self._sender(queue).send_messages(message, timeout=PATIENCE_S)
             except (ServiceBusError, AzureError, OSError, ValueError) as error:
                 if (sender := self._senders.pop(queue, None)) is not None:
                     await sender.close()

@@ -8,10 +8,15 @@ from adapters.azure_tables import AzureTables
 from adapters.identity import AppIdentity
 from adapters.priority_queues import PriorityQueues
 from adapters.service_bus import ServiceBusQueue
+from adapters.service_bus_clients import by_connection_string, by_identity
 from kernel.settings import InvalidSettings, Settings
 from lifecycle.conversations.session_priority import Priority
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from azure.servicebus.aio import ServiceBusClient
+
     from adapters.service_bus_replies import ServiceBusReplies
     from kernel.large_texts import LargeTexts
     from kernel.tables import Tables
@@ -52,10 +57,8 @@ def azure_replies(settings: Settings) -> ServiceBusReplies | None:
     """Return the sender of messages to reply queues; None where the settings name no namespace."""
     from adapters.service_bus_replies import ServiceBusReplies  # noqa: PLC0415 - few workers ever reply
 
-    if settings.service_bus_namespace:
-        return ServiceBusReplies.from_namespace(settings.service_bus_namespace, AppIdentity())
-    connection = settings.service_bus_connection.get_secret_value()
-    return ServiceBusReplies.from_connection_string(connection) if connection else None
+    connect = _service_bus(settings)
+    return ServiceBusReplies(connect) if connect else None
 
 
 def azure_queue(settings: Settings) -> PriorityQueues:
@@ -64,20 +67,20 @@ def azure_queue(settings: Settings) -> PriorityQueues:
     Raises:
         InvalidSettings: They name no namespace.
     """
+    connect = _service_bus(settings)
+    if connect is None:
+        raise InvalidSettings("Set ServiceBusConnection or ServiceBusConnection__fullyQualifiedNamespace.")
     key = settings.queue_signing_key.get_secret_value()
     names = {
         Priority.NORMAL: settings.run_queue,
         Priority.HIGH: settings.run_queue_priority,
         Priority.LOW: settings.run_queue_low,
     }
+    return PriorityQueues({each: ServiceBusQueue(connect, name, each, key) for each, name in names.items()})
+
+
+def _service_bus(settings: Settings) -> Callable[[], ServiceBusClient] | None:
     if settings.service_bus_namespace:
-        namespace, identity = settings.service_bus_namespace, AppIdentity()
-        return PriorityQueues(
-            {each: ServiceBusQueue.from_namespace(namespace, identity, name, each, key) for each, name in names.items()}
-        )
+        return by_identity(settings.service_bus_namespace, AppIdentity())
     connection = settings.service_bus_connection.get_secret_value()
-    if not connection:
-        raise InvalidSettings("Set ServiceBusConnection or ServiceBusConnection__fullyQualifiedNamespace.")
-    return PriorityQueues(
-        {each: ServiceBusQueue.from_connection_string(connection, name, each, key) for each, name in names.items()}
-    )
+    return by_connection_string(connection) if connection else None

@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
 from adapters.memory_tables import MemoryTables
 from adapters.service_bus import ServiceBusQueue
+from adapters.service_bus_clients import by_connection_string
 from adapters.telemetry import ExceptionTextFilter
 from bootstrap.services import Services
 from devhost import datums
@@ -215,7 +216,7 @@ async def functions(model: FakeOpenAI, bus: ServiceBus) -> AsyncIterator[Functio
     """The app's functions; the emulator is the real one."""
     settings = quick_settings(OPENAI_BASE_URL=model.base_url, OPENAI_API_KEY="k")
     services = Services(MemoryTables(), settings)
-    run_queue = ServiceBusQueue.from_connection_string(bus.connection_string, QUEUE)
+    run_queue = ServiceBusQueue(by_connection_string(bus.connection_string), QUEUE)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(ServiceBusClient.from_connection_string(bus.connection_string))
         stack.push_async_callback(services.aclose)

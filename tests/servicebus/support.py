@@ -8,8 +8,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, Self, TypeVar
@@ -101,6 +101,16 @@ class Emulator:
         """Kill the process as a power cut would."""
         if self._process:
             self._end(signal.SIGKILL)
+
+    @contextmanager
+    def mute(self) -> Iterator[None]:
+        """Let the process do nothing for a while: connections stay open, and nobody gets an answer."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     @property
     def is_running(self) -> bool:
