@@ -33,10 +33,10 @@ class Reader:
 
     def __init__(self, page: Page, stack: Stack) -> None:
         self.page = page
-        self._stack = stack
         self.errors: list[str] = []
         self.requests: list[str] = []
         self._axe: dict[str, Any] = {}
+        self.address = f"{stack.host.url}/api/app/#"
         page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("dialog", lambda dialog: self.errors.append(f"a script ran: {dialog.message}"))
@@ -47,10 +47,9 @@ class Reader:
 
     async def open(self, place: str) -> None:
         """Open a place of the app, like `costs?from=2026-11-01`, and wait until it has loaded."""
-        address = f"{self._stack.host.url}/api/app/#/{place}"
-        if self.page.url.startswith(f"{self._stack.host.url}/api/app"):
+        if self.page.url.startswith(self.address.removesuffix("/#")):
             await self.page.goto("about:blank")
-        await self.page.goto(address)
+        await self.page.goto(f"{self.address}/{place}")
         await self.loaded()
 
     async def go(self, place: str) -> None:

@@ -381,7 +381,7 @@ async def test_a_slow_network_shows_that_it_loads(reader: Reader, api: Api) -> N
     await session.send("Network.enable")
     slow = {"offline": False, "latency": 400, "downloadThroughput": 60_000, "uploadThroughput": 30_000}
     await session.send("Network.emulateNetworkConditions", slow)
-    await reader.page.goto(f"{reader._stack.host.url}/api/app/#/agents")
+    await reader.page.goto(f"{reader.address}/agents")
     await reader.page.get_by_role("status").get_by_text("Loading").first.wait_for(state="attached")
 
     await expect(reader.page.get_by_role("link", name="patient")).to_be_visible()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.async_api import Browser, ViewportSize, expect
+from playwright.async_api import Browser, Route, ViewportSize, expect
 
 from tests.e2e.support import Api, Stack
+from tests.waiting import eventually
 from tests.webapp.support import PATIENCE_MS, Reader
 
 pytestmark = [pytest.mark.xdist_group("webapp"), pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="session")]
@@ -102,6 +104,31 @@ async def test_what_could_not_be_had_is_asked_for_when_the_server_is_back(reader
 
     await expect(reader.page.get_by_text("The server cannot be reached.")).to_have_count(0)
     await reader.see("Waiting for capacity")
+
+
+async def test_a_slow_answer_is_shown_however_much_happens_meanwhile(reader: Reader) -> None:
+    """And is asked for again after that, because it may be outdated."""
+    asked: list[Route] = []
+    answer = asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        asked.append(route)
+        await answer.wait()
+        await route.fulfill(json={"items": [], "next": None})
+
+    await reader.page.route("**/api/dead-letters*", slowly)
+    await reader.page.goto(f"{reader.address}/operations")
+    await reader.page.get_by_role("heading", name="Dead letters").wait_for()
+    await eventually(lambda: bool(asked))
+    await reader.page.clock.set_fixed_time(datetime.now(UTC) + timedelta(minutes=1))  # long after it was asked for
+    await reader.of_module("live.js", "({ generation }) => { generation.value += 1; }")
+    await reader.page.wait_for_timeout(1000)
+    at_once = len(asked)
+    answer.set()
+    await reader.see("Nothing is left over")
+    await eventually(lambda: len(asked) == 2)
+
+    assert at_once == 1, "a second question gives the first up"
 
 
 async def test_a_session_is_not_read_again_for_what_happens_in_others(api: Api, reader: Reader) -> None:

@@ -17,7 +17,7 @@ const AT_MOST_EVERY_MS = 3000;
  */
 export function useData(load, on = [], inputs = [], { hidden = false, of = {} } = {}) {
   const [result, setResult] = useState({ data: null, error: null, loading: true });
-  const current = useRef({ at: 0, timer: null, abort: null, stale: false });
+  const current = useRef({ at: 0, timer: null, abort: null, again: false, stale: false });
   const latest = useRef(load);
   latest.current = load;
   const concerned = useRef(of);
@@ -28,7 +28,7 @@ export function useData(load, on = [], inputs = [], { hidden = false, of = {} } 
     now.abort?.abort();
     clearTimeout(now.timer);
     now.timer = null;
-    now.stale = false;
+    now.again = now.stale = false;
     if (!latest.current) return setResult({ data: null, error: null, loading: false });
     const abort = (now.abort = new AbortController());
     now.at = Date.now();
@@ -39,18 +39,26 @@ export function useData(load, on = [], inputs = [], { hidden = false, of = {} } 
     } catch (error) {
       if (!abort.signal.aborted) setResult((old) => ({ data: old.data, error, loading: false }));
     }
+    if (now.abort !== abort) return;
+    now.abort = null;
+    if (now.again) soon();
   }, []);
 
   const soon = useCallback(() => {
     const now = current.current;
     if (document.hidden && !hidden) return void (now.stale = true);
+    // A slow answer is waited for: if every event began anew, a busy workspace would never show one.
+    if (now.abort) return void (now.again = true);
     now.timer ??= setTimeout(run, Math.max(300, now.at + AT_MOST_EVERY_MS - Date.now()));
   }, [run]);
 
   useEffect(() => {
     setResult({ data: null, error: null, loading: true });
     run();
-    return () => current.current.abort?.abort();
+    return () => {
+      current.current.abort?.abort();
+      current.current.abort = null;
+    };
   }, [run, key.value, ...inputs]);
 
   useEffect(() => {
