@@ -1,9 +1,8 @@
-"""Operations on tables as HTTP requests: a single one, or several as an entity group transaction.
+"""Operations on tables as HTTP requests, and the service's errors as those of the `Tables` protocol.
 
+A request is a single operation, or several as an entity group transaction. Sources, under
 learn.microsoft.com/rest/api/storageservices: insert-entity, update-entity2, insert-or-replace-entity, delete-entity1,
 query-entities, performing-entity-group-transactions.
-
-Errors of a Table service as those of the `Tables` protocol.
 """
 
 from __future__ import annotations

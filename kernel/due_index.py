@@ -1,13 +1,11 @@
-"""An index of things by the hour at which they have to be checked, so that finding due ones costs only what is due.
+"""Two indexes of what is due, so that finding it costs only what is due: by the hour, and by the exact time.
 
-Table `due`, partition `{kind}!{hour}`, row key `{workspace}!{name}`. An entry is written before the thing becomes due
-at that hour and removed after it is no longer, so after a crash there may be entries too many, never too few. Readers
-check the thing itself.
+Table `due`, with a row for each thing that will be due:
+`DueIndex`    partition `{kind}!{hour}`, row key `{workspace}!{name}`: for many things whose time may be an hour coarse
+`DueTimes`    partition the kind, row key `{time}!{workspace}!{name}`
 
-An index of things by the exact time at which they are due, so that reading costs only what is due.
-
-Table `due`, partition the kind, row key `{time}!{workspace}!{name}`. As in `kernel.due_index`, an entry is written
-before the thing is stored as due then, and removed after it no longer is: there may be entries too many, never too few.
+An entry is written before the thing is stored as due then, and removed after it no longer is, so after a crash there
+may be entries too many, never too few. Readers check the thing itself.
 """
 
 from __future__ import annotations

@@ -4,10 +4,8 @@ A stored type declares such a field as `Text`, that is `str | LargeText`; `JsonC
 string, and a long one as an object with its location. `Texts` converts between them.
 
 There are three implementations, `adapters.azure_texts`, `adapters.memory_texts` and `adapters.file_texts`, all tested
-by one contract suite. A long text is written before the row that names it, so a row never names a missing text; what a
-crash in between leaves is deleted with its session, whose id begins its key.
-
-The rules for keys of large texts, checked alike by every implementation.
+by one contract suite, with one rule for keys (`check_key`). A long text is written before the row that names it, so a
+row never names a missing text; what a crash in between leaves is deleted with its session, whose id begins its key.
 """
 
 from __future__ import annotations

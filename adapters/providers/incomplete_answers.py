@@ -1,10 +1,8 @@
-"""Chat middleware of all providers that rejects incomplete answers.
+"""What all providers' answers go through: middleware that rejects incomplete ones, and the usage they report.
 
-Usage reported by a provider, in Agent Framework's terms.
-
-The framework's own parser loses fields that only some providers send (`cache_creation_tokens`,
-`prompt_cache_hit_tokens`), passes on fractions and negative numbers, and raises on details that are not objects, which
-would lose a paid answer.
+Usage is translated to Agent Framework's terms here, because the framework's own parser loses fields that only some
+providers send (`cache_creation_tokens`, `prompt_cache_hit_tokens`), passes on fractions and negative numbers, and
+raises on details that are not objects, which would lose a paid answer.
 """
 
 from __future__ import annotations

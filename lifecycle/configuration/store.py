@@ -4,9 +4,8 @@ Table `configuration`, partition = workspace. Row `{kind}!{name}` is the current
 `history!{kind}!{name}!{version}` is one version of it, written in the same transaction and never changed. A deleted
 item's row stays, so that version numbers are not used again.
 
-Built-in templates, personalities and capabilities, from the files in `presets/`.
-
-A workspace can store its own item under the same name; deleting that brings the built-in one back.
+Built-in templates, personalities and capabilities come from the files in `presets/`. A workspace can store its own item
+under the same name; deleting that brings the built-in one back.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Signals: how operations are sent to agents' actors, without a response.
+"""Signals, by which operations are sent to agents' actors without a response, and locks for actors outside a host.
 
-Locks of agents for processes that each have actors of their own over one storage.
-
-A Functions host has one actor for each agent, a Durable Entity, and does not need them.
+A Functions host has one actor for each agent, a Durable Entity, and needs no locks. Other processes (the library, the
+command line) have actors of their own over one storage, and lock an agent while its actor works.
 
 Table `agents`, partition workspace: row `!lock!{name}` with the holder, and when the lock expires.
 """

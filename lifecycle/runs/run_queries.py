@@ -1,8 +1,7 @@
-"""Reads and cancels runs by id.
+"""Reads and cancels runs by id, waits for their end, and lists them by agent, session, user and state.
 
-Wakes callers in this process that wait for a run, so that they need not poll the table.
-
-Lists runs by agent, session, user and state, at a bounded cost per page.
+A caller in the process that carries the run out is woken when it ends, so that it need not poll the table. A page of a
+list has a bounded cost.
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
-"""When a schedule is due, and which missed times are made up for. Pure; the time is an argument.
+"""When users' schedules and the app's own timers are due, and which missed times are made up for. Pure rules.
 
 NCRONTAB (learn.microsoft.com/azure/azure-functions/functions-bindings-timer, "NCRONTAB expressions"): six fields with
-seconds first, or five without; day of month and day of week must both match. Times are local times of a time zone: one
-that a clock change skips is due at the end of the gap, and one that occurs twice is due once, unless the hour is a
-pattern such as `*` or `*/2`, which applies to both.
+seconds first, or five without; day of month and day of week must both match.
 
-When the app's own timers are due; one function runs several of them. Pure; the time is an argument.
+A user's schedule has a time zone. A local time that a clock change skips is due at the end of the gap, and one that
+occurs twice is due once, unless the hour is a pattern such as `*` or `*/2`, which applies to both.
 
-Schedules are NCRONTAB expressions in UTC. A timer runs at most a minute late, as it waits for the function's next run;
-times missed while the app was down are made up for once.
+The app's own timers are in UTC, and one function runs several of them. A timer runs at most a minute late, as it waits
+for the function's next run; times missed while the app was down are made up for once.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""Alert rules, and when they fire and resolve. Pure functions; `llmops.alerts.store` stores them.
+"""Alert rules, when they fire and resolve, and the record of each firing. Pure; `llmops.alerts.store` stores them.
 
 ok ──condition met, cooldown over──► firing
  ▲──────────────recovered───────────────┘      without data the status stays, and `no_data` is set
-
-The history of fired alerts.
 """
 
 from __future__ import annotations

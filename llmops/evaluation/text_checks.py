@@ -1,9 +1,8 @@
-"""Checks of an answer that need only its text: no model is called, they are free and deterministic.
+"""Checks of an answer that need only its text, and its context: no model is called, they are free and deterministic.
 
-Each returns 0-100, or None where it does not apply, in time linear in the text. See also `markdown` for the elements of
-an answer, `grounding` for support by a context, and `json_schema` for JSON Schemas.
-
-Whether an answer's claims are supported by a context, by comparing words and numbers, not meaning.
+Each returns 0-100, or None where it does not apply, in time linear in the text. Whether claims are supported by a
+context is judged by comparing words and numbers, not meaning. See also `markdown` for the elements of an answer, and
+`json_schema` for JSON Schemas.
 """
 
 from __future__ import annotations

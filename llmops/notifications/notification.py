@@ -1,8 +1,6 @@
-"""The notification as a value.
+"""Notifications, and the events that channels can subscribe to, with their meaning: those that are meant for people.
 
-The events that channels can subscribe to, with their meaning. docs/llmops.md shows the same table.
-
-The event stream has more of them (docs/events.md); those here are meant for people.
+docs/llmops.md shows the same table. The event stream has more events (docs/events.md).
 """
 
 from __future__ import annotations
