@@ -1,6 +1,6 @@
-"""Composition of notifications.
+"""Composition of notifications, and of the mailer that the settings select.
 
-The mailer that the settings select. Connects to nothing, and imports only what is used.
+Nothing is connected to, and only what is used is imported.
 """
 
 from __future__ import annotations

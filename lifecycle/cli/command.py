@@ -1,6 +1,6 @@
-"""Definition of a command. A new one is a module with a `COMMAND`, listed in `lifecycle.cli.main`.
+"""A command, the errors that end one, and the exit codes.
 
-Errors that end a command, and the exit codes.
+A new command is a module with a `COMMAND`, listed in `lifecycle.cli.main`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Instructions of a composed agent as text. Deterministic: equal parts give equal text.
+"""Instructions of a composed agent as text, and its personality's traits as sentences.
 
-Personality traits as sentences. A value near the middle adds no sentence.
+Deterministic: equal parts give equal text. A trait near the middle of its scale adds no sentence.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Reads the items that a declaration refers to, and composes the agent's spec from them.
-
-Composes declared agents into specs, and keeps the index of the items that agents depend on.
-"""
+"""Composes declared agents into specs, from the items that they refer to, and keeps the index of those items."""
 
 from __future__ import annotations
 

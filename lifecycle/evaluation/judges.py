@@ -1,6 +1,6 @@
 """The judges that an agent's policy can name: an agent of the workspace, or Microsoft Foundry's evaluators.
 
-An evaluator of Agent Framework that asks an agent to judge answers.
+An agent judges as an evaluator of Agent Framework.
 """
 
 from __future__ import annotations

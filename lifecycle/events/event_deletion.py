@@ -1,6 +1,6 @@
 """Deletes old events: of workspaces by their age, of sessions that ended that long ago.
 
-Deletes the oldest events of journals' shards, and the rows of sources without later events.
+The oldest events of each shard of a journal go first, and with them the rows of sources that have no later events.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Streams of events that can be followed: a session's, with one shard, and a workspace's, with several.
 
-Positions of readers in streams, and their form as Last-Event-ID.
+A reader's position has a number for each shard, and a form as Last-Event-ID.
 """
 
 from __future__ import annotations

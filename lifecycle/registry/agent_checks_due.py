@@ -1,6 +1,6 @@
-"""When timers have to check an agent: idle, with surplus versions, or not verified for long.
+"""When timers have to check an agent (idle, with surplus versions, not verified for long), and the verifying.
 
-Verifies agents at their providers over time, longest unverified first.
+Agents are verified at their providers over time, those first that were not verified for longest.
 """
 
 from __future__ import annotations

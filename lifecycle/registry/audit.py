@@ -1,6 +1,6 @@
-"""The audit trail of an agent: what happened to it, when, to which version, by whom and why.
+"""The audit trail of an agent (what happened to it, when, to which version, by whom and why), and its events.
 
-Events of agents in their workspace's stream, made from their audit entries.
+Each audit entry is also an event of the workspace's stream.
 """
 
 from __future__ import annotations

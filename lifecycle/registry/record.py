@@ -1,6 +1,6 @@
-"""The registry's record of an agent.
+"""The registry's record of an agent, with its health at the provider.
 
-Health of an agent at its provider: when its version was last verified, and the provider's failures.
+Health: when its version was last verified, and the provider's failures.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Tools as Agent Framework's function tools. Imports the framework, so import this module only where needed.
+"""Tools and context providers in Agent Framework's form.
 
-Context providers for Agent Framework. Imports the framework, so import this module only where needed.
+Imports the framework, so import this module only where needed.
 """
 
 from __future__ import annotations

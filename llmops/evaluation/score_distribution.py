@@ -1,7 +1,4 @@
-"""Distribution of scores as exact sums, which can be added and subtracted in any order.
-
-Comparing the scores of two versions of an agent.
-"""
+"""Distributions of scores as exact sums, which can be added and subtracted in any order, and their comparison."""
 
 from __future__ import annotations
 

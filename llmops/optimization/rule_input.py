@@ -1,7 +1,4 @@
-"""The input of the savings rules: an agent, its facts over some days, and the prices of models.
-
-Reading single facts for savings rules and what-if replays.
-"""
+"""The input of savings rules and what-if replays: an agent, its facts over some days, and the prices of models."""
 
 from __future__ import annotations
 

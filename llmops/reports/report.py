@@ -1,6 +1,6 @@
-"""The report of a period, computed from the sums of its days: totals, comparison, forecast and anomalies.
+"""The report of a period, computed from the sums of its days: totals, comparison, forecast, anomalies and changes.
 
-Changes in spending: agents whose cost changed most, and anomalous days.
+Changes are the agents whose cost changed most, and the days that were anomalous.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Cost queries, grouped by day, agent, model, user or session.
-
-The groups that costs are summed by.
-"""
+"""Cost queries, and the groups that costs are summed by: day, agent, model, user or session."""
 
 from __future__ import annotations
 
