@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from kernel.codec import Unreadable, if_readable, pass_over
 from kernel.errors import AppError, Conflict, NotFound
 from kernel.lazy_dataclass import dataclass
 from lifecycle.batches.batch_rules import (
@@ -144,7 +145,7 @@ class Batches:
             ident, run = item_run_id(workspace, batch_id, stored.item.number), None
             if stored.item.number < batch.progress.submitted and not stored.refused:
                 async with turnstile:
-                    run = await self._run(workspace, ident)
+                    run = await if_readable(self._run(workspace, ident), "run", f"{workspace}/{ident}")
             return BatchResult(stored.item, ident, run, stored.refused)
 
         items = await self._store.items(workspace, batch_id, first, limit)
@@ -207,8 +208,10 @@ class Batches:
         self, workspace: str, batch: Batch, stored: StoredItem, signals: AgentSignals, send: Send
     ) -> Batch:
         progress, item = batch.progress, stored.item
-        if stored.refused == USER_ERASED:
-            progress = replace(progress, cancelled=progress.cancelled + 1, unmeasured=progress.unmeasured + 1)
+        if stored.refused:  # before it was submitted, or in a round that died before it was counted
+            erased = stored.refused == USER_ERASED
+            cancelled, failed = progress.cancelled + erased, progress.failed + (not erased)
+            progress = replace(progress, cancelled=cancelled, failed=failed, unmeasured=progress.unmeasured + 1)
             return replace(batch, progress=replace(progress, submitted=item.number + 1))
         request = item.request.model_copy(update={"priority": Priority.LOW})
         ident = item_run_id(workspace, batch.id, item.number)
@@ -227,8 +230,13 @@ class Batches:
         """Return the progress, with runs counted that have ended since the last round."""
         progress = batch.progress
         idents = [item_run_id(workspace, batch.id, number) for number in progress.underway]
-        runs = await asyncio.gather(*(self._run(workspace, ident) for ident in idents))
-        for number, run in zip(progress.underway, runs, strict=True):
+        runs = await asyncio.gather(*(self._run(workspace, ident) for ident in idents), return_exceptions=True)
+        for number, ident, run in zip(progress.underway, idents, runs, strict=True):
+            if isinstance(run, Unreadable):  # until it can be read, or is erased with its session
+                pass_over("run", f"{workspace}/{ident}", run)
+                continue
+            if isinstance(run, BaseException):
+                raise run
             if run is None:  # erased meanwhile
                 progress = replace(
                     progress,
@@ -256,7 +264,7 @@ class Batches:
         for number in batch.progress.underway:
             try:
                 await self._queries.cancel(workspace, item_run_id(workspace, batch.id, number))
-            except NotFound:
+            except (NotFound, Unreadable):
                 continue
 
     async def _run(self, workspace: str, ident: str) -> Run | None:

@@ -7,11 +7,12 @@ without it, the batch was never created, and what was written before is removed 
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kernel.codec import JsonCodec, if_readable
+from kernel.codec import JsonCodec, Unreadable, if_readable, skip
 from kernel.errors import NotFound
 from kernel.ids import newest_first
 from kernel.lazy_dataclass import dataclass
@@ -146,7 +147,7 @@ class BatchStore:
             changes: list[Replace] = []
             for row in rows:
                 stored = _item(row)
-                if stored.item.request.user_id == user_id:
+                if _names(row, stored, user_id):
                     blank = replace(stored.item, request=RunRequest(query=""))
                     refused = stored.refused if blank.number < submitted else USER_ERASED
                     changes.append(Replace(replace(_item_row(home, blank, refused), etag=row.etag)))
@@ -221,6 +222,19 @@ def _item_row(home: str, item: Item, refused: str = "") -> Row:
 
 
 def _item(row: Row) -> StoredItem:
-    request = RunRequest.model_validate_json(row.text("request"))
+    """Return the item; one whose request cannot be read is refused, whatever it was."""
+    refused = row.text("refused")
+    try:
+        request = RunRequest.model_validate_json(row.text("request"))
+    except ValueError:
+        request, refused = RunRequest(query=""), refused or Unreadable.code
+        skip(row, "batch line", Unreadable("Its request cannot be read."))
     number = int(row.key.partition("!")[2])
-    return StoredItem(Item(number, row.text("id"), row.text("agent"), request), row.text("refused"))
+    return StoredItem(Item(number, row.text("id"), row.text("agent"), request), refused)
+
+
+def _names(row: Row, stored: StoredItem, user_id: str) -> bool:
+    """Return whether the item's request names the user; of one that cannot be read, whether the id occurs in it."""
+    if stored.refused == Unreadable.code:
+        return json.dumps(user_id) in row.text("request")
+    return stored.item.request.user_id == user_id

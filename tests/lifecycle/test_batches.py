@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from kernel.errors import Conflict, InvalidInput, NotFound, TooLarge
 from kernel.ids import new_id
-from kernel.tables import Span, every
+from kernel.tables import Span, Upsert, every
 from lifecycle.batches.batch_rules import (
     FIRST_SLICE,
     MAX_BYTES,
@@ -310,6 +311,59 @@ async def test_a_refused_line_is_told_and_the_others_go_on(app: App) -> None:
 
     assert (done.state, done.progress.succeeded, done.progress.failed) == ("completed", 2, 1)
     assert [each.refused for each in results] == ["", "agent_not_found", ""]
+
+
+async def spoil(app: App, table: str, partition: str, key: str, value: str) -> None:
+    """Let a value of the partition's rows whose keys begin so be one of a later release."""
+    found = [row async for row in every(app.tables, table, Span(partition, key_from=key, key_before=f"{key}~"))]
+    assert found
+    for row in found:
+        values = {**row.values, value: '{"v":999999,"value":{"user_id":"ada"}}'}
+        await app.tables.commit(table, [Upsert(replace(row, values=values))])
+
+
+async def test_a_line_that_cannot_be_read_fails_alone(app: App) -> None:
+    batch = await create(app, 3)
+    await spoil(app, TABLE, f"default!{batch.id}", "item!000001", "request")
+    for _ in range(3):
+        await move_on(app)
+        await work(app)
+    done = await get(app, batch)
+    results = await app.services.planned.batches.results("default", batch.id, 0, 10)
+
+    assert (done.state, done.progress.succeeded, done.progress.failed) == ("completed", 2, 1)
+    assert [(each.refused, each.run is not None) for each in results] == [
+        ("", True),
+        ("unreadable_value", False),
+        ("", True),
+    ]
+
+
+@pytest.mark.parametrize(("user", "count"), [("ada", 1), ("grace", 0)])
+async def test_a_line_that_cannot_be_read_is_erased_with_the_user_it_names(app: App, user: str, count: int) -> None:
+    found = parse_lines(lines({"query": "a", "user_id": "grete"}), "bot", 99)
+    batch, _ = await app.services.planned.batches.create("default", new_id(), found, None)
+    await spoil(app, TABLE, f"default!{batch.id}", "item!", "request")
+    store = app.services.planned.batch_store
+
+    assert sum([each async for each in store.forget_user("default", user)]) == count
+    assert sum([each async for each in store.forget_user("default", user)]) == 0
+
+
+async def test_a_run_that_cannot_be_read_holds_up_no_other(app: App) -> None:
+    """It counts as under way until it can be read, or its session is erased."""
+    batch = await create(app, 3)
+    await move_on(app)
+    await app.process(app.queue.sent.pop(0), last=True)
+    await spoil(app, "conversations", f"default!{app.queue.sent[0].session_id}", "run!", "run")
+    await app.process(app.queue.sent.pop(), last=True)
+    await move_on(app)
+    shown = await app.services.planned.batches.get("default", batch.id)
+    results = await app.services.planned.batches.results("default", batch.id, 0, 10)
+
+    assert (shown.state, shown.progress.succeeded, shown.progress.underway) == ("running", 2, (1,))
+    assert [each.run is not None for each in results] == [True, False, True]
+    await app.services.planned.batches.cancel("default", batch.id)
 
 
 async def test_batches_go_once_they_are_old(app: App) -> None:
