@@ -15,11 +15,14 @@ from pydantic_core import PydanticSerializationError
 from kernel.errors import InternalError
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from kernel.tables import Row
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+M = TypeVar("M", bound="BaseModel")
 _VERSIONED = re.compile(r'\s*\{\s*"v"\s*:\s*(\d{1,9})\s*,\s*"value"\s*:')
 
 
@@ -119,6 +122,19 @@ async def all_readable(rows: AsyncIterable[Row], read: Callable[[Row], T], what:
     async for row in rows:
         for value in readable([row], read, what):
             yield value
+
+
+def stored_model(kind: type[M], text: str, what: str) -> M:
+    """Return a pydantic model that is stored as its JSON.
+
+    Raises:
+        Unreadable: It is damaged, or of a later release; the error has none of its values, which may be users' texts.
+    """
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError:
+        msg = f"The stored {what} cannot be read."
+        raise Unreadable(msg) from None
 
 
 async def if_readable(reading: Awaitable[T | None], what: str, key: str) -> T | None:

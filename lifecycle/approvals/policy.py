@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from kernel.codec import JsonCodec, readable
+from kernel.codec import JsonCodec, readable, stored_model
 from kernel.errors import NotFound
 from kernel.lazy_dataclass import dataclass
 from kernel.preconditions import delete_row, put_row
@@ -210,7 +210,7 @@ _STANDING = JsonCodec(StandingRule)
 
 
 def _read(row: Row | None) -> Policy:
-    return Policy.model_validate_json(row.text("policy")) if row else Policy()
+    return stored_model(Policy, row.text("policy"), "approval policy") if row else Policy()
 
 
 def _terms(rule: ApprovalRule, *, not_requester: bool) -> ApprovalTerms:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kernel.codec import JsonCodec, Unreadable, if_readable, skip
+from kernel.codec import JsonCodec, Unreadable, if_readable, skip, stored_model
 from kernel.errors import NotFound
 from kernel.ids import newest_first
 from kernel.lazy_dataclass import dataclass
@@ -225,10 +225,10 @@ def _item(row: Row) -> StoredItem:
     """Return the item; one whose request cannot be read is refused, whatever it was."""
     refused = row.text("refused")
     try:
-        request = RunRequest.model_validate_json(row.text("request"))
-    except ValueError:
+        request = stored_model(RunRequest, row.text("request"), "line")
+    except Unreadable as error:
         request, refused = RunRequest(query=""), refused or Unreadable.code
-        skip(row, "batch line", Unreadable("Its request cannot be read."))
+        skip(row, "batch line", error)
     number = int(row.key.partition("!")[2])
     return StoredItem(Item(number, row.text("id"), row.text("agent"), request), refused)
 

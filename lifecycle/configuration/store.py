@@ -17,9 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from kernel.codec import Unreadable, readable
+from kernel.codec import readable, stored_model
 from kernel.errors import NotFound, TooLarge
 from kernel.lazy_dataclass import dataclass
 from kernel.preconditions import check_match, write_row
@@ -224,11 +222,7 @@ class ConfigurationStore:
 
 def _item(ref: Ref, row: Row) -> ConfigurationItem:
     text = row.text("content")
-    try:
-        content = STORED[ref.kind].model_validate_json(text) if text else None
-    except ValidationError:  # without its values, which may be users' texts
-        msg = f"The stored {ref.kind.value} {ref.name!r} cannot be read."
-        raise Unreadable(msg) from None
+    content = stored_model(STORED[ref.kind], text, f"{ref.kind.value} {ref.name!r}") if text else None
     updated_at = row.moment("updated_at")
     return ConfigurationItem(
         row.partition, ref, content, row.integer("version"), builtin=False, updated_at=updated_at, row_etag=row.etag

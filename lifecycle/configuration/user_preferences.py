@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pydantic import ValidationError
-
-from kernel.codec import Unreadable
+from kernel.codec import stored_model
 from kernel.errors import NotFound
 from kernel.lazy_dataclass import dataclass
 from kernel.preconditions import change_row, check_match, delete_row
@@ -90,11 +88,7 @@ class UserPreferenceStore:
 def _read(user_id: str, row: Row | None) -> UserPreferences:
     if row is None:
         return UserPreferences(user_id, Preferences())
-    try:
-        content = Preferences.model_validate_json(row.text("content"))
-    except ValidationError:  # without its values, which are the user's
-        msg = "The user's stored preferences cannot be read."
-        raise Unreadable(msg) from None
+    content = stored_model(Preferences, row.text("content"), "preferences of the user")
     return UserPreferences(user_id, content, row.integer("version"), row.etag)
 
 

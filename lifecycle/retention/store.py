@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from kernel.codec import JsonCodec, all_readable, readable
+from kernel.codec import JsonCodec, all_readable, readable, stored_model
 from kernel.errors import NotFound
 from kernel.ids import new_id, newest_first
 from kernel.journal import Event, Journal
@@ -101,9 +101,15 @@ class RetentionStore:
         self._clock = clock
 
     async def policy(self, workspace: str) -> tuple[DataRetentionPolicy, str]:
-        """Return the workspace's policy and its ETag; a policy without limits and an empty ETag where it has none."""
+        """Return the workspace's policy and its ETag; a policy without limits and an empty ETag where it has none.
+
+        Raises:
+            Unreadable: It is damaged, or of a later release.
+        """
         row = await self._tables.get(TABLE, workspace, "policy")
-        policy = DataRetentionPolicy.model_validate_json(row.text("policy")) if row else DataRetentionPolicy()
+        policy = (
+            stored_model(DataRetentionPolicy, row.text("policy"), "retention policy") if row else DataRetentionPolicy()
+        )
         return policy, row.etag if row else ""
 
     async def put_policy(self, workspace: str, policy: DataRetentionPolicy, if_match: str | None) -> str:

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from kernel.codec import Unreadable
 from kernel.errors import EtagMismatch, InvalidInput, NotFound
 from kernel.tables import Span, Upsert, every
 from lifecycle.conversations.session import ProviderConversations, RetainedConversation, SessionState
@@ -138,6 +139,24 @@ async def test_a_session_that_cannot_be_erased_keeps_no_other() -> None:
     assert (receipt.sessions, receipt.complete) == (10, False)
     assert await left(app, *names[:10]) == []
     assert await app.services.sessions.retention_rounds.run() == []
+    await app.aclose()
+
+
+async def test_a_policy_that_cannot_be_read_keeps_no_other_workspace_from_its_own() -> None:
+    """A later release wrote it, or it is damaged: nothing there is erased, and the others' rounds go on."""
+    app = await started()
+    await app.services.sessions.retention.put_policy("default", POLICY, None)
+    await talk(app, "old")
+    await app.services.sessions.retention.put_policy("another", POLICY, None)
+    row = await app.tables.get("retention", "another", "policy")
+    assert row
+    await app.tables.commit("retention", [Upsert(replace(row, values={"policy": '{"later": 1}'}))])
+    app.clock.move(days=31)
+    receipts = await app.services.sessions.retention_rounds.run()
+
+    assert [(receipt.sessions, receipt.complete) for receipt in receipts] == [(1, True)]
+    with pytest.raises(Unreadable):
+        await app.services.sessions.retention.policy("another")
     await app.aclose()
 
 
