@@ -170,7 +170,7 @@ class AzureTables(Tables):
         """Return the response of a successful operation.
 
         Raises:
-            Exception: The error that `table_errors.meaning` returns for any other response.
+            Exception: The error that `table_operations.meaning` returns for any other response.
         """
         answer = await self._connected().send(operation)
         if not answer.succeeded:

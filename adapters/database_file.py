@@ -50,6 +50,7 @@ class DatabaseFile:
         self._path = path
         self._thread: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
+        self._turn = asyncio.Lock()
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Call `work` with the connection and return its result. If the caller is cancelled, it may have been done.
@@ -58,16 +59,18 @@ class DatabaseFile:
             Unavailable: Another process locked the file for too long, or the disk is full or failing.
             NotOurFile: The file is something else, or of a later version.
         """
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="storage")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
+        async with self._turn:
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix="storage")
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
 
     async def aclose(self) -> None:
         """Close the file; it can be used again."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            await asyncio.get_running_loop().run_in_executor(thread, self._disconnect)
-            thread.shutdown(wait=False)
+        async with self._turn:  # what is asked for meanwhile connects again, in a new thread
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                await asyncio.get_running_loop().run_in_executor(thread, self._disconnect)
+                thread.shutdown(wait=False)
 
     def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:

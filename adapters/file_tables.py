@@ -106,10 +106,11 @@ def _commit(connection: sqlite3.Connection, table: str, writes: Sequence[Write])
     connection.execute("BEGIN IMMEDIATE")
     try:
         etags = [_apply(connection, table.lower(), write) for write in writes]
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # SQLite has ended it itself, for example, when the disk was full
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
     return etags
 
 

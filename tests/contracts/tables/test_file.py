@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,56 @@ async def test_a_place_that_cannot_be_written_is_unavailable(tmp_path: Path) -> 
     await tables.aclose()
 
     assert caught.value.code == "storage_unavailable"
+
+
+FAILS_AT_ITS_END = """
+PRAGMA foreign_keys = ON;
+CREATE TABLE parents (id INTEGER PRIMARY KEY);
+CREATE TABLE orphans (parent REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED);
+CREATE TRIGGER orphaned AFTER INSERT ON stored_rows BEGIN INSERT INTO orphans VALUES (1); END;
+"""
+
+
+async def test_a_commit_that_fails_at_its_very_end_leaves_no_transaction_open(path: Path) -> None:
+    """The next one would fail, too, and all after it."""
+    tables = FileTables(path)
+    await tables._file.run(lambda connection: connection.executescript(FAILS_AT_ITS_END))
+    with pytest.raises(NotOurFile):
+        await tables.commit("things", [Insert(Row("p", "first", {}))])
+    await tables._file.run(lambda connection: connection.execute("DROP TRIGGER orphaned"))
+    await tables.commit("things", [Insert(Row("p", "second", {}))])
+    await tables.aclose()
+
+    assert [row.key for row in await rows(path, "things")] == ["second"]
+
+
+async def test_a_full_disk_is_unavailable_until_there_is_room(path: Path) -> None:
+    tables = FileTables(path)
+    await tables.commit("things", [Insert(Row("p", "first", {}))])
+    [pages] = await tables._file.run(lambda connection: connection.execute("PRAGMA page_count").fetchone())
+    await tables._file.run(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}"))
+    with pytest.raises(Unavailable):
+        await tables.commit("things", [Insert(Row("p", "large", {"text": "x" * 30_000}))])
+    await tables._file.run(lambda connection: connection.execute("PRAGMA max_page_count = 1000000"))
+    await tables.commit("things", [Insert(Row("p", "second", {}))])
+    await tables.aclose()
+
+    assert [row.key for row in await rows(path, "things")] == ["first", "second"]
+
+
+async def test_what_is_asked_for_while_the_file_is_closed_waits_for_that(path: Path) -> None:
+    file, order, gate = DatabaseFile(path), list[str](), threading.Event()
+
+    def first(_: sqlite3.Connection) -> None:
+        gate.wait(0.3)
+        order.append("first")
+
+    slow = asyncio.create_task(file.run(first))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(file.aclose())
+    await asyncio.sleep(0)
+    await file.run(lambda _: order.append("second"))
+    await asyncio.gather(slow, closing)
+    await file.aclose()
+
+    assert order == ["first", "second"]
