@@ -1,6 +1,6 @@
 """Insights into the workers' caches: each names a cause and what to do about it.
 
-All thresholds are here. A rule with too little data gives nothing.
+Thresholds are here, but for those of a fall of the hit rate (`hit_rates`). A rule with too little data gives nothing.
 """
 
 from __future__ import annotations

@@ -172,3 +172,12 @@ def test_decisions_are_numbered_once() -> None:
 
     assert sorted(numbers) == sorted(set(numbers))
     assert all(number.isdigit() for number in numbers)
+
+
+def test_the_architecture_page_names_modules_that_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b[a-z_]+\.py\b", page))
+    there = {path.name for path in (*modules((*PACKAGES, "tests")), *ROOT.glob("*.py"))}
+
+    assert len(named) > 6
+    assert named - there == set()
